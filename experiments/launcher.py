@@ -1,0 +1,65 @@
+"""What every launcher shares: the --config flag, its path, and errors as one line instead of a traceback."""
+
+import difflib
+import functools
+import logging
+import pathlib
+import sys
+from collections.abc import Callable
+
+from absl import app, flags
+from absl import logging as absl_logging
+from ml_collections import config_flags
+
+
+def config_flag():
+    """The flag --config=FILE, and --config.FIELD=VALUE for each of its fields; the configuration is locked."""
+    return config_flags.DEFINE_config_file("config", None, "Configuration file.", lock_config=True)
+
+
+def parse_flags(argv: list[str]) -> list[str]:
+    """absl's parser, with configuration paths relative to the launcher, and plain words for a field that is not there."""
+    argv = [_resolve_path(argument) for argument in argv]
+    try:
+        return app.parse_flags_with_usage(argv)
+    except (KeyError, AttributeError) as error:
+        # ml_collections refuses an unknown field while it registers the flag, and suggests the nearest name.
+        fail("--config: there is no field " + " ".join(str(error.args[0]).split()))
+    except FileNotFoundError as error:
+        fail(f"--config: there is no file {error.filename}.")
+
+
+def _resolve_path(argument: str) -> str:
+    prefix = "--config="
+    if not argument.startswith(prefix) or pathlib.Path(argument.removeprefix(prefix)).exists():
+        return argument
+    beside_launcher = pathlib.Path(__file__).parent / argument.removeprefix(prefix)
+    return f"{prefix}{beside_launcher}" if beside_launcher.exists() else argument
+
+
+def report_errors(main: Callable[[list[str]], int]) -> Callable[[list[str]], int]:
+    """Wraps a launcher's main: user errors end it with one line and status 2, and arguments left over are refused."""
+
+    @functools.wraps(main)
+    def wrapped(argv: list[str]) -> int:
+        absl_logging.use_absl_handler()
+        logging.getLogger("rvdt_jax").setLevel(logging.INFO)
+        if len(argv) > 1:
+            fail(f"unexpected argument {argv[1]!r}.{_suggest(argv[1])}")
+        try:
+            return main(argv)
+        except (ValueError, FileNotFoundError, PermissionError) as error:
+            fail(str(error))
+
+    return wrapped
+
+
+def _suggest(argument: str) -> str:
+    nearest = difflib.get_close_matches(argument.lstrip("-"), list(flags.FLAGS), n=1)
+    return f" Did you mean --{nearest[0]}?" if nearest else ""
+
+
+def fail(message: str) -> None:
+    """Ends the program with an error message and status 2."""
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)

@@ -1,0 +1,47 @@
+"""From the settings of a run to its episodes: a flat cache file, or a local Minari data set through the cache."""
+
+from __future__ import annotations
+
+import logging
+import pathlib
+
+from rvdt_jax.data.cache import cache_path, read_cache, write_cache
+from rvdt_jax.data.episodes import Episodes
+from rvdt_jax.data.minari import content_digest, find_local, read_minari, read_provenance
+
+log = logging.getLogger(__name__)
+
+
+def load_flat_file(path: str) -> tuple[Episodes, dict]:
+    """Episodes and provenance of a flat cache file named by the user."""
+    return read_cache(pathlib.Path(path).expanduser())
+
+
+def load_local(dataset_id: str) -> tuple[Episodes, dict]:
+    """Episodes and provenance of a local Minari data set.
+
+    The first read writes the flat cache; later ones find it by the data set's content. A cache that cannot be read
+    is rebuilt, one that cannot be written is done without, and both are said in the log.
+
+    Raises:
+        FileNotFoundError: no such data set on this machine.
+        ValueError: the data set is corrupt or breaks the episode contract.
+    """
+    folder = find_local(dataset_id)
+    if folder is None:
+        raise FileNotFoundError(f"{dataset_id}: there is no such Minari data set on this machine.")
+    digest = content_digest(folder)
+    path = cache_path(dataset_id, digest)
+    if path.exists():
+        try:
+            return read_cache(path)
+        except ValueError as error:
+            log.warning("rebuilding the cache: %s", error)
+    log.info("reading %s; a flat cache will make the next start fast", dataset_id)
+    provenance = read_provenance(dataset_id, folder) | {"content_digest": digest}
+    episodes = read_minari(dataset_id, folder)
+    try:
+        write_cache(path, episodes, provenance)
+    except OSError as error:
+        log.warning("going on without a cache: %s cannot be written (%s)", path, error)
+    return episodes, provenance

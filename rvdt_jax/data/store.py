@@ -1,0 +1,46 @@
+"""Episodes -> the device-resident store that the sampler gathers from."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+
+from rvdt_jax.data.episodes import Episodes
+from rvdt_jax.data.rebalance import ExpertSet
+from rvdt_jax.types import Normalizer, Store
+
+
+def make_normalizer(episodes: Episodes) -> Normalizer:
+    """Mean and std of the observations; a dimension that never changes keeps its scale."""
+    mean = episodes.observations.mean(0, dtype=np.float64)
+    std = episodes.observations.std(0, dtype=np.float64)
+    std = np.where(std < 1e-6, 1.0, std)
+    return Normalizer(mean=jnp.asarray(mean, jnp.float32), std=jnp.asarray(std, jnp.float32))
+
+
+def make_store(episodes: Episodes, experts: ExpertSet, normalizer: Normalizer, return_scale: float) -> Store:
+    """Puts the data on the device, normalised, with everything precomputed that does not depend on the batch.
+
+    Args:
+        episodes: the checked data.
+        experts: the expert episodes.
+        normalizer: observation statistics.
+        return_scale: returns-to-go are divided by it.
+    """
+    lengths = episodes.lengths
+    steps = np.arange(int(lengths.sum()))
+    first = np.repeat(episodes.starts, lengths)
+    last = np.repeat(episodes.starts + lengths - 1, lengths)
+    expert = np.repeat(experts.mask, lengths)
+    mean, std = np.asarray(normalizer.mean), np.asarray(normalizer.std)
+    return Store(
+        observations=jnp.asarray((episodes.observations - mean) / std, jnp.float32),
+        actions=jnp.asarray(episodes.actions, jnp.float32),
+        rewards=jnp.asarray(episodes.rewards, jnp.float32),
+        returns_to_go=jnp.asarray(episodes.returns_to_go() / return_scale, jnp.float32),
+        timesteps=jnp.asarray(steps - first, jnp.int32),
+        last_steps=jnp.asarray(last, jnp.int32),
+        terminals=jnp.asarray(np.repeat(episodes.terminated, lengths) & (steps == last)),
+        expert=jnp.asarray(expert),
+        expert_steps=jnp.asarray(np.flatnonzero(expert), jnp.int32),
+    )

@@ -1,0 +1,93 @@
+"""Scoring the policies of a run: one batch of environments for all its seeds, targets and episodes."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+
+from rvdt_jax.envs.vector import make_vector_env
+from rvdt_jax.evaluation.rollout import Actor, rollout
+from rvdt_jax.types import Array, Normalizer, Params
+
+_STREAM = 0x5C0E  # training splits a seed's key into the streams 0 and 1; this one is apart from both
+
+
+class Evaluator:
+    """Rolls out every seed's policy at every target; environments are made once for each number of episodes.
+
+    Args:
+        env_id: Gymnasium id of the environment.
+        actor: the static part of acting.
+        normalizer: the training data's observation statistics.
+        seeds: R training seeds; they also fix the starts, the same at every evaluation and target.
+        targets: raw target returns. With selection ``critic`` they are one set of candidates.
+        return_scale: targets are divided by it.
+    """
+
+    def __init__(
+        self,
+        env_id: str,
+        actor: Actor,
+        normalizer: Normalizer,
+        *,
+        seeds: tuple[int, ...],
+        targets: tuple[float, ...],
+        return_scale: float,
+    ):
+        self._env_id, self._actor, self._normalizer = env_id, actor, normalizer
+        self._seeds, self._return_scale = seeds, return_scale
+        together = actor.selection == "critic"
+        self._target_sets = np.array([targets] if together else [[target] for target in targets])
+        self.target_names = [" ".join(f"{target:g}" for target in targets)] if together else list(targets)
+        self._envs: dict[int, object] = {}
+
+    def __call__(self, params: Params, *, step: int, episodes: int) -> list[dict]:
+        """Plays ``episodes`` episodes per seed and target.
+
+        Args:
+            params: ``{"policy": ...}``, and ``"critic"`` where the selection needs it; leaves with a leading axis R.
+            step: the update the parameters stand at; it enters the records, and the randomness of the actions.
+            episodes: E.
+
+        Returns:
+            One record per seed and target, as ``report.records`` describes them, without the field ``final``.
+        """
+        starts = [np.random.SeedSequence([seed, 0]).generate_state(episodes) for seed in self._seeds]
+        result = rollout(
+            self._make_env(episodes),
+            self._actor,
+            params,
+            self._normalizer,
+            target_sets=self._target_sets,
+            return_scale=self._return_scale,
+            env_seeds=np.stack(starts),
+            keys=_evaluation_keys(self._seeds, step),
+        )
+        return [
+            {
+                "step": step,
+                "seed": seed,
+                "target": target,
+                "returns": result.returns[row, column].tolist(),
+                "lengths": result.lengths[row, column].tolist(),
+            }
+            for row, seed in enumerate(self._seeds)
+            for column, target in enumerate(self.target_names)
+        ]
+
+    def _make_env(self, episodes: int):
+        if episodes not in self._envs:
+            copies = len(self._seeds) * len(self._target_sets) * episodes
+            self._envs[episodes] = make_vector_env(self._env_id, copies)
+        return self._envs[episodes]
+
+    def close(self) -> None:
+        """Closes the environments."""
+        for env in self._envs.values():
+            env.close()
+
+
+def _evaluation_keys(seeds: tuple[int, ...], step: int) -> Array:
+    """(R,) keys, one per seed and evaluation, from a stream that training does not draw from."""
+    roots = jax.vmap(jax.random.key)(np.asarray(seeds, np.uint32))
+    return jax.vmap(lambda key: jax.random.fold_in(jax.random.fold_in(key, _STREAM), step))(roots)

@@ -1,0 +1,147 @@
+"""The objective, term by term: pure functions of arrays, each with its equation.
+
+Scale. The squared error is a mean over action dimensions and valid steps. A Gaussian negative log-likelihood is
+multiplied by 2 sigma^2 / A, which makes its gradient with respect to the mean that of the squared error, so eta
+means the same for every variant. Gradients flow into whatever argument is differentiated; what must not move is
+passed through ``stop_gradient`` here, in sight.
+"""
+
+from __future__ import annotations
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from rvdt_jax.types import Array
+
+LOG_2PI = 1.8378770664093453
+
+
+def masked_mean(values: Array, mask: Array) -> Array:
+    """Mean of (B, K) values over the valid steps."""
+    chex.assert_equal_shape([values, mask])
+    return (values * mask).sum() / mask.sum()
+
+
+def squared_error(mean: Array, actions: Array) -> Array:
+    """Squared error per step, a mean over action dimensions: (B, K, A) to (B, K)."""
+    chex.assert_equal_shape([mean, actions])
+    return jnp.square(mean - actions).mean(-1)
+
+
+def gaussian_nll(mean: Array, log_std: Array, actions: Array, reference_std: float) -> Array:
+    """-log pi(a|s) of a factorised Gaussian times 2 sigma^2 / A, sigma the reference std: (B, K, A) to (B, K)."""
+    chex.assert_equal_shape([mean, log_std, actions])
+    standardised = (actions - mean) * jnp.exp(-log_std)
+    nll = (0.5 * jnp.square(standardised) + log_std + 0.5 * LOG_2PI).sum(-1)
+    return nll * (2.0 * reference_std**2 / mean.shape[-1])
+
+
+def gaussian_kl(mean: Array, log_std: Array, expert_mean: Array, expert_std: float) -> Array:
+    """KL(pi || pi_e) of factorised Gaussians times 2 sigma_e^2 / A, in closed form: (B, K, A) to (B, K); eq. (1)."""
+    chex.assert_equal_shape([mean, log_std, expert_mean])
+    log_ratio = jnp.log(expert_std) - log_std
+    variance_ratio = jnp.exp(-2.0 * log_ratio)
+    distance = jnp.square((mean - expert_mean) / expert_std)
+    kl = (log_ratio + 0.5 * (variance_ratio + distance) - 0.5).sum(-1)
+    return kl * (2.0 * expert_std**2 / mean.shape[-1])
+
+
+def weighted_nll(nll: Array, mask: Array, expert: Array, alpha: Array) -> Array:
+    """E_D[(1 + alpha 1[tau in D_e]) nll], eq. (2). The weights are not renormalised by their sum.
+
+    Args:
+        nll: (B, K) negative log-likelihood (or squared error) per step.
+        mask: (B, K) 1 on valid steps.
+        expert: (B,) 1 where the window is an expert's.
+        alpha: () strength; 0 leaves the plain loss.
+    """
+    return masked_mean(nll * (1.0 + alpha * expert[:, None]), mask)
+
+
+def explicit_kl(kl: Array, mask: Array, expert: Array) -> Array:
+    """E_{D_e}[KL] as eq. (1) means it, E_D[1[tau in D_e] KL]: (B, K) and (B,) to a scalar."""
+    return masked_mean(kl * expert[:, None], mask)
+
+
+def expert_cloning(expert_means: Array, actions: Array, mask: Array, expert: Array) -> Array:
+    """Squared error of pi_e on expert windows only; 0 in a batch that has none."""
+    weights = mask * expert[:, None]
+    return (squared_error(expert_means, actions) * weights).sum() / jnp.maximum(weights.sum(), 1.0)
+
+
+def q_guidance(values: Array, mask: Array, swap: Array) -> tuple[Array, Array]:
+    """- mean Q_i / stop_grad(mean |Q_j|), eq. (3) in QT's normalisation.
+
+    Args:
+        values: (2, B, K) both critics at the policy's actions.
+        mask: (B, K) 1 on valid steps.
+        swap: () bool; False takes (i, j) = (1, 2), True (2, 1).
+
+    Returns:
+        The loss, and mean Q_i for the log.
+    """
+    first = jnp.where(swap, values[1], values[0])
+    second = jnp.where(swap, values[0], values[1])
+    mean_value = masked_mean(first, mask)
+    scale = masked_mean(jnp.abs(jax.lax.stop_gradient(second)), mask)
+    # A critic that says 0 everywhere (say, before any reward was seen) guides nowhere; it must not divide by 0.
+    return -mean_value / jnp.maximum(scale, 1e-6), mean_value
+
+
+def state_prediction(predicted: Array, observations: Array, mask: Array) -> Array:
+    """QT's auxiliary loss: squared error of the next observation, (B, K-1, S) against (B, K, S)."""
+    error = jnp.square(predicted - observations[:, 1:]).mean(-1)
+    both_valid = mask[:, 1:]
+    return (error * both_valid).sum() / jnp.maximum(both_valid.sum(), 1.0)
+
+
+def last_valid(mask: Array) -> Array:
+    """(B,) index T of the last valid step of each window."""
+    return mask.sum(-1).astype(jnp.int32) - 1
+
+
+def n_step_targets(
+    rewards: Array, mask: Array, terminals: Array, bootstrap: Array, gamma: Array
+) -> tuple[Array, Array]:
+    """The TD target from every step to the window's last valid step T.
+
+        y_t = sum_{j=t}^{T-1} gamma^(j-t) r_j + gamma^(T-t) [ r_T if terminal_T else Q'(s_T, a'_T) ]
+
+    Args:
+        rewards: (B, K), raw.
+        mask: (B, K) 1 on valid steps, which come first.
+        terminals: (B, K) bool; only the last valid step of a window can be terminal.
+        bootstrap: (B,) min over the target critics of Q'(s_T, a'_T).
+        gamma: () discount.
+
+    Returns:
+        (B, K) targets, with no gradient, and (B, K) the mask of the steps that are trained: t < T, and T where terminal.
+    """
+    batch, length = rewards.shape
+    chex.assert_shape([mask, terminals], (batch, length))
+    chex.assert_shape(bootstrap, (batch,))
+    steps = jnp.arange(length)
+    last = last_valid(mask)[:, None]
+    is_last = steps == last
+    ended = (is_last & terminals).any(-1, keepdims=True)
+    # What arrives at step j: its reward before T, the terminal reward or the bootstrap value at T, nothing after.
+    arrives = jnp.where(steps < last, rewards, 0.0)
+    arrives = jnp.where(is_last, jnp.where(ended, rewards, bootstrap[:, None]), arrives)
+    delay = steps[None, :] - steps[:, None]  # j - t
+    discounts = jnp.where(delay >= 0, gamma ** jnp.maximum(delay, 0), 0.0)  # (t, j)
+    targets = jnp.einsum("bj,tj->bt", arrives, discounts, precision=jax.lax.Precision.HIGHEST)
+    trained = ((steps < last) | (is_last & ended)).astype(mask.dtype)
+    return jax.lax.stop_gradient(targets), trained
+
+
+def td_loss(values: Array, targets: Array, trained: Array) -> Array:
+    """Squared TD error of both critics, summed over the two, a mean over the trained steps.
+
+    Args:
+        values: (2, B, K) Q_k(s, a) at the data's actions.
+        targets, trained: (B, K), from ``n_step_targets``.
+    """
+    chex.assert_equal_shape([values[0], targets, trained])
+    error = jnp.square(values - targets).sum(0)
+    return (error * trained).sum() / jnp.maximum(trained.sum(), 1.0)

@@ -1,0 +1,1 @@
+"""The networks: transformer policy, twin critic, cloned expert."""

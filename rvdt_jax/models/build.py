@@ -1,0 +1,37 @@
+"""Modules from settings: shared by training and by whoever loads a saved policy."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+
+from rvdt_jax.models.critic import TwinCritic
+from rvdt_jax.models.policy import TransformerPolicy
+
+
+def make_policy(config, observation_size: int, action_size: int, max_timestep: int) -> TransformerPolicy:
+    """The policy that ``config`` (a ``rvdt_jax.config.Config``) describes.
+
+    Args:
+        config: the settings.
+        observation_size, action_size: S and A.
+        max_timestep: steps of the longest training episode; later timesteps share its last embedding.
+    """
+    return TransformerPolicy(
+        observation_size=observation_size,
+        action_size=action_size,
+        max_timestep=max_timestep,
+        width=config.model.width,
+        layers=config.model.layers,
+        heads=config.model.heads,
+        dropout=config.model.dropout,
+        condition_on_return=config.policy.condition_on_return,
+        learn_std=config.policy.learn_std and config.policy.head == "gaussian",
+        std=config.policy.std,
+        predict_state=config.loss.state_prediction > 0,
+        dtype=jnp.dtype(config.model.dtype),
+    )
+
+
+def make_critic(config) -> TwinCritic:
+    """The critic that ``config`` describes."""
+    return TwinCritic(config.model.critic_width, config.model.critic_layers, jnp.dtype(config.model.dtype))

@@ -1,0 +1,85 @@
+"""The return-conditioned transformer policy: Decision Transformer's token layout (Chen et al. 2021)."""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from rvdt_jax.models.transformer import CausalTransformer, dense, weight_init
+from rvdt_jax.types import Array, PolicyOutput
+
+LOG_STD_RANGE = (-5.0, 0.5)  # a learned log-std is clipped to this
+
+
+class TransformerPolicy(nn.Module):
+    """pi(a_t | history, g_t, s_t), read at the token of s_t.
+
+    A window becomes the tokens g_1 s_1 a_1 ... g_K s_K (s_1 a_1 ... s_K without returns). The last action token is
+    left out: every head reads a token before it, and attention is causal. Padding stands behind the valid
+    steps, so causality alone hides it and no attention mask is needed.
+
+    Attributes:
+        observation_size, action_size: S and A.
+        max_timestep: rows of the timestep embedding; later timesteps share the last row.
+        width, layers, heads, dropout: size of the transformer.
+        condition_on_return: False drops the return tokens (behaviour cloning).
+        learn_std: True learns a state-dependent log-std, clipped to ``LOG_STD_RANGE``.
+        std: the fixed standard deviation, and the starting point of a learned one.
+        predict_state: True adds QT's head for the next observation, read at the action token.
+        dtype: arithmetic; parameters are float32 always.
+    """
+
+    observation_size: int
+    action_size: int
+    max_timestep: int
+    width: int = 256
+    layers: int = 4
+    heads: int = 4
+    dropout: float = 0.1
+    condition_on_return: bool = True
+    learn_std: bool = False
+    std: float = 0.1
+    predict_state: bool = False
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, observations: Array, actions: Array, returns_to_go: Array, timesteps: Array, deterministic: bool = True
+    ) -> PolicyOutput:
+        """Reads windows.
+
+        Args:
+            observations: (B, K, S), normalised.
+            actions: (B, K, A); a_K is never read.
+            returns_to_go: (B, K), scaled.
+            timesteps: (B, K) int32.
+            deterministic: False applies dropout and needs the rng ``dropout``.
+        """
+        tokens = self._embed(observations, actions, returns_to_go, timesteps)
+        hidden = CausalTransformer(self.layers, self.heads, self.dropout, self.dtype)(tokens, deterministic)
+        period = 3 if self.condition_on_return else 2
+        at_state, at_action = hidden[:, period - 2 :: period], hidden[:, period - 1 :: period]
+
+        mean = jnp.tanh(dense(self.action_size, self.dtype, "action_mean")(at_state)).astype(jnp.float32)
+        log_std = jnp.full_like(mean, jnp.log(self.std))
+        if self.learn_std:
+            offset = dense(self.action_size, self.dtype, "action_log_std")(at_state).astype(jnp.float32)
+            log_std = jnp.clip(log_std + offset, *LOG_STD_RANGE)
+        next_observations = None
+        if self.predict_state:
+            head = dense(self.observation_size, self.dtype, "next_observation")
+            next_observations = head(at_action).astype(jnp.float32)
+        return PolicyOutput(mean=mean, log_std=log_std, next_observations=next_observations)
+
+    def _embed(self, observations: Array, actions: Array, returns_to_go: Array, timesteps: Array) -> Array:
+        """The interleaved tokens, (B, period K - 1, width)."""
+        table = nn.Embed(self.max_timestep, self.width, embedding_init=weight_init, name="timestep", dtype=self.dtype)
+        time = table(jnp.minimum(timesteps, self.max_timestep - 1))
+        streams = [
+            dense(self.width, self.dtype, "observation")(observations) + time,
+            dense(self.width, self.dtype, "action")(actions) + time,
+        ]
+        if self.condition_on_return:
+            streams.insert(0, dense(self.width, self.dtype, "return_to_go")(returns_to_go[..., None]) + time)
+        interleaved = jnp.stack(streams, axis=2).reshape(observations.shape[0], -1, self.width)
+        return nn.LayerNorm(dtype=self.dtype, name="embedding_norm")(interleaved[:, :-1])

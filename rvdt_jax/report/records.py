@@ -1,0 +1,94 @@
+"""The record files of a run directory: JSON lines that are only ever appended to, and JSON written whole or not at all.
+
+    metrics.jsonl      {"step", "seed", <metric>: mean since the last line, ...}; equal runs write equal bytes
+    timing.jsonl       {"step", "seconds", "updates_per_second"}; wall-clock, so kept apart
+    evaluations.jsonl  {"step", "seed", "target", "final", "returns": [...], "lengths": [...]}; raw, every episode
+    results.json       see ``summarise``
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+from collections.abc import Iterable
+
+import numpy as np
+
+
+def append_lines(path: pathlib.Path, records: Iterable[dict]) -> None:
+    """Appends one line a record, and sees it onto the disk."""
+    with path.open("a", encoding="utf-8") as file:
+        file.writelines(json.dumps(record) + "\n" for record in records)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_lines(path: pathlib.Path) -> list[dict]:
+    """Every whole record of the file, in order; [] where there is no file. A line cut short by a crash is left out."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").split("\n")
+    return [json.loads(line) for line in lines[:-1]]
+
+
+def write_json(path: pathlib.Path, value: dict) -> None:
+    """Replaces the file in one move."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    os.replace(partial, path)
+
+
+def truncate_after(path: pathlib.Path, step: int) -> None:
+    """Drops the records behind ``step``: what an interrupted run wrote after its last checkpoint is done again."""
+    if path.exists():
+        kept = [record for record in read_lines(path) if record["step"] <= step]
+        partial = path.with_suffix(".partial")
+        partial.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
+        os.replace(partial, path)
+
+
+def summarise(evaluations: list[dict], ref_min_return: float, ref_max_return: float) -> dict:
+    """Scores per seed and target, and over seeds, of the final checkpoint and of the best evaluation in training.
+
+    Args:
+        evaluations: the records of ``evaluations.jsonl``.
+        ref_min_return, ref_max_return: the returns that score 0 and 100.
+
+    Returns:
+        ``{"final": table, "best": table}``. A table maps a target to ``{"seeds": {seed: cell}, "aggregate": cell}``,
+        a cell holds ``return``, ``normalized_score``, ``episodes`` (and ``step`` for a seed; ``return_std`` and
+        ``normalized_score_std`` over seeds for an aggregate, null for a single seed). The two tables must never be
+        mixed: ``best`` is a maximum over noisy evaluations, and flatters.
+    """
+
+    def score(value: float) -> float:
+        return 100.0 * (value - ref_min_return) / (ref_max_return - ref_min_return)
+
+    def cell(record: dict) -> dict:
+        value = float(np.mean(record["returns"]))
+        counts = {"episodes": len(record["returns"]), "step": record["step"]}
+        return {"return": value, "normalized_score": score(value)} | counts
+
+    def table(records: list[dict]) -> dict:
+        result: dict = {}
+        for record in records:
+            seeds = result.setdefault(str(record["target"]), {"seeds": {}})["seeds"]
+            new, old = cell(record), seeds.get(str(record["seed"]))
+            if old is None or new["return"] > old["return"]:
+                seeds[str(record["seed"])] = new
+        for entry in result.values():
+            entry["aggregate"] = aggregate(list(entry["seeds"].values()))
+        return result
+
+    return {"final": table([record for record in evaluations if record["final"]]), "best": table(evaluations)}
+
+
+def aggregate(cells: list[dict]) -> dict:
+    """Mean and standard deviation (of the sample, n - 1) over the cells of several seeds."""
+    result: dict = {"episodes": sum(cell["episodes"] for cell in cells), "num_seeds": len(cells)}
+    for name in ("return", "normalized_score"):
+        values = [cell[name] for cell in cells]
+        result[name] = float(np.mean(values))
+        result[f"{name}_std"] = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return result

@@ -1,0 +1,33 @@
+"""Score tables for a terminal."""
+
+from __future__ import annotations
+
+import pathlib
+
+
+def format_scores(results: dict, table: str = "final") -> list[str]:
+    """One line per target: normalised score and raw return, mean and standard deviation over seeds."""
+    lines = []
+    for target, entry in results[table].items():
+        cell = entry["aggregate"]
+        lines.append(
+            f"{results['variant']:<12} {target:>12} {plus_minus(cell['normalized_score'], cell['normalized_score_std']):>16} "
+            f"{plus_minus(cell['return'], cell['return_std']):>16} {cell['num_seeds']:>6} {cell['episodes']:>9}"
+        )
+    return lines
+
+
+def plus_minus(mean: float, std: float | None) -> str:
+    """``mean +- std``, or the mean alone for a single seed."""
+    return f"{mean:.1f}" if std is None else f"{mean:.1f} +- {std:.1f}"
+
+
+def print_results(results: list[dict], folder: pathlib.Path) -> None:
+    """Prints the final-checkpoint scores of runs on one task."""
+    first = results[0]
+    kind = "recreated data, not D4RL's files" if first["provenance"].get("recreated") else "Minari data"
+    print(f"\n{first['task']}: final checkpoint after {first['steps']} updates ({kind})")
+    print(f"{'variant':<12} {'target':>12} {'score':>16} {'return':>16} {'seeds':>6} {'episodes':>9}")
+    for result in results:
+        print("\n".join(format_scores(result)))
+    print(f"Records and learning curve: {folder}")

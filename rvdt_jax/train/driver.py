@@ -1,0 +1,116 @@
+"""Many updates of many seeds as one compiled call: ``lax.scan`` over updates, mapped over seeds, state donated."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+
+from rvdt_jax.train.state import Spec, init_state
+from rvdt_jax.train.update import Metrics, update
+from rvdt_jax.types import Coefficients, Store, TrainState
+
+
+@functools.partial(jax.jit, static_argnames=("spec",))
+def init_states(seeds: jax.Array, spec: Spec) -> TrainState:
+    """The states of (R,) int32 seeds, stacked on a leading axis R."""
+    return jax.vmap(functools.partial(init_state, spec=spec))(seeds)
+
+
+@functools.partial(jax.jit, static_argnames=("spec", "updates", "map_seeds"), donate_argnames=("states",))
+def train_chunk(
+    states: TrainState, store: Store, coefficients: Coefficients, *, spec: Spec, updates: int, map_seeds: str
+) -> tuple[TrainState, Metrics]:
+    """Advances every seed by ``updates`` updates.
+
+    Args:
+        states: stacked on a leading axis R; donated.
+        store: shared by all seeds.
+        coefficients: traced.
+        spec: static structure.
+        updates: how many, static.
+        map_seeds: ``vmap`` steps all seeds at once, for accelerators; ``loop`` steps them one behind the other,
+            which is faster where one seed fills the cores. The results are the same to rounding.
+
+    Returns:
+        The new states, and (R,) means of every metric over the updates.
+    """
+
+    def train_seed(state: TrainState) -> tuple[TrainState, Metrics]:
+        def body(carry: TrainState, _) -> tuple[TrainState, Metrics]:
+            return update(carry, store, coefficients, spec)
+
+        state, metrics = jax.lax.scan(body, state, length=updates)
+        return state, jax.tree.map(jnp.mean, metrics)
+
+    if map_seeds == "vmap":
+        return jax.vmap(train_seed)(states)
+    return jax.lax.map(train_seed, states)
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """When things happen, in updates.
+
+    Attributes:
+        steps: the last update.
+        log_every: updates per compiled call and per line of metrics.
+        eval_every, checkpoint_every: multiples of ``log_every``.
+    """
+
+    steps: int
+    log_every: int
+    eval_every: int
+    checkpoint_every: int
+
+
+class Hooks(Protocol):
+    """What the driver calls between two compiled calls; it knows nothing else of the world."""
+
+    def log(self, step: int, metrics: Metrics) -> None:
+        """Receives the (R,) mean metrics of the updates since the last call."""
+
+    def save(self, step: int, states: TrainState) -> None:
+        """Writes a checkpoint."""
+
+    def evaluate(self, step: int, states: TrainState) -> None:
+        """Scores the policies, unless that was done before the run was interrupted."""
+
+    def should_stop(self) -> bool:
+        """Whether the run was asked to stop."""
+
+
+def train(
+    states: TrainState,
+    store: Store,
+    coefficients: Coefficients,
+    *,
+    spec: Spec,
+    map_seeds: str,
+    schedule: Schedule,
+    hooks: Hooks,
+) -> TrainState:
+    """Trains to ``schedule.steps`` from wherever ``states`` stand; a checkpoint always precedes its evaluation.
+
+    Stops early, with a checkpoint, when ``hooks.should_stop()``.
+    """
+    step = int(states.step[0])
+    while True:
+        if step == schedule.steps or (step > 0 and step % schedule.eval_every == 0):
+            hooks.evaluate(step, states)
+        if step >= schedule.steps:
+            return states
+        updates = min(schedule.log_every, schedule.steps - step)
+        states, metrics = train_chunk(
+            states, store, coefficients, spec=spec, updates=updates, map_seeds=map_seeds
+        )
+        step += updates
+        hooks.log(step, metrics)
+        stopping = hooks.should_stop()
+        if stopping or step == schedule.steps or step % schedule.checkpoint_every == 0:
+            hooks.save(step, states)
+        if stopping:
+            return states
