@@ -1,0 +1,26 @@
+"""Collects a task's data set by its published recipe into a local Minari data set.
+
+    python experiments/recreate.py --task=maze2d-umaze-v1 [--steps=1000000] [--seed=0] [--overwrite]
+"""
+
+from absl import app, flags
+
+from launcher import report_errors
+
+_TASK = flags.DEFINE_string("task", None, "Name of the task, e.g. maze2d-umaze-v1.", required=True)
+_STEPS = flags.DEFINE_integer("steps", None, "How many steps; unset: as many as the recipe.")
+_SEED = flags.DEFINE_integer("seed", 0, "Fixes the whole collection.")
+_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace an existing data set once the new one is complete.")
+
+
+def main(argv: list[str]) -> int:
+    """Collects, and prints the id of the new data set."""
+    from rvdt_jax.recreate import recreate
+
+    dataset_id = recreate(_TASK.value, steps=_STEPS.value, seed=_SEED.value, overwrite=_OVERWRITE.value)
+    print(f"{dataset_id}: collected. It is recreated data, not one of D4RL's files.")
+    return 0
+
+
+if __name__ == "__main__":
+    app.run(report_errors(main))

@@ -1,0 +1,33 @@
+"""Data sets collected anew by their published recipes. They say so of themselves: recreated data is not D4RL's data."""
+
+from __future__ import annotations
+
+
+def recreate(
+    task_name: str, *, steps: int | None = None, seed: int = 0, overwrite: bool = False, progress: bool = True
+) -> str:
+    """Collects a task's data set into the local Minari root, whole or not at all.
+
+    Args:
+        task_name: e.g. ``maze2d-umaze-v1``.
+        steps: how many; None takes the recipe's own number.
+        seed: fixes the collection.
+        overwrite: replace a data set of the same id, once the new one is complete.
+        progress: show a progress bar.
+
+    Returns:
+        The Minari id: the task's own for the recipe's length and seed 0, else one that names both.
+
+    Raises:
+        ValueError: unknown task, ``steps`` or ``seed`` out of range, or the data set exists.
+    """
+    from rvdt_jax.recreate.maze2d import recreate_maze2d
+    from rvdt_jax.tasks import get_task
+
+    task = get_task(task_name)
+    steps = task.recipe_steps if steps is None else steps
+    if steps < 1:
+        raise ValueError(f"--steps={steps}: collect at least one step.")
+    if seed < 0:
+        raise ValueError(f"--seed={seed}: a seed is not negative.")
+    return recreate_maze2d(task, steps=steps, seed=seed, overwrite=overwrite, progress=progress)

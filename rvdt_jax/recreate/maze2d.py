@@ -1,0 +1,123 @@
+"""D4RL's maze2d data sets by their published recipe (``generate_maze2d_datasets.py``, Fu et al. 2020).
+
+One continuous run: the waypoint controller drives to random targets, its actions disturbed by N(0, .5) and clipped; on
+arrival (or after 1000 steps) the segment ends as a time-out and a new target is drawn. Rewards are relabelled from the
+observations toward the task's one fixed goal. Nothing ever terminates.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from importlib import metadata
+
+import numpy as np
+from tqdm import tqdm
+
+from rvdt_jax.envs.maze2d import START_NOISE, Ball, get_variant, make_model, rewards
+from rvdt_jax.recreate.controller import WaypointController, clip
+from rvdt_jax.recreate.minari_writer import write_dataset
+from rvdt_jax.tasks import Task
+
+ACTION_NOISE = 0.5
+MAX_SEGMENT = 1000
+_PROGRESS_EVERY = 10_000
+
+DESCRIPTION = (
+    "Recreated data: collected anew by D4RL's published recipe for {name} (a waypoint controller driving to random "
+    "targets, action noise of std 0.5, rewards relabelled toward the task's goal), on an exact rebuild of the "
+    "environment. It is not one of D4RL's files, and scores from it are scores on recreated data."
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Recording:
+    """A continuous run of N steps, cut into segments.
+
+    Attributes:
+        observations: (N, 4) float32, before each action.
+        next_observations: (N, 4) float32, after it.
+        actions: (N, 2) float32 in [-1, 1].
+        rewards: (N,) float32.
+        ends: (N,) bool, True on the last step of a segment.
+    """
+
+    observations: np.ndarray
+    next_observations: np.ndarray
+    actions: np.ndarray
+    rewards: np.ndarray
+    ends: np.ndarray
+
+
+def collect(name: str, steps: int, seed: int, progress: Callable[[int], object] = lambda done: None) -> Recording:
+    """Runs the recipe.
+
+    Args:
+        name: D4RL's name of the task.
+        steps: N.
+        seed: fixes every draw.
+        progress: called now and then with the number of steps done since the last call.
+    """
+    variant = get_variant(name)
+    rng = np.random.default_rng(seed)
+    ball, controller = Ball(make_model(variant.maze)), WaypointController(variant.maze, rng)
+    cells = variant.maze.free_cells
+
+    def draw_target() -> tuple[float, float]:
+        row, column = cells[rng.choice(len(cells))]
+        noise_x, noise_y = rng.uniform(-START_NOISE, START_NOISE, size=2).tolist()
+        return row + noise_x, column + noise_y
+
+    target = draw_target()
+    ball.place(rng, cells)
+    before, after = np.empty((steps, 4)), np.empty((steps, 4))
+    actions, ends = np.empty((steps, 2)), np.zeros(steps, bool)
+    noise = None
+    position, velocity, elapsed = tuple(ball.position.tolist()), tuple(ball.velocity.tolist()), 0
+    for step in range(steps):
+        block = step % _PROGRESS_EVERY
+        if block == 0:
+            noise = rng.normal(0.0, ACTION_NOISE, (_PROGRESS_EVERY, 2)).tolist()
+            progress(min(_PROGRESS_EVERY, steps - step))
+        force_x, force_y, arrived = controller.act(position, velocity, target)
+        action = (clip(force_x + noise[block][0]), clip(force_y + noise[block][1]))
+        ended = arrived or elapsed >= MAX_SEGMENT
+        before[step], actions[step], ends[step] = position + velocity, action, ended
+        ball.push(*action)
+        elapsed += 1
+        moved_to, now_at = tuple(ball.position.tolist()), tuple(ball.velocity.tolist())
+        after[step] = moved_to + now_at
+        if ended:
+            # As in the original, the observation is not refreshed here: the next step sees the old one.
+            target, elapsed = draw_target(), 0
+        else:
+            position, velocity = moved_to, now_at
+    ends[-1] = True
+    return Recording(
+        observations=before.astype(np.float32),
+        next_observations=after.astype(np.float32),
+        actions=actions.astype(np.float32),
+        rewards=rewards(before[:, :2], variant.maze.goal, variant.dense).astype(np.float32),
+        ends=ends,
+    )
+
+
+def recreate_maze2d(task: Task, *, steps: int, seed: int, overwrite: bool, progress: bool) -> str:
+    """Collects and writes a data set; see ``rvdt_jax.recreate.recreate``."""
+    dataset_id = task.dataset_id
+    if (steps, seed) != (task.recipe_steps, 0):
+        stem, version = dataset_id.rsplit("-", 1)
+        dataset_id = f"{stem}-{steps}-steps-seed-{seed}-{version}"
+
+    def collect_with_progress() -> Recording:
+        with tqdm(total=steps, unit="step", unit_scale=True, desc=f"collecting {task.name}", disable=not progress) as bar:
+            return collect(task.name, steps, seed, bar.update)
+
+    about = {
+        "description": DESCRIPTION.format(name=task.name),
+        "recreated": True,
+        "recipe": f"D4RL generate_maze2d_datasets.py, noisy, {steps} steps",
+        "seed": seed,
+        "versions": {name: metadata.version(name) for name in ("mujoco", "gymnasium", "minari", "numpy")},
+    }
+    return write_dataset(dataset_id, task, collect_with_progress, about, overwrite=overwrite, progress=progress)
