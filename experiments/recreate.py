@@ -1,6 +1,6 @@
 """Collects a task's data set by its published recipe into a local Minari data set.
 
-    python experiments/recreate.py --task=maze2d-umaze-v1 [--steps=1000000] [--seed=0] [--overwrite]
+python experiments/recreate.py --task=maze2d-umaze-v1 [--steps=1000000] [--seed=0] [--overwrite]
 """
 
 from absl import app, flags

@@ -1,1 +1,32 @@
-"""RVDT in JAX."""
+"""Return-rebalanced Value-regularized Decision Transformer in JAX.
+
+Public names are resolved when first used, so that importing the package loads neither JAX nor a simulator:
+
+    rvdt_jax.fit         train, evaluate and score what a configuration describes
+    rvdt_jax.resolve     settings -> the frozen configuration that ``fit`` takes
+    rvdt_jax.rebalance   return rebalancing for any trainer, on NumPy arrays
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "fit": ("rvdt_jax.runner", "fit"),
+    "resolve": ("rvdt_jax.config", "resolve"),
+    "default_config": ("rvdt_jax.config", "default_config"),
+    "rebalance": ("rvdt_jax.rebalance", None),
+}
+__all__ = ["__version__", *_PUBLIC]
+
+
+def __getattr__(name: str):
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'rvdt_jax' has no attribute {name!r}")
+    module, attribute = _PUBLIC[name]
+    loaded = importlib.import_module(module)
+    return loaded if attribute is None else getattr(loaded, attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

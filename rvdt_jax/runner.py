@@ -80,8 +80,15 @@ def fit(config: Config, *, resume: bool = False, progress: bool = True) -> Run:
 
 
 def _train(
-    config: Config, folder: pathlib.Path, spec: Spec, mesh, episodes: Episodes, experts: ExpertSet,
-    provenance: dict, resume: bool, progress: bool,
+    config: Config,
+    folder: pathlib.Path,
+    spec: Spec,
+    mesh,
+    episodes: Episodes,
+    experts: ExpertSet,
+    provenance: dict,
+    resume: bool,
+    progress: bool,
 ) -> int | None:
     """Trains to the end, or to a signal, whose number is returned."""
     normalizer = make_normalizer(episodes)

@@ -65,7 +65,9 @@ def check_episodes(episodes: Episodes) -> Episodes:
     for field, dimensions in (("observations", 2), ("actions", 2), ("rewards", 1)):
         values = getattr(episodes, field)
         if values.ndim != dimensions or values.shape[0] != steps:
-            raise ValueError(f"{name}: {field} have shape {values.shape}; expected {steps} steps of {dimensions}-d data.")
+            raise ValueError(
+                f"{name}: {field} have shape {values.shape}; expected {steps} steps of {dimensions}-d data."
+            )
         if not np.isfinite(values).all():
             bad = np.argwhere(~np.isfinite(values))[0]
             episode = int(np.searchsorted(np.cumsum(episodes.lengths), bad[0], side="right"))

@@ -24,7 +24,7 @@ _JITTER = 0.2
 def shortest_path(maze: Maze, start: Cell, target: Cell) -> tuple[Cell, ...]:
     """The cells from ``start`` (left out) to ``target``, greedy in Q after 50 sweeps of Q-iteration.
 
-    The reward is 1 for arriving at the target; of equal actions the first wins.
+    The reward is 1 for every step begun on the target; of equal actions the first wins.
     """
     free = maze.free_cells
 
@@ -35,8 +35,7 @@ def shortest_path(maze: Maze, start: Cell, target: Cell) -> tuple[Cell, ...]:
     value = dict.fromkeys(free, 0.0)
 
     def q_values(cell: Cell) -> list[float]:
-        arrivals = [move(cell, action) for action in range(len(_MOVES))]
-        return [float(to == target) + _DISCOUNT * value[to] for to in arrivals]
+        return [(cell == target) + _DISCOUNT * value[move(cell, action)] for action in range(len(_MOVES))]
 
     for _ in range(_SWEEPS):
         value = {cell: max(q_values(cell)) for cell in free}
@@ -84,6 +83,7 @@ class WaypointController:
     def _plan(self, start: Cell, target: Cell) -> None:
         self._waypoints = []
         for cell in shortest_path(self._maze, start, target):
+            self._rng.uniform()  # the original draws the outcome of every move on the grid, with noise 0
             if cell == target:
                 self._waypoints.append((float(cell[0]), float(cell[1])))
             else:

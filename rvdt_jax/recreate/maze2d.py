@@ -110,7 +110,9 @@ def recreate_maze2d(task: Task, *, steps: int, seed: int, overwrite: bool, progr
         dataset_id = f"{stem}-{steps}-steps-seed-{seed}-{version}"
 
     def collect_with_progress() -> Recording:
-        with tqdm(total=steps, unit="step", unit_scale=True, desc=f"collecting {task.name}", disable=not progress) as bar:
+        with tqdm(
+            total=steps, unit="step", unit_scale=True, desc=f"collecting {task.name}", disable=not progress
+        ) as bar:
             return collect(task.name, steps, seed, bar.update)
 
     about = {

@@ -45,7 +45,9 @@ def write_dataset(
     """
     final = get_dataset_path(dataset_id)
     if final.exists() and not overwrite:
-        raise ValueError(f"{dataset_id}: already exists in {final}. Use it as it is, or pass --overwrite to replace it.")
+        raise ValueError(
+            f"{dataset_id}: already exists in {final}. Use it as it is, or pass --overwrite to replace it."
+        )
     root = get_dataset_path()
     clear_leftovers(root)
     hidden = pathlib.Path(tempfile.mkdtemp(prefix=f"{_HIDDEN}{os.getpid()}-", dir=root))

@@ -1,9 +1,9 @@
 """The record files of a run directory: JSON lines that are only ever appended to, and JSON written whole or not at all.
 
-    metrics.jsonl      {"step", "seed", <metric>: mean since the last line, ...}; equal runs write equal bytes
-    timing.jsonl       {"step", "seconds", "updates_per_second"}; wall-clock, so kept apart
-    evaluations.jsonl  {"step", "seed", "target", "final", "returns": [...], "lengths": [...]}; raw, every episode
-    results.json       see ``summarise``
+metrics.jsonl      {"step", "seed", <metric>: mean since the last line, ...}; equal runs write equal bytes
+timing.jsonl       {"step", "seconds", "updates_per_second"}; wall-clock, so kept apart
+evaluations.jsonl  {"step", "seed", "target", "final", "returns": [...], "lengths": [...]}; raw, every episode
+results.json       see ``summarise``
 """
 
 from __future__ import annotations

@@ -104,9 +104,7 @@ def train(
         if step >= schedule.steps:
             return states
         updates = min(schedule.log_every, schedule.steps - step)
-        states, metrics = train_chunk(
-            states, store, coefficients, spec=spec, updates=updates, map_seeds=map_seeds
-        )
+        states, metrics = train_chunk(states, store, coefficients, spec=spec, updates=updates, map_seeds=map_seeds)
         step += updates
         hooks.log(step, metrics)
         stopping = hooks.should_stop()

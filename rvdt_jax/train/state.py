@@ -41,7 +41,9 @@ class Spec:
     batch_sharding: jax.sharding.NamedSharding | None = None
 
 
-def make_optimizer(coefficients: Coefficients, step: Array, weight_decay: Array | float) -> optax.GradientTransformation:
+def make_optimizer(
+    coefficients: Coefficients, step: Array, weight_decay: Array | float
+) -> optax.GradientTransformation:
     """Adam as the sources use it: clip the global norm, add L2, normalise, and let the schedule scale the result.
 
     The coefficients may be traced; the optimiser's state does not depend on them.

@@ -142,9 +142,7 @@ def policy_loss(
         guidance, metrics["policy/value"] = losses.q_guidance(values, batch.mask, jax.random.bernoulli(swap_key))
         loss += coefficients.eta * guidance
     if spec.policy.predict_state:
-        metrics["policy/state_loss"] = losses.state_prediction(
-            output.next_observations, batch.observations, batch.mask
-        )
+        metrics["policy/state_loss"] = losses.state_prediction(output.next_observations, batch.observations, batch.mask)
         loss += coefficients.state_prediction * metrics["policy/state_loss"]
     return loss, metrics | {"policy/loss": loss}
 

@@ -1,0 +1,39 @@
+# Both of the README's commands start from a bare checkout: they need Python 3.11 or newer and nothing else.
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
+	if command -v $$python >/dev/null && $$python -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+	then echo $$python; break; fi; done)
+VENV := .venv
+RUN := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint clean
+
+help:
+	@echo "make demo   train BC, DT and RVDT on maze2d-umaze and print their scores (about 15 minutes on 2 CPU cores)"
+	@echo "make test   the whole test suite"
+	@echo "make lint   style checks"
+	@echo "make clean  remove the environment and caches; data sets and runs stay"
+
+# The stamp is written last: an install that was cut short is repaired by the next make.
+$(INSTALLED): setup.py .config/constraints.txt
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or newer (with venv) was found; install one, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@rm -f $(INSTALLED)
+	test -x $(RUN) && $(RUN) -m pip --version >/dev/null 2>&1 || { rm -rf $(VENV) && $(PYTHON) -m venv $(VENV); }
+	$(RUN) -m pip install --quiet --disable-pip-version-check -c .config/constraints.txt -e '.[tensorboard,test]'
+	@touch $(INSTALLED)
+
+demo: $(INSTALLED)
+	$(RUN) experiments/demo.py
+
+# Two processes: JAX uses more than one thread in each.
+test: lint
+	$(RUN) -m pytest -n 2 --dist loadfile
+
+lint: $(INSTALLED)
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,5 @@
+"""Return rebalancing for any trainer, under a short name; see ``rvdt_jax.data.rebalance``. Loads no JAX."""
+
+from rvdt_jax.data.rebalance import ExpertSet, loss_weights, sampling_probabilities, select_experts
+
+__all__ = ["ExpertSet", "loss_weights", "sampling_probabilities", "select_experts"]

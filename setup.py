@@ -1,0 +1,40 @@
+"""Packaging of rvdt-jax. Ranges here; the versions that the tests ran with are pinned in .config/constraints.txt."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+setup(
+    name="rvdt-jax",
+    version="0.1.0",
+    description="Return-rebalanced Value-regularized Decision Transformer, and its whole family, in JAX",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    packages=find_packages(include=["rvdt_jax", "rvdt_jax.*"]),
+    package_data={"rvdt_jax": ["reference/*.csv"]},
+    python_requires=">=3.11",
+    install_requires=[
+        "jax>=0.10,<0.12",
+        "flax>=0.12",
+        "optax>=0.2.5",
+        "chex>=0.1.90",
+        "orbax-checkpoint>=0.11.30",
+        "minari[hdf5]>=0.5.4",
+        "absl-py>=2.1",
+        "ml-collections>=1.1",
+        "gymnasium>=1.2,<2",
+        # From 3.12 on Gymnasium-Robotics' FrankaKitchen fails at reset (its joint-type check compares a NumPy integer
+        # with an enum tuple); below 3.5 the geom margins of maze2d would count otherwise.
+        "mujoco>=3.5,<3.12",
+        "numpy>=2.0",
+        "tqdm>=4.66",
+        "matplotlib>=3.9",
+    ],
+    extras_require={
+        "cuda": ["jax[cuda13]"],
+        "tensorboard": ["tensorboardX>=2.6"],
+        "test": ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "ruff==0.17.6"],
+    },
+    entry_points={"gymnasium.envs": ["__root__=rvdt_jax.envs:register"]},
+)
