@@ -18,7 +18,7 @@ def config_flag():
 
 
 def parse_flags(argv: list[str]) -> list[str]:
-    """absl's parser, with configuration paths relative to the launcher, and plain words for a field that is not there."""
+    """absl's parser, with --config relative to the launcher too, and plain words for a field that is not there."""
     argv = [_resolve_path(argument) for argument in argv]
     try:
         return app.parse_flags_with_usage(argv)

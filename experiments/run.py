@@ -3,7 +3,8 @@
     python experiments/run.py --config=configs/maze2d.py --config.variant=RVDT --config.seeds=0,1,2
 
 A relative path to a configuration that does not exist is tried relative to this folder. Every field of the
-configuration is a flag. Ctrl-C and SIGTERM save a checkpoint and exit with 128 + the signal's number; ``--resume`` goes on.
+configuration is a flag. Ctrl-C and SIGTERM save a checkpoint and exit with 128 + the signal's number; ``--resume``
+goes on.
 """
 
 from absl import app, flags

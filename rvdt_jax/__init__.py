@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "fit": ("rvdt_jax.runner", "fit"),
     "resolve": ("rvdt_jax.config", "resolve"),
-    "default_config": ("rvdt_jax.config", "default_config"),
+    "default_config": ("rvdt_jax.defaults", "default_config"),
     "rebalance": ("rvdt_jax.rebalance", None),
 }
 __all__ = ["__version__", *_PUBLIC]

@@ -116,7 +116,7 @@ def n_step_targets(
         gamma: () discount.
 
     Returns:
-        (B, K) targets, with no gradient, and (B, K) the mask of the steps that are trained: t < T, and T where terminal.
+        (B, K) targets, with no gradient, and the (B, K) mask of the trained steps: t < T, and T where terminal.
     """
     batch, length = rewards.shape
     chex.assert_shape([mask, terminals], (batch, length))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import pathlib
@@ -10,7 +11,7 @@ from importlib import metadata
 import jax
 import jax.numpy as jnp
 
-from rvdt_jax.config import Config, to_json
+from rvdt_jax.config import Config, to_json, training_settings
 from rvdt_jax.data.episodes import Episodes
 from rvdt_jax.data.rebalance import ExpertSet, select_experts
 from rvdt_jax.data.source import load_flat_file, load_local
@@ -109,7 +110,8 @@ def _train(
             config, folder, checkpoints, interruption, evaluator, normalizer, about, progress=progress
         ) as session:
             session.rewind(int(states.step[0]))
-            try:
+            # A signal during an evaluation: the checkpoint before it is written, and resuming repeats the evaluation.
+            with contextlib.suppress(Interrupted):
                 train(
                     replicate(states, mesh),
                     replicate(make_store(episodes, experts, normalizer, config.policy.return_scale), mesh),
@@ -121,8 +123,6 @@ def _train(
                     ),
                     hooks=session,
                 )
-            except Interrupted:
-                pass  # during an evaluation: the checkpoint before it is written, and resuming repeats it
         return interruption.signal
 
 
@@ -142,7 +142,8 @@ def check_workdir(folder: pathlib.Path, resume: bool) -> None:
     holds_run = (folder / "config.json").exists()
     if holds_run and not resume:
         raise ValueError(
-            f"{folder}: already holds a run. Continue it with --resume, or choose another --workdir; nothing was touched."
+            f"{folder}: already holds a run. Continue it with --resume, or choose another --workdir; nothing was "
+            "touched."
         )
     if resume and not holds_run:
         raise ValueError(f"{folder}: holds no run to resume. Check --workdir, or start without --resume.")
@@ -178,8 +179,8 @@ def check_context(config: Config, episodes: Episodes) -> None:
     longest = int(episodes.lengths.max())
     if config.model.context_length > longest:
         raise ValueError(
-            f"config.model.context_length={config.model.context_length} is longer than every episode of {episodes.name} "
-            f"(the longest has {longest} steps). Set it to {longest} or less."
+            f"config.model.context_length={config.model.context_length} is longer than every episode of "
+            f"{episodes.name} (the longest has {longest} steps). Set it to {longest} or less."
         )
 
 
@@ -223,15 +224,14 @@ def _make_evaluator(config: Config, spec: Spec, normalizer: Normalizer) -> Evalu
 
 
 def _identity(config: Config, spec: Spec, provenance: dict) -> dict:
-    """What must be the same for a checkpoint to be continued, and enough to act with it."""
-    settings = to_json(config)
-    for name in ("workdir", "parallel", "eval"):
-        del settings[name]
-    for name in ("log_every", "checkpoint_every", "keep_checkpoints"):
-        del settings["train"][name]
+    """What must be the same for a checkpoint to be continued, and what it takes to act with it."""
     sizes = {
         "observation_size": spec.policy.observation_size,
         "action_size": spec.policy.action_size,
         "max_timestep": spec.policy.max_timestep,
     }
-    return {"config": settings, "sizes": sizes, "content_digest": provenance.get("content_digest")}
+    return {
+        "config": training_settings(to_json(config)),
+        "sizes": sizes,
+        "content_digest": provenance.get("content_digest"),
+    }

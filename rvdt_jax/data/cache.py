@@ -56,6 +56,7 @@ def read_cache(path: pathlib.Path) -> tuple[Episodes, dict]:
             provenance = json.loads(str(file["provenance"]))
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(
-            f"{path}: not a readable flat cache ({type(error).__name__}: {error}). Delete it, or point data.path at another."
+            f"{path}: not a readable flat cache ({type(error).__name__}: {error}). "
+            "Delete it, or point config.data.path at another."
         ) from error
     return check_episodes(Episodes(name=str(provenance.get("dataset_id", path)), **arrays)), provenance

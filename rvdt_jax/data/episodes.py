@@ -77,6 +77,7 @@ def check_episodes(episodes: Episodes) -> Episodes:
             )
     if np.abs(episodes.actions).max() > 1.0 + 1e-6:
         raise ValueError(
-            f"{name}: actions reach {np.abs(episodes.actions).max():g}; the policy acts in [-1, 1]. Scale them when reading."
+            f"{name}: actions reach {np.abs(episodes.actions).max():g}; the policy acts in [-1, 1]. "
+            "Scale them when reading."
         )
     return episodes

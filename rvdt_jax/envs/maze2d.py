@@ -1,8 +1,9 @@
 """D4RL's maze2d tasks, rebuilt on today's MuJoCo so that D4RL's reference returns come out to the last digit.
 
 A ball on two motors rolls through a maze of unit cells. In the ball's coordinates (i, j) lies in cell (row i, column
-j), but .2 off its centre along both axes, as in the original. Source: D4RL's ``pointmaze`` (Fu et al. 2020), whose numbers are kept; where MuJoCo has changed since, two
-corrections restore the old behaviour (see ``make_model``). Gymnasium-Robotics' PointMaze is another task.
+j), but .2 off its centre along both axes, as in the original. Source: D4RL's ``pointmaze`` (Fu et al. 2020), whose
+numbers are kept; where MuJoCo has changed since, two corrections restore the old behaviour (see ``make_model``).
+Gymnasium-Robotics' PointMaze is another task.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+from typing import ClassVar
 
 import gymnasium
 import mujoco
@@ -39,7 +41,7 @@ class Maze:
     @property
     def free_cells(self) -> list[tuple[int, int]]:
         """Where an episode may start: the empty cells, row-major, and the goal last (D4RL's order)."""
-        return self.cells("O") + [self.goal]
+        return [*self.cells("O"), self.goal]
 
 
 MAZES = {
@@ -172,7 +174,7 @@ class Maze2dEnv(gymnasium.Env):
         render_mode: None or ``rgb_array``.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 50}
+    metadata: ClassVar[dict] = {"render_modes": ["rgb_array"], "render_fps": 50}
 
     def __init__(self, name: str = "maze2d-umaze-v1", render_mode: str | None = None):
         variant = get_variant(name)

@@ -20,7 +20,8 @@ class Evaluator:
         actor: the static part of acting.
         normalizer: the training data's observation statistics.
         seeds: R training seeds; they also fix the starts, the same at every evaluation and target.
-        targets: raw target returns. With selection ``critic`` they are one set of candidates.
+        targets: raw target returns. With selection ``critic`` they are one set of candidates; a policy that sees no
+            return has the one target ``none``.
         return_scale: targets are divided by it.
     """
 
@@ -39,6 +40,8 @@ class Evaluator:
         together = actor.selection == "critic"
         self._target_sets = np.array([targets] if together else [[target] for target in targets])
         self.target_names = [" ".join(f"{target:g}" for target in targets)] if together else list(targets)
+        if not actor.policy.condition_on_return:
+            self._target_sets, self.target_names = np.zeros((1, 1)), ["none"]
         self._envs: dict[int, object] = {}
 
     def __call__(self, params: Params, *, step: int, episodes: int) -> list[dict]:

@@ -1,4 +1,4 @@
-"""A causal pre-LayerNorm transformer in the manner of GPT-2 (Radford et al. 2019), ReLU MLP as in Decision Transformer."""
+"""A causal pre-LayerNorm transformer after GPT-2 (Radford et al. 2019), with Decision Transformer's ReLU MLP."""
 
 from __future__ import annotations
 

@@ -10,8 +10,9 @@ def format_scores(results: dict, table: str = "final") -> list[str]:
     lines = []
     for target, entry in results[table].items():
         cell = entry["aggregate"]
+        score = plus_minus(cell["normalized_score"], cell["normalized_score_std"])
         lines.append(
-            f"{results['variant']:<12} {target:>12} {plus_minus(cell['normalized_score'], cell['normalized_score_std']):>16} "
+            f"{results['variant']:<12} {target:>12} {score:>16} "
             f"{plus_minus(cell['return'], cell['return_std']):>16} {cell['num_seeds']:>6} {cell['episodes']:>9}"
         )
     return lines

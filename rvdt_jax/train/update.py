@@ -21,7 +21,7 @@ Metrics = dict[str, Array]
 
 def update(state: TrainState, store: Store, coefficients: Coefficients, spec: Spec) -> tuple[TrainState, Metrics]:
     """One update of one seed: everything from the draw of the batch to the target networks."""
-    batch_key, td_key, policy_key, expert_key = jax.random.split(jax.random.fold_in(state.key, state.step), 4)
+    batch_key, td_key, policy_key = jax.random.split(jax.random.fold_in(state.key, state.step), 3)
     batch = draw_batch(batch_key, store, coefficients, spec)
     metrics: Metrics = {}
     if spec.q_guidance:

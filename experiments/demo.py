@@ -1,0 +1,55 @@
+"""The demonstration: BC, DT and RVDT on maze2d-umaze, three seeds each, from nothing to a table and a picture.
+
+    python experiments/demo.py [--workdir=runs/demo]
+
+What is finished is not trained again, and what was interrupted goes on; delete the work directory to start afresh.
+"""
+
+import json
+import pathlib
+
+from absl import app, flags
+
+from launcher import report_errors
+
+VARIANTS = ("BC", "DT", "RVDT")
+# D4RL's reference points, and what its controller reaches when it plans anew at every episode (100 episodes, seed 0).
+REFERENCES = {"random": 0.0, "D4RL's controller": 100.0, "a controller that re-plans": 144.0}
+
+_WORKDIR = flags.DEFINE_string("workdir", "runs/demo", "Where the runs go, one folder per variant.")
+
+
+def main(argv: list[str]) -> int:
+    """Trains what is not trained yet, then prints the table and draws the curves."""
+    from rvdt_jax.report.comparison import compare
+
+    folder = pathlib.Path(_WORKDIR.value)
+    for variant in VARIANTS:
+        signal = train(variant, folder / variant)
+        if signal is not None:
+            return 128 + signal
+    print(compare([folder / variant for variant in VARIANTS], folder, references=REFERENCES))
+    return 0
+
+
+def train(variant: str, folder: pathlib.Path) -> int | None:
+    """Trains one variant, unless it is finished; returns the signal that interrupted it."""
+    from configs.demo import get_config
+
+    from rvdt_jax.config import resolve, same_run
+    from rvdt_jax.runner import fit
+
+    settings = get_config()
+    settings.variant, settings.workdir = variant, str(folder)
+    config = resolve(settings)
+    started = (folder / "config.json").exists()
+    if started and not same_run(config, json.loads((folder / "config.json").read_text(encoding="utf-8"))):
+        raise ValueError(f"{folder}: holds a run with other settings. Delete it, or choose another --workdir.")
+    if (folder / "results.json").exists():
+        print(f"{folder}: finished earlier; delete it to train again.")
+        return None
+    return fit(config, resume=started).signal
+
+
+if __name__ == "__main__":
+    app.run(report_errors(main))

@@ -1,0 +1,109 @@
+"""What the fields of a configuration may be."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from rvdt_jax.variants import HEADS, REBALANCINGS
+
+if TYPE_CHECKING:
+    from rvdt_jax.config import Config
+
+DTYPES = ("float32", "bfloat16")
+SOURCES = ("auto", "minari", "recreate", "file")
+ACTION_SELECTIONS = ("mean", "sample", "critic")
+SEED_MAPPINGS = ("auto", "vmap", "loop")
+
+
+def check_config(config: Config) -> None:
+    """Checks every field, and the fields against each other.
+
+    Raises:
+        ValueError: naming the field and the remedy.
+    """
+    for name, choices in (
+        ("loss.rebalancing", REBALANCINGS),
+        ("policy.head", HEADS),
+        ("model.dtype", DTYPES),
+        ("data.source", SOURCES),
+        ("eval.action_selection", ACTION_SELECTIONS),
+        ("parallel.seeds", SEED_MAPPINGS),
+    ):
+        if _get(config, name) not in choices:
+            raise ValueError(f"config.{name} is {_get(config, name)!r}; choose one of {', '.join(choices)}.")
+    for name, low, high in _RANGES:
+        value = _get(config, name)
+        if not (math.isfinite(value) and low <= value <= high):
+            bound = f"between {low:g} and {high:g}" if math.isfinite(high) else f"at least {low:g}"
+            raise ValueError(f"config.{name} is {value}; it must be finite and {bound}.")
+    _check_together(config)
+
+
+_INF = math.inf
+_TINY = 1e-12  # the least value of what must be positive
+_RANGES = (
+    ("train.steps", 1, _INF),
+    ("train.batch_size", 1, _INF),
+    ("train.learning_rate", 0, _INF),
+    ("train.lr_decay_steps", 1, _INF),
+    ("train.grad_clip_norm", _TINY, _INF),
+    ("train.weight_decay", 0, _INF),
+    ("train.log_every", 1, _INF),
+    ("train.checkpoint_every", 1, _INF),
+    ("train.keep_checkpoints", 1, _INF),
+    ("model.width", 1, _INF),
+    ("model.layers", 1, _INF),
+    ("model.heads", 1, _INF),
+    ("model.context_length", 1, _INF),
+    ("model.dropout", 0, 0.99),
+    ("model.critic_width", 1, _INF),
+    ("model.critic_layers", 1, _INF),
+    ("loss.eta", 0, _INF),
+    ("loss.alpha", 0, _INF),
+    ("loss.gamma", 0, 1),
+    ("loss.target_rate", 0, 1),
+    ("loss.state_prediction", 0, _INF),
+    ("ema.decay", 0, 1),
+    ("ema.every", 1, _INF),
+    ("ema.start", 0, _INF),
+    ("expert.fraction", _TINY, 1),
+    ("policy.std", _TINY, _INF),
+    ("policy.return_scale", _TINY, _INF),
+    ("eval.every", 1, _INF),
+    ("eval.episodes", 1, _INF),
+    ("eval.curve_episodes", 1, _INF),
+    ("parallel.devices", 0, _INF),
+)
+
+
+def _check_together(config: Config) -> None:
+    """Conditions between fields."""
+    if not config.seeds or min(config.seeds) < 0 or len(set(config.seeds)) < len(config.seeds):
+        raise ValueError(f"config.seeds is {config.seeds}; give one or more different seeds, none negative.")
+    if config.model.width % config.model.heads:
+        raise ValueError(f"config.model.width={config.model.width} is not a multiple of heads={config.model.heads}.")
+    for name in ("eval.every", "train.checkpoint_every"):
+        if _get(config, name) % config.train.log_every:
+            raise ValueError(
+                f"config.{name}={_get(config, name)} is not a multiple of train.log_every={config.train.log_every}."
+            )
+    if config.loss.q_guidance and config.model.context_length < 2:
+        raise ValueError("config.model.context_length must be at least 2 with Q-guidance: TD needs a next step.")
+    if not config.eval.targets or not all(math.isfinite(target) for target in config.eval.targets):
+        raise ValueError(f"config.eval.targets is {config.eval.targets}; give one or more finite target returns.")
+    if config.eval.action_selection == "critic" and not config.loss.q_guidance:
+        raise ValueError("config.eval.action_selection=critic needs a critic: choose a variant with Q-guidance.")
+    if config.eval.action_selection == "sample" and config.policy.head != "gaussian":
+        raise ValueError("config.eval.action_selection=sample needs policy.head=gaussian.")
+    if config.loss.rebalancing == "kl_explicit" and config.policy.head != "gaussian":
+        raise ValueError("config.loss.rebalancing=kl_explicit needs policy.head=gaussian: a KL takes two densities.")
+    if config.data.source == "file" and not config.data.path:
+        raise ValueError("config.data.source=file needs config.data.path, a flat cache file.")
+
+
+def _get(config: Config, dotted: str):
+    value = config
+    for name in dotted.split("."):
+        value = getattr(value, name)
+    return value

@@ -1,0 +1,79 @@
+"""Every setting there is, with what it does, its unit, and where its default comes from."""
+
+from __future__ import annotations
+
+from ml_collections import ConfigDict, config_dict
+
+
+def default_config() -> ConfigDict:
+    """The defaults, one comment a field; ``resolve`` fills those left unset from the variant and the task."""
+    unset = config_dict.placeholder
+    config = ConfigDict()
+    config.task = unset(str)  # name of the task, as D4RL spells it; see rvdt_jax/tasks.py
+    config.variant = "RVDT"  # row of the table in rvdt_jax/variants.py
+    config.seeds = (0,)  # one training run per seed, all in one program
+    config.workdir = unset(str)  # run directory; unset: runs/<task>/<variant>
+
+    config.train = ConfigDict()
+    config.train.steps = unset(int)  # updates; unset: where QT stops on this task
+    config.train.batch_size = 256  # windows per update (QT)
+    config.train.learning_rate = 3e-4  # peak, for policy, critic and cloned expert alike (QT)
+    config.train.lr_decay_steps = unset(int)  # updates from the peak to 0 on a cosine; unset: QT's for this task
+    config.train.grad_clip_norm = unset(float)  # clip of the gradient's global norm; unset: QT's for this task
+    config.train.weight_decay = 1e-4  # L2 coefficient on the policy (QT)
+    config.train.log_every = 100  # updates that one line of metrics.jsonl averages
+    config.train.checkpoint_every = unset(int)  # updates between checkpoints; unset: with every evaluation
+    config.train.keep_checkpoints = 2  # how many of the latest are kept
+
+    config.model = ConfigDict()
+    config.model.width = 256  # transformer width (QT)
+    config.model.layers = 4  # transformer blocks (QT)
+    config.model.heads = 4  # attention heads (QT)
+    config.model.context_length = unset(int)  # K, in environment steps; unset: QT's for this task
+    config.model.dropout = 0.1  # on embeddings, attention weights and residuals (Decision Transformer)
+    config.model.dtype = "float32"  # arithmetic of the networks: float32 or bfloat16; parameters stay float32
+    config.model.critic_width = 256  # width of each critic's hidden layers (QT)
+    config.model.critic_layers = 3  # hidden layers of each critic (QT)
+
+    config.loss = ConfigDict()
+    config.loss.eta = unset(float)  # weight of Q-guidance, eq. (3); unset: QT's for this task
+    config.loss.alpha = 1.0  # strength of rebalancing, eqs. (1) and (2): expert trajectories weigh 1 + alpha
+    config.loss.gamma = 0.99  # discount of the TD target (QT)
+    config.loss.rebalancing = unset(str)  # none, dup, kl or kl_explicit; unset: the variant's
+    config.loss.q_guidance = unset(bool)  # learn a critic and follow it; unset: the variant's
+    config.loss.target_rate = 0.005  # Polyak rate of the target critic (QT)
+    config.loss.state_prediction = 0.0  # weight of QT's next-observation loss; above 0 adds the head (QT: 1)
+
+    config.ema = ConfigDict()
+    config.ema.decay = 0.995  # of the policy copy that bootstraps the TD target (QT)
+    config.ema.every = 5  # updates between two EMA updates (QT)
+    config.ema.start = 1000  # updates before which the EMA is a plain copy (QT)
+
+    config.expert = ConfigDict()
+    config.expert.fraction = 0.1  # share of the trajectories, those of highest return, that are expert
+    config.expert.threshold = unset(float)  # or every trajectory of at least this raw return
+    config.expert.only = unset(bool)  # train on the expert trajectories alone; unset: the variant's (%BC)
+
+    config.policy = ConfigDict()
+    config.policy.head = unset(str)  # deterministic or gaussian; unset: the variant's
+    config.policy.std = 0.1  # fixed std of the Gaussian, in action units; the reference std where it is learned
+    config.policy.learn_std = False  # learn a state-dependent std, clipped (then kl and kl_explicit differ)
+    config.policy.condition_on_return = unset(bool)  # feed return-to-go tokens; unset: the variant's
+    config.policy.return_scale = unset(float)  # returns-to-go are divided by it; unset: the task's
+
+    config.eval = ConfigDict()
+    config.eval.every = 1000  # updates between two evaluations during training
+    config.eval.episodes = 100  # per seed and target, of the final checkpoint
+    config.eval.curve_episodes = 20  # per seed and target, of each evaluation during training
+    config.eval.targets = unset(tuple)  # raw target returns; the first is the headline; unset: the task's
+    config.eval.action_selection = "mean"  # mean; sample; critic (QT: softmax over min-Q among all targets)
+
+    config.data = ConfigDict()
+    config.data.source = "auto"  # auto: local Minari, else recreate; minari: local only; file: data.path
+    config.data.minari_id = unset(str)  # unset: the task's
+    config.data.path = unset(str)  # a flat cache file (.npz), for data.source=file
+
+    config.parallel = ConfigDict()
+    config.parallel.devices = unset(int)  # devices to split the batch over; unset: all local ones
+    config.parallel.seeds = "auto"  # vmap: all seeds in one step; loop: one by one; auto: loop on CPU
+    return config
