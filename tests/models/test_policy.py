@@ -1,0 +1,89 @@
+"""The transformer policy: what it may see, and what it must not."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rvdt_jax.models.critic import TwinCritic
+from rvdt_jax.models.policy import LOG_STD_RANGE, TransformerPolicy
+
+B, K, S, A = 2, 5, 3, 2
+
+
+@pytest.fixture
+def inputs():
+    keys = jax.random.split(jax.random.key(0), 3)
+    return {
+        "observations": jax.random.normal(keys[0], (B, K, S)),
+        "actions": jax.random.uniform(keys[1], (B, K, A)),
+        "returns_to_go": jax.random.uniform(keys[2], (B, K)),
+        "timesteps": jnp.tile(jnp.arange(K), (B, 1)),
+    }
+
+
+def make(inputs, **options):
+    policy = TransformerPolicy(S, A, max_timestep=10, width=16, layers=2, heads=2, **options)
+    params = policy.init(jax.random.key(1), **inputs)
+    # Larger weights than at the start, so that a leak would be seen.
+    params = jax.tree.map(lambda leaf: 8.0 * leaf, params)
+    return lambda **changed: policy.apply(params, **(inputs | changed))
+
+
+@pytest.mark.parametrize("field", ["observations", "actions", "returns_to_go", "timesteps"])
+@pytest.mark.parametrize("step", range(K))
+def test_causality(inputs, field, step):
+    apply = make(inputs)
+    changed = apply(**{field: inputs[field].at[:, step].add(1)}).mean
+    moved = np.abs(np.asarray(changed - apply().mean)).max(axis=(0, 2)) > 0
+    # a_t is read from step t + 1 on; everything else from t on.
+    first = step + 1 if field == "actions" else step
+    np.testing.assert_array_equal(moved, np.arange(K) >= first)
+
+
+def test_padding_behind_the_window_changes_nothing(inputs):
+    apply = make(inputs)
+    padded = {name: value.at[:, 3:].set(77) for name, value in inputs.items()}
+    np.testing.assert_array_equal(apply(**padded).mean[:, :3], apply().mean[:, :3])
+
+
+def test_a_policy_without_return_tokens_does_not_see_returns(inputs):
+    apply = make(inputs, condition_on_return=False)
+    np.testing.assert_array_equal(apply(returns_to_go=inputs["returns_to_go"] + 5).mean, apply().mean)
+
+
+def test_late_timesteps_share_the_last_embedding(inputs):
+    apply = make(inputs)
+    late = jnp.full((B, K), 9)
+    np.testing.assert_array_equal(apply(timesteps=late + 100).mean, apply(timesteps=late).mean)
+
+
+def test_fixed_std_is_fixed_and_learned_std_is_clipped(inputs):
+    np.testing.assert_allclose(make(inputs, std=0.3)().log_std, np.log(0.3), rtol=1e-6)
+    learned = make(inputs, learn_std=True, std=0.3)(observations=1e4 * inputs["observations"]).log_std
+    assert learned.min() >= LOG_STD_RANGE[0]
+    assert learned.max() <= LOG_STD_RANGE[1]
+    assert learned.std() > 0
+
+
+def test_state_head_predicts_one_step_less(inputs):
+    assert make(inputs, predict_state=True)().next_observations.shape == (B, K - 1, S)
+    assert make(inputs)().next_observations is None
+
+
+def test_bfloat16_stays_near_float32(inputs):
+    small = {"dtype": jnp.bfloat16}
+    np.testing.assert_allclose(make(inputs, **small)().mean, make(inputs)().mean, atol=0.15)
+    assert make(inputs, **small)().mean.dtype == jnp.float32
+
+
+def test_the_critics_are_independent(inputs):
+    critic = TwinCritic(width=8, layers=2)
+    params = critic.init(jax.random.key(0), inputs["observations"], inputs["actions"])["params"]
+    values = critic.apply({"params": params}, inputs["observations"], inputs["actions"])
+    assert values.shape == (2, B, K)
+    assert not np.allclose(values[0], values[1])
+    silenced = params | {"q1": jax.tree.map(jnp.zeros_like, params["q1"])}
+    changed = critic.apply({"params": silenced}, inputs["observations"], inputs["actions"])
+    np.testing.assert_array_equal(changed[1], values[1])
+    assert not changed[0].any()
