@@ -1,10 +1,11 @@
 # Both of the README's commands start from a bare checkout: they need Python 3.11 or newer and nothing else.
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
-	if command -v $$python >/dev/null && $$python -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+	if command -v $$python >/dev/null && $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
 	then echo $$python; break; fi; done)
 VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
+UNFINISHED := $(VENV)/.unfinished
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint clean
@@ -15,13 +16,16 @@ help:
 	@echo "make lint   style checks"
 	@echo "make clean  remove the environment and caches; data sets and runs stay"
 
-# The stamp is written last: an install that was cut short is repaired by the next make.
+# The stamp is written last. An install that was cut short can leave a package that pip takes for complete, so where the
+# mark of an unfinished install is found, the environment is made anew; otherwise it is brought up to date in place.
 $(INSTALLED): setup.py .config/constraints.txt
-	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or newer (with venv) was found; install one, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or newer (with venv and pip) was found; install one, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@rm -f $(INSTALLED)
-	test -x $(RUN) && $(RUN) -m pip --version >/dev/null 2>&1 || { rm -rf $(VENV) && $(PYTHON) -m venv $(VENV); }
+	@test ! -e $(UNFINISHED) && $(RUN) -m pip --version >/dev/null 2>&1 || { rm -rf $(VENV) && $(PYTHON) -m venv $(VENV); }
+	@touch $(UNFINISHED)
+	@echo "Installing into $(VENV); the first time this takes a few minutes."
 	$(RUN) -m pip install --quiet --disable-pip-version-check -c .config/constraints.txt -e '.[tensorboard,test]'
-	@touch $(INSTALLED)
+	@rm -f $(UNFINISHED) && touch $(INSTALLED)
 
 demo: $(INSTALLED)
 	$(RUN) experiments/demo.py

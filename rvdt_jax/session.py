@@ -53,7 +53,7 @@ class Session:
             total=config.train.steps, unit="update", desc=config.variant, disable=not progress, dynamic_ncols=True
         )
         self._writer = make_writer(folder)
-        self._clock = time.perf_counter()
+        self._clock, self._step = time.perf_counter(), 0  # when and where the last compiled call ended
 
     def __enter__(self) -> Session:
         return self
@@ -68,6 +68,7 @@ class Session:
         for name in ("metrics.jsonl", "timing.jsonl", "evaluations.jsonl"):
             truncate_after(self._folder / name, step)
         self._bar.update(step)
+        self._step = step
 
     def log(self, step: int, metrics: Metrics) -> None:
         """Appends to metrics.jsonl and timing.jsonl, and moves the bar."""
@@ -78,7 +79,8 @@ class Session:
         ]
         append_lines(self._folder / "metrics.jsonl", records)
         now = time.perf_counter()
-        updates, seconds, self._clock = step - self._bar.n, now - self._clock, now
+        updates, self._step = step - self._step, step
+        seconds, self._clock = now - self._clock, now
         append_lines(
             self._folder / "timing.jsonl",
             [{"step": step, "seconds": seconds, "updates_per_second": updates / seconds}],

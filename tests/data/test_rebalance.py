@@ -74,5 +74,5 @@ def test_bad_input_is_refused(returns, lengths, options, message):
 
 @pytest.mark.parametrize("alpha", [-0.1, np.nan, np.inf])
 def test_bad_alpha_is_refused(alpha):
-    with pytest.raises(ValueError, match="loss.alpha"):
+    with pytest.raises(ValueError, match=r"loss\.alpha"):
         loss_weights([True], alpha)

@@ -1,0 +1,85 @@
+"""Small data and settings that many tests share."""
+
+import os
+
+# Eight virtual CPU devices, for the tests of data parallelism; must be said before JAX starts.
+os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
+
+import numpy as np
+import pytest
+
+from rvdt_jax.config import resolve
+from rvdt_jax.data.episodes import Episodes
+from rvdt_jax.data.rebalance import select_experts
+from rvdt_jax.data.store import make_normalizer, make_store
+from rvdt_jax.defaults import default_config
+
+
+@pytest.fixture(autouse=True)
+def _private_folders(tmp_path, monkeypatch):
+    """No test touches the user's data sets or caches."""
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+    monkeypatch.setenv("RVDT_JAX_CACHE", str(tmp_path / "cache"))
+
+
+def make_episodes(seed: int = 0, count: int = 30) -> Episodes:
+    """Random episodes with S = 4 and A = 2, as maze2d's; some terminate."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(1, 30, count)
+    lengths[0] = 30
+    steps = int(lengths.sum())
+    return Episodes(
+        name="random",
+        observations=rng.normal(size=(steps, 4)).astype(np.float32),
+        actions=rng.uniform(-1, 1, (steps, 2)).astype(np.float32),
+        rewards=(rng.random(steps) < 0.2).astype(np.float32),
+        lengths=lengths,
+        terminated=rng.random(count) < 0.3,
+    )
+
+
+@pytest.fixture
+def episodes():
+    return make_episodes()
+
+
+@pytest.fixture
+def store(episodes):
+    experts = select_experts(episodes.returns, episodes.lengths)
+    return make_store(episodes, experts, make_normalizer(episodes), return_scale=10.0)
+
+
+@pytest.fixture
+def small_config():
+    """A function from overrides, as on the command line, to a resolved configuration of a tiny model."""
+
+    def make(**overrides):
+        settings = default_config()
+        settings.update_from_flattened_dict(
+            SMALL | {name.replace("__", "."): value for name, value in overrides.items()}
+        )
+        return resolve(settings)
+
+    return make
+
+
+SMALL = {
+    "task": "maze2d-umaze-v1",
+    "seeds": (0,),
+    "train.steps": 6,
+    "train.batch_size": 8,
+    "train.log_every": 2,
+    "model.width": 8,
+    "model.layers": 1,
+    "model.heads": 2,
+    "model.context_length": 4,
+    "model.critic_width": 8,
+    "model.critic_layers": 1,
+    "ema.start": 2,
+    "ema.every": 2,
+    "eval.every": 2,
+    "eval.episodes": 2,
+    "eval.curve_episodes": 1,
+    "eval.targets": (50.0,),
+    "parallel.devices": 1,
+}

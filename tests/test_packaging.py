@@ -1,0 +1,173 @@
+"""setup.py, the tested versions and the Makefile agree with each other and with what the code imports."""
+
+import ast
+import functools
+import importlib
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+import rvdt_jax
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+TESTED_EXTRAS = ("tensorboard", "test")
+
+
+@functools.cache
+def setup_arguments() -> dict:
+    """The literal keyword arguments of the call to ``setup``."""
+    tree = ast.parse((ROOT / "setup.py").read_text(encoding="utf-8"))
+    (call,) = [
+        node for node in ast.walk(tree) if isinstance(node, ast.Call) and getattr(node.func, "id", None) == "setup"
+    ]
+    arguments = {}
+    for keyword in call.keywords:
+        try:
+            arguments[keyword.arg] = ast.literal_eval(keyword.value)
+        except ValueError:
+            continue  # computed, as the list of packages is
+    return arguments
+
+
+def requirements() -> list[Requirement]:
+    """What ``make`` installs: the core and the extras that the tests need."""
+    extras = setup_arguments()["extras_require"]
+    lines = setup_arguments()["install_requires"] + [line for extra in TESTED_EXTRAS for line in extras[extra]]
+    return [Requirement(line) for line in lines]
+
+
+@functools.cache
+def constraints() -> dict[str, Version]:
+    """Tested version of every distribution, by canonical name."""
+    versions = {}
+    for line in (ROOT / ".config" / "constraints.txt").read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith("#"):
+            name, version = line.split("==")
+            versions[canonicalize_name(name)] = Version(version)
+    return versions
+
+
+@pytest.mark.parametrize("requirement", requirements(), ids=lambda requirement: requirement.name)
+def test_the_tested_version_is_in_range(requirement):
+    assert constraints()[canonicalize_name(requirement.name)] in requirement.specifier
+
+
+def test_dependencies_of_dependencies_are_pinned_too():
+    seen, queue = set(), [(requirement.name, requirement.extras) for requirement in requirements()]
+    while queue:
+        name, extras = queue.pop()
+        key = (canonicalize_name(name), frozenset(extras))
+        if key in seen:
+            continue
+        seen.add(key)
+        for line in metadata.requires(name) or ():
+            child = Requirement(line)
+            environments = [{"extra": extra} for extra in extras] or [{"extra": ""}]
+            if child.marker is None or any(child.marker.evaluate(environment) for environment in environments):
+                queue.append((child.name, child.extras))
+    missing = sorted({name for name, _ in seen} - constraints().keys())
+    assert not missing, f"not in .config/constraints.txt: {missing}"
+
+
+def test_setup_gives_ranges():
+    core = [Requirement(line) for line in setup_arguments()["install_requires"]]
+    for requirement in core:
+        operators = {specifier.operator for specifier in requirement.specifier}
+        assert ">=" in operators, requirement
+        assert not operators & {"==", "==="}, f"{requirement}: exact versions belong in .config/constraints.txt"
+    ranges = {requirement.name: requirement.specifier for requirement in core}
+    assert "0.10.0" in ranges["jax"]
+    assert "0.11.0" in ranges["jax"]
+    assert "3.11.0" in ranges["mujoco"]
+    assert "3.12.0" not in ranges["mujoco"]  # FrankaKitchen; see setup.py
+
+
+def test_the_linter_is_pinned():
+    (ruff,) = [requirement for requirement in requirements() if requirement.name == "ruff"]
+    assert [specifier.operator for specifier in ruff.specifier] == ["=="]
+
+
+def test_every_imported_distribution_is_declared():
+    """A package that is only there because another one needs it may be gone tomorrow."""
+    declared = {canonicalize_name(requirement.name) for requirement in requirements()}
+    distributions = metadata.packages_distributions()
+    ours = {"rvdt_jax", "launcher", "configs"}
+    undeclared = {}
+    for path in [*(ROOT / "rvdt_jax").rglob("*.py"), *(ROOT / "experiments").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                names = [node.module]
+            else:
+                continue
+            for top in {name.split(".")[0] for name in names} - ours - sys.stdlib_module_names:
+                owners = {canonicalize_name(name) for name in distributions.get(top, ())}
+                if not owners & declared:
+                    undeclared.setdefault(top, []).append(path.relative_to(ROOT).as_posix())
+    assert not undeclared
+
+
+def test_one_version():
+    assert setup_arguments()["version"] == rvdt_jax.__version__
+
+
+@pytest.mark.parametrize("name", rvdt_jax.__all__)
+def test_public_names_resolve(name):
+    assert getattr(rvdt_jax, name) is not None
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no_such_name"):
+        rvdt_jax.no_such_name  # noqa: B018
+
+
+def test_entry_points_resolve():
+    for group in setup_arguments().get("entry_points", {}).values():
+        for line in group:
+            module, attribute = line.split("=", 1)[1].strip().split(":")
+            assert callable(getattr(importlib.import_module(module), attribute))
+
+
+def test_package_data_exists():
+    for package, patterns in setup_arguments()["package_data"].items():
+        for pattern in patterns:
+            assert list((ROOT / package).glob(pattern)), f"{package}/{pattern} matches no file"
+
+
+def test_the_makefile_has_its_targets():
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):", text, flags=re.MULTILINE))
+    assert {"help", "demo", "test", "lint", "clean"} <= targets
+    phony = re.search(r"^\.PHONY:(.*)$", text, flags=re.MULTILINE)
+    assert phony is not None
+    assert {"help", "demo", "test", "lint", "clean"} <= set(phony[1].split())
+
+
+def test_cleaning_spares_runs_and_data(tmp_path):
+    kept = ["runs/demo/results.json", "runs/checkpoints/0/state", "data/set.hdf5", "notes.txt", "rvdt_jax/types.py"]
+    removed = [".venv/bin/python", "build/lib/x.py", "rvdt_jax.egg-info/PKG-INFO", "rvdt_jax/__pycache__/types.pyc"]
+    for name in kept + removed:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    subprocess.run(["make", "clean"], cwd=tmp_path, capture_output=True, check=True)
+    assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()} == {
+        "Makefile",
+        *kept,
+    }
+
+
+def test_ci_runs_the_tests():
+    script = ROOT / ".ci" / "run"
+    assert script.stat().st_mode & 0o100, "not executable"
+    assert "make test" in script.read_text(encoding="utf-8")
+    subprocess.run(["bash", "-n", str(script)], check=True)
