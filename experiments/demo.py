@@ -5,7 +5,6 @@
 What is finished is not trained again, and what was interrupted goes on; delete the work directory to start afresh.
 """
 
-import json
 import pathlib
 
 from absl import app, flags
@@ -36,19 +35,19 @@ def train(variant: str, folder: pathlib.Path) -> int | None:
     """Trains one variant, unless it is finished; returns the signal that interrupted it."""
     from configs.demo import get_config
 
-    from rvdt_jax.config import resolve, same_run
-    from rvdt_jax.runner import fit
+    from rvdt_jax.config import resolve
+    from rvdt_jax.runner import run_config
+    from rvdt_jax.workdir import check_workdir
 
     settings = get_config()
     settings.variant, settings.workdir = variant, str(folder)
     config = resolve(settings)
     started = (folder / "config.json").exists()
-    if started and not same_run(config, json.loads((folder / "config.json").read_text(encoding="utf-8"))):
-        raise ValueError(f"{folder}: holds a run with other settings. Delete it, or choose another --workdir.")
+    check_workdir(folder, config, resume=started)
     if (folder / "results.json").exists():
         print(f"{folder}: finished earlier; delete it to train again.")
         return None
-    return fit(config, resume=started).signal
+    return run_config(config, resume=started).signal
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from absl import app, flags
 from absl import logging as absl_logging
 from ml_collections import config_flags
+from tqdm import tqdm
 
 
 def config_flag():
@@ -42,8 +43,7 @@ def report_errors(main: Callable[[list[str]], int]) -> Callable[[list[str]], int
 
     @functools.wraps(main)
     def wrapped(argv: list[str]) -> int:
-        absl_logging.use_absl_handler()
-        logging.getLogger("rvdt_jax").setLevel(logging.INFO)
+        _set_up_logging()
         if len(argv) > 1:
             fail(f"unexpected argument {argv[1]!r}.{_suggest(argv[1])}")
         try:
@@ -52,6 +52,25 @@ def report_errors(main: Callable[[list[str]], int]) -> Callable[[list[str]], int
             fail(str(error))
 
     return wrapped
+
+
+class _AboveProgressBar(logging.Handler):
+    """Writes log lines to stderr without breaking a progress bar in two."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm.write(self.format(record), file=sys.stderr)
+
+
+def _set_up_logging() -> None:
+    """Shows what the package says; of the libraries only warnings, unless --verbosity asks for more."""
+    handler = _AboveProgressBar()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+    package = logging.getLogger("rvdt_jax")
+    package.setLevel(logging.INFO)
+    package.propagate = False
+    package.handlers = [handler]
+    if not flags.FLAGS["verbosity"].present:
+        absl_logging.set_verbosity(absl_logging.WARNING)
 
 
 def _suggest(argument: str) -> str:

@@ -20,12 +20,12 @@ def main(argv: list[str]) -> int:
     """Resolves the settings and runs them."""
     from rvdt_jax.config import resolve
     from rvdt_jax.report.summary import print_results
-    from rvdt_jax.runner import fit
+    from rvdt_jax.runner import run_config
 
     settings = _CONFIG.value
     if _WORKDIR.value is not None:
         settings.workdir = _WORKDIR.value
-    run = fit(resolve(settings), resume=_RESUME.value)
+    run = run_config(resolve(settings), resume=_RESUME.value)
     if run.signal is not None:
         return 128 + run.signal
     print_results([run.results], run.folder)

@@ -2,9 +2,11 @@
 
 Public names are resolved when first used, so that importing the package loads neither JAX nor a simulator:
 
-    rvdt_jax.fit         train, evaluate and score what a configuration describes
-    rvdt_jax.resolve     settings -> the frozen configuration that ``fit`` takes
-    rvdt_jax.rebalance   return rebalancing for any trainer, on NumPy arrays
+    rvdt_jax.default_config   every setting, documented in ``rvdt_jax/defaults.py``
+    rvdt_jax.resolve          settings -> the frozen configuration that ``fit`` takes
+    rvdt_jax.fit              train on a data set, evaluate and score
+    rvdt_jax.load_policy      run directory -> a policy that acts
+    rvdt_jax.rebalance        return rebalancing for any trainer, on NumPy arrays
 """
 
 import importlib
@@ -12,9 +14,10 @@ import importlib
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "fit": ("rvdt_jax.runner", "fit"),
-    "resolve": ("rvdt_jax.config", "resolve"),
     "default_config": ("rvdt_jax.defaults", "default_config"),
+    "resolve": ("rvdt_jax.config", "resolve"),
+    "fit": ("rvdt_jax.runner", "fit"),
+    "load_policy": ("rvdt_jax.policy_io", "load_policy"),
     "rebalance": ("rvdt_jax.rebalance", None),
 }
 __all__ = ["__version__", *_PUBLIC]

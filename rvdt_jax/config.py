@@ -219,8 +219,21 @@ def training_settings(values: dict) -> dict:
     return json.loads(json.dumps(kept))
 
 
-def same_run(config: Config, values: dict) -> bool:
-    """Whether ``config.json``'s values describe the run that ``config`` does, its place and hardware aside."""
-    own = json.loads(json.dumps(to_json(config)))
+def run_differences(config: Config, values: dict) -> list[str]:
+    """Where ``config.json``'s values describe another run than ``config`` does, its place and hardware aside."""
     skipped = ("workdir", "parallel")
-    return {k: v for k, v in own.items() if k not in skipped} == {k: v for k, v in values.items() if k not in skipped}
+    own = json.loads(json.dumps(to_json(config)))
+    here, there = ({k: v for k, v in side.items() if k not in skipped} for side in (own, values))
+    return differences(there, here, "config.")
+
+
+def differences(there: dict, here: dict, prefix: str = "") -> list[str]:
+    """One phrase for each leaf in which two nested dicts differ, by its dotted name."""
+    found = []
+    for name in sorted(there.keys() | here.keys()):
+        left, right = there.get(name), here.get(name)
+        if isinstance(left, dict) and isinstance(right, dict):
+            found += differences(left, right, f"{prefix}{name}.")
+        elif left != right:
+            found.append(f"{prefix}{name} is {left!r} there, {right!r} here")
+    return found

@@ -1,4 +1,4 @@
-"""``fit``: from settings to a finished run directory. Data, training, evaluation and records meet only here."""
+"""From settings to a finished run directory. Data, training, evaluation and records meet only here."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ import contextlib
 import dataclasses
 import logging
 import pathlib
+from collections.abc import Callable
 from importlib import metadata
 
 import jax
 import jax.numpy as jnp
 
-from rvdt_jax.config import Config, to_json, training_settings
-from rvdt_jax.data.episodes import Episodes
+from rvdt_jax.config import Config, DataConfig, to_json, training_settings
+from rvdt_jax.data.episodes import Episodes, check_episodes
 from rvdt_jax.data.rebalance import ExpertSet, select_experts
 from rvdt_jax.data.source import load_flat_file, load_local
 from rvdt_jax.data.store import make_normalizer, make_store
 from rvdt_jax.evaluation.evaluator import Evaluator
-from rvdt_jax.evaluation.rollout import Actor
 from rvdt_jax.interruption import Interrupted, Interruption
+from rvdt_jax.models.acting import Actor
 from rvdt_jax.report.plots import plot_learning_curves
 from rvdt_jax.report.records import read_lines, summarise, write_json
 from rvdt_jax.session import Session
@@ -29,6 +30,7 @@ from rvdt_jax.train.driver import Schedule, init_states, train
 from rvdt_jax.train.parallel import batch_sharding, make_mesh, replicate
 from rvdt_jax.train.state import Spec
 from rvdt_jax.types import Normalizer
+from rvdt_jax.workdir import check_workdir, default_workdir
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +50,27 @@ class Run:
     signal: int | None = None
 
 
-def fit(config: Config, *, resume: bool = False, progress: bool = True) -> Run:
-    """Trains, evaluates and scores what ``config`` describes.
+def fit(data: str | Episodes, config: Config, *, resume: bool = False, progress: bool = True) -> Run:
+    """Trains on data named or handed over, then evaluates and scores as ``config`` says.
+
+    Args:
+        data: the id of a local Minari data set, or checked ``Episodes`` of your own.
+        config: resolved settings; see ``rvdt_jax.config.resolve``. ``config.data`` is not used.
+        resume: continue the run in the work directory from its last checkpoint.
+        progress: show a progress bar.
+
+    Raises:
+        ValueError: as ``run_config``.
+    """
+    if isinstance(data, str):
+        own = DataConfig(source="minari", minari_id=data, path=None)
+        return run_config(dataclasses.replace(config, data=own), resume=resume, progress=progress)
+    provenance = {"dataset_id": data.name, "source": "memory", "content_digest": check_episodes(data).digest()}
+    return _run(config, lambda: (data, provenance), resume, progress)
+
+
+def run_config(config: Config, *, resume: bool = False, progress: bool = True) -> Run:
+    """Trains, evaluates and scores what ``config`` describes, on the data that it names.
 
     Args:
         config: resolved settings; see ``rvdt_jax.config.resolve``.
@@ -60,11 +81,15 @@ def fit(config: Config, *, resume: bool = False, progress: bool = True) -> Run:
         ValueError: the settings do not fit the data or the machine, the data set is missing or corrupt, or the work
             directory already holds a run; nothing was overwritten.
     """
+    return _run(config, lambda: load_episodes(config), resume, progress)
+
+
+def _run(config: Config, load: Callable[[], tuple[Episodes, dict]], resume: bool, progress: bool) -> Run:
     folder = pathlib.Path(config.workdir) if config.workdir else default_workdir(config)
-    check_workdir(folder, resume)
+    check_workdir(folder, config, resume)
     mesh = make_mesh(config.parallel.devices)
     sharding = batch_sharding(mesh, config.train.batch_size)
-    episodes, provenance = load_episodes(config)
+    episodes, provenance = load()
     check_context(config, episodes)
     experts = select_experts(
         episodes.returns, episodes.lengths, fraction=config.expert.fraction, threshold=config.expert.threshold
@@ -124,31 +149,6 @@ def _train(
                     hooks=session,
                 )
         return interruption.signal
-
-
-def default_workdir(config: Config) -> pathlib.Path:
-    """``runs/<task>/<variant>`` under the current folder."""
-    return pathlib.Path("runs", config.task, config.variant.replace("%", "percent-"))
-
-
-def check_workdir(folder: pathlib.Path, resume: bool) -> None:
-    """Refuses to write over anything, or to resume where there is nothing.
-
-    Raises:
-        ValueError: with the remedy.
-    """
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder}: the work directory is a file. Choose another --workdir.")
-    holds_run = (folder / "config.json").exists()
-    if holds_run and not resume:
-        raise ValueError(
-            f"{folder}: already holds a run. Continue it with --resume, or choose another --workdir; nothing was "
-            "touched."
-        )
-    if resume and not holds_run:
-        raise ValueError(f"{folder}: holds no run to resume. Check --workdir, or start without --resume.")
-    if not holds_run and folder.exists() and any(folder.iterdir()):
-        raise ValueError(f"{folder}: is not empty and holds no run. Choose another --workdir; nothing was touched.")
 
 
 def load_episodes(config: Config) -> tuple[Episodes, dict]:

@@ -58,6 +58,7 @@ RULES = {
     "__init__": rule(ANYTHING),
     "runner": rule(ANYTHING),
     "session": rule(ANYTHING),
+    "workdir": rule("config report", never=JAX | SIMULATORS),
 }
 MAY_USE_ML_COLLECTIONS = {"config", "defaults"}
 

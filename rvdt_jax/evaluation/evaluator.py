@@ -6,7 +6,8 @@ import jax
 import numpy as np
 
 from rvdt_jax.envs.vector import make_vector_env
-from rvdt_jax.evaluation.rollout import Actor, rollout
+from rvdt_jax.evaluation.rollout import rollout
+from rvdt_jax.models.acting import Actor
 from rvdt_jax.types import Array, Normalizer, Params
 
 _STREAM = 0x5C0E  # training splits a seed's key into the streams 0 and 1; this one is apart from both

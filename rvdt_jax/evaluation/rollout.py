@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from typing import Protocol
 
 import chex
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from rvdt_jax.models.critic import TwinCritic
-from rvdt_jax.models.policy import TransformerPolicy
+from rvdt_jax.models.acting import Actor, choose_actions, empty_windows
 from rvdt_jax.types import Array, Normalizer, Params
-
-ACTION_SELECTIONS = ("mean", "sample", "critic")
 
 
 class VectorEnv(Protocol):
@@ -34,24 +28,6 @@ class VectorEnv(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
-class Actor:
-    """The static part of acting: hashable, so that every evaluation of a run shares one compiled function.
-
-    Attributes:
-        policy, critic: the modules; ``critic`` is used by the selection ``critic`` alone.
-        context_length: K.
-        selection: ``mean``; ``sample`` from the Gaussian; ``critic`` as QT does: every target is a candidate
-            conditioning, and an action is drawn by softmax over the candidates' min-Q. QT draws 50 candidates spread
-            evenly over the targets; one mean action per target has the same distribution under the softmax.
-    """
-
-    policy: TransformerPolicy
-    critic: TwinCritic
-    context_length: int
-    selection: str
-
-
-@dataclasses.dataclass(frozen=True)
 class Rollouts:
     """The raw outcome of an evaluation.
 
@@ -62,76 +38,6 @@ class Rollouts:
 
     returns: np.ndarray
     lengths: np.ndarray
-
-
-@chex.dataclass
-class Windows:
-    """What the policy remembers of F parallel episodes per seed: the last K steps, valid ones first (host arrays)."""
-
-    observations: np.ndarray  # (R, F, K, S), normalised
-    actions: np.ndarray  # (R, F, K, A)
-    returns_to_go: np.ndarray  # (R, C, F, K), scaled; one row for each of C candidate conditionings
-    timesteps: np.ndarray  # (K,) int32
-
-    def write(self, step: int, observations: np.ndarray, returns_to_go: np.ndarray) -> int:
-        """Enters the current observation and conditioning; returns its index in the window."""
-        length = self.timesteps.shape[0]
-        if step >= length:
-            self.observations = np.roll(self.observations, -1, axis=2)
-            self.actions = np.roll(self.actions, -1, axis=2)
-            self.returns_to_go = np.roll(self.returns_to_go, -1, axis=3)
-            self.timesteps = self.timesteps + 1
-        last = min(step, length - 1)
-        self.observations[:, :, last] = observations
-        self.returns_to_go[..., last] = returns_to_go
-        return last
-
-
-@functools.partial(jax.jit, static_argnames=("actor",))
-def choose_actions(params: Params, windows: Windows, last: Array, keys: Array, step: Array, *, actor: Actor) -> Array:
-    """The actions of all episodes at one time step; parameters are arguments, so new ones compile nothing.
-
-    Args:
-        params: ``{"policy": ..., "critic": ...}``, every leaf with a leading axis R of seeds.
-        windows: the recent past; see ``Windows``.
-        last: () int32, the index of the current step in the windows.
-        keys: (R,) PRNG keys of this evaluation.
-        step: () int32 time step, folded into the keys.
-        actor: static.
-
-    Returns:
-        (R, F, A) in [-1, 1].
-    """
-
-    def one_seed(params: Params, observations: Array, actions: Array, returns_to_go: Array, key: Array) -> Array:
-        def one_candidate(candidate_returns: Array):
-            times = jnp.broadcast_to(windows.timesteps, candidate_returns.shape)
-            return actor.policy.apply({"params": params["policy"]}, observations, actions, candidate_returns, times)
-
-        output = jax.vmap(one_candidate)(returns_to_go)
-        mean, log_std = output.mean[:, :, last], output.log_std[:, :, last]  # (C, F, A)
-        if actor.selection == "mean":
-            return mean[0]
-        if actor.selection == "sample":
-            return jnp.clip(mean[0] + jnp.exp(log_std[0]) * jax.random.normal(key, mean[0].shape), -1.0, 1.0)
-        states = jnp.broadcast_to(observations[None, :, last], (*mean.shape[:2], observations.shape[-1]))
-        values = actor.critic.apply({"params": params["critic"]}, states, mean).min(0)
-        chosen = jax.random.categorical(key, values, axis=0)
-        return jnp.take_along_axis(mean, chosen[None, :, None], axis=0)[0]
-
-    keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, step)
-    return jax.vmap(one_seed)(params, windows.observations, windows.actions, windows.returns_to_go, keys)
-
-
-def empty_windows(seeds: int, candidates: int, episodes: int, actor: Actor) -> Windows:
-    """Windows before the first step."""
-    length, policy = actor.context_length, actor.policy
-    return Windows(
-        observations=np.zeros((seeds, episodes, length, policy.observation_size), np.float32),
-        actions=np.zeros((seeds, episodes, length, policy.action_size), np.float32),
-        returns_to_go=np.zeros((seeds, candidates, episodes, length), np.float32),
-        timesteps=np.arange(length, dtype=np.int32),
-    )
 
 
 def rollout(

@@ -39,6 +39,18 @@ def write_json(path: pathlib.Path, value: dict) -> None:
     os.replace(partial, path)
 
 
+def read_json(path: pathlib.Path) -> dict:
+    """The content of a JSON file.
+
+    Raises:
+        ValueError: it cannot be read; the message names it.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: cannot be read ({type(error).__name__}: {error}).") from error
+
+
 def truncate_after(path: pathlib.Path, step: int) -> None:
     """Drops the records behind ``step``: what an interrupted run wrote after its last checkpoint is done again."""
     if path.exists():

@@ -13,6 +13,7 @@ from importlib import metadata
 import jax
 import orbax.checkpoint as ocp
 
+from rvdt_jax.config import differences
 from rvdt_jax.types import Normalizer, TrainState
 
 FORMAT_VERSION = 1
@@ -65,10 +66,12 @@ class Checkpoints:
             raise ValueError(f"{self._folder}: there is no checkpoint to resume from. Start the run without --resume.")
         found = self._manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore()))["about"]
         expected = {"format_version": FORMAT_VERSION} | about
-        differing = [name for name in expected if found.get(name) != expected[name]]
+        differing = differences({name: found.get(name) for name in expected}, expected)
         if differing:
-            details = "; ".join(f"{name}: {found.get(name)!r} there, {expected[name]!r} here" for name in differing)
-            raise ValueError(f"{self._folder}: the checkpoint belongs to another run ({details}).")
+            raise ValueError(
+                f"{self._folder}: the checkpoint belongs to another run ({'; '.join(differing)}). Go back to its "
+                "settings and data, or choose another --workdir."
+            )
         template = {"states": _raw_keys(states), "normalizer": normalizer}
         restored = self._manager.restore(
             step, args=ocp.args.Composite(arrays=ocp.args.StandardRestore(jax.tree.map(_abstract, template)))

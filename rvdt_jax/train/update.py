@@ -84,7 +84,7 @@ def update_critic(
     optimizer = make_optimizer(coefficients, state.step, 0.0)
     updates, optimizer_state = optimizer.update(grads, state.critic_optimizer, state.critic)
     state = state.replace(critic=optax.apply_updates(state.critic, updates), critic_optimizer=optimizer_state)
-    return state, {"critic/td_loss": loss, "critic/value": value, "critic/grad_norm": optax.global_norm(grads)}
+    return state, {"critic/td_loss": loss, "critic/value": value, "critic/grad_norm": optax.tree.norm(grads)}
 
 
 def update_expert(
@@ -115,7 +115,7 @@ def update_policy(
     optimizer = make_optimizer(coefficients, state.step, coefficients.weight_decay)
     updates, optimizer_state = optimizer.update(grads, state.policy_optimizer, state.policy)
     state = state.replace(policy=optax.apply_updates(state.policy, updates), policy_optimizer=optimizer_state)
-    return state, metrics | {"policy/grad_norm": optax.global_norm(grads)}
+    return state, metrics | {"policy/grad_norm": optax.tree.norm(grads)}
 
 
 def policy_loss(

@@ -1,0 +1,40 @@
+"""Where a run goes, and that nothing is ever written over."""
+
+from __future__ import annotations
+
+import pathlib
+
+from rvdt_jax.config import Config, run_differences
+from rvdt_jax.report.records import read_json
+
+
+def default_workdir(config: Config) -> pathlib.Path:
+    """``runs/<task>/<variant>`` under the current folder."""
+    return pathlib.Path("runs", config.task, config.variant.replace("%", "percent-"))
+
+
+def check_workdir(folder: pathlib.Path, config: Config, resume: bool) -> None:
+    """Refuses to write over anything, or to resume what is not there or was begun with other settings.
+
+    Raises:
+        ValueError: with the remedy.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder}: the work directory is a file. Choose another --workdir.")
+    holds_run = (folder / "config.json").exists()
+    if holds_run and not resume:
+        raise ValueError(
+            f"{folder}: already holds a run. Continue it with --resume, or choose another --workdir; nothing was "
+            "touched."
+        )
+    if resume and not holds_run:
+        raise ValueError(f"{folder}: holds no run to resume. Check --workdir, or start without --resume.")
+    if holds_run:
+        differing = run_differences(config, read_json(folder / "config.json"))
+        if differing:
+            raise ValueError(
+                f"{folder}: holds a run with other settings ({'; '.join(differing)}). Resume it with its own settings, "
+                "or choose another --workdir; nothing was touched."
+            )
+    elif folder.exists() and any(folder.iterdir()):
+        raise ValueError(f"{folder}: is not empty and holds no run. Choose another --workdir; nothing was touched.")
