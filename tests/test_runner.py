@@ -1,0 +1,279 @@
+"""Runs from settings to scores, in one process: what they write, that they repeat, resume, and refuse."""
+
+import json
+import pathlib
+import signal
+
+import gymnasium
+import jax
+import numpy as np
+import pytest
+
+import rvdt_jax
+from rvdt_jax.config import from_json
+from rvdt_jax.data.cache import write_cache
+from rvdt_jax.runner import fit, run_config
+from rvdt_jax.session import Session
+from rvdt_jax.tasks import get_task
+
+RECORDS = ("metrics.jsonl", "evaluations.jsonl")
+
+
+@pytest.fixture
+def make_run_config(small_config, episodes, tmp_path):
+    """A function from overrides to a configuration that trains on a small flat file."""
+    path = tmp_path / "data.npz"
+    write_cache(path, episodes, {"dataset_id": "test/random", "recreated": True, "content_digest": episodes.digest()})
+
+    def make(folder="run", **overrides):
+        return small_config(
+            workdir=str(tmp_path / folder), **{"data__source": "file", "data__path": str(path)} | overrides
+        )
+
+    return make
+
+
+def snapshot(folder) -> dict[str, bytes]:
+    folder = pathlib.Path(folder)
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def final_params(folder):
+    from rvdt_jax.policy_io import load_params
+
+    return jax.tree.leaves(load_params(folder)[2])
+
+
+def test_a_run_directory_holds_what_it_promises(make_run_config):
+    config = make_run_config(seeds=(3, 5), eval__targets=(50.0, 100.0))
+    run = run_config(config, progress=False)
+    names = {path.name for path in run.folder.iterdir()}
+    assert names == {
+        "config.json",
+        "metrics.jsonl",
+        "timing.jsonl",
+        "evaluations.jsonl",
+        "checkpoints",
+        "results.json",
+        "learning_curve.png",
+        "tensorboard",
+    }
+    assert from_json(json.loads((run.folder / "config.json").read_text())) == config
+
+    metrics = [json.loads(line) for line in (run.folder / "metrics.jsonl").open()]
+    assert [(line["step"], line["seed"]) for line in metrics] == [(s, seed) for s in (2, 4, 6) for seed in (3, 5)]
+    assert all(np.isfinite(list(line.values())).all() for line in metrics)
+    assert not any("second" in name or "time" in name for line in metrics for name in line)
+
+    evaluations = [json.loads(line) for line in (run.folder / "evaluations.jsonl").open()]
+    keys = [(line["step"], line["seed"], line["target"]) for line in evaluations]
+    assert keys == [(s, seed, target) for s in (2, 4, 6) for seed in (3, 5) for target in (50.0, 100.0)]
+    assert all(len(line["returns"]) == len(line["lengths"]) == (2 if line["final"] else 1) for line in evaluations)
+    assert all(line["final"] == (line["step"] == 6) for line in evaluations)
+
+    results = json.loads((run.folder / "results.json").read_text())
+    assert results == run.results
+    task = get_task("maze2d-umaze-v1")
+    for table in ("final", "best"):
+        for target in ("50.0", "100.0"):
+            entry = results[table][target]
+            assert set(entry["seeds"]) == {"3", "5"}
+            for cell in [*entry["seeds"].values(), entry["aggregate"]]:
+                assert cell["normalized_score"] == pytest.approx(task.normalized_score(cell["return"]))
+    raw = [np.mean(line["returns"]) for line in evaluations if line["final"] and line["target"] == 50.0]
+    assert results["final"]["50.0"]["aggregate"]["return"] == pytest.approx(np.mean(raw))
+    assert results["final"]["50.0"]["aggregate"]["episodes"] == 4
+    assert results["provenance"]["recreated"] is True
+    assert "trajectories are expert" in results["provenance"]["expert_set"]
+
+
+def test_equal_runs_write_equal_bytes(make_run_config):
+    folders = [run_config(make_run_config(name), progress=False).folder for name in ("first", "second")]
+    for name in RECORDS:
+        assert folders[0].joinpath(name).read_bytes() == folders[1].joinpath(name).read_bytes()
+    for left, right in zip(*map(final_params, folders), strict=True):
+        np.testing.assert_array_equal(left, right)
+
+
+def test_another_seed_writes_other_bytes(make_run_config):
+    folders = [run_config(make_run_config(str(seed), seeds=(seed,)), progress=False).folder for seed in (0, 1)]
+    losses = [json.loads(folder.joinpath("metrics.jsonl").open().readline())["policy/nll"] for folder in folders]
+    assert losses[0] != losses[1]
+
+
+@pytest.mark.parametrize("when", ["training", "evaluation"])
+def test_interrupted_and_resumed_equals_uninterrupted(when, make_run_config, monkeypatch):
+    whole = run_config(make_run_config("whole"), progress=False)
+    config = make_run_config("interrupted")
+    method = "log" if when == "training" else "evaluate"
+    original = getattr(Session, method)
+
+    def interrupt(self, step, value):
+        if step == 4 and when == "evaluation":
+            monkeypatch.setattr(
+                self._evaluator, "_make_env", lambda episodes: signal.raise_signal(signal.SIGTERM), raising=True
+            )
+        original(self, step, value)
+        if step == 4:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(Session, method, interrupt)
+    stopped = run_config(config, progress=False)
+    assert stopped.signal == signal.SIGTERM
+    assert stopped.results == {}
+    assert not (stopped.folder / "results.json").exists()
+    evaluated = {json.loads(line)["step"] for line in (stopped.folder / "evaluations.jsonl").open()}
+    assert evaluated == {2}
+    monkeypatch.undo()
+
+    resumed = run_config(config, resume=True, progress=False)
+    assert resumed.signal is None
+    for name in RECORDS:
+        assert resumed.folder.joinpath(name).read_bytes() == whole.folder.joinpath(name).read_bytes()
+    assert resumed.results["final"] == whole.results["final"]
+    for left, right in zip(final_params(whole.folder), final_params(resumed.folder), strict=True):
+        np.testing.assert_array_equal(left, right)
+
+
+def test_a_signal_handler_does_not_outlive_the_run(make_run_config):
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    run_config(make_run_config(), progress=False)
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+def test_a_second_run_is_refused_and_nothing_is_touched(make_run_config):
+    config = make_run_config()
+    run_config(config, progress=False)
+    before = snapshot(config.workdir)
+    with pytest.raises(ValueError, match=r"already holds a run.*--resume.*--workdir"):
+        run_config(config, progress=False)
+    assert snapshot(config.workdir) == before
+
+
+def test_resuming_with_other_settings_names_them(make_run_config):
+    run_config(make_run_config(), progress=False)
+    config = make_run_config(loss__alpha=3.0, model__width=16)
+    before = snapshot(config.workdir)
+    with pytest.raises(ValueError, match=r"config\.loss\.alpha is 1\.0 there, 3\.0 here; config\.model\.width"):
+        run_config(config, resume=True, progress=False)
+    assert snapshot(config.workdir) == before
+
+
+def test_resuming_on_other_data_is_refused(make_run_config, episodes):
+    config = make_run_config()
+    run_config(config, progress=False)
+    write_cache(pathlib.Path(config.data.path), episodes, {"content_digest": "another"})
+    with pytest.raises(ValueError, match=r"another run.*content_digest"):
+        run_config(config, resume=True, progress=False)
+
+
+def test_resuming_nothing_is_refused(make_run_config, tmp_path):
+    with pytest.raises(ValueError, match="no run to resume"):
+        run_config(make_run_config("nowhere"), resume=True, progress=False)
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_folder_with_other_files_is_refused(make_run_config, tmp_path):
+    config = make_run_config("mine")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("precious")
+    with pytest.raises(ValueError, match="not empty"):
+        run_config(config, progress=False)
+    assert snapshot(config.workdir) == {"thesis.tex": b"precious"}
+
+
+def test_a_file_as_work_directory_is_refused(make_run_config, tmp_path):
+    (tmp_path / "file").write_text("precious")
+    with pytest.raises(ValueError, match="is a file"):
+        run_config(make_run_config("file"), progress=False)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"model__context_length": 31}, r"context_length=31 is longer than every episode.*30"),
+        ({"expert__threshold": 1e6}, r"expert\.threshold is 1e\+06.*would be empty"),
+        ({"data__path": "nowhere.npz"}, r"nowhere\.npz"),
+        ({"data__source": "minari"}, r"no such data set.*recreate\.py"),
+        ({"parallel__devices": 999}, r"parallel\.devices=999"),
+        ({"parallel__devices": 3}, r"batch_size=8 does not divide over 3 devices"),
+    ],
+)
+def test_bad_input_leaves_no_trace(overrides, message, make_run_config):
+    config = make_run_config(**overrides)
+    with pytest.raises(ValueError, match=message):
+        run_config(config, progress=False)
+    assert not pathlib.Path(config.workdir).exists()
+
+
+def test_a_missing_data_set_is_recreated_and_said(small_config, tmp_path, monkeypatch, caplog):
+    from rvdt_jax import tasks
+
+    monkeypatch.setitem(tasks._MAZE2D_STEPS, "umaze", 3000)
+    tasks.all_tasks.cache_clear()
+    try:
+        with caplog.at_level("INFO", logger="rvdt_jax"):
+            run = run_config(small_config(workdir=str(tmp_path / "run"), train__steps=2), progress=False)
+    finally:
+        monkeypatch.undo()
+        tasks.all_tasks.cache_clear()
+    assert "recreating it once, by D4RL's published recipe" in caplog.text
+    assert run.results["provenance"]["recreated"] is True
+    assert run.results["provenance"]["dataset_id"] == "recreated/maze2d-umaze-v1"
+
+
+def test_fit_takes_episodes_of_your_own(make_run_config, episodes):
+    config = make_run_config(variant="DT", train__steps=2)
+    run = fit(episodes, config, progress=False)
+    assert run.results["provenance"]["dataset_id"] == "random"
+    assert "recreated" not in run.results["provenance"]
+
+
+def test_fit_refuses_an_id_that_is_not_there(make_run_config):
+    with pytest.raises(ValueError, match="my/data-v0: no such data set"):
+        fit("my/data-v0", make_run_config(), progress=False)
+
+
+@pytest.mark.parametrize("variant", ["RVDT", "BC"])
+def test_a_loaded_policy_plays_the_episodes_that_were_scored(variant, make_run_config):
+    # The dense reward tells trajectories apart in every digit.
+    config = make_run_config(task="maze2d-umaze-dense-v1", variant=variant, seeds=(3, 5), eval__targets=(50.0, 20.0))
+    run = run_config(config, progress=False)
+    records = [json.loads(line) for line in (run.folder / "evaluations.jsonl").open()]
+    scored = next(record for record in records if record["final"] and record["seed"] == 5)["returns"][0]
+    policy = rvdt_jax.load_policy(run.folder, seed=5)
+    env = gymnasium.make("rvdt/maze2d-umaze-dense-v1")
+    observation, _ = env.reset(seed=int(np.random.SeedSequence([5, 0]).generate_state(2)[0]))
+    policy.reset()
+    total, reward, ended = 0.0, 0.0, False
+    while not ended:
+        observation, reward, _, ended, _ = env.step(policy.act(observation, reward))
+        total += reward
+    assert total == pytest.approx(scored, rel=1e-4)
+
+
+def test_a_loaded_policy_acts_for_one_or_for_many(make_run_config):
+    run = run_config(make_run_config(variant="QT", eval__action_selection="critic"), progress=False)
+    policy = rvdt_jax.load_policy(run.folder)
+    with pytest.raises(ValueError, match="call reset"):
+        policy.act(np.zeros(4))
+    policy.reset()
+    assert policy.act(np.zeros(4)).shape == (2,)
+    policy.reset(np.array([10.0, 20.0, 30.0]))
+    actions = policy.act(np.zeros((3, 4)), previous_reward=np.zeros(3))
+    assert actions.shape == (3, 2)
+    assert np.abs(actions).max() <= 1
+    with pytest.raises(ValueError, match=r"shape \(4,\); expected \(3, 4\)"):
+        policy.act(np.zeros(4))
+    with pytest.raises(ValueError, match="target_return"):
+        policy.reset(np.nan)
+
+
+def test_loading_what_is_not_there_is_refused(make_run_config, tmp_path):
+    with pytest.raises(ValueError, match="holds no readable run"):
+        rvdt_jax.load_policy(tmp_path)
+    run = run_config(make_run_config(), progress=False)
+    with pytest.raises(ValueError, match="has no seed 9; trained were 0"):
+        rvdt_jax.load_policy(run.folder, seed=9)
+    with pytest.raises(ValueError, match="no checkpoint of update 5; there are those of 4, 6"):
+        rvdt_jax.load_policy(run.folder, step=5)
