@@ -26,16 +26,18 @@ def parse_flags(argv: list[str]) -> list[str]:
     except (KeyError, AttributeError) as error:
         # ml_collections refuses an unknown field while it registers the flag, and suggests the nearest name.
         fail("--config: there is no field " + " ".join(str(error.args[0]).split()))
-    except FileNotFoundError as error:
-        fail(f"--config: there is no file {error.filename}.")
 
 
 def _resolve_path(argument: str) -> str:
     prefix = "--config="
-    if not argument.startswith(prefix) or pathlib.Path(argument.removeprefix(prefix)).exists():
+    if not argument.startswith(prefix):
         return argument
-    beside_launcher = pathlib.Path(__file__).parent / argument.removeprefix(prefix)
-    return f"{prefix}{beside_launcher}" if beside_launcher.exists() else argument
+    path = pathlib.Path(argument.removeprefix(prefix))
+    for candidate in (path, pathlib.Path(__file__).parent / path):
+        if candidate.is_file():
+            return f"{prefix}{candidate}"
+    known = sorted(f"configs/{file.name}" for file in pathlib.Path(__file__).parent.glob("configs/*.py"))
+    fail(f"--config: there is no file {path}. This package brings {', '.join(known)}.")
 
 
 def report_errors(main: Callable[[list[str]], int]) -> Callable[[list[str]], int]:

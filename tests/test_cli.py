@@ -1,0 +1,156 @@
+"""The launchers as a user types them: real processes, their output and exit status."""
+
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from rvdt_jax.data.cache import write_cache
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+TINY = [
+    f"--config.{setting}"
+    for setting in (
+        "train.steps=6",
+        "train.batch_size=8",
+        "train.log_every=2",
+        "model.width=8",
+        "model.layers=1",
+        "model.heads=2",
+        "model.context_length=4",
+        "model.critic_width=8",
+        "eval.every=2",
+        "eval.episodes=2",
+        "eval.curve_episodes=1",
+        "eval.targets=(50.,)",
+    )
+]
+
+
+@pytest.fixture
+def data_flags(tmp_path, episodes):
+    path = tmp_path / "data.npz"
+    write_cache(path, episodes, {"dataset_id": "test/random", "content_digest": episodes.digest()})
+    return ["--config.data.source=file", f"--config.data.path={path}"]
+
+
+def launch(script, *flags, cwd=ROOT):
+    command = [sys.executable, str(ROOT / "experiments" / script), *flags]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=300)
+
+
+def test_run_from_the_repository_root(tmp_path, data_flags):
+    result = launch("run.py", "--config=configs/maze2d.py", f"--workdir={tmp_path / 'run'}", *TINY, *data_flags)
+    assert result.returncode == 0, result.stderr
+    assert "maze2d-umaze-v1: final checkpoint after 6 updates" in result.stdout
+    assert "RVDT" in result.stdout
+    assert "6/6" in result.stderr  # the progress bar
+    assert "trajectories are expert" in result.stderr
+    assert "CheckpointManager" not in result.stderr  # the libraries' own chatter
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results["final"]["50.0"]["aggregate"]["episodes"] == 2
+    assert (tmp_path / "run" / "learning_curve.png").stat().st_size > 5000
+
+
+def test_run_from_the_experiments_folder_with_a_percent_variant(tmp_path, data_flags):
+    flags = ["--config=configs/maze2d.py", f"--config.workdir={tmp_path / 'run'}", "--config.variant=%BC"]
+    result = launch("run.py", *flags, *TINY, *data_flags, cwd=ROOT / "experiments")
+    assert result.returncode == 0, result.stderr
+    assert "%BC" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--config.los.eta=1"], ["los", "loss"]),
+        (["--config.loss.etta=1"], ["etta", "eta"]),
+        (["--config.task=maze2d-umase-v1"], ["maze2d-umase-v1", "maze2d-umaze-v1"]),
+        (["--config.variant=RVTD"], ["RVTD", "RVDT"]),
+        (["--config.train.steps=-1"], ["train.steps", "-1"]),
+        (["--config.loss.eta=1.", "--config.variant=DT"], ["loss.eta", "no Q-guidance"]),
+        (["--work_dir=x"], ["work_dir", "workdir"]),
+        (["workdir=x"], ["unexpected argument", "workdir"]),
+        (["--resume"], ["no run to resume"]),
+    ],
+    ids=lambda value: value[0] if value[0].startswith("--") or "=" in value[0] else "",
+)
+def test_a_mistake_ends_with_one_clear_line(flags, words, tmp_path):
+    workdir = [] if any("work" in flag for flag in flags) else [f"--workdir={tmp_path / 'run'}"]
+    result = launch("run.py", "--config=configs/maze2d.py", *workdir, *flags, cwd=ROOT / "experiments")
+    assert result.returncode not in (0, None)
+    assert "Traceback" not in result.stderr
+    text = result.stdout + result.stderr
+    for word in words:
+        assert word in text
+    assert not list(tmp_path.glob("run*"))
+
+
+def test_a_configuration_that_is_not_there_is_named(tmp_path):
+    result = launch("run.py", "--config=configs/maze3d.py", f"--workdir={tmp_path / 'run'}")
+    assert result.returncode != 0
+    assert "configs/maze3d.py" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_resume_finishes_the_same_run(number, tmp_path, data_flags):
+    # Long enough to be hit in the middle, wherever this machine is slow.
+    long = ["--config.train.steps=400", "--config.eval.every=100", "--config.seeds=7", "--config.variant=DT"]
+    flags = ["--config=configs/maze2d.py", *TINY, *data_flags, *long]
+    command = [sys.executable, str(ROOT / "experiments" / "run.py"), *flags, f"--workdir={tmp_path / 'run'}"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while not metrics.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 128 + number, errors
+    assert "continue with --resume" in errors
+    assert "Traceback" not in errors
+    assert not (tmp_path / "run" / "results.json").exists()
+    assert len(metrics.read_text().splitlines()) < 200
+
+    resumed = launch("run.py", *flags, f"--workdir={tmp_path / 'run'}", "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    whole = launch("run.py", *flags, f"--workdir={tmp_path / 'whole'}")
+    assert whole.returncode == 0, whole.stderr
+    for name in ("metrics.jsonl", "evaluations.jsonl"):
+        assert metrics.with_name(name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_recreate_collects_and_refuses_to_replace(tmp_path):
+    flags = ["--task=maze2d-umaze-v1", "--steps=3000", "--seed=4"]
+    first = launch("recreate.py", *flags)
+    assert first.returncode == 0, first.stderr
+    assert "recreated/maze2d-umaze-3000-steps-seed-4-v1: collected. It is recreated data" in first.stdout
+    assert "collecting maze2d-umaze-v1" in first.stderr  # the progress bar
+    again = launch("recreate.py", *flags)
+    assert again.returncode == 2
+    assert "--overwrite" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "word"),
+    [
+        (["--task=maze2d-umase-v1"], "maze2d-umaze-v1"),
+        (["--task=maze2d-umaze-v1", "--steps=0"], "--steps=0"),
+        (["--task=maze2d-umaze-v1", "--seed=-1"], "--seed=-1"),
+    ],
+)
+def test_recreate_refuses_bad_input(flags, word):
+    result = launch("recreate.py", *flags)
+    assert result.returncode == 2
+    assert word in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_launchers_say_what_they_are_for():
+    for script in sorted((ROOT / "experiments").glob("*.py")):
+        if script.name != "launcher.py":
+            result = launch(script.name, "--help")
+            assert script.read_text().split('"""')[1].split("\n")[0] in result.stdout
