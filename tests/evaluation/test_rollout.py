@@ -1,0 +1,231 @@
+"""Rollouts against environments and policies simple enough to say what must come out."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rvdt_jax.evaluation.evaluator import Evaluator
+from rvdt_jax.evaluation.rollout import rollout
+from rvdt_jax.models import acting
+from rvdt_jax.models.acting import Actor, choose_actions
+from rvdt_jax.types import Normalizer, PolicyOutput
+
+K = 3
+IDENTITY = Normalizer(mean=jnp.zeros(2), std=jnp.ones(2))
+
+
+class CountingEnv:
+    """Observes (copy, steps done); the reward is 1; copy k terminates after its own number of steps."""
+
+    observation_size, action_size = 2, 1
+
+    def __init__(self, lengths, horizon=6):
+        self.num_envs, self.horizon, self._lengths = len(lengths), horizon, np.asarray(lengths)
+        self.actions = []
+
+    def reset(self, seeds):
+        self.seeds, self._done = list(seeds), 0
+        self.actions = []
+        return self._observations()
+
+    def step(self, actions):
+        self.actions.append(np.array(actions))
+        self._done += 1
+        terminated = self._lengths == self._done
+        truncated = np.full(self.num_envs, self._done >= self.horizon)
+        return self._observations(), np.ones(self.num_envs), terminated, truncated
+
+    def _observations(self):
+        return np.stack([np.arange(self.num_envs), np.full(self.num_envs, self._done)], axis=1).astype(np.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class EchoPolicy:
+    """Acts with one of its inputs, so that a test sees what a policy is shown."""
+
+    field: str
+    observation_size: int = 2
+    action_size: int = 1
+    condition_on_return: bool = True
+
+    def apply(self, params, observations, actions, returns_to_go, timesteps):
+        shown = {
+            "returns_to_go": returns_to_go,
+            "timesteps": timesteps / 100,
+            "observation": observations[..., 1] / 100,
+            # The action of the step before, plus .1: it counts.
+            "previous_action": jnp.pad(actions[:, :-1, 0], ((0, 0), (1, 0))) + 0.1,
+            # The sum of all that stands in the window before now: what was rolled out is gone.
+            "past": (jnp.cumsum(observations[..., 1], axis=1) - observations[..., 1]) / 100,
+        }[self.field]
+        mean = shown[..., None] + params["params"]["bias"]
+        return PolicyOutput(mean=mean, log_std=jnp.full_like(mean, -20.0), next_observations=None)
+
+
+def play(field, lengths, targets=(0.5,), seeds=1, selection="mean", critic=None, bias=None):
+    together = selection == "critic"
+    sets = np.asarray([targets] if together else [[target] for target in targets], float)
+    episodes = len(lengths) // (seeds * len(sets))
+    env = CountingEnv(lengths)
+    params = {"policy": {"bias": jnp.zeros(seeds) if bias is None else jnp.asarray(bias)}}
+    params["critic"] = {"unused": jnp.zeros(seeds)}
+    result = rollout(
+        env,
+        Actor(EchoPolicy(field), critic, K, selection),
+        params,
+        IDENTITY,
+        target_sets=sets,
+        return_scale=10.0,
+        env_seeds=np.arange(seeds * episodes).reshape(seeds, episodes),
+        keys=jax.random.split(jax.random.key(0), seeds),
+    )
+    return env, result
+
+
+def test_the_target_is_lowered_by_each_reward():
+    env, _ = play("returns_to_go", [9], targets=(7.0,))
+    np.testing.assert_allclose(np.array(env.actions)[:, 0, 0], (7.0 - np.arange(6)) / 10, rtol=1e-6)
+
+
+def test_the_window_slides_and_counts_timesteps():
+    env, _ = play("timesteps", [9])
+    np.testing.assert_allclose(np.array(env.actions)[:, 0, 0], np.arange(6) / 100, atol=1e-7)
+    env, _ = play("observation", [9])
+    np.testing.assert_allclose(np.array(env.actions)[:, 0, 0], np.arange(6) / 100, atol=1e-7)
+
+
+def test_the_window_remembers_the_last_steps_and_nothing_older():
+    env, _ = play("past", [9])
+    expected = [sum(range(max(0, t - K + 1), t)) / 100 for t in range(6)]
+    np.testing.assert_allclose(np.array(env.actions)[:, 0, 0], expected, atol=1e-7)
+
+
+def test_past_actions_are_those_that_were_taken():
+    env, _ = play("previous_action", [9])
+    np.testing.assert_allclose(np.array(env.actions)[:, 0, 0], 0.1 * np.arange(1, 7), rtol=1e-5)
+
+
+def test_an_episode_counts_until_it_ends():
+    _, result = play("timesteps", [2, 4, 99, 1])
+    np.testing.assert_array_equal(result.returns, [[[2, 4, 6, 1]]])
+    np.testing.assert_array_equal(result.lengths, [[[2, 4, 6, 1]]])
+
+
+def test_the_rollout_stops_when_every_episode_has_ended():
+    env, _ = play("timesteps", [2, 3])
+    assert len(env.actions) == 3
+
+
+def test_seeds_targets_and_episodes_keep_their_places():
+    # 2 seeds x 3 targets x 2 episodes; the environment of each ends after its own number of steps.
+    lengths = np.array([1, 2, 3, 4, 5, 6, 6, 5, 4, 3, 2, 1])
+    env, result = play("returns_to_go", lengths, targets=(1.0, 2.0, 3.0), seeds=2, bias=[0.0, 0.5])
+    np.testing.assert_array_equal(result.returns, lengths.reshape(2, 3, 2))
+    first = env.actions[0].reshape(2, 3, 2)
+    targets = np.array([0.1, 0.2, 0.3])[None, :, None]
+    np.testing.assert_allclose(first, targets + np.array([0.0, 0.5])[:, None, None] + np.zeros((2, 3, 2)), rtol=1e-6)
+    # The same starts serve every target.
+    np.testing.assert_array_equal(np.reshape(env.seeds, (2, 3, 2)), [[[0, 1]] * 3, [[2, 3]] * 3])
+
+
+@dataclasses.dataclass(frozen=True)
+class LikesActionsNear:
+    """Two critics that value actions near ``best``; the pessimistic one decides."""
+
+    best: float
+    sharpness: float = 1e6
+
+    def apply(self, params, observations, actions):
+        distance = jnp.square(actions[..., 0] - self.best)
+        return jnp.stack([-self.sharpness * distance, 0.0 * distance])
+
+
+def test_the_critic_chooses_among_the_conditionings():
+    env, _ = play("returns_to_go", [9], targets=(2.0, 5.0, 8.0), selection="critic", critic=LikesActionsNear(0.5))
+    assert env.actions[0][0, 0] == pytest.approx(0.5)
+    # All candidates fall together; after three rewards 8 has become 5.
+    assert env.actions[3][0, 0] == pytest.approx(0.5)
+
+
+def test_the_critic_draws_by_softmax():
+    # Values of the two candidates at the first step: -4 log(3) (.5)^2 = -log 3 and 0, so they are drawn 1 : 3.
+    critic = LikesActionsNear(0.8, sharpness=4 * np.log(3.0))
+    env, _ = play("returns_to_go", [9] * 4000, targets=(3.0, 8.0), selection="critic", critic=critic)
+    share = (np.abs(env.actions[0][:, 0] - 0.8) < 0.01).mean()
+    assert abs(share - 0.75) < 5 * np.sqrt(0.75 * 0.25 / env.num_envs)
+
+
+def test_sampling_spreads_around_the_mean():
+    env, _ = play("returns_to_go", [9] * 3, selection="sample", targets=(4.0,))
+    np.testing.assert_allclose(env.actions[0][:, 0], 0.4, atol=1e-6)  # log-std -20
+
+
+def test_new_parameters_compile_nothing(small_config):
+    actor = Actor(EchoPolicy("timesteps"), None, K, "mean")
+    choose_actions.clear_cache()
+    for bias in (0.0, 0.1, 0.2):
+        env = CountingEnv([9, 9])
+        params = {"policy": {"bias": jnp.full(1, bias)}}
+        settings = {"target_sets": np.ones((1, 1)), "return_scale": 1.0, "env_seeds": np.zeros((1, 2), int)}
+        rollout(env, actor, params, IDENTITY, **settings, keys=jax.random.split(jax.random.key(0), 1))
+    assert acting.choose_actions._cache_size() == 1
+
+
+@pytest.fixture
+def trained():
+    """Random parameters of three seeds of a real policy."""
+    from rvdt_jax.models.critic import TwinCritic
+    from rvdt_jax.models.policy import TransformerPolicy
+    from rvdt_jax.train.state import init_policy
+
+    policy = TransformerPolicy(4, 2, max_timestep=50, width=16, layers=1, heads=2)
+    params = jax.vmap(lambda key: init_policy(key, policy))(jax.random.split(jax.random.key(0), 3))
+    params = jax.tree.map(lambda leaf: 5.0 * leaf, params)
+    return Actor(policy, TwinCritic(), 4, "mean"), params
+
+
+def evaluate(trained, seeds, targets=(100.0, 20.0), rows=slice(None), episodes=2, step=0):
+    actor, params = trained
+    normalizer = Normalizer(mean=jnp.zeros(4), std=jnp.ones(4))
+    evaluator = Evaluator(
+        "rvdt/maze2d-umaze-dense-v1", actor, normalizer, seeds=seeds, targets=targets, return_scale=10.0
+    )
+    params = {"policy": jax.tree.map(lambda leaf: leaf[rows], params), "critic": None}
+    return evaluator(params, step=step, episodes=episodes)
+
+
+def test_many_seeds_at_once_equal_each_alone(trained):
+    together = evaluate(trained, (0, 1, 2))
+    assert [(record["seed"], record["target"]) for record in together] == [(s, t) for s in range(3) for t in (100, 20)]
+    for seed in range(3):
+        alone = evaluate(trained, (seed,), rows=slice(seed, seed + 1))
+        shared = [record for record in together if record["seed"] == seed]
+        for left, right in zip(alone, shared, strict=True):
+            np.testing.assert_allclose(left["returns"], right["returns"], rtol=1e-3)
+
+
+def test_evaluations_repeat_and_starts_do_not_change_with_the_step(trained):
+    first, second = (evaluate(trained, (0, 1, 2), step=step) for step in (0, 50))
+    for left, right in zip(first, second, strict=True):
+        assert left["returns"] == right["returns"]
+        assert right["step"] == 50
+
+
+def test_seeds_start_elsewhere(trained):
+    actor, params = trained
+    same = jax.tree.map(lambda leaf: jnp.stack([leaf[0]] * 3), params)
+    records = evaluate((actor, same), (0, 1, 2), targets=(20.0,))
+    assert len({tuple(record["returns"]) for record in records}) == 3
+
+
+def test_a_policy_without_returns_has_one_target(trained):
+    actor, _ = trained
+    blind = dataclasses.replace(actor, policy=actor.policy.clone(condition_on_return=False))
+    from rvdt_jax.train.state import init_policy
+
+    params = jax.tree.map(lambda leaf: leaf[None], init_policy(jax.random.key(0), blind.policy))
+    records = evaluate((blind, params), (0,))
+    assert [record["target"] for record in records] == ["none"]

@@ -1,0 +1,218 @@
+"""One whole update against a slow reference in float64 NumPy that shares no code with the package.
+
+Dropout is off and the policy's mean stands for its sample, so that both sides see the same numbers. The reference
+knows the parameters by their names only: a renamed or forgotten one is noticed.
+"""
+
+import jax
+import numpy as np
+import pytest
+
+from rvdt_jax.train import update as update_module
+from rvdt_jax.train.build import make_coefficients, make_spec
+from rvdt_jax.train.state import init_state
+from rvdt_jax.train.update import draw_batch, update
+
+HEADS, LAYERS, STD, PERIOD = 2, 2, 0.1, 3
+
+
+def double(tree):
+    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), tree)
+
+
+def dense(p, x):
+    return x @ p["kernel"] + p["bias"]
+
+
+def layer_norm(p, x):
+    centred = x - x.mean(-1, keepdims=True)
+    return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-6) * p["scale"] + p["bias"]
+
+
+def attention(p, x):
+    length, width = x.shape
+    size, out = width // HEADS, []
+    query, key, value = (dense(p[name], x) for name in ("query", "key", "value"))
+    for head in range(HEADS):
+        part = slice(head * size, (head + 1) * size)
+        rows = []
+        for i in range(length):
+            logits = np.array([query[i, part] @ key[j, part] for j in range(i + 1)]) / np.sqrt(size)
+            weights = np.exp(logits - logits.max())
+            rows.append(weights / weights.sum() @ value[: i + 1, part])
+        out.append(np.array(rows))
+    return dense(p["output"], np.concatenate(out, axis=1))
+
+
+def policy_means(p, batch, row):
+    """(K, A) action means of one window, token by token."""
+    tokens = []
+    for k in range(batch.mask.shape[1]):
+        time = p["timestep"]["embedding"][min(batch.timesteps[row, k], len(p["timestep"]["embedding"]) - 1)]
+        tokens.append(dense(p["return_to_go"], batch.returns_to_go[row, k : k + 1]) + time)
+        tokens.append(dense(p["observation"], batch.observations[row, k]) + time)
+        tokens.append(dense(p["action"], batch.actions[row, k]) + time)
+    x = layer_norm(p["embedding_norm"], np.array(tokens[:-1]))
+    transformer = p["CausalTransformer_0"]
+    for layer in range(LAYERS):
+        block = transformer[f"Block_{layer}"]
+        x = x + attention(block["CausalSelfAttention_0"], layer_norm(block["LayerNorm_0"], x))
+        hidden = np.maximum(dense(block["Dense_0"], layer_norm(block["LayerNorm_1"], x)), 0.0)
+        x = x + dense(block["Dense_1"], hidden)
+    x = layer_norm(transformer["LayerNorm_0"], x)
+    return np.tanh(dense(p["action_mean"], x[1::PERIOD]))
+
+
+def critic_values(p, observation, action):
+    """The two values of one state and action."""
+    values = []
+    for name in ("q1", "q2"):
+        x = np.concatenate([observation, action])
+        for layer in range(len(p[name]) - 1):
+            x = dense(p[name][f"Dense_{layer}"], x)
+            x = x * np.tanh(np.log1p(np.exp(x)))
+        values.append(dense(p[name][f"Dense_{len(p[name]) - 1}"], x)[0])
+    return values
+
+
+def valid_steps(batch):
+    return [(b, k) for b in range(len(batch.mask)) for k in range(batch.mask.shape[1]) if batch.mask[b, k]]
+
+
+def td_loss(critic, ema_policy, target_critic, batch, gamma):
+    errors = []
+    for b in range(len(batch.mask)):
+        last = int(batch.mask[b].sum()) - 1
+        ended = bool(batch.terminals[b, last])
+        arrival = batch.rewards[b, last]
+        if not ended:
+            arrival = min(
+                critic_values(target_critic, batch.observations[b, last], policy_means(ema_policy, batch, b)[last])
+            )
+        for t in range(last + ended):
+            y = sum(gamma ** (j - t) * batch.rewards[b, j] for j in range(t, last)) + gamma ** (last - t) * arrival
+            errors.append(
+                sum((q - y) ** 2 for q in critic_values(critic, batch.observations[b, t], batch.actions[b, t]))
+            )
+    return np.mean(errors)
+
+
+def policy_loss(policy, critic, batch, alpha, eta, swap, scale=None):
+    """The loss and the scale of guidance, a constant to the gradient: pass it in to differentiate."""
+    steps = valid_steps(batch)
+    means = {b: policy_means(policy, batch, b) for b in range(len(batch.mask))}
+    nll, values = [], []
+    for b, k in steps:
+        error = (means[b][k] - batch.actions[b, k]) / STD
+        log_density = (-0.5 * error**2 - np.log(STD) - 0.5 * np.log(2 * np.pi)).sum()
+        nll.append(-log_density * 2 * STD**2 / error.size * (1 + alpha * batch.expert[b]))
+        values.append(critic_values(critic, batch.observations[b, k], means[b][k]))
+    first, second = np.array(values).T[::-1] if swap else np.array(values).T
+    scale = np.abs(second).mean() if scale is None else scale
+    return np.mean(nll) - eta * first.mean() / scale, scale
+
+
+def adam_step(params, gradients, learning_rate, clip, decay):
+    """The first step of Adam from zero moments, after clipping and L2."""
+    norm = np.sqrt(sum((leaf**2).sum() for leaf in jax.tree.leaves(gradients)))
+
+    def step(p, g):
+        g = g * min(1.0, clip / norm) + decay * p
+        return p - learning_rate * g / (np.abs(g) + 1e-8)
+
+    return jax.tree.map(step, params, gradients)
+
+
+@pytest.fixture
+def setting(small_config, store, monkeypatch):
+    config = small_config(
+        variant="RVDT",
+        model__dropout=0.0,
+        model__layers=LAYERS,
+        model__critic_layers=2,
+        loss__eta=0.7,
+        loss__alpha=1.5,
+        policy__std=STD,
+        train__batch_size=16,
+        train__grad_clip_norm=0.05,
+    )
+    monkeypatch.setattr(update_module, "act", lambda spec, mean, log_std, key: mean)
+    spec, coefficients = make_spec(config, 4, 2, 30), make_coefficients(config)
+    # Weights of a trained network's size: at the start attention is all but uniform and every mean all but 0.
+    state = init_state(0, spec)
+    grown = {name: jax.tree.map(lambda leaf: 4.0 * leaf, getattr(state, name)) for name in ("policy", "critic")}
+    state = state.replace(**grown)
+    keys = jax.random.split(jax.random.fold_in(state.key, state.step), 3)
+    batch = draw_batch(keys[0], store, coefficients, spec)
+    swap = bool(jax.random.bernoulli(jax.random.split(keys[2], 3)[2]))
+    return spec, coefficients, state, store, batch, swap
+
+
+def directional(loss, params, direction, size=1e-6):
+    ahead, behind = (jax.tree.map(lambda p, d, s=s: p + s * d, params, direction) for s in (size, -size))
+    return (loss(ahead) - loss(behind)) / (2 * size)
+
+
+def random_direction(params, seed):
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(lambda leaf: rng.normal(size=leaf.shape), params)
+
+
+def inner(left, right):
+    return sum((a * b).sum() for a, b in zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True))
+
+
+def test_the_batch_has_every_case_in_it(setting):
+    batch = setting[4]
+    lengths = np.asarray(batch.mask.sum(1))
+    assert len(set(lengths.tolist())) > 1
+    assert 0 < np.asarray(batch.expert).sum() < len(lengths)
+
+
+def test_a_whole_update_matches_the_reference(setting):
+    spec, coefficients, state, store, batch, swap = setting
+    with jax.default_matmul_precision("highest"):
+        after, metrics = jax.jit(update, static_argnames="spec")(state, store, coefficients, spec=spec)
+    policy, critic, ema, target = map(double, (state.policy, state.critic, state.ema_policy, state.target_critic))
+    exact = jax.tree.map(lambda leaf: np.asarray(leaf).astype(np.float64), batch).replace(
+        timesteps=np.asarray(batch.timesteps)
+    )
+
+    def of_critic(params):
+        return td_loss(params, ema, target, exact, 0.99)
+
+    np.testing.assert_allclose(metrics["critic/td_loss"], of_critic(critic), rtol=1e-4)
+    # From zero moments Adam's first momentum is a tenth of the clipped gradient: that is where the gradient is read.
+    trained_critic = double(after.critic)
+    check_gradient(of_critic, critic, metrics["critic/grad_norm"], after.critic_optimizer, trained_critic, 0.0)
+
+    loss, scale = policy_loss(policy, trained_critic, exact, 1.5, 0.7, swap)
+    np.testing.assert_allclose(metrics["policy/loss"], loss, rtol=1e-4)
+
+    def of_policy(params):
+        return policy_loss(params, trained_critic, exact, 1.5, 0.7, swap, scale)[0]
+
+    trained_policy = double(after.policy)
+    check_gradient(of_policy, policy, metrics["policy/grad_norm"], after.policy_optimizer, trained_policy, 1e-4)
+
+    expected = jax.tree.map(lambda old, new: 0.995 * old + 0.005 * new, target, trained_critic)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), after.target_critic, expected)
+    jax.tree.map(np.testing.assert_array_equal, after.ema_policy, after.policy)  # before ema.start a copy
+
+
+def check_gradient(loss, params, norm, optimizer_state, trained, decay, clip=0.05):
+    momentum = double(next(part.mu for part in optimizer_state if hasattr(part, "mu")))
+    clipped = jax.tree.map(lambda m, p: 10.0 * m - decay * p, momentum, params)
+    gradient = jax.tree.map(lambda g: g * max(1.0, float(norm) / clip), clipped)
+    assert float(norm) > clip  # the clip is in effect
+    np.testing.assert_allclose(np.sqrt(inner(gradient, gradient)), norm, rtol=1e-3)
+    for seed in range(5):
+        direction = random_direction(params, seed)
+        expected = directional(loss, params, direction)
+        scale = np.sqrt(inner(gradient, gradient))
+        assert abs(inner(gradient, direction) - expected) < 2e-3 * scale
+    expected = adam_step(params, gradient, 3e-4, clip, decay)
+    moved = jax.tree.map(lambda e, p: e - p, expected, params)
+    measured = jax.tree.map(lambda t, p: t - p, trained, params)
+    difference = jax.tree.map(lambda a, b: a - b, moved, measured)
+    assert np.sqrt(inner(difference, difference)) < 2e-2 * np.sqrt(inner(moved, moved))
