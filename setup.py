@@ -36,5 +36,4 @@ setup(
         "tensorboard": ["tensorboardX>=2.6"],
         "test": ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "packaging>=24", "ruff==0.17.6"],
     },
-    entry_points={"gymnasium.envs": ["__root__=rvdt_jax.envs:register"]},
 )

@@ -25,6 +25,8 @@ def parse_flags(argv: list[str]) -> list[str]:
         return app.parse_flags_with_usage(argv)
     except (KeyError, AttributeError) as error:
         # ml_collections refuses an unknown field while it registers the flag, and suggests the nearest name.
+        while error.args and isinstance(error.args[0], Exception):
+            error = error.args[0]
         fail("--config: there is no field " + " ".join(str(error.args[0]).split()))
 
 

@@ -12,7 +12,8 @@ import json
 
 from ml_collections import ConfigDict
 
-from rvdt_jax.config_checks import check_config
+from rvdt_jax.config_checks import check_config, check_seeds, check_set, check_targets
+from rvdt_jax.defaults import default_config
 from rvdt_jax.tasks import Task, get_task
 from rvdt_jax.variants import get_variant
 
@@ -144,6 +145,7 @@ def resolve(settings: ConfigDict) -> Config:
     values = settings.to_dict()
     if not values["task"]:
         raise ValueError("config.task is not set. Name a task, e.g. --config.task=maze2d-umaze-v1.")
+    check_set(values, default_config().to_dict())
     task, variant = get_task(values["task"]), get_variant(values["variant"])
     _fill_from_task(values, task)
     own = dataclasses.asdict(variant)
@@ -160,7 +162,7 @@ def resolve(settings: ConfigDict) -> Config:
     config = Config(
         task=values["task"],
         variant=values["variant"],
-        seeds=tuple(values["seeds"]),
+        seeds=check_seeds(values["seeds"]),
         workdir=values["workdir"],
         train=TrainConfig(**values["train"]),
         model=ModelConfig(**values["model"]),
@@ -168,7 +170,7 @@ def resolve(settings: ConfigDict) -> Config:
         ema=EmaConfig(**values["ema"]),
         expert=ExpertConfig(**values["expert"]),
         policy=PolicyConfig(**values["policy"]),
-        eval=EvalConfig(**values["eval"] | {"targets": tuple(float(target) for target in values["eval"]["targets"])}),
+        eval=EvalConfig(**values["eval"] | {"targets": check_targets(values["eval"]["targets"])}),
         data=DataConfig(**values["data"]),
         parallel=ParallelConfig(**values["parallel"]),
     )

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rvdt_jax.config import Config
 
 DTYPES = ("float32", "bfloat16")
-SOURCES = ("auto", "minari", "recreate", "file")
+SOURCES = ("auto", "minari", "file")
 ACTION_SELECTIONS = ("mean", "sample", "critic")
 SEED_MAPPINGS = ("auto", "vmap", "loop")
 
@@ -50,7 +50,6 @@ _RANGES = (
     ("train.grad_clip_norm", _TINY, _INF),
     ("train.weight_decay", 0, _INF),
     ("train.log_every", 1, _INF),
-    ("train.checkpoint_every", 1, _INF),
     ("train.keep_checkpoints", 1, _INF),
     ("model.width", 1, _INF),
     ("model.layers", 1, _INF),
@@ -71,16 +70,56 @@ _RANGES = (
     ("policy.std", _TINY, _INF),
     ("policy.return_scale", _TINY, _INF),
     ("eval.every", 1, _INF),
+    ("train.checkpoint_every", 1, _INF),  # unset it follows eval.every, which is to blame first
     ("eval.episodes", 1, _INF),
     ("eval.curve_episodes", 1, _INF),
     ("parallel.devices", 0, _INF),
 )
 
 
+def check_set(values: dict, defaults: dict, prefix: str = "config.") -> None:
+    """Refuses settings whose default was taken away; those that have none may stay unset.
+
+    Raises:
+        ValueError: naming the field.
+    """
+    for name, default in defaults.items():
+        if isinstance(default, dict):
+            check_set(values[name], default, f"{prefix}{name}.")
+        elif default is not None and values[name] is None:
+            raise ValueError(f"{prefix}{name} is None. Leave it at its default, {default!r}, or give it a value.")
+
+
+def check_seeds(seeds: tuple) -> tuple[int, ...]:
+    """Returns one or more different int32 seeds, none negative.
+
+    Raises:
+        ValueError: they are not.
+    """
+    fine = all(isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed < 2**31 for seed in seeds)
+    if not seeds or not fine or len(set(seeds)) < len(seeds):
+        raise ValueError(f"config.seeds is {seeds}; give one or more different whole numbers from 0 to 2147483647.")
+    return tuple(seeds)
+
+
+def check_targets(targets: tuple) -> tuple[float, ...]:
+    """Returns one or more finite target returns as floats.
+
+    Raises:
+        ValueError: they are not.
+    """
+    fine = all(isinstance(target, int | float) and math.isfinite(target) for target in targets)
+    if not targets or not fine:
+        raise ValueError(f"config.eval.targets is {targets}; give one or more finite target returns.")
+    return tuple(float(target) for target in targets)
+
+
 def _check_together(config: Config) -> None:
     """Conditions between fields."""
-    if not config.seeds or min(config.seeds) < 0 or len(set(config.seeds)) < len(config.seeds):
-        raise ValueError(f"config.seeds is {config.seeds}; give one or more different seeds, none negative.")
+    if config.policy.learn_std and config.policy.head != "gaussian":
+        raise ValueError("config.policy.learn_std=True needs policy.head=gaussian: a deterministic head has no std.")
+    if config.expert.threshold is not None and not math.isfinite(config.expert.threshold):
+        raise ValueError(f"config.expert.threshold is {config.expert.threshold}; it must be finite.")
     if config.model.width % config.model.heads:
         raise ValueError(f"config.model.width={config.model.width} is not a multiple of heads={config.model.heads}.")
     for name in ("eval.every", "train.checkpoint_every"):
@@ -90,8 +129,6 @@ def _check_together(config: Config) -> None:
             )
     if config.loss.q_guidance and config.model.context_length < 2:
         raise ValueError("config.model.context_length must be at least 2 with Q-guidance: TD needs a next step.")
-    if not config.eval.targets or not all(math.isfinite(target) for target in config.eval.targets):
-        raise ValueError(f"config.eval.targets is {config.eval.targets}; give one or more finite target returns.")
     if config.eval.action_selection == "critic" and not config.loss.q_guidance:
         raise ValueError("config.eval.action_selection=critic needs a critic: choose a variant with Q-guidance.")
     if config.eval.action_selection == "sample" and config.policy.head != "gaussian":
@@ -100,6 +137,8 @@ def _check_together(config: Config) -> None:
         raise ValueError("config.loss.rebalancing=kl_explicit needs policy.head=gaussian: a KL takes two densities.")
     if config.data.source == "file" and not config.data.path:
         raise ValueError("config.data.source=file needs config.data.path, a flat cache file.")
+    if config.data.path and config.data.source != "file":
+        raise ValueError(f"config.data.path is set, but config.data.source is {config.data.source}; set it to file.")
 
 
 def _get(config: Config, dotted: str):

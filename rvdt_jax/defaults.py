@@ -76,4 +76,4 @@ def default_config() -> ConfigDict:
     config.parallel = ConfigDict()
     config.parallel.devices = unset(int)  # devices to split the batch over; unset: all local ones
     config.parallel.seeds = "auto"  # vmap: all seeds in one step; loop: one by one; auto: loop on CPU
-    return config
+    return config.lock()  # a misspelt field is an error that names the nearest

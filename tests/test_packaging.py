@@ -2,7 +2,6 @@
 
 import ast
 import functools
-import importlib
 import pathlib
 import re
 import shutil
@@ -128,13 +127,6 @@ def test_public_names_resolve(name):
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no_such_name"):
         rvdt_jax.no_such_name  # noqa: B018
-
-
-def test_entry_points_resolve():
-    for group in setup_arguments().get("entry_points", {}).values():
-        for line in group:
-            module, attribute = line.split("=", 1)[1].strip().split(":")
-            assert callable(getattr(importlib.import_module(module), attribute))
 
 
 def test_package_data_exists():

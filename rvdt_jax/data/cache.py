@@ -9,8 +9,6 @@ from __future__ import annotations
 import json
 import os
 import pathlib
-import tempfile
-import zipfile
 
 import numpy as np
 
@@ -23,7 +21,7 @@ _FIELDS = ("observations", "actions", "rewards", "lengths", "terminated")
 def cache_folder() -> pathlib.Path:
     """``$RVDT_JAX_CACHE``, or ``~/.cache/rvdt_jax``."""
     default = pathlib.Path.home() / ".cache" / "rvdt_jax"
-    return pathlib.Path(os.environ.get("RVDT_JAX_CACHE") or default)
+    return pathlib.Path(os.environ.get("RVDT_JAX_CACHE") or default).expanduser()
 
 
 def cache_path(dataset_id: str, digest: str) -> pathlib.Path:
@@ -35,13 +33,14 @@ def write_cache(path: pathlib.Path, episodes: Episodes, provenance: dict) -> Non
     """Writes the file whole or not at all: another process sees no half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays = {field: getattr(episodes, field) for field in _FIELDS}
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".partial", delete=False) as file:
-        try:
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
             np.savez(file, provenance=np.array(json.dumps(provenance)), **arrays)
-        except BaseException:
-            os.unlink(file.name)
-            raise
-    os.replace(file.name, path)
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def read_cache(path: pathlib.Path) -> tuple[Episodes, dict]:
@@ -53,10 +52,10 @@ def read_cache(path: pathlib.Path) -> tuple[Episodes, dict]:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {field: file[field] for field in _FIELDS}
-            provenance = json.loads(str(file["provenance"]))
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            provenance = {"dataset_id": path.stem} | json.loads(str(file["provenance"]))
+    except Exception as error:  # a damaged zip file makes NumPy raise almost anything
         raise ValueError(
             f"{path}: not a readable flat cache ({type(error).__name__}: {error}). "
             "Delete it, or point config.data.path at another."
         ) from error
-    return check_episodes(Episodes(name=str(provenance.get("dataset_id", path)), **arrays)), provenance
+    return check_episodes(Episodes(name=str(provenance["dataset_id"]), **arrays)), provenance

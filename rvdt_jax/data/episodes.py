@@ -80,14 +80,20 @@ def check_episodes(episodes: Episodes) -> Episodes:
             )
         if not np.isfinite(values).all():
             bad = np.argwhere(~np.isfinite(values))[0]
-            episode = int(np.searchsorted(np.cumsum(episodes.lengths), bad[0], side="right"))
+            episode = _episode_of(episodes, bad[0])
             raise ValueError(
                 f"{name}: episode {episode}, {field}, step {int(bad[0] - episodes.starts[episode])}: found "
                 f"{values[tuple(bad)]}. Every value must be finite; repair or drop that episode."
             )
-    if np.abs(episodes.actions).max() > 1.0 + 1e-6:
+    largest = np.abs(episodes.actions).max(1, initial=0.0)
+    if largest.max() > 1.0 + 1e-6:
+        worst = int(largest.argmax())
         raise ValueError(
-            f"{name}: actions reach {np.abs(episodes.actions).max():g}; the policy acts in [-1, 1]. "
-            "Scale them when reading."
+            f"{name}: actions reach {largest[worst]:g} (episode {_episode_of(episodes, worst)}); the policy acts in "
+            "[-1, 1]. Scale them when reading."
         )
     return episodes
+
+
+def _episode_of(episodes: Episodes, step: int) -> int:
+    return int(np.searchsorted(np.cumsum(episodes.lengths), step, side="right"))

@@ -37,6 +37,8 @@ def read_provenance(dataset_id: str, folder: pathlib.Path) -> dict:
     """
     try:
         metadata = json.loads(folder.joinpath("metadata.json").read_text(encoding="utf-8"))
+        if not isinstance(metadata, dict):
+            raise ValueError("metadata.json holds no table")
     except (OSError, ValueError) as error:
         raise _corrupt(dataset_id, folder, error) from error
     known = ("recreated", "recipe", "seed", "versions", "description", "minari_version", "algorithm_name")
@@ -54,14 +56,18 @@ def read_minari(dataset_id: str, folder: pathlib.Path) -> Episodes:
     import gymnasium
     import minari
 
+    # Minari and h5py raise whatever a corrupt file makes them stumble over, RuntimeError and AttributeError included.
     try:
         dataset = minari.MinariDataset(folder)
         spaces = {"observations": dataset.observation_space, "actions": dataset.action_space}
-        for name, space in spaces.items():
-            if not isinstance(space, gymnasium.spaces.Box):
-                raise ValueError(f"{dataset_id}: {name} are {space}; only Box spaces can be read.")
+    except Exception as error:
+        raise _corrupt(dataset_id, folder, error) from error
+    for name, space in spaces.items():
+        if not isinstance(space, gymnasium.spaces.Box):
+            raise ValueError(f"{dataset_id}: {name} are {space}; only Box spaces can be read.")
+    try:
         episodes = list(dataset.iterate_episodes())
-    except (OSError, KeyError, AssertionError, TypeError) as error:
+    except Exception as error:
         raise _corrupt(dataset_id, folder, error) from error
     if not episodes:
         raise ValueError(f"{dataset_id}: the data set has no episodes. Check its id, or collect it again.")

@@ -32,11 +32,11 @@ def load_local(dataset_id: str) -> tuple[Episodes, dict]:
         raise FileNotFoundError(f"{dataset_id}: there is no such Minari data set on this machine.")
     digest = content_digest(folder)
     path = cache_path(dataset_id, digest)
-    if path.exists():
-        try:
+    try:
+        if path.exists():
             return read_cache(path)
-        except ValueError as error:
-            log.warning("rebuilding the cache: %s", error)
+    except (OSError, ValueError) as error:
+        log.warning("rebuilding the cache: %s", error)
     log.info("reading %s; a flat cache will make the next start fast", dataset_id)
     provenance = read_provenance(dataset_id, folder) | {"content_digest": digest}
     episodes = read_minari(dataset_id, folder)

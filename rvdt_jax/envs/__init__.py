@@ -1,10 +1,14 @@
-"""Environments of our own, and the vector environments that evaluation steps."""
+"""Environments of our own, and the vector environments that evaluation steps.
+
+Importing this package registers ``rvdt/maze2d-*``; so does ``gymnasium.make("rvdt_jax.envs:rvdt/maze2d-umaze-v1")``,
+Gymnasium's way of naming the module that brings an environment.
+"""
 
 from __future__ import annotations
 
 
 def register() -> None:
-    """Registers ``rvdt/maze2d-*`` with Gymnasium; also its plugin entry point. Calling it again does nothing."""
+    """Registers ``rvdt/maze2d-*`` with Gymnasium. Calling it again does nothing."""
     from gymnasium.envs.registration import register as gymnasium_register
     from gymnasium.envs.registration import registry
 
@@ -18,3 +22,6 @@ def register() -> None:
                 max_episode_steps=variant.maze.horizon,
                 kwargs={"name": name},
             )
+
+
+register()

@@ -178,6 +178,8 @@ class Maze2dEnv(gymnasium.Env):
 
     def __init__(self, name: str = "maze2d-umaze-v1", render_mode: str | None = None):
         variant = get_variant(name)
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise ValueError(f"render_mode={render_mode!r}: choose rgb_array, or None.")
         self.maze, self._dense, self.render_mode = variant.maze, variant.dense, render_mode
         self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (4,), np.float32)
         self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32)

@@ -32,7 +32,13 @@ class BatchMaze2d:
         self._elapsed = 0
 
     def reset(self, seeds: Sequence[int]) -> np.ndarray:
-        """(num_envs, 4) float32 first observations; one seed per copy."""
+        """(num_envs, 4) float32 first observations; one seed per copy.
+
+        Raises:
+            ValueError: another number of seeds.
+        """
+        if len(seeds) != self.num_envs:
+            raise ValueError(f"got {len(seeds)} seeds for {self.num_envs} environments.")
         for ball, seed in zip(self._balls, seeds, strict=True):
             ball.place(seeding.np_random(int(seed))[0], self._maze.free_cells)
         self._elapsed = 0
@@ -43,8 +49,14 @@ class BatchMaze2d:
 
         Returns:
             Observations (num_envs, 4) float32, rewards (num_envs,) float64, terminated and truncated (num_envs,) bool.
+
+        Raises:
+            ValueError: actions of another shape.
         """
-        for ball, (force_x, force_y) in zip(self._balls, np.asarray(actions, np.float64).tolist(), strict=True):
+        actions = np.asarray(actions, np.float64)
+        if actions.shape != (self.num_envs, self.action_size):
+            raise ValueError(f"actions have shape {actions.shape}; expected {(self.num_envs, self.action_size)}.")
+        for ball, (force_x, force_y) in zip(self._balls, actions.tolist(), strict=True):
             ball.push(force_x, force_y)
         self._elapsed += 1
         positions = self._positions()

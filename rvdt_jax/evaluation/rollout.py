@@ -64,6 +64,9 @@ def rollout(
         return_scale: targets are divided by it, as the returns-to-go were.
         env_seeds: (R, E) ints; the same starts serve every target.
         keys: (R,) PRNG keys of this evaluation.
+
+    Raises:
+        ValueError: the policy's actions are not finite; no score is made of them.
     """
     (seeds, episodes), (sets, candidates) = env_seeds.shape, target_sets.shape
     flat = sets * episodes  # F
@@ -78,6 +81,11 @@ def rollout(
         normalized = ((observations - mean) / std).reshape(seeds, flat, -1)
         last = windows.write(step, normalized, (targets - returns[:, None]) / return_scale)
         actions = np.asarray(choose_actions(params, windows, last, keys, step, actor=actor))
+        if not np.isfinite(actions).all():
+            raise ValueError(
+                f"the policy's actions at time step {step} are not finite: training has diverged. Lower "
+                "config.train.learning_rate or config.loss.eta, and look for the first such value in metrics.jsonl."
+            )
         windows.actions[:, :, last] = actions
         observations, rewards, terminated, truncated = env.step(actions.reshape(env.num_envs, -1))
         returns += alive * rewards.reshape(seeds, flat)

@@ -69,7 +69,7 @@ class WaypointController:
         """Two forces in [-1, 1], and whether the ball has arrived: near the target's cell, and slow."""
         cell = (round(target[0]), round(target[1]))
         if cell != self._target:
-            self._plan((round(position[0]), round(position[1])), cell)
+            self._plan(self._cell_of(position), cell)
         moved = math.dist(self._previous, position)
         arrived = math.dist(position, cell) < _REACHED and moved < _REACHED
         aim = cell if arrived else self._waypoints[self._index]
@@ -79,6 +79,12 @@ class WaypointController:
         force_x = _GAIN * (aim[0] - position[0]) - velocity[0]
         force_y = _GAIN * (aim[1] - position[1]) - velocity[1]
         return clip(force_x), clip(force_y), arrived
+
+    def _cell_of(self, position: tuple[float, float]) -> Cell:
+        """The cell by rounding, as in the original; pressed against a wall the ball may be nearer to the wall's."""
+        cell = (round(position[0]), round(position[1]))
+        free = self._maze.free_cells
+        return cell if cell in free else min(free, key=lambda other: math.dist(other, position))
 
     def _plan(self, start: Cell, target: Cell) -> None:
         self._waypoints = []

@@ -1,7 +1,8 @@
 """Writing a collected recording as a local Minari data set, whole or not at all.
 
 The data set is built under a hidden folder of the Minari root, which Minari does not list, and renamed into place when
-it is complete. A process that dies leaves only such a folder, and the next writer clears it away.
+it is complete. A process that dies leaves only such a folder; the next writer clears it away, and puts back a data set
+that was being replaced at that moment.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
+import platform
 import shutil
 import tempfile
 import warnings
@@ -21,10 +23,10 @@ from minari.data_collector import EpisodeBuffer
 from minari.storage import get_dataset_path
 from tqdm import tqdm
 
-from rvdt_jax.envs import register
 from rvdt_jax.tasks import Task
 
-_HIDDEN = ".incomplete-"  # then the writer's process id
+_HIDDEN = ".incomplete-"  # then the writer's process id, its host, and something random
+_REPLACED = "replaced"  # where, in the hidden folder, the data set waits that is being replaced
 
 
 def write_dataset(
@@ -43,26 +45,30 @@ def write_dataset(
     Raises:
         ValueError: the data set exists and ``overwrite`` is False.
     """
-    final = get_dataset_path(dataset_id)
-    if final.exists() and not overwrite:
-        raise ValueError(
-            f"{dataset_id}: already exists in {final}. Use it as it is, or pass --overwrite to replace it."
-        )
     root = get_dataset_path()
     clear_leftovers(root)
-    hidden = pathlib.Path(tempfile.mkdtemp(prefix=f"{_HIDDEN}{os.getpid()}-", dir=root))
+    _check_free(root, dataset_id, overwrite)
+    hidden = pathlib.Path(tempfile.mkdtemp(prefix=f"{_HIDDEN}{os.getpid()}-{platform.node()}-", dir=root))
     try:
         recording = collect()
         with _minari_root(hidden):
             _write(dataset_id, task, recording, about, progress)
-        _publish(hidden, dataset_id, final)
+        _check_free(root, dataset_id, overwrite)  # another writer may have been faster
+        _publish(hidden, dataset_id, root)
     finally:
+        _put_back(hidden, root)
         shutil.rmtree(hidden, ignore_errors=True)
     return dataset_id
 
 
+def _check_free(root: pathlib.Path, dataset_id: str, overwrite: bool) -> None:
+    if (root / dataset_id).exists() and not overwrite:
+        raise ValueError(
+            f"{dataset_id}: already exists in {root / dataset_id}. Use it as it is, or pass --overwrite to replace it."
+        )
+
+
 def _write(dataset_id: str, task: Task, recording, about: dict, progress: bool) -> None:
-    register()
     spec = gymnasium.spec(task.env_id)
     about = dict(about)
     with warnings.catch_warnings():
@@ -97,14 +103,24 @@ def _episodes(recording, progress: bool) -> Iterator[EpisodeBuffer]:
         )
 
 
-def _publish(hidden: pathlib.Path, dataset_id: str, final: pathlib.Path) -> None:
+def _publish(hidden: pathlib.Path, dataset_id: str, root: pathlib.Path) -> None:
+    final, replaced = root / dataset_id, hidden / _REPLACED / dataset_id
     final.parent.mkdir(parents=True, exist_ok=True)
     namespace_metadata = hidden.joinpath(dataset_id).parent / "namespace_metadata.json"
     if namespace_metadata.exists() and not (final.parent / namespace_metadata.name).exists():
         os.replace(namespace_metadata, final.parent / namespace_metadata.name)
     if final.exists():
-        os.rename(final, hidden / "replaced")
+        replaced.parent.mkdir(parents=True)
+        os.rename(final, replaced)
     os.rename(hidden / dataset_id, final)
+
+
+def _put_back(hidden: pathlib.Path, root: pathlib.Path) -> None:
+    """Undoes a replacement that was cut off between its two moves."""
+    for data in list(hidden.joinpath(_REPLACED).glob("**/data")):
+        dataset_id = data.parent.relative_to(hidden / _REPLACED)
+        if not (root / dataset_id).exists():
+            os.rename(data.parent, root / dataset_id)
 
 
 @contextlib.contextmanager
@@ -122,10 +138,12 @@ def _minari_root(root: pathlib.Path) -> Iterator[None]:
 
 
 def clear_leftovers(root: pathlib.Path) -> None:
-    """Removes the hidden folders of writers that are no longer alive."""
+    """Removes the hidden folders of this host's writers that are no longer alive."""
     for folder in root.glob(f"{_HIDDEN}*"):
-        process = folder.name.removeprefix(_HIDDEN).split("-")[0]
-        if process.isdigit() and not _alive(int(process)):
+        process, _, rest = folder.name.removeprefix(_HIDDEN).partition("-")
+        host = rest.rpartition("-")[0]
+        if process.isdigit() and host == platform.node() and not _alive(int(process)):
+            _put_back(folder, root)
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 import pathlib
 
 from rvdt_jax.report.plots import plot_learning_curves, read_evaluations
-from rvdt_jax.report.summary import plus_minus
+from rvdt_jax.report.records import read_json
+from rvdt_jax.report.summary import data_label, plus_minus
 
 
 def compare(folders: list[pathlib.Path], output: pathlib.Path, *, references: dict[str, float]) -> str:
@@ -18,33 +18,35 @@ def compare(folders: list[pathlib.Path], output: pathlib.Path, *, references: di
         output: where the two files go.
         references: label -> normalised score, for orientation.
     """
-    runs = [json.loads((folder / "results.json").read_text(encoding="utf-8")) for folder in folders]
+    runs = [read_json(folder / "results.json") for folder in folders]
     tasks = {run["task"] for run in runs}
     if len(tasks) > 1:
         raise ValueError(f"runs of several tasks cannot be compared: {', '.join(sorted(tasks))}.")
+    labels = [f"{run['variant']} ({target_name(run)})" for run in runs]
     curves = {
-        f"{run['variant']} ({target_name(run)})": (read_evaluations(folder), _target(run))
-        for run, folder in zip(runs, folders, strict=True)
+        label if labels.count(label) == 1 else f"{label}, {folder.name}": _headline_curve(run, folder)
+        for label, run, folder in zip(labels, runs, folders, strict=True)
     }
-    task = runs[0]
-    recreated = all(run["provenance"].get("recreated") for run in runs)
+    recreated = any(run["provenance"].get("recreated") for run in runs)
     plot_learning_curves(
         curves,
         output / "learning_curves.png",
-        title=f"{task['task']}{' (recreated data)' if recreated else ''}",
-        ref_min_return=task["ref_min_return"],
-        ref_max_return=task["ref_max_return"],
+        title=f"{runs[0]['task']}{' (recreated data)' if recreated else ''}",
+        ref_min_return=runs[0]["ref_min_return"],
+        ref_max_return=runs[0]["ref_max_return"],
         references=references,
     )
-    table = format_table(runs, references, recreated)
+    table = format_table(runs, references)
     (output / "table.txt").write_text(table + "\n", encoding="utf-8")
     return f"\n{table}\n\nRecords, table and picture: {output}"
 
 
-def _target(run: dict):
-    """The headline target as the records hold it."""
-    name = run["headline_target"]
-    return name if name == "none" or " " in name else float(name)
+def _headline_curve(run: dict, folder: pathlib.Path) -> tuple[list[dict], object]:
+    """The evaluation records, and the headline target as they spell it."""
+    evaluations = read_evaluations(folder)
+    return evaluations, next(
+        record["target"] for record in evaluations if str(record["target"]) == run["headline_target"]
+    )
 
 
 def target_name(run: dict) -> str:
@@ -57,13 +59,12 @@ def headline(run: dict) -> dict:
     return run["final"][run["headline_target"]]["aggregate"]
 
 
-def format_table(runs: list[dict], references: dict[str, float], recreated: bool) -> str:
-    """The table: final checkpoints only."""
-    first = runs[0]
-    kind = "data recreated by D4RL's recipe, not D4RL's files" if recreated else first["provenance"]["dataset_id"]
+def format_table(runs: list[dict], references: dict[str, float]) -> str:
+    """The table: final checkpoints only, and under it the last run's difference from every other."""
+    distinct = dict.fromkeys(f"({data_label(run['provenance'])}; {run['hardware']})" for run in runs)
     lines = [
-        f"{first['task']}: normalised score of the final checkpoint, mean +- std over seeds",
-        f"({kind}; {first['hardware']})",
+        f"{runs[0]['task']}: normalised score of the final checkpoint, mean +- std over seeds",
+        *distinct,
         f"{'':<28}{'score':>16}{'return':>16}{'target':>10}{'updates':>9}{'seeds':>7}{'episodes':>10}",
     ]
     lines += [f"{label:<28}{score:>16.1f}" for label, score in references.items()]
@@ -75,7 +76,8 @@ def format_table(runs: list[dict], references: dict[str, float], recreated: bool
             f"{run['steps']:>9}{cell['num_seeds']:>7}{cell['episodes']:>10}"
         )
     last = runs[-1]
-    lines += [difference(last, run) for run in runs[:-1] if headline(run)["normalized_score_std"] is not None]
+    several_seeds = [run for run in runs if headline(run)["normalized_score_std"] is not None]
+    lines += [difference(last, run) for run in several_seeds if last in several_seeds and run is not last]
     return "\n".join(lines)
 
 

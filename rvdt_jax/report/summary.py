@@ -18,6 +18,13 @@ def format_scores(results: dict, table: str = "final") -> list[str]:
     return lines
 
 
+def data_label(provenance: dict) -> str:
+    """What the scores rest on, for a reader: recreated data is never called by another name."""
+    if provenance.get("recreated"):
+        return f"{provenance['dataset_id']}: recreated data, not D4RL's files"
+    return f"data: {provenance['dataset_id']}"
+
+
 def plus_minus(mean: float, std: float | None) -> str:
     """``mean +- std``, or the mean alone for a single seed."""
     return f"{mean:.1f}" if std is None else f"{mean:.1f} +- {std:.1f}"
@@ -26,8 +33,8 @@ def plus_minus(mean: float, std: float | None) -> str:
 def print_results(results: list[dict], folder: pathlib.Path) -> None:
     """Prints the final-checkpoint scores of runs on one task."""
     first = results[0]
-    kind = "recreated data, not D4RL's files" if first["provenance"].get("recreated") else "Minari data"
-    print(f"\n{first['task']}: final checkpoint after {first['steps']} updates ({kind})")
+    label = data_label(first["provenance"])
+    print(f"\n{first['task']}: final checkpoint after {first['steps']} updates ({label})")
     print(f"{'variant':<12} {'target':>12} {'score':>16} {'return':>16} {'seeds':>6} {'episodes':>9}")
     for result in results:
         print("\n".join(format_scores(result)))

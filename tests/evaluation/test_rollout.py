@@ -158,6 +158,11 @@ def test_the_critic_draws_by_softmax():
     assert abs(share - 0.75) < 5 * np.sqrt(0.75 * 0.25 / env.num_envs)
 
 
+def test_a_policy_that_diverged_gets_no_score():
+    with pytest.raises(ValueError, match="time step 0 are not finite: training has diverged"):
+        play("timesteps", [9], bias=[np.nan])
+
+
 def test_sampling_spreads_around_the_mean():
     env, _ = play("returns_to_go", [9] * 3, selection="sample", targets=(4.0,))
     np.testing.assert_allclose(env.actions[0][:, 0], 0.4, atol=1e-6)  # log-std -20

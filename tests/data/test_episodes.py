@@ -1,0 +1,151 @@
+"""The episode contract: sums against a slow loop, and every violation named so that it can be repaired."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from rvdt_jax.data.episodes import Episodes, check_episodes
+
+LENGTHS = np.array([3, 1, 4])
+
+
+@pytest.fixture
+def episodes():
+    """Three episodes with S = 2 and A = 2."""
+    rng = np.random.default_rng(0)
+    steps = LENGTHS.sum()
+    return Episodes(
+        name="toy",
+        observations=rng.normal(size=(steps, 2)).astype(np.float32),
+        actions=rng.uniform(-1, 1, (steps, 2)).astype(np.float32),
+        rewards=rng.normal(size=steps).astype(np.float32),
+        lengths=LENGTHS,
+        terminated=np.array([True, False, True]),
+    )
+
+
+def with_value(episodes, field, index, value):
+    """A copy of ``episodes`` with one value replaced."""
+    values = getattr(episodes, field).copy()
+    values[index] = value
+    return dataclasses.replace(episodes, **{field: values})
+
+
+def test_starts_returns_and_returns_to_go_match_a_slow_loop(episodes):
+    starts, returns, returns_to_go = [], [], []
+    position = 0
+    for length in LENGTHS:
+        rewards = [float(reward) for reward in episodes.rewards[position : position + length]]
+        starts.append(position)
+        returns.append(sum(rewards))
+        returns_to_go += [sum(rewards[step:]) for step in range(length)]
+        position += length
+    np.testing.assert_array_equal(episodes.starts, starts)
+    np.testing.assert_allclose(episodes.returns, returns, rtol=1e-12)
+    np.testing.assert_allclose(episodes.returns_to_go(), returns_to_go, rtol=1e-12, atol=1e-12)
+
+
+def test_many_small_rewards_are_summed_in_double_precision():
+    steps = 200_000
+    episodes = Episodes(
+        name="long",
+        observations=np.zeros((steps, 1), np.float32),
+        actions=np.zeros((steps, 1), np.float32),
+        rewards=np.full(steps, 0.1, np.float32),
+        lengths=np.array([steps - 1, 1]),
+        terminated=np.zeros(2, bool),
+    )
+    each = float(np.float32(0.1))
+    np.testing.assert_allclose(episodes.returns, [each * (steps - 1), each], rtol=1e-9)
+    np.testing.assert_allclose(episodes.returns_to_go()[-3:], [2 * each, each, each], rtol=1e-6)
+
+
+def test_good_episodes_pass_untouched(episodes):
+    assert check_episodes(episodes) is episodes
+
+
+def test_actions_on_the_bounds_pass(episodes):
+    check_episodes(dataclasses.replace(episodes, actions=np.sign(episodes.actions)))
+
+
+def test_no_episodes_are_refused(episodes):
+    nothing = dataclasses.replace(
+        episodes,
+        observations=np.zeros((0, 2), np.float32),
+        actions=np.zeros((0, 2), np.float32),
+        rewards=np.zeros(0, np.float32),
+        lengths=np.zeros(0, np.int64),
+        terminated=np.zeros(0, bool),
+    )
+    with pytest.raises(ValueError, match=r"^toy: the data set has no episodes\. Check its id, or collect it again"):
+        check_episodes(nothing)
+
+
+@pytest.mark.parametrize("length", [0, -1])
+def test_an_empty_episode_is_refused(episodes, length):
+    lengths = np.array([3, length, 5 - length])
+    with pytest.raises(ValueError, match=r"^toy: episode 1 has no steps\. Remove it"):
+        check_episodes(dataclasses.replace(episodes, lengths=lengths))
+
+
+@pytest.mark.parametrize(
+    ("field", "values", "message"),
+    [
+        ("observations", np.zeros(8, np.float32), r"observations have shape \(8,\); expected 8 steps of 2-d"),
+        ("observations", np.zeros((8, 2, 1), np.float32), r"observations have shape \(8, 2, 1\)"),
+        ("observations", np.zeros((7, 2), np.float32), r"observations have shape \(7, 2\); expected 8 steps"),
+        ("observations", np.zeros((9, 2), np.float32), r"observations have shape \(9, 2\); expected 8 steps"),
+        ("actions", np.zeros(8, np.float32), r"actions have shape \(8,\); expected 8 steps of 2-d"),
+        ("actions", np.zeros((9, 2), np.float32), r"actions have shape \(9, 2\); expected 8 steps"),
+        ("rewards", np.zeros((8, 1), np.float32), r"rewards have shape \(8, 1\); expected 8 steps of 1-d"),
+        ("rewards", np.zeros(7, np.float32), r"rewards have shape \(7,\); expected 8 steps"),
+        ("terminated", np.zeros(2, bool), r"terminated has shape \(2,\), not one flag per episode"),
+        ("terminated", np.zeros(8, bool), r"terminated has shape \(8,\), not one flag per episode"),
+    ],
+)
+def test_wrong_shapes_are_refused(episodes, field, values, message):
+    with pytest.raises(ValueError, match=f"^toy: {message}"):
+        check_episodes(dataclasses.replace(episodes, **{field: values}))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize(
+    ("step", "place"),
+    [
+        (0, (0, 0)),  # the first step of the first episode
+        (2, (0, 2)),  # its last
+        (3, (1, 0)),  # an episode of one step
+        (4, (2, 0)),
+        (7, (2, 3)),  # the last step of all
+    ],
+)
+@pytest.mark.parametrize("field", ["observations", "actions", "rewards"])
+def test_a_value_that_is_not_finite_is_named_by_episode_and_step(episodes, field, step, place, value):
+    index = step if field == "rewards" else (step, 1)
+    expected = rf"^toy: episode {place[0]}, {field}, step {place[1]}: found {value}\. .*repair or drop that episode"
+    with pytest.raises(ValueError, match=expected):
+        check_episodes(with_value(episodes, field, index, value))
+
+
+@pytest.mark.parametrize("value", [1.01, -1.01, 40.0])
+def test_actions_out_of_range_are_refused(episodes, value):
+    with pytest.raises(ValueError, match=rf"^toy: .*actions.*{abs(value):g}.*\[-1, 1\].*Scale them"):
+        check_episodes(with_value(episodes, "actions", (5, 0), value))
+
+
+def test_actions_out_of_range_are_named_by_episode(episodes):
+    with pytest.raises(ValueError, match=r"^toy: .*episode 2\b"):
+        check_episodes(with_value(episodes, "actions", (5, 0), 1.5))
+
+
+@pytest.mark.parametrize("field", ["observations", "actions", "rewards", "lengths", "terminated"])
+def test_another_content_is_another_digest(episodes, field):
+    changed = getattr(episodes, field).copy()
+    changed[-1] = ~changed[-1] if field == "terminated" else changed[-1] + 1
+    assert dataclasses.replace(episodes, **{field: changed}).digest() != episodes.digest()
+
+
+def test_equal_content_is_an_equal_digest(episodes):
+    copies = {field.name: np.array(getattr(episodes, field.name)) for field in dataclasses.fields(episodes)[1:]}
+    assert Episodes(name="elsewhere", **copies).digest() == episodes.digest()

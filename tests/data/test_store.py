@@ -1,0 +1,113 @@
+"""The device store against a slow loop over episodes and steps."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from rvdt_jax.data.rebalance import select_experts
+from rvdt_jax.data.store import make_normalizer, make_store
+
+SCALE = 7.0
+
+
+def split(episodes):
+    """The (start, end) of every episode, by a loop."""
+    position = 0
+    for length in episodes.lengths:
+        yield position, position + int(length)
+        position += int(length)
+
+
+@pytest.fixture
+def experts(episodes):
+    return select_experts(episodes.returns, episodes.lengths, fraction=0.2)
+
+
+@pytest.fixture
+def made(episodes, experts):
+    """The store of ``episodes``, returns divided by SCALE."""
+    return make_store(episodes, experts, make_normalizer(episodes), return_scale=SCALE)
+
+
+def test_every_field_matches_a_slow_loop(episodes, experts, made):
+    made = jax.device_get(made)
+    for number, (start, end) in enumerate(split(episodes)):
+        for step in range(start, end):
+            np.testing.assert_array_equal(made.actions[step], episodes.actions[step])
+            assert made.rewards[step] == episodes.rewards[step]
+            to_go = sum(float(reward) for reward in episodes.rewards[step:end])
+            assert made.returns_to_go[step] == pytest.approx(to_go / SCALE, rel=1e-6)
+            assert made.timesteps[step] == step - start
+            assert made.last_steps[step] == end - 1
+            assert made.expert[step] == experts.mask[number]
+    assert len(made.rewards) == end
+
+
+def test_terminals_are_the_last_steps_of_terminated_episodes(episodes, made):
+    expected = [end - 1 for (_, end), ends in zip(split(episodes), episodes.terminated, strict=True) if ends]
+    assert 0 < len(expected) < episodes.lengths.size  # some end, some are cut
+    np.testing.assert_array_equal(np.flatnonzero(made.terminals), expected)
+
+
+def test_expert_steps_are_the_steps_of_expert_episodes(episodes, experts, made):
+    expected = [
+        step
+        for (start, end), expert in zip(split(episodes), experts.mask, strict=True)
+        for step in range(start, end)
+        if expert
+    ]
+    assert 0 < len(expected) == experts.steps
+    np.testing.assert_array_equal(made.expert_steps, expected)
+
+
+def test_observations_are_normalised_and_can_be_recovered(episodes, made):
+    normalizer = make_normalizer(episodes)
+    values = np.asarray(made.observations, np.float64)
+    np.testing.assert_allclose(values.mean(0), 0.0, atol=1e-5)
+    np.testing.assert_allclose(values.std(0), 1.0, rtol=1e-5)
+    recovered = values * np.asarray(normalizer.std) + np.asarray(normalizer.mean)
+    np.testing.assert_allclose(recovered, episodes.observations, rtol=1e-4, atol=1e-5)
+
+
+def test_the_policy_is_fed_what_it_was_trained_on(episodes, made):
+    np.testing.assert_allclose(
+        make_normalizer(episodes)(episodes.observations), made.observations, rtol=1e-5, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("constant", [0.0, 1.0, 1000.1])
+def test_a_dimension_that_never_changes_is_centred_and_keeps_its_scale(episodes, experts, constant):
+    observations = episodes.observations.copy()
+    observations[:, 2] = constant
+    flat = dataclasses.replace(episodes, observations=observations)
+    normalizer = make_normalizer(flat)
+    assert float(normalizer.std[2]) == 1.0
+    store = make_store(flat, experts, normalizer, return_scale=1.0)
+    np.testing.assert_array_equal(store.observations[:, 2], 0.0)
+    assert np.isfinite(store.observations).all()
+
+
+def test_statistics_of_far_off_observations_do_not_cancel(episodes):
+    observations = episodes.observations.copy()
+    observations[:, 1] += 10_000.0
+    normalizer = make_normalizer(dataclasses.replace(episodes, observations=observations))
+    expected = observations[:, 1].astype(np.float64)
+    np.testing.assert_allclose(normalizer.mean[1], expected.mean(), rtol=1e-6)
+    np.testing.assert_allclose(normalizer.std[1], expected.std(), rtol=1e-5)
+
+
+def test_the_types_are_those_declared(made):
+    kinds = {field.name: str(getattr(made, field.name).dtype) for field in dataclasses.fields(made)}
+    assert kinds == {
+        "observations": "float32",
+        "actions": "float32",
+        "rewards": "float32",
+        "returns_to_go": "float32",
+        "timesteps": "int32",
+        "last_steps": "int32",
+        "terminals": "bool",
+        "expert": "bool",
+        "expert_steps": "int32",
+    }

@@ -1,0 +1,363 @@
+"""The maze2d environments: registration, starts, rewards, the physics of one step, walls and the picture."""
+
+import math
+import subprocess
+import sys
+import warnings
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+from rvdt_jax.envs import register
+from rvdt_jax.envs.maze2d import MAZES, VARIANTS, Ball, Maze2dEnv, get_variant, make_model, rewards
+
+HORIZONS = {"open": 150, "umaze": 300, "medium": 600, "large": 800}
+ROWS = {
+    "open": "####### #OOOOO# #OOGOO# #OOOOO# #######",
+    "umaze": "##### #GOO# ###O# #OOO# #####",
+    "medium": "######## #OO##OO# #OO#OOO# ##OOO### #OO#OOO# #O#OO#O# #OOO#OG# ########",
+    "large": "############ #OOOO#OOOOO# #O##O#O#O#O# #OOOOOO#OOO# #O####O###O# #OO#O#OOOOO# ##O#O#O#O### "
+    "#OO#OOO#OGO# ############",
+}
+GOALS = {"open": (2, 3), "umaze": (1, 1), "medium": (6, 6), "large": (7, 9)}
+ENV_IDS = [
+    "rvdt/maze2d-open-v0",
+    "rvdt/maze2d-umaze-v1",
+    "rvdt/maze2d-medium-v1",
+    "rvdt/maze2d-large-v1",
+    "rvdt/maze2d-open-dense-v0",
+    "rvdt/maze2d-umaze-dense-v1",
+    "rvdt/maze2d-medium-dense-v1",
+    "rvdt/maze2d-large-dense-v1",
+]
+BALL, GOAL, WALL = (213, 94, 0), (190, 225, 205), (70, 70, 80)
+
+# Density 1000, radius .1. MuJoCo's Euler step treats the damping of 1 implicitly:
+# (mass + .01) * (change of velocity) = .01 * (100 * force - velocity), then position += .01 * velocity.
+MASS = 1000 * 4 / 3 * math.pi * 0.1**3
+
+
+def maze_of(env_id: str) -> str:
+    return env_id.split("-")[1]
+
+
+def make_ball(maze_name: str, position, velocity=(0.0, 0.0)) -> Ball:
+    ball = Ball(make_model(MAZES[maze_name]))
+    ball.position[:], ball.velocity[:] = position, velocity
+    return ball
+
+
+def is_free(maze_name: str, position) -> bool:
+    """Whether the point lies in a free cell: cell i reaches from i - .7 to i + .3."""
+    row, column = math.floor(position[0] + 0.7), math.floor(position[1] + 0.7)
+    return MAZES[maze_name].rows[row][column] != "#"
+
+
+def is_colour(image: np.ndarray, colour) -> np.ndarray:
+    return (image == np.uint8(colour)).all(-1)
+
+
+# --- registration and the contract of Gymnasium ---
+
+
+@pytest.mark.parametrize(
+    ("line", "prefix"),
+    [("import rvdt_jax.envs", ""), ("", "rvdt_jax.envs:")],
+    ids=["by import", "by naming the module"],
+)
+def test_a_fresh_interpreter_makes_every_id(line, prefix, tmp_path):
+    make = f"for name in {ENV_IDS}:\n    gymnasium.make({prefix!r} + name).reset()\n    print(name)"
+    script = f"import gymnasium\n{line}\n{make}"
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ENV_IDS, done.stderr
+
+
+def test_registering_twice_changes_nothing():
+    before = {env_id: gymnasium.spec(env_id) for env_id in ENV_IDS}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        register()
+    assert {env_id: gymnasium.spec(env_id) for env_id in ENV_IDS} == before
+
+
+def test_the_table_of_variants_holds_these_ids_and_no_others():
+    assert sorted(f"rvdt/{name}" for name in VARIANTS) == sorted(ENV_IDS)
+
+
+@pytest.mark.parametrize("env_id", ENV_IDS)
+def test_gymnasiums_checker_is_content(env_id):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", message=".*value is (-)?infinity.*")  # velocities have no bound
+        check_env(gymnasium.make(env_id).unwrapped)
+
+
+@pytest.mark.parametrize("env_id", ENV_IDS)
+def test_an_episode_is_truncated_at_the_horizon_and_not_before(env_id):
+    env = gymnasium.make(env_id)
+    env.reset(seed=0)
+    ends = [env.step(np.zeros(2, np.float32))[2:4] for _ in range(HORIZONS[maze_of(env_id)])]
+    assert ends == [(False, False)] * (len(ends) - 1) + [(False, True)]
+
+
+@pytest.mark.parametrize("env_id", ENV_IDS)
+def test_reaching_the_goal_does_not_terminate(env_id):
+    env = gymnasium.make(env_id)
+    goal = GOALS[maze_of(env_id)]
+    seed = next(seed for seed in range(1000) if math.dist(env.reset(seed=seed)[0][:2], goal) < 0.2)
+    env.reset(seed=seed)
+    for _ in range(5):
+        _, _, terminated, truncated, info = env.step(np.zeros(2, np.float32))
+        assert info["success"]
+        assert not terminated
+        assert not truncated
+
+
+@pytest.mark.parametrize("env_id", ENV_IDS)
+def test_the_same_seed_gives_the_same_trajectory(env_id):
+    def trajectory(seed: int) -> np.ndarray:
+        env, rng = gymnasium.make(env_id), np.random.default_rng(0)
+        steps = [env.reset(seed=seed)[0]]
+        for _ in range(60):
+            observation, reward, *_ = env.step(rng.uniform(-1, 1, 2).astype(np.float32))
+            steps.append([*observation, reward])
+        steps[0] = [*steps[0], 0.0]
+        return np.array(steps)
+
+    np.testing.assert_array_equal(trajectory(3), trajectory(3))
+    assert (trajectory(3) != trajectory(4)).any()
+
+
+def test_a_second_reset_does_not_remember_the_first_episode():
+    env = gymnasium.make("rvdt/maze2d-umaze-v1")
+    first = env.reset(seed=5)[0]
+    for _ in range(50):
+        env.step(np.ones(2, np.float32))
+    np.testing.assert_array_equal(env.reset(seed=5)[0], first)
+
+
+@pytest.mark.parametrize("name", ["maze2d-huge-v1", "maze2d-umaze-v0", "umaze", ""])
+def test_an_unknown_name_is_a_value_error_that_lists_the_known_ones(name):
+    for make in (get_variant, Maze2dEnv):
+        with pytest.raises(ValueError, match=r"there is no maze2d environment .*maze2d-large-dense-v1"):
+            make(name)
+
+
+# --- mazes and starts ---
+
+
+def test_the_mazes_are_d4rls():
+    assert {name: " ".join(maze.rows) for name, maze in MAZES.items()} == ROWS
+    assert {name: maze.horizon for name, maze in MAZES.items()} == HORIZONS
+
+
+@pytest.mark.parametrize("maze_name", MAZES)
+def test_the_goal_is_the_last_of_the_free_cells(maze_name):
+    cells = MAZES[maze_name].free_cells
+    assert cells[-1] == MAZES[maze_name].goal == GOALS[maze_name]
+    assert cells[:-1] == sorted(cells[:-1])
+    assert len(set(cells)) == len(cells) == sum(row.count("O") + row.count("G") for row in MAZES[maze_name].rows)
+
+
+@pytest.mark.parametrize("maze_name", MAZES)
+def test_starts_are_spread_over_every_free_cell(maze_name):
+    env = Maze2dEnv(f"maze2d-{maze_name}-v{0 if maze_name == 'open' else 1}")
+    cells = MAZES[maze_name].free_cells
+    env.reset(seed=0)
+    starts = np.array([env.reset()[0] for _ in range(50 * len(cells))])
+    start_cells = np.rint(starts[:, :2])
+    counts = [(start_cells == cell).all(1).sum() for cell in cells]
+    assert sum(counts) == len(starts)
+    assert np.abs(np.array(counts) - 50).max() < 5 * math.sqrt(50)  # each count is binomial: five deviations
+    offsets = starts[:, :2] - start_cells
+    assert np.abs(offsets).max() <= 0.1 + 1e-6
+    assert offsets.std() == pytest.approx(0.1 / math.sqrt(3), rel=0.1)  # uniform on +-.1
+    assert starts[:, 2:].mean() == pytest.approx(0.0, abs=0.02)
+    assert starts[:, 2:].std() == pytest.approx(0.1, rel=0.15)
+
+
+# --- rewards ---
+
+
+def test_the_sparse_reward_is_one_within_half_a_cell():
+    positions = np.array([[1.0, 1.0], [1.5, 1.0], [1.0, 0.5], [1.501, 1.0], [1.4, 1.4], [3.0, 3.0]])
+    np.testing.assert_array_equal(rewards(positions, (1, 1), dense=False), [1.0, 1.0, 1.0, 0.0, 0.0, 0.0])
+
+
+def test_the_dense_reward_falls_with_the_distance():
+    positions = np.array([[1.0, 1.0], [1.5, 1.0], [1.0, 3.0], [4.0, 5.0]])
+    expected = [1.0, 0.6065306597126334, 0.1353352832366127, 0.006737946999085467]  # e to the 0, -1/2, -2, -5
+    np.testing.assert_allclose(rewards(positions, (1, 1), dense=True), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("env_id", [env_id for env_id in ENV_IDS if "dense" not in env_id])
+def test_a_step_pays_one_where_the_new_position_is_near_the_goal(env_id):
+    env, goal, rng = gymnasium.make(env_id), GOALS[maze_of(env_id)], np.random.default_rng(0)
+    paid = []
+    for seed in range(150):
+        env.reset(seed=seed)
+        for _ in range(10):
+            observation, reward, _, _, info = env.step(rng.uniform(-1, 1, 2).astype(np.float32))
+            assert reward == float(math.dist(observation[:2], goal) <= 0.5)
+            assert info["success"] == (reward == 1.0)
+            np.testing.assert_array_equal(info["goal"], goal)
+            paid.append(reward)
+    assert set(paid) == {0.0, 1.0}
+
+
+@pytest.mark.parametrize("env_id", [env_id for env_id in ENV_IDS if "dense" in env_id])
+def test_a_dense_step_pays_by_the_distance_of_the_new_position(env_id):
+    env, goal, rng = gymnasium.make(env_id), GOALS[maze_of(env_id)], np.random.default_rng(0)
+    for seed in range(20):
+        env.reset(seed=seed)
+        for _ in range(10):
+            observation, reward, *_ = env.step(rng.uniform(-1, 1, 2).astype(np.float32))
+            # A step moves the ball by a thousandth of a cell and more, so the old position is told apart.
+            assert reward == pytest.approx(math.exp(-math.dist(observation[:2], goal)), rel=1e-5)
+
+
+# --- the physics of one step ---
+
+
+def test_one_step_from_rest_agrees_with_the_hand_computed_one():
+    ball = make_ball("open", (2.0, 3.0))
+    ball.push(1.0, -0.5)
+    speed = 0.01 * 100 / (MASS + 0.01)
+    np.testing.assert_allclose(ball.velocity, [speed, -speed / 2], rtol=1e-9)
+    np.testing.assert_allclose(ball.position, [2 + 0.01 * speed, 3 - 0.005 * speed], rtol=1e-9)
+
+
+def test_a_speed_above_five_is_clipped_before_the_step():
+    ball = make_ball("open", (2.0, 3.0), (8.0, -9.0))
+    ball.push(0.0, 0.0)
+    speed = 5 * MASS / (MASS + 0.01)
+    np.testing.assert_allclose(ball.velocity, [speed, -speed], rtol=1e-9)
+    np.testing.assert_allclose(ball.position, [2 + 0.01 * speed, 3 - 0.01 * speed], rtol=1e-9)
+
+
+def test_a_speed_below_five_is_left_alone():
+    ball = make_ball("open", (2.0, 3.0), (4.9, 0.5))
+    ball.push(0.0, 0.0)
+    np.testing.assert_allclose(ball.velocity, np.array([4.9, 0.5]) * MASS / (MASS + 0.01), rtol=1e-9)
+
+
+@pytest.mark.parametrize(("action", "clipped"), [((3, -9), (1, -1)), ((-1.5, 0.25), (-1, 0.25)), ((0.5, 99), (0.5, 1))])
+def test_actions_are_clipped_to_one(action, clipped):
+    env, same = gymnasium.make("rvdt/maze2d-umaze-dense-v1"), gymnasium.make("rvdt/maze2d-umaze-dense-v1")
+    env.reset(seed=0), same.reset(seed=0)
+    for _ in range(10):
+        observation, reward, *_ = env.step(np.array(action, np.float32))
+        expected, expected_reward, *_ = same.step(np.array(clipped, np.float32))
+        np.testing.assert_array_equal(observation, expected)
+        assert reward == expected_reward
+
+
+# --- walls ---
+
+
+@pytest.mark.parametrize(
+    ("force", "corner"), [((-1, -1), (0.4, 0.4)), ((1, 1), (3.2, 5.2)), ((-1, 1), (0.4, 5.2)), ((1, -1), (3.2, 0.4))]
+)
+def test_the_walls_of_the_open_maze_stand_where_they_should(force, corner):
+    # The inner faces lie at .3 and 3.3 along the rows, .3 and 5.3 along the columns; the ball's radius is .1.
+    ball = make_ball("open", (2.0, 3.0))
+    for _ in range(600):
+        ball.push(*force)
+    np.testing.assert_allclose(ball.position, corner, atol=0.01)
+
+
+@pytest.mark.parametrize("maze_name", MAZES)
+def test_no_push_drives_the_ball_into_a_wall(maze_name):
+    directions = [(x, y) for x in (-1, 0, 1) for y in (-1, 0, 1) if x or y]
+    ball = make_ball(maze_name, MAZES[maze_name].goal)
+    for cell in MAZES[maze_name].free_cells:
+        for x, y in directions:
+            ball.position[:], ball.velocity[:] = cell, (5 * x, 5 * y)
+            for _ in range(40):
+                ball.push(x, y)
+                # Of the radius of .1, contact is soft enough to let .03 into the wall at full speed.
+                edges = ball.position + 0.065 * np.array([(1, 0), (-1, 0), (0, 1), (0, -1)])
+                assert all(is_free(maze_name, edge) for edge in edges), (cell, (x, y), ball.position)
+
+
+def test_the_ball_rolls_freely_from_cell_to_cell():
+    ball = make_ball("umaze", (1.0, 1.0))
+    for _ in range(60):
+        ball.push(0.0, 1.0)
+    np.testing.assert_allclose(ball.position, [1.0, 3.2], atol=0.1)  # through two cells, to the wall at 3.3
+
+
+# --- the picture ---
+
+
+@pytest.mark.parametrize("env_id", ENV_IDS)
+def test_a_picture_shows_every_cell(env_id):
+    env = gymnasium.make(env_id, render_mode="rgb_array")
+    env.reset(seed=0)
+    image, rows = env.render(), MAZES[maze_of(env_id)].rows
+    assert image.dtype == np.uint8
+    height, width, channels = image.shape
+    assert channels == 3
+    pixels = height // len(rows)
+    assert (height, width) == (pixels * len(rows), pixels * len(rows[0]))
+    assert pixels >= 16
+    for i, row in enumerate(rows):
+        for j, cell in enumerate(row):
+            corner = image[(i + 1) * pixels - 2, (j + 1) * pixels - 2]  # where no disc of another cell reaches
+            assert (tuple(corner.tolist()) == WALL) == (cell == "#"), (i, j)
+
+
+@pytest.mark.parametrize("env_id", ENV_IDS[:4])
+def test_the_ball_is_drawn_where_it_is_from_every_start_and_never_over_a_wall(env_id):
+    env = gymnasium.make(env_id, render_mode="rgb_array")
+    maze = MAZES[maze_of(env_id)]
+    env.reset(seed=0)
+    pixels = env.render().shape[0] // len(maze.rows)
+    walls = np.kron([[cell == "#" for cell in row] for row in maze.rows], np.ones((pixels, pixels))).astype(bool)
+    unseen = set(maze.free_cells)
+    for _ in range(3000):
+        position = env.reset()[0][:2]
+        cell = tuple(np.rint(position).astype(int).tolist())
+        if cell not in unseen:
+            continue
+        unseen.remove(cell)
+        ball = is_colour(env.render(), BALL)
+        assert not (ball & walls).any()
+        rows, columns = np.nonzero(ball)
+        assert len(rows) == pytest.approx(math.pi * (0.1 * pixels) ** 2, rel=0.15)
+        assert set(zip(rows // pixels, columns // pixels, strict=True)) == {cell}
+        centre = np.array([rows.mean(), columns.mean()]) / pixels - 0.7
+        np.testing.assert_allclose(centre, position, atol=1.0 / pixels)
+    assert not unseen
+
+
+@pytest.mark.parametrize("env_id", ENV_IDS)
+def test_the_goal_is_drawn_where_the_sparse_reward_is(env_id):
+    env = gymnasium.make(env_id, render_mode="rgb_array")
+    env.reset(seed=0)
+    image, goal = env.render(), GOALS[maze_of(env_id)]
+    pixels = image.shape[0] // len(MAZES[maze_of(env_id)].rows)
+    rows, columns = np.indices(image.shape[:2]) / pixels - 0.7
+    distance = np.hypot(rows - goal[0], columns - goal[1])
+    assert is_colour(image, GOAL)[distance < 0.45].mean() > 0.9  # the ball may cover a little of it
+    assert not is_colour(image, GOAL)[distance > 0.55].any()
+
+
+def test_the_picture_follows_the_ball():
+    env = gymnasium.make("rvdt/maze2d-open-v0", render_mode="rgb_array")
+    env.reset(seed=0)
+    before = env.render()
+    for _ in range(60):
+        observation, *_ = env.step(np.array([1.0, 1.0], np.float32))
+    after = env.render()
+    assert (before != after).any()
+    centre = np.argwhere(is_colour(after, BALL)).mean(0) / (after.shape[0] // 5) - 0.7
+    np.testing.assert_allclose(centre, observation[:2], atol=0.03)
+
+
+def test_without_a_render_mode_there_is_no_picture():
+    env = Maze2dEnv("maze2d-umaze-v1")
+    env.reset(seed=0)
+    assert env.render() is None

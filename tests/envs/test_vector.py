@@ -1,0 +1,125 @@
+"""The batch stepper: the same numbers, bit for bit, as that many Gymnasium environments."""
+
+import gymnasium
+import numpy as np
+import pytest
+
+from rvdt_jax.envs import register
+from rvdt_jax.envs.vector import BatchMaze2d, make_vector_env
+
+HORIZONS = {"open-v0": 150, "umaze-v1": 300, "medium-v1": 600, "large-v1": 800}
+ENV_IDS = [
+    f"rvdt/maze2d-{name}"
+    for name in (*HORIZONS, "open-dense-v0", "umaze-dense-v1", "medium-dense-v1", "large-dense-v1")
+]
+SEEDS = [0, 7, 123_456]
+
+
+@pytest.fixture(autouse=True)
+def _registered():
+    register()
+
+
+def horizon_of(env_id: str) -> int:
+    return HORIZONS[env_id.removeprefix("rvdt/maze2d-").replace("-dense", "")]
+
+
+@pytest.mark.parametrize("env_id", ENV_IDS)
+def test_a_batch_goes_as_gymnasiums_environments_go(env_id):
+    batch, envs = make_vector_env(env_id, len(SEEDS)), [gymnasium.make(env_id) for _ in SEEDS]
+    rng = np.random.default_rng(1)
+    observations = batch.reset(SEEDS)
+    expected = [env.reset(seed=seed)[0] for env, seed in zip(envs, SEEDS, strict=True)]
+    np.testing.assert_array_equal(observations, expected)
+    drift = np.repeat(rng.uniform(-1, 1, (horizon_of(env_id) // 30 + 1, len(SEEDS), 2)), 30, axis=0)
+    for step in range(horizon_of(env_id)):
+        # Some beyond +-1; the drift carries the ball through the maze and against its walls.
+        actions = (drift[step] + rng.normal(0.0, 0.7, (len(SEEDS), 2))).astype(np.float32)
+        results = batch.step(actions)
+        singles = [env.step(action)[:4] for env, action in zip(envs, actions, strict=True)]
+        for result, single in zip(results, zip(*singles, strict=True), strict=True):
+            np.testing.assert_array_equal(result, single)
+    assert results[0].dtype == singles[0][0].dtype == np.float32
+    assert results[3].all()
+
+
+@pytest.mark.parametrize("env_id", ENV_IDS)
+def test_the_whole_batch_is_truncated_at_the_horizon_and_never_terminates(env_id):
+    batch = make_vector_env(env_id, 2)
+    batch.reset([0, 1])
+    assert batch.horizon == horizon_of(env_id)
+    for step in range(1, horizon_of(env_id) + 1):
+        _, _, terminated, truncated = batch.step(np.zeros((2, 2), np.float32))
+        assert terminated.tolist() == [False, False]
+        assert truncated.tolist() == [step == horizon_of(env_id)] * 2
+
+
+def test_shapes_and_types():
+    batch = make_vector_env("rvdt/maze2d-umaze-v1", 3)
+    first = batch.reset([0, 1, 2])
+    observations, rewards, terminated, truncated = batch.step(np.zeros((3, 2), np.float32))
+    assert batch.num_envs == 3
+    for array in (first, observations):
+        assert (array.shape, array.dtype) == ((3, batch.observation_size), np.float32)
+    assert (rewards.shape, rewards.dtype) == ((3,), np.float64)
+    for flags in (terminated, truncated):
+        assert (flags.shape, flags.dtype) == ((3,), bool)
+
+
+def test_a_second_reset_starts_the_episode_anew():
+    batch = make_vector_env("rvdt/maze2d-open-v0", 2)
+
+    def episode() -> list:
+        rng, first = np.random.default_rng(0), batch.reset([4, 5])
+        return [first] + [part for _ in range(150) for part in batch.step(rng.uniform(-1, 1, (2, 2)))]
+
+    for once, again in zip(episode(), episode(), strict=True):
+        np.testing.assert_array_equal(once, again)
+
+
+def test_what_was_returned_is_not_changed_by_the_next_step():
+    batch = make_vector_env("rvdt/maze2d-umaze-v1", 2)
+    first = batch.reset([0, 1])
+    kept = first.copy()
+    second = batch.step(np.ones((2, 2)))[0]
+    kept_second = second.copy()
+    batch.step(np.ones((2, 2)))
+    np.testing.assert_array_equal(first, kept)
+    np.testing.assert_array_equal(second, kept_second)
+    assert (first != second).any()
+
+
+def test_copies_do_not_depend_on_their_neighbours():
+    alone, beside = make_vector_env("rvdt/maze2d-umaze-v1", 1), make_vector_env("rvdt/maze2d-umaze-v1", 3)
+    rng = np.random.default_rng(0)
+    np.testing.assert_array_equal(alone.reset([8])[0], beside.reset([3, 8, 5])[1])
+    for _ in range(50):
+        actions = rng.uniform(-1, 1, (3, 2))
+        np.testing.assert_array_equal(alone.step(actions[1:2])[0][0], beside.step(actions)[0][1])
+
+
+@pytest.mark.parametrize("seeds", [[], [0], [0, 1], [0, 1, 2, 3]])
+def test_a_wrong_number_of_seeds_is_refused(seeds):
+    with pytest.raises(ValueError, match="seeds for 3 environments"):
+        make_vector_env("rvdt/maze2d-umaze-v1", 3).reset(seeds)
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (4, 2), (3, 1), (3, 3)])
+def test_actions_of_another_shape_are_refused(shape):
+    batch = make_vector_env("rvdt/maze2d-umaze-v1", 3)
+    batch.reset([0, 1, 2])
+    with pytest.raises(ValueError, match="actions have shape"):
+        batch.step(np.zeros(shape))
+
+
+@pytest.mark.parametrize("env_id", ["HalfCheetah-v5", "maze2d-umaze-v1", "other/maze2d-umaze-v1", ""])
+def test_an_id_of_another_namespace_is_refused(env_id):
+    with pytest.raises(ValueError, match="no vector environment is known"):
+        make_vector_env(env_id, 1)
+
+
+def test_an_unknown_maze_is_refused():
+    with pytest.raises(ValueError, match="there is no maze2d environment 'maze2d-huge-v1'"):
+        make_vector_env("rvdt/maze2d-huge-v1", 1)
+    with pytest.raises(ValueError, match="there is no maze2d environment"):
+        BatchMaze2d("rvdt/maze2d-umaze-v1", 1)

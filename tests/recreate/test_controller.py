@@ -1,0 +1,212 @@
+"""The waypoint controller: shortest paths, the waypoints along them, arrival, and when it plans anew."""
+
+import collections
+import math
+
+import numpy as np
+import pytest
+
+from rvdt_jax.envs.maze2d import MAZES, Ball, make_model
+from rvdt_jax.recreate.controller import WaypointController, clip, shortest_path
+
+REST = (0.0, 0.0)
+
+
+class Halves:
+    """A source of randomness that always draws the middle: waypoints lie .1 below their cell along both axes."""
+
+    def __init__(self):
+        self.draws = 0
+
+    def uniform(self, size=None):
+        self.draws += 1
+        return 0.5 if size is None else np.full(size, 0.5)
+
+
+def distances(maze, source) -> dict:
+    """Moves from every free cell to ``source``, by breadth-first search."""
+    free, found, queue = set(maze.free_cells), {source: 0}, collections.deque([source])
+    while queue:
+        row, column = queue.popleft()
+        for cell in ((row + 1, column), (row - 1, column), (row, column + 1), (row, column - 1)):
+            if cell in free and cell not in found:
+                found[cell] = found[row, column] + 1
+                queue.append(cell)
+    return found
+
+
+def aim(controller, position, target) -> tuple[float, float]:
+    """The point that the controller drives to, read off its forces where the velocity keeps them small."""
+    found = [None, None]
+    for guess in np.arange(0.0, 12.0, 0.15):
+        velocity = tuple((10 * (guess - np.array(position))).tolist())
+        for axis, force in enumerate(controller.act(position, velocity, target)[:2]):
+            if abs(force) < 1:
+                found[axis] = guess + force / 10
+    return tuple(found)
+
+
+# --- paths ---
+
+
+@pytest.mark.parametrize("maze_name", MAZES)
+def test_paths_are_as_short_as_a_breadth_first_search_finds_them(maze_name):
+    maze = MAZES[maze_name]
+    for target in [*maze.free_cells[:: 1 if len(maze.free_cells) < 20 else 16], maze.goal]:
+        expected = distances(maze, target)
+        assert len(expected) == len(maze.free_cells)
+        for start in maze.free_cells:
+            path = shortest_path(maze, start, target)
+            assert len(path) == max(expected[start], 1), (start, target)
+            assert path[-1] == target
+            steps = [abs(a[0] - b[0]) + abs(a[1] - b[1]) for a, b in zip((start, *path), path, strict=False)]
+            assert steps == ([0] if start == target else [1] * len(path))
+            assert set(path) <= set(maze.free_cells)
+
+
+def test_of_equal_paths_the_first_action_wins():
+    # The order is stay, -y, +y, -x, +x; the column is y.
+    assert shortest_path(MAZES["open"], (1, 1), (2, 2)) == ((1, 2), (2, 2))
+    assert shortest_path(MAZES["open"], (2, 2), (1, 1)) == ((2, 1), (1, 1))
+    assert shortest_path(MAZES["open"], (1, 3), (3, 1)) == ((1, 2), (1, 1), (2, 1), (3, 1))
+
+
+def test_the_way_through_the_umaze():
+    assert shortest_path(MAZES["umaze"], (3, 1), (1, 1)) == ((3, 2), (3, 3), (2, 3), (1, 3), (1, 2), (1, 1))
+
+
+# --- waypoints ---
+
+
+def test_the_force_is_ten_times_the_way_less_the_velocity():
+    controller = WaypointController(MAZES["umaze"], Halves())
+    # From (1, 1) to (1, 3): the first waypoint is (1, 2) - .1.
+    force_x, force_y, arrived = controller.act((0.95, 1.1), (0.2, 7.5), (1.0, 3.0))
+    assert (force_x, force_y) == pytest.approx((10 * (0.9 - 0.95) - 0.2, 10 * (1.9 - 1.1) - 7.5))
+    assert not arrived
+
+
+def test_forces_are_clipped_to_one():
+    controller = WaypointController(MAZES["umaze"], Halves())
+    assert controller.act((1.0, 1.0), (5.0, 0.0), (1.0, 3.0))[:2] == (-1.0, 1.0)
+    assert [clip(force) for force in (-7.0, -1.0, 0.3, 1.0, 1.5)] == [-1.0, -1.0, 0.3, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_waypoint_but_the_last_lies_up_to_a_fifth_below_its_cell(seed):
+    maze = MAZES["umaze"]
+    controller = WaypointController(maze, np.random.default_rng(seed))
+    position, waypoints = (3.0, 1.0), []
+    for _ in shortest_path(maze, (3, 1), (1, 1)):
+        waypoints.append(aim(controller, position, (1.0, 1.0)))
+        position = waypoints[-1]
+        for _ in range(2):  # the first call sees a jump, the second a ball at rest on its waypoint
+            controller.act(position, REST, (1.0, 1.0))
+    offsets = np.array(shortest_path(maze, (3, 1), (1, 1))) - waypoints
+    np.testing.assert_allclose(offsets[-1], 0.0, atol=1e-9)
+    assert (offsets[:-1] > 0).all()
+    assert (offsets[:-1] < 0.2).all()
+    assert len(np.unique(offsets[:-1].round(9))) == offsets[:-1].size
+
+
+def test_a_waypoint_is_passed_when_near_and_slow():
+    controller = WaypointController(MAZES["umaze"], Halves())
+    start, first, second = (3.0, 1.0), (2.9, 1.9), (2.9, 2.9)
+    assert aim(controller, start, (1.0, 1.0)) == pytest.approx(first)
+    controller.act((2.9, 1.79), REST, (1.0, 1.0))
+    controller.act((2.9, 1.79), REST, (1.0, 1.0))  # slow, but .11 away
+    assert aim(controller, start, (1.0, 1.0)) == pytest.approx(first)
+    controller.act((2.9, 1.82), REST, (1.0, 1.0))  # near, but it moved by .8
+    assert aim(controller, start, (1.0, 1.0)) == pytest.approx(first)
+    controller.act((2.9, 1.81), REST, (1.0, 1.0))
+    controller.act((2.9, 1.82), REST, (1.0, 1.0))  # near, and it moved by .01
+    assert aim(controller, start, (1.0, 1.0)) == pytest.approx(second)
+
+
+# --- arrival ---
+
+
+@pytest.mark.parametrize(
+    ("before", "position", "arrived"),
+    [
+        ((1.0, 1.0), (1.05, 1.05), True),
+        ((1.0, 1.09), (1.0, 1.0), True),
+        ((1.08, 1.08), (1.08, 1.08), False),  # .113 away
+        ((1.0, 1.15), (1.0, 1.04), False),  # near, but it moved by .11
+        ((0.95, 1.0), (0.89, 1.0), False),
+    ],
+)
+def test_the_ball_has_arrived_when_near_and_slow(before, position, arrived):
+    controller = WaypointController(MAZES["umaze"], Halves())
+    controller.act(before, REST, (1.0, 1.0))
+    assert controller.act(position, REST, (1.0, 1.0))[2] is arrived
+
+
+def test_arrival_is_measured_from_the_targets_cell_not_from_the_target():
+    controller = WaypointController(MAZES["umaze"], Halves())
+    controller.act((1.0, 1.0), REST, (1.09, 1.09))
+    assert controller.act((1.0, 1.0), REST, (1.09, 1.09))[2]
+    controller.act((1.09, 1.09), REST, (1.09, 1.09))
+    assert not controller.act((1.09, 1.09), REST, (1.09, 1.09))[2]
+
+
+def test_on_arrival_the_ball_is_driven_to_the_cell():
+    controller = WaypointController(MAZES["umaze"], Halves())
+    controller.act((1.0, 1.0), REST, (1.0, 1.0))
+    force_x, force_y, arrived = controller.act((1.03, 0.98), (0.1, 0.05), (1.0, 1.0))
+    assert arrived
+    assert (force_x, force_y) == pytest.approx((-0.3 - 0.1, 0.2 - 0.05))
+
+
+# --- planning ---
+
+
+def test_a_plan_draws_once_a_cell_and_once_more_for_each_waypoint_but_the_last():
+    rng = Halves()
+    WaypointController(MAZES["umaze"], rng).act((3.0, 1.0), REST, (1.0, 1.0))
+    assert rng.draws == 6 + 5  # the order and number of draws fix every recreated data set
+
+
+def test_it_does_not_plan_anew_while_the_targets_cell_stays():
+    rng = Halves()
+    controller = WaypointController(MAZES["umaze"], rng)
+    controller.act((3.0, 1.0), REST, (1.0, 1.0))
+    planned = rng.draws
+    for position, target in (((1.0, 3.0), (1.0, 1.0)), ((2.0, 3.0), (1.1, 0.9)), ((3.0, 3.0), (0.6, 1.4))):
+        assert aim(controller, position, target) == pytest.approx((2.9, 1.9))  # still the first plan's first waypoint
+    assert rng.draws == planned
+
+
+def test_it_plans_anew_from_where_the_ball_is_when_the_targets_cell_changes():
+    controller = WaypointController(MAZES["umaze"], Halves())
+    assert aim(controller, (3.0, 1.0), (1.0, 1.0)) == pytest.approx((2.9, 1.9))
+    assert aim(controller, (1.1, 2.9), (3.0, 3.0)) == pytest.approx((1.9, 2.9))
+    assert aim(controller, (1.1, 2.9), (1.0, 2.0)) == pytest.approx((1.0, 2.0))
+
+
+@pytest.mark.parametrize("force", [(-1, -1), (-1, 0), (0, -1)])
+def test_it_can_plan_from_wherever_the_ball_can_be(force):
+    # Pressed against the upper or left wall the ball is at .4, which rounds into the wall; its cell is still (1, 1).
+    ball = Ball(make_model(MAZES["umaze"]))
+    ball.position[:] = (1.0, 1.0)
+    for _ in range(200):
+        ball.push(*force)
+    assert ball.position.min() < 0.5
+    *_, arrived = WaypointController(MAZES["umaze"], Halves()).act(tuple(ball.position.tolist()), REST, (1.0, 3.0))
+    assert not arrived
+
+
+@pytest.mark.parametrize("maze_name", MAZES)
+def test_the_ball_gets_there(maze_name):
+    maze, rng = MAZES[maze_name], np.random.default_rng(0)
+    ball = Ball(make_model(maze))
+    for start in maze.free_cells[::3]:
+        controller, arrived = WaypointController(maze, rng), False
+        ball.position[:], ball.velocity[:] = start, 0.0
+        for _ in range(60 * (len(shortest_path(maze, start, maze.goal)) + 2)):
+            *forces, arrived = controller.act(tuple(ball.position.tolist()), tuple(ball.velocity.tolist()), maze.goal)
+            if arrived:
+                break
+            ball.push(*forces)
+        assert arrived, start
+        assert math.dist(ball.position, maze.goal) < 0.1

@@ -1,0 +1,219 @@
+"""Record files that survive a crash, and scores worked out by hand."""
+
+import json
+import os
+
+import pytest
+
+from rvdt_jax.report.records import append_lines, read_json, read_lines, summarise, truncate_after, write_json
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "evaluations.jsonl"
+
+
+def at_steps(*steps):
+    return [{"step": step, "value": step / 3} for step in steps]
+
+
+def test_what_is_appended_is_read_in_order(path):
+    append_lines(path, at_steps(1, 2))
+    append_lines(path, at_steps(3))
+    assert read_lines(path) == at_steps(1, 2, 3)
+
+
+def test_one_record_is_one_line_and_nothing_before_it_changes(path):
+    append_lines(path, at_steps(1))
+    before = path.read_bytes()
+    append_lines(path, at_steps(2, 3))
+    assert path.read_bytes().startswith(before)
+    assert [json.loads(line) for line in path.read_text().splitlines()] == at_steps(1, 2, 3)
+
+
+def test_no_file_holds_no_records(path):
+    assert read_lines(path) == []
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("kept", [1, 10, -1])
+def test_a_last_line_cut_short_is_left_out(path, kept):
+    """Also where only the line's end is missing, since the next record would be written behind it."""
+    append_lines(path, at_steps(1, 2))
+    whole = len(path.read_bytes())
+    append_lines(path, at_steps(3))
+    content = path.read_bytes()
+    path.write_bytes(content[: whole + kept] if kept > 0 else content[:kept])
+    assert read_lines(path) == at_steps(1, 2)
+
+
+def test_truncating_drops_what_lies_behind_a_step(path):
+    append_lines(path, at_steps(10, 10, 20, 20, 30))
+    truncate_after(path, 20)
+    assert read_lines(path) == at_steps(10, 10, 20, 20)
+    truncate_after(path, 15)
+    assert read_lines(path) == at_steps(10, 10)
+    truncate_after(path, 0)
+    assert read_lines(path) == []
+
+
+def test_truncating_leaves_what_it_keeps_byte_for_byte(path):
+    append_lines(path, at_steps(1, 2))
+    before = path.read_bytes()
+    append_lines(path, at_steps(3))
+    truncate_after(path, 2)
+    assert path.read_bytes() == before
+
+
+def test_after_a_crash_records_go_on_in_a_line_of_their_own(path):
+    append_lines(path, at_steps(1, 2, 3))
+    path.write_bytes(path.read_bytes()[:-5])
+    truncate_after(path, 2)
+    append_lines(path, at_steps(3))
+    assert read_lines(path) == at_steps(1, 2, 3)
+
+
+def test_truncating_no_file_makes_none(path):
+    truncate_after(path, 5)
+    assert not path.exists()
+
+
+def test_json_is_written_and_read(tmp_path):
+    write_json(tmp_path / "results.json", {"a": [1, 2.5, None]})
+    assert read_json(tmp_path / "results.json") == {"a": [1, 2.5, None]}
+    write_json(tmp_path / "results.json", {"b": 1})
+    assert read_json(tmp_path / "results.json") == {"b": 1}
+    assert [file.name for file in tmp_path.iterdir()] == ["results.json"]
+
+
+def test_json_that_cannot_be_written_leaves_the_older_file_whole(tmp_path, monkeypatch):
+    path = tmp_path / "results.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(TypeError):
+        write_json(path, {"a": object()})
+    assert read_json(path) == {"a": 1}
+
+    def crash(*arguments):
+        raise OSError("killed before the move")
+
+    monkeypatch.setattr(os, "replace", crash)
+    with pytest.raises(OSError, match="killed"):
+        write_json(path, {"a": 2})
+    assert read_json(path) == {"a": 1}
+
+
+@pytest.mark.parametrize("content", [None, b"", b'{"a": ', b"\xff\xfe"])
+def test_json_that_cannot_be_read_is_named(tmp_path, content):
+    path = tmp_path / "config.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"config\.json: cannot be read") as caught:
+        read_json(path)
+    assert str(caught.value).startswith(str(path))
+
+
+def evaluation(step, seed, target, returns, final=False):
+    lengths = [300] * len(returns)
+    return {"step": step, "seed": seed, "target": target, "final": final, "returns": returns, "lengths": lengths}
+
+
+@pytest.fixture
+def evaluations():
+    """Two seeds and two targets, once during training and once at its end."""
+    return [
+        evaluation(10, 0, 50.0, [30.0, 50.0]),  # mean 40
+        evaluation(10, 0, 100.0, [0.0, 20.0]),  # 10
+        evaluation(10, 1, 50.0, [10.0, 10.0]),  # 10
+        evaluation(10, 1, 100.0, [110.0, 110.0]),  # 110
+        evaluation(20, 0, 50.0, [20.0, 20.0, 26.0], final=True),  # 22
+        evaluation(20, 0, 100.0, [60.0, 50.0, 70.0], final=True),  # 60
+        evaluation(20, 1, 50.0, [30.0, 30.0, 36.0], final=True),  # 32
+        evaluation(20, 1, 100.0, [70.0, 70.0, 70.0], final=True),  # 70
+    ]
+
+
+@pytest.fixture
+def summary(evaluations):
+    """A return of 10 scores 0 and one of 60 scores 100: a score is 2 (return - 10)."""
+    return summarise(evaluations, 10.0, 60.0)
+
+
+def close(**values):
+    return {name: pytest.approx(value) if isinstance(value, float) else value for name, value in values.items()}
+
+
+def cell(value, score, episodes, step):
+    return close(**{"return": value, "normalized_score": score, "episodes": episodes, "step": step})
+
+
+def total(value, value_std, score, score_std, episodes, seeds):
+    names = ("return", "return_std", "normalized_score", "normalized_score_std", "episodes", "num_seeds")
+    return close(**dict(zip(names, (value, value_std, score, score_std, episodes, seeds), strict=True)))
+
+
+ROOT_2 = 2**0.5
+
+
+def test_final_scores_by_hand(summary):
+    assert summary["final"] == {
+        "50.0": {
+            "seeds": {"0": cell(22.0, 24.0, 3, 20), "1": cell(32.0, 44.0, 3, 20)},
+            # Two values that lie 10 apart have the sample's standard deviation 10 / sqrt 2.
+            "aggregate": total(27.0, 10 / ROOT_2, 34.0, 20 / ROOT_2, 6, 2),
+        },
+        "100.0": {
+            "seeds": {"0": cell(60.0, 100.0, 3, 20), "1": cell(70.0, 120.0, 3, 20)},
+            "aggregate": total(65.0, 10 / ROOT_2, 110.0, 20 / ROOT_2, 6, 2),
+        },
+    }
+
+
+def test_best_scores_by_hand(summary):
+    """The best evaluation of each seed on its own, wherever in training it was."""
+    assert summary["best"] == {
+        "50.0": {
+            "seeds": {"0": cell(40.0, 60.0, 2, 10), "1": cell(32.0, 44.0, 3, 20)},
+            "aggregate": total(36.0, 8 / ROOT_2, 52.0, 16 / ROOT_2, 5, 2),
+        },
+        "100.0": {
+            "seeds": {"0": cell(60.0, 100.0, 3, 20), "1": cell(110.0, 200.0, 2, 10)},
+            "aggregate": total(85.0, 50 / ROOT_2, 150.0, 100 / ROOT_2, 5, 2),
+        },
+    }
+
+
+def test_final_scores_do_not_change_with_the_evaluations_before(evaluations, summary):
+    better = [evaluation(15, seed, 50.0, [1e6]) for seed in (0, 1)]
+    changed = summarise(better + evaluations, 10.0, 60.0)
+    assert changed["final"] == summary["final"]
+    assert changed["best"]["50.0"]["aggregate"]["return"] == 1e6
+
+
+def test_the_order_of_records_does_not_matter(evaluations, summary):
+    assert summarise(evaluations[::-1], 10.0, 60.0) == summary
+
+
+def test_a_run_without_a_final_evaluation_has_no_final_scores(evaluations):
+    summary = summarise(evaluations[:4], 10.0, 60.0)
+    assert summary["final"] == {}
+    assert set(summary["best"]) == {"50.0", "100.0"}
+
+
+def test_one_seed_has_no_standard_deviation(evaluations):
+    summary = summarise([record for record in evaluations if record["seed"] == 0], 10.0, 60.0)
+    for table in summary.values():
+        aggregate = table["50.0"]["aggregate"]
+        assert aggregate["return_std"] is None
+        assert aggregate["normalized_score_std"] is None
+        assert aggregate["num_seeds"] == 1
+
+
+def test_three_seeds_use_the_deviation_of_the_sample():
+    records = [evaluation(5, seed, "none", [value], final=True) for seed, value in enumerate((1.0, 2.0, 6.0))]
+    aggregate = summarise(records, 0.0, 100.0)["final"]["none"]["aggregate"]
+    # mean 3; squares 4 + 1 + 9 = 14, divided by n - 1 = 2
+    assert (aggregate["return"], aggregate["return_std"]) == (3.0, pytest.approx(7**0.5))
+
+
+def test_a_summary_is_plain_json(summary):
+    assert json.loads(json.dumps(summary, allow_nan=False)) == summary

@@ -1,0 +1,498 @@
+"""Settings: documented, filled from task and variant, checked by name, and kept as they are."""
+
+import ast
+import dataclasses
+import importlib.util
+import json
+import math
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+import rvdt_jax.defaults
+from rvdt_jax import config_checks
+from rvdt_jax.config import from_json, resolve, run_differences, to_json, training_settings
+from rvdt_jax.defaults import default_config
+from rvdt_jax.tasks import all_tasks
+from rvdt_jax.variants import VARIANTS
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+CONFIG_FILES = sorted((ROOT / "experiments" / "configs").glob("*.py"))
+
+# The names that users rely on.
+PROMISED = {
+    "": ("task", "variant", "seeds", "workdir"),
+    "train.": ("steps", "batch_size", "learning_rate", "grad_clip_norm"),
+    "model.": ("width", "layers", "heads", "context_length", "dropout", "dtype"),
+    "loss.": ("eta", "alpha", "gamma", "rebalancing"),
+    "ema.": ("decay", "every", "start"),
+    "expert.": ("fraction", "threshold"),
+    "policy.": ("head", "std"),
+    "eval.": ("every", "episodes", "targets", "action_selection"),
+    "data.": ("source", "minari_id", "path"),
+    "parallel.": ("devices",),
+}
+
+
+def resolved(overrides=None, **more):
+    """The configuration with ``overrides`` by dotted name, as on the command line."""
+    settings = default_config()
+    settings.update_from_flattened_dict({"task": "maze2d-umaze-v1"} | (overrides or {}) | more)
+    return resolve(settings)
+
+
+def flatten(values: dict, prefix: str = "") -> dict:
+    """Nested dicts by dotted name."""
+    leaves = {}
+    for name, value in values.items():
+        leaves |= flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return leaves
+
+
+FIELDS = tuple(flatten(default_config().to_dict()))
+
+
+def get(config, dotted):
+    for name in dotted.split("."):
+        config = getattr(config, name)
+    return config
+
+
+# The list of fields.
+
+
+def test_every_field_has_a_comment_on_its_line():
+    source = pathlib.Path(rvdt_jax.defaults.__file__).read_text(encoding="utf-8")
+    lines = source.splitlines()
+    commented = {}
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Assign) or ast.unparse(node.value) == "ConfigDict()":
+            continue
+        target = ast.unparse(node.targets[0])
+        if target.startswith("config."):
+            comment = re.fullmatch(r"\s*config\.[\w.]+ = [^#]+?  # (.+)", lines[node.lineno - 1])
+            commented[target.removeprefix("config.")] = comment[1] if comment else ""
+    assert set(commented) == set(FIELDS)
+    assert [name for name, comment in commented.items() if len(comment) < 8] == []
+
+
+@pytest.mark.parametrize("name", [section + name for section, names in PROMISED.items() for name in names])
+def test_the_names_that_users_rely_on_exist(name):
+    assert name in FIELDS
+
+
+def test_every_field_arrives_in_the_resolved_configuration():
+    assert set(flatten(to_json(resolved()))) == set(FIELDS)
+
+
+# What is left unset comes from the task and the variant.
+
+
+@pytest.mark.parametrize("task", list(all_tasks().values()), ids=lambda task: task.name)
+def test_unset_fields_come_from_the_task(task):
+    config = resolved(task=task.name, variant="RVDT")
+    assert config.task == task.name
+    assert config.train.steps == task.train_steps
+    assert config.train.lr_decay_steps == task.lr_decay_steps
+    assert config.train.grad_clip_norm == task.grad_clip_norm
+    assert config.model.context_length == task.context_length
+    assert config.policy.return_scale == task.return_scale
+    assert config.eval.targets == task.targets
+    assert config.data.minari_id == task.dataset_id
+    assert config.loss.eta == task.eta > 0
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_unset_fields_come_from_the_variant(name):
+    variant, config = VARIANTS[name], resolved(variant=name)
+    assert config.loss.rebalancing == variant.rebalancing
+    assert config.loss.q_guidance == variant.q_guidance
+    assert (config.loss.eta > 0) == variant.q_guidance
+    assert config.policy.head == variant.head
+    assert config.policy.condition_on_return == variant.condition_on_return
+    assert config.expert.only == variant.expert_only
+
+
+def test_a_checkpoint_comes_with_every_evaluation_unless_said_otherwise():
+    assert resolved({"eval.every": 700}).train.checkpoint_every == 700
+    assert resolved({"eval.every": 700, "train.checkpoint_every": 300}).train.checkpoint_every == 300
+
+
+def test_no_devices_named_means_all_of_them():
+    assert resolved().parallel.devices == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("train.steps", 17),
+        ("train.lr_decay_steps", 23),
+        ("train.grad_clip_norm", 0.125),
+        ("model.context_length", 3),
+        ("policy.return_scale", 2.5),
+        ("eval.targets", (7.0, 8.0)),
+        ("data.minari_id", "mine/data-v3"),
+        ("parallel.devices", 1),
+        ("loss.eta", 0.75),
+        ("loss.eta", 0.0),
+        ("loss.rebalancing", "none"),
+        ("loss.q_guidance", False),
+        ("policy.head", "deterministic"),
+        ("policy.condition_on_return", False),
+        ("expert.only", True),
+        ("expert.threshold", 12.0),
+        ("workdir", "runs/mine"),
+        ("seeds", (3, 1)),
+    ],
+)
+def test_explicit_settings_win(name, value):
+    assert get(resolved(variant="RVDT"), name) != value  # another value would have been filled in
+    assert get(resolved({name: value}, variant="RVDT"), name) == value
+
+
+def test_without_q_guidance_eta_is_zero():
+    assert resolved({"loss.q_guidance": False}, variant="RVDT").loss.eta == 0.0
+
+
+def test_resolving_leaves_the_settings_as_they_were():
+    settings = default_config()
+    settings.task = "maze2d-umaze-v1"
+    before = settings.to_json()
+    resolve(settings)
+    assert settings.to_json() == before
+
+
+# What is out of range.
+
+BAD_NUMBERS = {
+    "train.steps": (0, -1),
+    "train.batch_size": (0, -1),
+    "train.learning_rate": (-1e-4,),
+    "train.lr_decay_steps": (0, -1),
+    "train.grad_clip_norm": (0.0, -1.0),
+    "train.weight_decay": (-1e-4,),
+    "train.log_every": (0, -1),
+    "train.checkpoint_every": (0, -100),
+    "train.keep_checkpoints": (0, -1),
+    "model.width": (0, -4),
+    "model.layers": (0, -1),
+    "model.heads": (0, -1),
+    "model.context_length": (0, -1),
+    "model.dropout": (-0.1, 1.0, 1.5),
+    "model.critic_width": (0, -1),
+    "model.critic_layers": (0, -1),
+    "loss.eta": (-0.1,),
+    "loss.alpha": (-0.1,),
+    "loss.gamma": (-0.1, 1.001),
+    "loss.target_rate": (-0.1, 1.001),
+    "loss.state_prediction": (-0.1,),
+    "ema.decay": (-0.1, 1.001),
+    "ema.every": (0, -1),
+    "ema.start": (-1,),
+    "expert.fraction": (0.0, -0.1, 1.001),
+    "policy.std": (0.0, -0.1),
+    "policy.return_scale": (0.0, -1.0),
+    "eval.every": (0, -100),
+    "eval.episodes": (0, -1),
+    "eval.curve_episodes": (0, -1),
+    "parallel.devices": (-1,),
+}
+
+
+def numeric_fields():
+    """Every field that holds one number."""
+    values = flatten(to_json(resolved()))
+    return {name for name, value in values.items() if isinstance(value, int | float) and not isinstance(value, bool)}
+
+
+def test_the_list_of_bad_numbers_leaves_no_field_out():
+    assert set(BAD_NUMBERS) == numeric_fields()
+
+
+def test_every_number_is_checked_and_every_check_is_of_a_field():
+    checked = [name for name, _, _ in config_checks._RANGES]
+    assert sorted(checked) == sorted(numeric_fields())
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name in BAD_NUMBERS for value in BAD_NUMBERS[name]])
+def test_a_number_out_of_range_is_named(name, value):
+    with pytest.raises(
+        ValueError, match=rf"config\.{re.escape(name)} is {re.escape(str(value))}; it must be"
+    ) as caught:
+        resolved({name: value})
+    assert re.search(r"between \S+ and|at least \S+", str(caught.value))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize(
+    "name", [name for name in BAD_NUMBERS if isinstance(get(resolved(), name), float)], ids=lambda name: name
+)
+def test_a_number_that_is_not_finite_is_named(name, value):
+    with pytest.raises(ValueError, match=rf"config\.{re.escape(name)} is {value}; it must be finite"):
+        resolved({name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("loss.gamma", 0.0),
+        ("loss.gamma", 1.0),
+        ("loss.alpha", 0.0),
+        ("loss.target_rate", 1.0),
+        ("ema.decay", 0.0),
+        ("ema.start", 0),
+        ("expert.fraction", 1.0),
+        ("model.dropout", 0.0),
+        ("train.learning_rate", 0.0),
+        ("train.weight_decay", 0.0),
+        ("train.steps", 1),
+        ("eval.episodes", 1),
+    ],
+)
+def test_the_ends_of_a_range_belong_to_it(name, value):
+    assert get(resolved({name: value}), name) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "choices"),
+    [
+        ("loss.rebalancing", "KL", "none, dup, kl, kl_explicit"),
+        ("policy.head", "tanh", "deterministic, gaussian"),
+        ("model.dtype", "float16", "float32, bfloat16"),
+        ("data.source", "d4rl", "auto, minari"),
+        ("eval.action_selection", "max", "mean, sample, critic"),
+        ("parallel.seeds", "pmap", "auto, vmap, loop"),
+    ],
+)
+def test_an_unknown_choice_is_named_with_those_there_are(name, value, choices):
+    with pytest.raises(ValueError, match=rf"config\.{re.escape(name)} is '{value}'; choose one of {choices}"):
+        resolved({name: value})
+
+
+@pytest.mark.parametrize("task", [None, ""])
+def test_a_missing_task_is_named(task):
+    with pytest.raises(ValueError, match=r"config\.task is not set. Name a task"):
+        resolved(task=task)
+
+
+def test_an_unknown_task_is_named_with_the_nearest():
+    with pytest.raises(ValueError, match=r"task.*maze2d-umze-v1.*Did you mean 'maze2d-umaze-v1'"):
+        resolved(task="maze2d-umze-v1")
+
+
+def test_an_unknown_variant_is_named_with_the_nearest():
+    with pytest.raises(ValueError, match=r"config\.variant.*'rvtd'.*Did you mean 'RVDT'"):
+        resolved(variant="rvtd")
+
+
+# What contradicts itself.
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"seeds": ()}, r"config\.seeds is \(\); give one or more"),
+        ({"seeds": (0, 1, 0)}, r"config\.seeds is \(0, 1, 0\); give .*different"),
+        ({"data.path": "mine.npz"}, r"config\.data\.path is set, but config\.data\.source is auto"),
+        ({"variant": "DT", "policy.learn_std": True}, r"config\.policy\.learn_std=True needs policy\.head=gaussian"),
+        ({"expert.threshold": float("nan")}, r"config\.expert\.threshold is nan"),
+        ({"seeds": (0, -1)}, r"config\.seeds is \(0, -1\); give .*from 0 to"),
+        ({"model.width": 250}, r"config\.model\.width=250 is not a multiple of heads=4"),
+        ({"model.heads": 3}, r"config\.model\.width=256 is not a multiple of heads=3"),
+        ({"eval.every": 150}, r"config\.eval\.every=150 is not a multiple of train\.log_every=100"),
+        ({"train.checkpoint_every": 150}, r"config\.train\.checkpoint_every=150 is not a multiple of train\.log_every"),
+        ({"train.log_every": 300}, r"config\.eval\.every=1000 is not a multiple of train\.log_every=300"),
+        ({"model.context_length": 1}, r"config\.model\.context_length must be at least 2 with Q-guidance"),
+        ({"eval.targets": ()}, r"config\.eval\.targets is \(\); give one or more finite"),
+        ({"eval.targets": (1.0, math.nan)}, r"config\.eval\.targets is \(1\.0, nan\); give one or more finite"),
+        ({"eval.targets": (math.inf,)}, r"config\.eval\.targets is \(inf,\); give one or more finite"),
+        (
+            {"variant": "RDT", "eval.action_selection": "critic"},
+            r"config\.eval\.action_selection=critic needs a critic",
+        ),
+        ({"variant": "QT", "eval.action_selection": "sample"}, r"config\.eval\.action_selection=sample needs"),
+        ({"variant": "DT", "loss.rebalancing": "kl_explicit"}, r"config\.loss\.rebalancing=kl_explicit needs"),
+        ({"data.source": "file"}, r"config\.data\.source=file needs config\.data\.path"),
+        ({"variant": "RDT", "loss.eta": 0.5}, r"config\.loss\.eta is set, but variant RDT has no Q-guidance"),
+        ({"loss.q_guidance": False, "loss.eta": 0.5}, r"config\.loss\.eta is set, but"),
+    ],
+)
+def test_contradictory_settings_are_named(overrides, message):
+    with pytest.raises(ValueError, match=message):
+        resolved(overrides)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"seeds": (5, 0)},
+        {"model.width": 250, "model.heads": 5},
+        {"eval.every": 150, "train.log_every": 50},
+        {"variant": "RDT", "model.context_length": 1},
+        {"variant": "QT", "eval.action_selection": "critic"},
+        {"variant": "RDT", "eval.action_selection": "sample"},
+        {"variant": "RDT", "loss.rebalancing": "kl_explicit"},
+        {"data.source": "file", "data.path": "mine.npz"},
+        {"variant": "RDT", "loss.q_guidance": True, "loss.eta": 0.5},
+        {"variant": "RDT", "loss.eta": 0.0},
+        {"eval.targets": (-3.0, 0.0)},
+    ],
+    ids=str,
+)
+def test_settings_that_agree_are_accepted(overrides):
+    config = resolved(overrides)
+    for name, value in overrides.items():
+        assert get(config, name) == value
+
+
+# What is of the wrong type, missing, or misspelt.
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("train.steps", "many"),
+        ("train.batch_size", 2.5),
+        ("loss.alpha", "strong"),
+        ("loss.q_guidance", "perhaps"),
+        ("model.dtype", 32),
+        ("policy.learn_std", "yes"),
+        ("expert.threshold", "high"),
+        ("seeds", 3),
+        ("eval.targets", 50.0),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_named(name, value):
+    with pytest.raises((TypeError, ValueError), match=name.split(".")[-1]):
+        resolved({name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("seeds", ("a",)),
+        ("seeds", (0.5,)),
+        ("seeds", (2**40,)),  # a seed becomes an int32
+        ("eval.targets", ("high",)),
+        ("eval.targets", (None,)),
+    ],
+)
+def test_an_element_of_the_wrong_kind_is_named(name, value):
+    with pytest.raises(ValueError, match=rf"config\.{re.escape(name)}\b"):
+        resolved({name: value})
+
+
+@pytest.mark.parametrize("name", ["variant", "seeds", "train.batch_size", "loss.alpha", "policy.std", "eval.every"])
+def test_a_default_that_was_taken_away_is_named(name):
+    with pytest.raises(ValueError, match=rf"config\.{re.escape(name)}\b"):
+        resolved({name: None})
+
+
+def test_whole_numbers_serve_as_fractional_ones():
+    config = resolved({"loss.alpha": 2, "eval.targets": (50, 100)})
+    assert (config.loss.alpha, config.eval.targets) == (2.0, (50.0, 100.0))
+    assert all(isinstance(value, float) for value in (config.loss.alpha, *config.eval.targets))
+
+
+@pytest.mark.parametrize(("section", "typo", "nearest"), [("train", "stesp", "steps"), (None, "sedes", "seeds")])
+def test_a_misspelt_field_is_refused_with_the_nearest(section, typo, nearest):
+    settings = default_config()
+    settings.task = "maze2d-umaze-v1"
+
+    def misspell():
+        setattr(settings[section] if section else settings, typo, 3)
+        resolve(settings)
+
+    with pytest.raises((ValueError, AttributeError, KeyError), match=nearest):
+        misspell()
+
+
+@pytest.mark.parametrize(("typo", "nearest"), [("train.stesp=3", "steps"), ("sedes=1", "seeds")])
+def test_a_misspelt_flag_ends_the_launcher_with_the_nearest(typo, nearest):
+    command = [sys.executable, "experiments/run.py", "--config=configs/maze2d.py", f"--config.{typo}"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert f'Did you mean "{nearest}"' in result.stderr
+    assert "Traceback" not in result.stderr
+    assert r"\n" not in result.stderr  # words for a reader, not a repr
+
+
+# What is resolved stays as it is.
+
+
+def test_a_resolved_configuration_cannot_be_changed():
+    config = resolved()
+    for name in FIELDS:
+        section, _, field = name.rpartition(".")
+        owner = getattr(config, section) if section else config
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(owner, field, None)
+    assert hash(config) == hash(resolved())
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_json_and_back_is_the_same_configuration(name):
+    config = resolved({"seeds": (4, 2), "workdir": "runs/x", "expert.threshold": 3.5}, variant=name)
+    again = from_json(json.loads(json.dumps(to_json(config))))
+    assert again == config
+    assert hash(again) == hash(config)  # tuples are tuples again
+
+
+def with_other_value(values, name):
+    """A copy of nested ``values`` where the leaf called ``name`` is another."""
+    copy = json.loads(json.dumps(values))
+    section, _, field = name.rpartition(".")
+    (copy[section] if section else copy)[field] = "another"
+    return copy
+
+
+NOT_OF_THE_PARAMETERS = {"workdir", "train.log_every", "train.checkpoint_every", "train.keep_checkpoints"}
+NOT_OF_THE_PARAMETERS |= {name for name in FIELDS if name.startswith(("eval.", "parallel."))}
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_training_settings_hold_what_determines_the_parameters(name):
+    values = to_json(resolved())
+    unchanged = training_settings(with_other_value(values, name)) == training_settings(values)
+    assert unchanged == (name in NOT_OF_THE_PARAMETERS)
+
+
+def test_training_settings_survive_a_file():
+    values = training_settings(to_json(resolved()))
+    assert json.loads(json.dumps(values)) == values
+
+
+def test_a_run_does_not_differ_from_itself():
+    config = resolved({"seeds": (1, 2)})
+    assert run_differences(config, json.loads(json.dumps(to_json(config)))) == []
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_a_run_differs_by_every_setting_but_its_place_and_hardware(name):
+    config = resolved()
+    found = run_differences(config, with_other_value(to_json(config), name))
+    if name == "workdir" or name.startswith("parallel."):
+        assert found == []
+    else:
+        (phrase,) = found
+        assert phrase.startswith(f"config.{name} is 'another' there, ")
+
+
+# The files.
+
+
+@pytest.mark.parametrize("path", CONFIG_FILES, ids=lambda path: path.name)
+def test_every_configuration_file_resolves_as_it_is(path):
+    spec = importlib.util.spec_from_file_location(f"config_file_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    settings = module.get_config()
+    assert set(flatten(settings.to_dict())) == set(FIELDS)
+    assert resolve(settings).task in all_tasks()
+
+
+def test_there_are_configuration_files():
+    assert {"demo.py", "maze2d.py"} <= {path.name for path in CONFIG_FILES}
