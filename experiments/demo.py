@@ -9,7 +9,7 @@ import pathlib
 
 from absl import app, flags
 
-from launcher import report_errors
+from launcher import parse_flags, report_errors
 
 VARIANTS = ("BC", "DT", "RVDT")
 # D4RL's reference points, and what its controller reaches when it plans anew at every episode (100 episodes, seed 0).
@@ -51,4 +51,4 @@ def train(variant: str, folder: pathlib.Path) -> int | None:
 
 
 if __name__ == "__main__":
-    app.run(report_errors(main))
+    app.run(report_errors(main), flags_parser=parse_flags)

@@ -2,12 +2,14 @@
 
 import difflib
 import functools
+import importlib.util
 import logging
 import pathlib
 import sys
+import traceback
 from collections.abc import Callable
 
-from absl import app, flags
+from absl import flags
 from absl import logging as absl_logging
 from ml_collections import config_flags
 from tqdm import tqdm
@@ -15,47 +17,73 @@ from tqdm import tqdm
 
 def config_flag():
     """The flag --config=FILE, and --config.FIELD=VALUE for each of its fields; the configuration is locked."""
-    return config_flags.DEFINE_config_file("config", None, "Configuration file.", lock_config=True)
+    holder = config_flags.DEFINE_config_file("config", None, "Configuration file.", lock_config=True)
+    flags.mark_flag_as_required("config")
+    return holder
 
 
 def parse_flags(argv: list[str]) -> list[str]:
-    """absl's parser, with --config relative to the launcher too, and plain words for a field that is not there."""
-    argv = [_resolve_path(argument) for argument in argv]
+    """absl's parser, with --config relative to the launcher too, and every mistake in one line."""
     try:
-        return app.parse_flags_with_usage(argv)
+        rest = flags.FLAGS(_resolve_config(argv), known_only=False)
+    except flags.UnrecognizedFlagError as error:
+        fail(f"unknown flag --{error.flagname}.{_suggest(error.flagname)}")
+    except flags.Error as error:
+        fail(" ".join(str(error).split()))
     except (KeyError, AttributeError) as error:
         # ml_collections refuses an unknown field while it registers the flag, and suggests the nearest name.
         while error.args and isinstance(error.args[0], Exception):
             error = error.args[0]
         fail("--config: there is no field " + " ".join(str(error.args[0]).split()))
+    if len(rest) > 1:
+        fail(f"unexpected argument {rest[1]!r}.{_suggest(rest[1])}")
+    return rest
 
 
-def _resolve_path(argument: str) -> str:
-    prefix = "--config="
-    if not argument.startswith(prefix):
-        return argument
-    path = pathlib.Path(argument.removeprefix(prefix))
-    for candidate in (path, pathlib.Path(__file__).parent / path):
+def _resolve_config(argv: list[str]) -> list[str]:
+    """Writes --config FILE, in any of absl's spellings, as --config=PATH of a file that is there."""
+    argv = list(argv)
+    for index, argument in enumerate(argv[1:], start=1):
+        name, equals, value = argument.partition("=")
+        if name in ("--config", "-config"):
+            if not equals and index + 1 < len(argv):
+                value = argv.pop(index + 1)
+            argv[index] = f"--config={_find_config(value)}"
+            break
+    return argv
+
+
+def _find_config(name: str) -> pathlib.Path:
+    here = pathlib.Path(__file__).parent
+    for candidate in (pathlib.Path(name), here / name):
         if candidate.is_file():
-            return f"{prefix}{candidate}"
-    known = sorted(f"configs/{file.name}" for file in pathlib.Path(__file__).parent.glob("configs/*.py"))
-    fail(f"--config: there is no file {path}. This package brings {', '.join(known)}.")
+            return candidate
+    known = ", ".join(sorted(f"configs/{file.name}" for file in here.glob("configs/*.py")))
+    fail(f"--config: there is no file {name!r}. This package brings {known}.")
 
 
 def report_errors(main: Callable[[list[str]], int]) -> Callable[[list[str]], int]:
-    """Wraps a launcher's main: user errors end it with one line and status 2, and arguments left over are refused."""
+    """Wraps a launcher's main: a user's error ends it with one line and status 2; a bug keeps its traceback."""
 
     @functools.wraps(main)
     def wrapped(argv: list[str]) -> int:
         _set_up_logging()
-        if len(argv) > 1:
-            fail(f"unexpected argument {argv[1]!r}.{_suggest(argv[1])}")
         try:
             return main(argv)
-        except (ValueError, FileNotFoundError, PermissionError) as error:
+        except OSError as error:
             fail(str(error))
+        except ValueError as error:
+            if _raised_here(error):  # ours name a remedy; one out of a library's depths is a bug
+                fail(str(error))
+            raise
 
     return wrapped
+
+
+def _raised_here(error: BaseException) -> bool:
+    last = pathlib.Path(traceback.extract_tb(error.__traceback__)[-1].filename).resolve()
+    ours = (pathlib.Path(__file__).resolve().parent, pathlib.Path(importlib.util.find_spec("rvdt_jax").origin).parent)
+    return any(folder in last.parents for folder in ours)
 
 
 class _AboveProgressBar(logging.Handler):
@@ -78,7 +106,7 @@ def _set_up_logging() -> None:
 
 
 def _suggest(argument: str) -> str:
-    nearest = difflib.get_close_matches(argument.lstrip("-"), list(flags.FLAGS), n=1)
+    nearest = difflib.get_close_matches(argument.lstrip("-").split("=")[0], list(flags.FLAGS), n=1)
     return f" Did you mean --{nearest[0]}?" if nearest else ""
 
 

@@ -5,7 +5,7 @@ python experiments/recreate.py --task=maze2d-umaze-v1 [--steps=1000000] [--seed=
 
 from absl import app, flags
 
-from launcher import report_errors
+from launcher import parse_flags, report_errors
 
 _TASK = flags.DEFINE_string("task", None, "Name of the task, e.g. maze2d-umaze-v1.", required=True)
 _STEPS = flags.DEFINE_integer("steps", None, "How many steps; unset: as many as the recipe.")
@@ -23,4 +23,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    app.run(report_errors(main))
+    app.run(report_errors(main), flags_parser=parse_flags)

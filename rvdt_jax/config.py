@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 
 from rvdt_jax.config_checks import check_config, check_seeds, check_set, check_targets
 from rvdt_jax.defaults import default_config
+from rvdt_jax.differences import differences
 from rvdt_jax.tasks import Task, get_task
 from rvdt_jax.variants import get_variant
 
@@ -158,6 +159,7 @@ def resolve(settings: ConfigDict) -> Config:
             "variant with Q-guidance, or set config.loss.q_guidance=True."
         )
     _fill(values["loss"], eta=task.eta if values["loss"]["q_guidance"] else 0.0)
+    _fill(values["parallel"], devices=0)
     _fill(values["train"], checkpoint_every=values["eval"]["every"])
     config = Config(
         task=values["task"],
@@ -195,7 +197,6 @@ def _fill_from_task(values: dict, task: Task) -> None:
     _fill(values["policy"], return_scale=task.return_scale)
     _fill(values["eval"], targets=task.targets)
     _fill(values["data"], minari_id=task.dataset_id)
-    _fill(values["parallel"], devices=0)
 
 
 def to_json(config: Config) -> dict:
@@ -227,15 +228,3 @@ def run_differences(config: Config, values: dict) -> list[str]:
     own = json.loads(json.dumps(to_json(config)))
     here, there = ({k: v for k, v in side.items() if k not in skipped} for side in (own, values))
     return differences(there, here, "config.")
-
-
-def differences(there: dict, here: dict, prefix: str = "") -> list[str]:
-    """One phrase for each leaf in which two nested dicts differ, by its dotted name."""
-    found = []
-    for name in sorted(there.keys() | here.keys()):
-        left, right = there.get(name), here.get(name)
-        if isinstance(left, dict) and isinstance(right, dict):
-            found += differences(left, right, f"{prefix}{name}.")
-        elif left != right:
-            found.append(f"{prefix}{name} is {left!r} there, {right!r} here")
-    return found

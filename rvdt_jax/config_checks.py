@@ -14,6 +14,7 @@ DTYPES = ("float32", "bfloat16")
 SOURCES = ("auto", "minari", "file")
 ACTION_SELECTIONS = ("mean", "sample", "critic")
 SEED_MAPPINGS = ("auto", "vmap", "loop")
+LOG_STD_RANGE = (-5.0, 0.5)  # a learned log-std is clipped to this
 
 
 def check_config(config: Config) -> None:
@@ -41,39 +42,40 @@ def check_config(config: Config) -> None:
 
 
 _INF = math.inf
+_MAX_INT = 2**31 - 1  # counts become int32
 _TINY = 1e-12  # the least value of what must be positive
 _RANGES = (
-    ("train.steps", 1, _INF),
-    ("train.batch_size", 1, _INF),
+    ("train.steps", 1, _MAX_INT),
+    ("train.batch_size", 1, _MAX_INT),
     ("train.learning_rate", 0, _INF),
-    ("train.lr_decay_steps", 1, _INF),
+    ("train.lr_decay_steps", 1, _MAX_INT),
     ("train.grad_clip_norm", _TINY, _INF),
     ("train.weight_decay", 0, _INF),
-    ("train.log_every", 1, _INF),
-    ("train.keep_checkpoints", 1, _INF),
-    ("model.width", 1, _INF),
-    ("model.layers", 1, _INF),
-    ("model.heads", 1, _INF),
-    ("model.context_length", 1, _INF),
+    ("train.log_every", 1, _MAX_INT),
+    ("train.keep_checkpoints", 1, _MAX_INT),
+    ("model.width", 1, _MAX_INT),
+    ("model.layers", 1, _MAX_INT),
+    ("model.heads", 1, _MAX_INT),
+    ("model.context_length", 1, _MAX_INT),
     ("model.dropout", 0, 0.99),
-    ("model.critic_width", 1, _INF),
-    ("model.critic_layers", 1, _INF),
+    ("model.critic_width", 1, _MAX_INT),
+    ("model.critic_layers", 1, _MAX_INT),
     ("loss.eta", 0, _INF),
     ("loss.alpha", 0, _INF),
     ("loss.gamma", 0, 1),
     ("loss.target_rate", 0, 1),
     ("loss.state_prediction", 0, _INF),
     ("ema.decay", 0, 1),
-    ("ema.every", 1, _INF),
-    ("ema.start", 0, _INF),
+    ("ema.every", 1, _MAX_INT),
+    ("ema.start", 0, _MAX_INT),
     ("expert.fraction", _TINY, 1),
     ("policy.std", _TINY, _INF),
     ("policy.return_scale", _TINY, _INF),
-    ("eval.every", 1, _INF),
-    ("train.checkpoint_every", 1, _INF),  # unset it follows eval.every, which is to blame first
-    ("eval.episodes", 1, _INF),
-    ("eval.curve_episodes", 1, _INF),
-    ("parallel.devices", 0, _INF),
+    ("eval.every", 1, _MAX_INT),
+    ("train.checkpoint_every", 1, _MAX_INT),  # unset it follows eval.every, which is to blame first
+    ("eval.episodes", 1, _MAX_INT),
+    ("eval.curve_episodes", 1, _MAX_INT),
+    ("parallel.devices", 0, _MAX_INT),
 )
 
 
@@ -96,9 +98,9 @@ def check_seeds(seeds: tuple) -> tuple[int, ...]:
     Raises:
         ValueError: they are not.
     """
-    fine = all(isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed < 2**31 for seed in seeds)
+    fine = all(isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed <= _MAX_INT for seed in seeds)
     if not seeds or not fine or len(set(seeds)) < len(seeds):
-        raise ValueError(f"config.seeds is {seeds}; give one or more different whole numbers from 0 to 2147483647.")
+        raise ValueError(f"config.seeds is {seeds}; give one or more different whole numbers from 0 to {_MAX_INT}.")
     return tuple(seeds)
 
 
@@ -109,8 +111,8 @@ def check_targets(targets: tuple) -> tuple[float, ...]:
         ValueError: they are not.
     """
     fine = all(isinstance(target, int | float) and math.isfinite(target) for target in targets)
-    if not targets or not fine:
-        raise ValueError(f"config.eval.targets is {targets}; give one or more finite target returns.")
+    if not targets or not fine or len(set(targets)) < len(targets):
+        raise ValueError(f"config.eval.targets is {targets}; give one or more different, finite target returns.")
     return tuple(float(target) for target in targets)
 
 
@@ -118,6 +120,12 @@ def _check_together(config: Config) -> None:
     """Conditions between fields."""
     if config.policy.learn_std and config.policy.head != "gaussian":
         raise ValueError("config.policy.learn_std=True needs policy.head=gaussian: a deterministic head has no std.")
+    if config.policy.learn_std and not LOG_STD_RANGE[0] < math.log(config.policy.std) < LOG_STD_RANGE[1]:
+        low, high = (math.exp(bound) for bound in LOG_STD_RANGE)
+        raise ValueError(
+            f"config.policy.std={config.policy.std} is where a learned std begins; it must lie between {low:.3g} and "
+            f"{high:.3g}, to which the std is clipped."
+        )
     if config.expert.threshold is not None and not math.isfinite(config.expert.threshold):
         raise ValueError(f"config.expert.threshold is {config.expert.threshold}; it must be finite.")
     if config.model.width % config.model.heads:

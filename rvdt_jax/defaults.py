@@ -18,7 +18,7 @@ def default_config() -> ConfigDict:
     config.train.steps = unset(int)  # updates; unset: where QT stops on this task
     config.train.batch_size = 256  # windows per update (QT)
     config.train.learning_rate = 3e-4  # peak, for policy, critic and cloned expert alike (QT)
-    config.train.lr_decay_steps = unset(int)  # updates from the peak to 0 on a cosine; unset: QT's for this task
+    config.train.lr_decay_steps = unset(int)  # updates from the peak to 0 on a cosine, where it stays; unset: QT's
     config.train.grad_clip_norm = unset(float)  # clip of the gradient's global norm; unset: QT's for this task
     config.train.weight_decay = 1e-4  # L2 coefficient on the policy (QT)
     config.train.log_every = 100  # updates that one line of metrics.jsonl averages

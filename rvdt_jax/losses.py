@@ -47,20 +47,21 @@ def gaussian_kl(mean: Array, log_std: Array, expert_mean: Array, expert_std: flo
     return kl * (2.0 * expert_std**2 / mean.shape[-1])
 
 
-def weighted_nll(nll: Array, mask: Array, expert: Array, alpha: Array) -> Array:
+def weighted_nll(nll: Array, mask: Array, weights: Array) -> Array:
     """E_D[(1 + alpha 1[tau in D_e]) nll], eq. (2). The weights are not renormalised by their sum.
 
     Args:
         nll: (B, K) negative log-likelihood (or squared error) per step.
         mask: (B, K) 1 on valid steps.
-        expert: (B,) 1 where the window is an expert's.
-        alpha: () strength; 0 leaves the plain loss.
+        weights: (B,) weight of each window's trajectory, ``data.rebalance.expert_weight``.
     """
-    return masked_mean(nll * (1.0 + alpha * expert[:, None]), mask)
+    chex.assert_shape(weights, (nll.shape[0],))
+    return masked_mean(nll * weights[:, None], mask)
 
 
 def explicit_kl(kl: Array, mask: Array, expert: Array) -> Array:
     """E_{D_e}[KL] as eq. (1) means it, E_D[1[tau in D_e] KL]: (B, K) and (B,) to a scalar."""
+    chex.assert_shape(expert, (kl.shape[0],))
     return masked_mean(kl * expert[:, None], mask)
 
 
@@ -81,6 +82,7 @@ def q_guidance(values: Array, mask: Array, swap: Array) -> tuple[Array, Array]:
     Returns:
         The loss, and mean Q_i for the log.
     """
+    chex.assert_shape(values, (2, *mask.shape))
     first = jnp.where(swap, values[1], values[0])
     second = jnp.where(swap, values[0], values[1])
     mean_value = masked_mean(first, mask)
@@ -91,6 +93,7 @@ def q_guidance(values: Array, mask: Array, swap: Array) -> tuple[Array, Array]:
 
 def state_prediction(predicted: Array, observations: Array, mask: Array) -> Array:
     """QT's auxiliary loss: squared error of the next observation, (B, K-1, S) against (B, K, S)."""
+    chex.assert_equal_shape([predicted, observations[:, 1:]])
     error = jnp.square(predicted - observations[:, 1:]).mean(-1)
     both_valid = mask[:, 1:]
     return (error * both_valid).sum() / jnp.maximum(both_valid.sum(), 1.0)
@@ -142,6 +145,7 @@ def td_loss(values: Array, targets: Array, trained: Array) -> Array:
         values: (2, B, K) Q_k(s, a) at the data's actions.
         targets, trained: (B, K), from ``n_step_targets``.
     """
-    chex.assert_equal_shape([values[0], targets, trained])
+    chex.assert_shape(values, (2, *targets.shape))
+    chex.assert_equal_shape([targets, trained])
     error = jnp.square(values - targets).sum(0)
     return (error * trained).sum() / jnp.maximum(trained.sum(), 1.0)

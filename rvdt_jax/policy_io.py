@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import pathlib
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
 from rvdt_jax.config import Config, from_json
-from rvdt_jax.models.acting import Actor, choose_actions, empty_windows
+from rvdt_jax.models.acting import EPISODE_STREAM, Actor, action_keys, choose_actions, empty_windows
 from rvdt_jax.models.build import make_critic, make_policy
 from rvdt_jax.types import Normalizer, Params
 
@@ -38,15 +36,15 @@ class Policy:
     def __init__(self, config: Config, actor: Actor, params: Params, normalizer: Normalizer, seed: int):
         self.config = config
         self._actor, self._params, self._normalizer = actor, params, normalizer
-        self._keys = jax.random.key(seed)[None]
-        self._windows = None
+        self._seed, self._episode, self._windows = seed, 0, None
 
     def reset(self, target_return: float | np.ndarray | None = None) -> None:
         """Begins one episode, or several in parallel.
 
         Args:
             target_return: the return to aim at, in raw reward units: a number for one episode, (F,) for F parallel
-                ones. None takes the first of ``eval.targets`` (all of them where the critic selects).
+                ones. None takes the first of ``eval.targets``; where the critic selects, all of them as candidates (a
+                target given here is then the only candidate, and the critic has no choice).
 
         Raises:
             ValueError: a target that is not finite, or has more than one dimension.
@@ -60,6 +58,8 @@ class Policy:
         self._remaining = candidates.astype(np.float64)  # (C, F)
         self._windows = empty_windows(1, *self._remaining.shape, self._actor)
         self._step = 0
+        self._keys = action_keys((self._seed,), EPISODE_STREAM, self._episode)
+        self._episode += 1
 
     def act(self, observation, previous_reward=0.0) -> np.ndarray:
         """The next action.
@@ -114,31 +114,42 @@ def load_policy(run_dir: str | pathlib.Path, *, seed: int | None = None, step: i
 
 
 def load_params(run_dir: str | pathlib.Path, *, step: int | None = None) -> tuple[Config, Actor, Params, Normalizer]:
-    """Settings, modules, the parameters of every seed (leading axis R) and statistics of a run; see ``load_policy``."""
+    """Settings, modules, the parameters of every seed (leading axis R) and statistics of a run; see ``load_policy``.
+
+    Everything comes out of the checkpoint, onto this machine's first device, wherever it was trained.
+    """
     folder = pathlib.Path(run_dir)
-    try:
-        config = from_json(json.loads((folder / "config.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{folder}: holds no readable run ({type(error).__name__}: {error}).") from error
     checkpoints = folder / "checkpoints"
     if not checkpoints.is_dir():
-        raise ValueError(f"{folder}: has no checkpoint yet.")
-    with ocp.CheckpointManager(checkpoints.absolute()) as manager:
+        raise ValueError(f"{folder}: holds no run with a checkpoint.")
+    options = ocp.CheckpointManagerOptions(read_only=True)
+    with ocp.CheckpointManager(checkpoints.absolute(), options=options) as manager:
         steps = sorted(manager.all_steps())
         if not steps or (step is not None and step not in steps):
             known = f"there are those of {', '.join(map(str, steps))}" if steps else "there is none yet"
             raise ValueError(f"{folder}: has no checkpoint{'' if step is None else f' of update {step}'}; {known}.")
         step = steps[-1] if step is None else step
-        restored = manager.restore(
-            step, args=ocp.args.Composite(arrays=ocp.args.StandardRestore(), about=ocp.args.JsonRestore())
-        )
-    sizes, arrays = restored["about"]["sizes"], restored["arrays"]
+        try:
+            about = manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore()))["about"]
+            shapes = manager.item_metadata(step)["arrays"]
+            arrays = manager.restore(
+                step, args=ocp.args.Composite(arrays=ocp.args.StandardRestore(_on_first_device(shapes)))
+            )["arrays"]
+            config = from_json(about["config"])
+        except Exception as error:  # a damaged file makes Orbax raise almost anything
+            raise ValueError(
+                f"{checkpoints / str(step)}: the checkpoint cannot be read ({type(error).__name__}: {error})."
+            ) from error
     actor = Actor(
-        policy=make_policy(config, **sizes),
+        policy=make_policy(config, **about["sizes"]),
         critic=make_critic(config),
         context_length=config.model.context_length,
         selection=config.eval.action_selection,
     )
     params = {name: arrays["states"][name] for name in ("policy", "critic")}
-    normalizer = Normalizer(**{name: jnp.asarray(value) for name, value in arrays["normalizer"].items()})
-    return config, actor, params, normalizer
+    return config, actor, params, Normalizer(**arrays["normalizer"])
+
+
+def _on_first_device(shapes):
+    sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), shapes)

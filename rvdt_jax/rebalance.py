@@ -1,5 +1,19 @@
 """Return rebalancing for any trainer, under a short name; see ``rvdt_jax.data.rebalance``. Loads no JAX."""
 
-from rvdt_jax.data.rebalance import ExpertSet, loss_weights, sampling_probabilities, select_experts
+from rvdt_jax.data.rebalance import (
+    ExpertSet,
+    expert_mixture,
+    expert_weight,
+    loss_weights,
+    sampling_probabilities,
+    select_experts,
+)
 
-__all__ = ["ExpertSet", "loss_weights", "sampling_probabilities", "select_experts"]
+__all__ = [
+    "ExpertSet",
+    "expert_mixture",
+    "expert_weight",
+    "loss_weights",
+    "sampling_probabilities",
+    "select_experts",
+]

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import collections
 import logging
+import math
 import pathlib
 import time
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
 
 from rvdt_jax.config import Config
-from rvdt_jax.evaluation.evaluator import Evaluator
 from rvdt_jax.interruption import Interruption
-from rvdt_jax.report.records import append_lines, read_lines, truncate_after
+from rvdt_jax.report.records import append_lines, keep_lines, read_lines
 from rvdt_jax.report.tensorboard import make_writer
 from rvdt_jax.train.checkpoint import Checkpoints
 from rvdt_jax.train.update import Metrics
 from rvdt_jax.types import Normalizer, TrainState
+
+if TYPE_CHECKING:  # a run on a machine without a simulator does not load it
+    from rvdt_jax.evaluation.evaluator import Evaluator
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +36,10 @@ class Session:
         interruption: the signals received.
         evaluator: scores policies; None where there is no simulator, and then nothing is scored.
         normalizer: saved with every state.
-        about: the identity of the run, saved with every state.
         progress: show a progress bar.
+
+    Attributes:
+        finished: whether the last evaluation is on record.
     """
 
     def __init__(
@@ -41,18 +48,18 @@ class Session:
         folder: pathlib.Path,
         checkpoints: Checkpoints,
         interruption: Interruption,
-        evaluator: Evaluator,
+        evaluator: Evaluator | None,
         normalizer: Normalizer,
-        about: dict,
         progress: bool,
     ):
-        self._config, self._folder, self._about = config, folder, about
+        self._config, self._folder = config, folder
         self._checkpoints, self._interruption = checkpoints, interruption
         self._evaluator, self._normalizer = evaluator, normalizer
         self._bar = tqdm(
             total=config.train.steps, unit="update", desc=config.variant, disable=not progress, dynamic_ncols=True
         )
         self._writer = make_writer(folder)
+        self.finished = False
         self._clock, self._step = time.perf_counter(), 0  # when and where the last compiled call ended
 
     def __enter__(self) -> Session:
@@ -61,18 +68,31 @@ class Session:
     def __exit__(self, *exception) -> None:
         self._bar.close()
         self._writer.close()
-        self._evaluator.close()
+        if self._evaluator is not None:
+            self._evaluator.close()
 
     def rewind(self, step: int) -> None:
         """Makes the records end where the states stand."""
         for name in ("metrics.jsonl", "timing.jsonl", "evaluations.jsonl"):
-            truncate_after(self._folder / name, step)
-        self._bar.update(step)
-        self._step = step
+            keep_lines(self._folder / name, lambda record: record["step"] <= step)
+        evaluations = self._folder / "evaluations.jsonl"
+        counts = collections.Counter(record["step"] for record in read_lines(evaluations))
+        # An evaluation that was cut short in the writing is done again.
+        keep_lines(evaluations, lambda record: counts[record["step"]] == self._records_per_evaluation())
+        self._bar.initial = self._bar.n = self._step = step
+        self._bar.refresh()
+
+    def _records_per_evaluation(self) -> int:
+        return len(self._config.seeds) * len(self._evaluator.target_names) if self._evaluator else 0
 
     def log(self, step: int, metrics: Metrics) -> None:
-        """Appends to metrics.jsonl and timing.jsonl, and moves the bar."""
+        """Appends to metrics.jsonl and timing.jsonl, and moves the bar.
+
+        Raises:
+            ValueError: a metric is not finite. No checkpoint of such a state is written: the last one is sound.
+        """
         host = {name: np.asarray(values).tolist() for name, values in metrics.items()}
+        self._check_finite(step, host)
         records = [
             {"step": step, "seed": seed} | {name: values[row] for name, values in host.items()}
             for row, seed in enumerate(self._config.seeds)
@@ -91,21 +111,35 @@ class Session:
         self._bar.set_postfix(shown, refresh=False)
         self._bar.update(updates)
 
+    def _check_finite(self, step: int, metrics: dict[str, list[float]]) -> None:
+        for name, values in metrics.items():
+            for seed, value in zip(self._config.seeds, values, strict=True):
+                if not math.isfinite(value):
+                    last = self._checkpoints.latest_step()
+                    raise ValueError(
+                        f"training has diverged: {name} of seed {seed} became {value} between updates {self._step} and "
+                        f"{step}; the last checkpoint, of update {last}, is sound. Lower config.train.learning_rate or "
+                        "config.loss.eta, and start anew in another --workdir."
+                    )
+
     def save(self, step: int, states: TrainState) -> None:
         """Writes a checkpoint."""
-        self._checkpoints.save(step, states, self._normalizer, self._about)
+        self._checkpoints.save(step, states, self._normalizer)
 
     def evaluate(self, step: int, states: TrainState) -> None:
         """Appends to evaluations.jsonl what the policies of this step are worth."""
-        path = self._folder / "evaluations.jsonl"
+        if self._evaluator is None:
+            self.finished = step == self._config.train.steps
+            return
+        path, final = self._folder / "evaluations.jsonl", step == self._config.train.steps
         if any(record["step"] == step for record in read_lines(path)):
+            self.finished = final
             return  # done before an interruption
-        final = step == self._config.train.steps
         episodes = self._config.eval.episodes if final else self._config.eval.curve_episodes
-        self._interruption.immediate = True  # the checkpoint of this step is written: stopping loses nothing
-        records = self._evaluator({"policy": states.policy, "critic": states.critic}, step=step, episodes=episodes)
-        self._interruption.immediate = False
+        with self._interruption.at_once():  # the checkpoint of this step is written: stopping loses nothing
+            records = self._evaluator({"policy": states.policy, "critic": states.critic}, step=step, episodes=episodes)
         append_lines(path, [record | {"final": final} for record in records])
+        self.finished = final
         for record in records:
             mean = float(np.mean(record["returns"]))
             self._writer.write({"step": step, "seed": record["seed"], f"evaluation/{record['target']}": mean})

@@ -32,7 +32,7 @@ class Task:
         return_scale: returns-to-go are divided by this before they reach the policy.
         targets: raw target returns that the task is evaluated with.
         eta, grad_clip_norm, context_length: QT's published settings.
-        lr_decay_steps: period of the cosine decay of the learning rate, in updates.
+        lr_decay_steps: updates in which the learning rate falls from its peak to 0 on a cosine (QT).
         train_steps: updates after which QT stops.
     """
 

@@ -64,7 +64,7 @@ class Coefficients:
     alpha: Array  # weight of rebalancing, eqs. (1) and (2)
     gamma: Array  # discount of the TD target
     learning_rate: Array  # peak learning rate of policy, critic and expert model
-    lr_decay_steps: Array  # half period of the cosine, in updates
+    lr_decay_steps: Array  # updates in which the learning rate falls to 0 on a cosine
     grad_clip_norm: Array  # global-norm clip
     weight_decay: Array  # L2 coefficient on the policy
     target_rate: Array  # Polyak rate of the target critic

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 
 from rvdt_jax.config import Config, run_differences
@@ -21,6 +22,9 @@ def check_workdir(folder: pathlib.Path, config: Config, resume: bool) -> None:
     """
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder}: the work directory is a file. Choose another --workdir.")
+    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        raise ValueError(f"{folder}: cannot be made or written, because of {existing}. Choose another --workdir.")
     holds_run = (folder / "config.json").exists()
     if holds_run and not resume:
         raise ValueError(

@@ -75,18 +75,33 @@ def test_run_from_the_experiments_folder_with_a_percent_variant(tmp_path, data_f
         (["--work_dir=x"], ["work_dir", "workdir"]),
         (["workdir=x"], ["unexpected argument", "workdir"]),
         (["--resume"], ["no run to resume"]),
+        (["--config.train.steps=abc"], ["train.steps", "abc"]),
+        (["--confg.variant=DT"], ["confg.variant", "Did you mean --config.variant"]),
+        (["--workdir=/dev/null/x"], ["/dev/null", "--workdir"]),
     ],
     ids=lambda value: value[0] if value[0].startswith("--") or "=" in value[0] else "",
 )
 def test_a_mistake_ends_with_one_clear_line(flags, words, tmp_path):
     workdir = [] if any("work" in flag for flag in flags) else [f"--workdir={tmp_path / 'run'}"]
     result = launch("run.py", "--config=configs/maze2d.py", *workdir, *flags, cwd=ROOT / "experiments")
-    assert result.returncode not in (0, None)
+    assert result.returncode == 2
     assert "Traceback" not in result.stderr
     text = result.stdout + result.stderr
     for word in words:
         assert word in text
     assert not list(tmp_path.glob("run*"))
+
+
+def test_a_configuration_is_required():
+    result = launch("run.py")
+    assert result.returncode == 2
+    assert "--config" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_configuration_may_stand_apart_from_its_flag(tmp_path):
+    result = launch("run.py", "--config", "configs/maze2d.py", "--resume", "--workdir", str(tmp_path / "run"))
+    assert "no run to resume" in result.stderr
 
 
 def test_a_configuration_that_is_not_there_is_named(tmp_path):

@@ -299,6 +299,9 @@ def test_an_unknown_variant_is_named_with_the_nearest():
         ({"data.path": "mine.npz"}, r"config\.data\.path is set, but config\.data\.source is auto"),
         ({"variant": "DT", "policy.learn_std": True}, r"config\.policy\.learn_std=True needs policy\.head=gaussian"),
         ({"expert.threshold": float("nan")}, r"config\.expert\.threshold is nan"),
+        ({"eval.targets": (50.0, 20.0, 50.0)}, r"config\.eval\.targets is .*; give one or more different, finite"),
+        ({"policy.learn_std": True, "policy.std": 2.0}, r"config\.policy\.std=2\.0 .* between 0\.00674 and 1\.65"),
+        ({"ema.start": 10**10}, r"config\.ema\.start is 10000000000; it must be .*2\.14748e\+09"),
         ({"seeds": (0, -1)}, r"config\.seeds is \(0, -1\); give .*from 0 to"),
         ({"model.width": 250}, r"config\.model\.width=250 is not a multiple of heads=4"),
         ({"model.heads": 3}, r"config\.model\.width=256 is not a multiple of heads=3"),
@@ -306,9 +309,12 @@ def test_an_unknown_variant_is_named_with_the_nearest():
         ({"train.checkpoint_every": 150}, r"config\.train\.checkpoint_every=150 is not a multiple of train\.log_every"),
         ({"train.log_every": 300}, r"config\.eval\.every=1000 is not a multiple of train\.log_every=300"),
         ({"model.context_length": 1}, r"config\.model\.context_length must be at least 2 with Q-guidance"),
-        ({"eval.targets": ()}, r"config\.eval\.targets is \(\); give one or more finite"),
-        ({"eval.targets": (1.0, math.nan)}, r"config\.eval\.targets is \(1\.0, nan\); give one or more finite"),
-        ({"eval.targets": (math.inf,)}, r"config\.eval\.targets is \(inf,\); give one or more finite"),
+        ({"eval.targets": ()}, r"config\.eval\.targets is \(\); give one or more different, finite"),
+        (
+            {"eval.targets": (1.0, math.nan)},
+            r"config\.eval\.targets is \(1\.0, nan\); give .*finite",
+        ),
+        ({"eval.targets": (math.inf,)}, r"config\.eval\.targets is \(inf,\); give one or more different, finite"),
         (
             {"variant": "RDT", "eval.action_selection": "critic"},
             r"config\.eval\.action_selection=critic needs a critic",
@@ -496,3 +502,10 @@ def test_every_configuration_file_resolves_as_it_is(path):
 
 def test_there_are_configuration_files():
     assert {"demo.py", "maze2d.py"} <= {path.name for path in CONFIG_FILES}
+
+
+def test_the_range_of_a_learned_std_is_the_models():
+    from rvdt_jax import config_checks
+    from rvdt_jax.models import policy
+
+    assert config_checks.LOG_STD_RANGE == policy.LOG_STD_RANGE

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from rvdt_jax import losses
+from rvdt_jax.rebalance import loss_weights
 
 B, K, A = 6, 5, 3
 
@@ -71,7 +72,7 @@ def test_kl_of_equal_std_is_the_squared_error_of_the_means(rng):
 def test_weighted_nll_weighs_experts_and_does_not_renormalise(rng, mask):
     nll, expert, alpha = rng.uniform(0, 1, (B, K)), np.array([1, 0, 1, 0, 0, 1.0]), 2.5
     total = sum(nll[b, k] * (1 + alpha * expert[b]) for b in range(B) for k in range(K) if mask[b, k])
-    measured = losses.weighted_nll(*single(nll, mask, expert), alpha)
+    measured = losses.weighted_nll(*single(nll, mask, loss_weights(expert, alpha)))
     np.testing.assert_allclose(measured, total / mask.sum(), rtol=1e-6)
 
 

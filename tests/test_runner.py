@@ -1,5 +1,6 @@
 """Runs from settings to scores, in one process: what they write, that they repeat, resume, and refuse."""
 
+import dataclasses
 import json
 import pathlib
 import signal
@@ -10,8 +11,10 @@ import numpy as np
 import pytest
 
 import rvdt_jax
+from rvdt_jax import runner
 from rvdt_jax.config import from_json
 from rvdt_jax.data.cache import write_cache
+from rvdt_jax.data.episodes import Episodes
 from rvdt_jax.runner import fit, run_config
 from rvdt_jax.session import Session
 from rvdt_jax.tasks import get_task
@@ -135,6 +138,80 @@ def test_interrupted_and_resumed_equals_uninterrupted(when, make_run_config, mon
         np.testing.assert_array_equal(left, right)
 
 
+def test_a_signal_in_an_evaluation_between_two_checkpoints_loses_nothing(make_run_config, monkeypatch):
+    config = make_run_config(train__checkpoint_every=6)
+    original = Session.evaluate
+
+    def interrupt(self, step, value):
+        if step == 4:
+            monkeypatch.setattr(self._evaluator, "_make_env", lambda episodes: signal.raise_signal(signal.SIGTERM))
+        original(self, step, value)
+
+    monkeypatch.setattr(Session, "evaluate", interrupt)
+    assert run_config(config, progress=False).signal == signal.SIGTERM
+    assert (pathlib.Path(config.workdir) / "checkpoints" / "4").is_dir()
+
+
+def test_a_signal_before_the_first_checkpoint_can_be_resumed(make_run_config, monkeypatch):
+    config = make_run_config()
+
+    def crash(*arguments, **options):
+        raise RuntimeError("killed")
+
+    monkeypatch.setattr(runner, "Checkpoints", crash)
+    with pytest.raises(RuntimeError, match="killed"):
+        run_config(config, progress=False)
+    monkeypatch.undo()
+    assert run_config(config, resume=True, progress=False).results["steps"] == 6
+
+
+def test_an_evaluation_written_in_part_is_done_again(make_run_config):
+    config = make_run_config(seeds=(3, 5))
+    whole = run_config(config, progress=False)
+    records = whole.folder / "evaluations.jsonl"
+    content = records.read_bytes()
+    # The last evaluation has two lines, one per seed; one of them is lost.
+    records.write_bytes(b"".join(content.splitlines(keepends=True)[:-1]))
+    again = run_config(config, resume=True, progress=False)
+    assert records.read_bytes() == content
+    assert again.results == whole.results
+
+
+def test_divergence_is_named_and_leaves_a_sound_checkpoint(make_run_config, monkeypatch):
+    config = make_run_config()
+    original = Session.log
+
+    def diverge(self, step, metrics):
+        bad = {"policy/loss": np.full(1, np.nan)} if step == 4 else {}
+        original(self, step, metrics | bad)
+
+    monkeypatch.setattr(Session, "log", diverge)
+    message = "diverged: policy/loss of seed 0 became nan between updates 2 and 4; the last checkpoint, of update 2"
+    with pytest.raises(ValueError, match=message):
+        run_config(config, progress=False)
+    steps = {json.loads(line)["step"] for line in (pathlib.Path(config.workdir) / "metrics.jsonl").open()}
+    assert steps == {2}
+
+
+def test_two_devices_train_what_one_resumes_and_loads(make_run_config, monkeypatch):
+    config = make_run_config(parallel__devices=2, variant="QT")
+    original = Session.log
+
+    def interrupt(self, step, metrics):
+        original(self, step, metrics)
+        if step == 4:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(Session, "log", interrupt)
+    stopped = run_config(config, progress=False)
+    monkeypatch.undo()
+    policy = rvdt_jax.load_policy(stopped.folder)
+    policy.reset(50.0)
+    assert np.isfinite(policy.act(np.zeros(4))).all()
+    resumed = run_config(make_run_config(parallel__devices=1, variant="QT"), resume=True, progress=False)
+    assert resumed.results["hardware"].startswith("1 x")
+
+
 def test_a_signal_handler_does_not_outlive_the_run(make_run_config):
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     run_config(make_run_config(), progress=False)
@@ -162,7 +239,10 @@ def test_resuming_with_other_settings_names_them(make_run_config):
 def test_resuming_on_other_data_is_refused(make_run_config, episodes):
     config = make_run_config()
     run_config(config, progress=False)
-    write_cache(pathlib.Path(config.data.path), episodes, {"content_digest": "another"})
+    rewards = episodes.rewards.copy()
+    rewards[0] += 1
+    other = dataclasses.replace(episodes, rewards=rewards)
+    write_cache(pathlib.Path(config.data.path), other, {"content_digest": episodes.digest()})  # a file may lie
     with pytest.raises(ValueError, match=r"another run.*content_digest"):
         run_config(config, resume=True, progress=False)
 
@@ -194,12 +274,16 @@ def test_a_file_as_work_directory_is_refused(make_run_config, tmp_path):
         ({"model__context_length": 31}, r"context_length=31 is longer than every episode.*30"),
         ({"expert__threshold": 1e6}, r"expert\.threshold is 1e\+06.*would be empty"),
         ({"data__path": "nowhere.npz"}, r"nowhere\.npz"),
-        ({"data__source": "minari"}, r"no such data set.*recreate\.py"),
+        ({"data__source": "minari", "data__path": None}, r"no such data set.*recreate\.py"),
+        ({"task": "maze2d-umaze-v1", "data__path": "hopper"}, r"sizes \(11, 3\), but rvdt/maze2d-umaze-v1.*\(4, 2\)"),
         ({"parallel__devices": 999}, r"parallel\.devices=999"),
         ({"parallel__devices": 3}, r"batch_size=8 does not divide over 3 devices"),
     ],
 )
-def test_bad_input_leaves_no_trace(overrides, message, make_run_config):
+def test_bad_input_leaves_no_trace(overrides, message, make_run_config, tmp_path, monkeypatch):
+    other = Episodes("hopper", np.zeros((20, 11)), np.zeros((20, 3)), np.ones(20), np.array([20]), np.array([True]))
+    write_cache(tmp_path / "hopper", other, {"dataset_id": "hopper"})
+    monkeypatch.chdir(tmp_path)
     config = make_run_config(**overrides)
     with pytest.raises(ValueError, match=message):
         run_config(config, progress=False)
@@ -226,6 +310,7 @@ def test_fit_takes_episodes_of_your_own(make_run_config, episodes):
     config = make_run_config(variant="DT", train__steps=2)
     run = fit(episodes, config, progress=False)
     assert run.results["provenance"]["dataset_id"] == "random"
+    assert json.loads((run.folder / "config.json").read_text())["data"]["source"] == "memory"
     assert "recreated" not in run.results["provenance"]
 
 
@@ -243,7 +328,7 @@ def test_a_loaded_policy_plays_the_episodes_that_were_scored(variant, make_run_c
     scored = next(record for record in records if record["final"] and record["seed"] == 5)["returns"][0]
     policy = rvdt_jax.load_policy(run.folder, seed=5)
     env = gymnasium.make("rvdt/maze2d-umaze-dense-v1")
-    observation, _ = env.reset(seed=int(np.random.SeedSequence([5, 0]).generate_state(2)[0]))
+    observation, _ = env.reset(seed=int(np.random.SeedSequence([5, 0x57A7]).generate_state(2)[0]))
     policy.reset()
     total, reward, ended = 0.0, 0.0, False
     while not ended:
@@ -270,7 +355,7 @@ def test_a_loaded_policy_acts_for_one_or_for_many(make_run_config):
 
 
 def test_loading_what_is_not_there_is_refused(make_run_config, tmp_path):
-    with pytest.raises(ValueError, match="holds no readable run"):
+    with pytest.raises(ValueError, match="holds no run with a checkpoint"):
         rvdt_jax.load_policy(tmp_path)
     run = run_config(make_run_config(), progress=False)
     with pytest.raises(ValueError, match="has no seed 9; trained were 0"):

@@ -59,11 +59,12 @@ class Episodes:
 
 
 def check_episodes(episodes: Episodes) -> Episodes:
-    """Returns ``episodes`` if they keep the contract.
+    """Returns ``episodes``, in the contract's types, if they keep the contract.
 
     Raises:
         ValueError: naming the data set, the episode, the field and the remedy.
     """
+    episodes = _in_types(episodes)
     name, steps = episodes.name, int(episodes.lengths.sum())
     if episodes.lengths.size == 0:
         raise ValueError(f"{name}: the data set has no episodes. Check its id, or collect it again.")
@@ -97,3 +98,29 @@ def check_episodes(episodes: Episodes) -> Episodes:
 
 def _episode_of(episodes: Episodes, step: int) -> int:
     return int(np.searchsorted(np.cumsum(episodes.lengths), step, side="right"))
+
+
+_TYPES = {
+    "observations": np.float32,
+    "actions": np.float32,
+    "rewards": np.float32,
+    "lengths": np.int64,
+    "terminated": np.bool_,
+}
+
+
+def _in_types(episodes: Episodes) -> Episodes:
+    """Converts every field whose values allow it; a float32 overflow becomes inf and is found as such."""
+    converted = {}
+    for field, kind in _TYPES.items():
+        values = np.asarray(getattr(episodes, field))
+        fits = values.dtype.kind in "fiub"
+        with np.errstate(over="ignore", invalid="ignore"):
+            converted[field] = values.astype(kind, copy=False) if fits else values
+        whole = kind is np.float32 or np.array_equal(converted[field], values)
+        if not (fits and whole):
+            raise ValueError(
+                f"{episodes.name}: {field} have type {values.dtype}, with values that do not fit {kind.__name__}. "
+                "Convert them when reading."
+            )
+    return dataclasses.replace(episodes, **converted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -42,7 +43,10 @@ def read_provenance(dataset_id: str, folder: pathlib.Path) -> dict:
     except (OSError, ValueError) as error:
         raise _corrupt(dataset_id, folder, error) from error
     known = ("recreated", "recipe", "seed", "versions", "description", "minari_version", "algorithm_name")
-    return {"dataset_id": dataset_id, "source": "minari"} | {key: metadata[key] for key in known if key in metadata}
+    about = {"dataset_id": dataset_id, "source": "minari"} | {key: metadata[key] for key in known if key in metadata}
+    with contextlib.suppress(KeyError, TypeError, ValueError):  # not every data set knows its environment
+        about["env_id"] = json.loads(metadata["env_spec"])["id"]
+    return about
 
 
 def read_minari(dataset_id: str, folder: pathlib.Path) -> Episodes:
@@ -97,6 +101,10 @@ def _check_lengths(dataset_id: str, episode) -> None:
     steps = len(episode.rewards)
     if steps == 0:
         raise ValueError(f"{dataset_id}: episode {episode.id} has no steps. Remove it from the data set.")
+    if np.asarray(episode.terminations[:-1]).any():
+        raise ValueError(
+            f"{dataset_id}: episode {episode.id} terminates before its last step. Split it there, or drop it."
+        )
     expected = {"observations": steps + 1, "actions": steps, "terminations": steps, "truncations": steps}
     for field, length in expected.items():
         if len(getattr(episode, field)) != length:

@@ -83,13 +83,36 @@ def select_experts(returns, lengths, *, fraction: float = 0.1, threshold: float 
     )
 
 
+def expert_weight(expert, alpha):
+    """1 + alpha 1[i in D_e], eq. (2), as bare arithmetic: for arrays of any library, traced ones included."""
+    return 1.0 + alpha * expert
+
+
+def expert_mixture(alpha, steps: int, expert_steps: int):
+    """``dup`` without probabilities: how often to draw from the expert steps alone, and else from all steps alike.
+
+    Drawing with this probability from the M expert steps, and otherwise from all N, gives an expert step the weight
+    (1 + alpha) / (N + alpha M) and any other 1 / (N + alpha M), as ``sampling_probabilities`` does; alpha may be
+    traced.
+    """
+    return alpha * expert_steps / (steps + alpha * expert_steps)
+
+
 def loss_weights(expert_mask, alpha: float) -> np.ndarray:
-    """(E,) weight of each trajectory's loss, 1 + alpha 1[i in D_e], eq. (2); not renormalised."""
-    return 1.0 + _check_alpha(alpha) * np.asarray(expert_mask, dtype=np.float64)
+    """(E,) weight of each trajectory's loss, 1 + alpha 1[i in D_e], eq. (2); not renormalised.
+
+    Raises:
+        ValueError: alpha is negative or not finite.
+    """
+    return expert_weight(np.asarray(expert_mask, dtype=np.float64), _check_alpha(alpha))
 
 
 def sampling_probabilities(lengths, expert_mask, alpha: float) -> np.ndarray:
-    """(E,) probability of sampling each trajectory under ``dup``: steps count alike, expert steps 1 + alpha times."""
+    """(E,) probability of sampling each trajectory under ``dup``: steps count alike, expert steps 1 + alpha times.
+
+    Raises:
+        ValueError: alpha is negative or not finite.
+    """
     weights = np.asarray(lengths, dtype=np.float64) * loss_weights(expert_mask, alpha)
     return weights / weights.sum()
 

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
+import chex
 import jax
 import jax.numpy as jnp
 
 from rvdt_jax.types import Array, Batch, Store
-
-
-def dup_probability(alpha: Array, steps: int, expert_steps: int) -> Array:
-    """The chance of drawing from the expert steps alone that makes each of them 1 + alpha times as likely.
-
-    Drawing from N steps uniformly, or with this probability from the M expert steps, gives an expert step the
-    weight (1 + alpha) / (N + alpha M) and any other 1 / (N + alpha M): duplication, with alpha free to be traced.
-    """
-    return alpha * expert_steps / (steps + alpha * expert_steps)
 
 
 def sample_starts(key: Array, store: Store, batch_size: int, expert_probability: Array | float) -> Array:
@@ -35,6 +27,7 @@ def sample_starts(key: Array, store: Store, batch_size: int, expert_probability:
 
 def gather_windows(store: Store, starts: Array, context_length: int) -> Batch:
     """The K-step windows that begin at ``starts`` (B,), cut at the end of their episode."""
+    chex.assert_rank(starts, 1)
     steps = starts[:, None] + jnp.arange(context_length)
     last = store.last_steps[starts][:, None]
     index = jnp.minimum(steps, last)  # padding repeats the last step; ``mask`` keeps it out of every loss

@@ -12,14 +12,14 @@ def register() -> None:
     from gymnasium.envs.registration import register as gymnasium_register
     from gymnasium.envs.registration import registry
 
-    from rvdt_jax.envs.maze2d import VARIANTS
+    from rvdt_jax.envs.maze2d import MAZE_TASKS
 
-    for name, variant in VARIANTS.items():
+    for name, maze_task in MAZE_TASKS.items():
         if f"rvdt/{name}" not in registry:
             gymnasium_register(
                 id=f"rvdt/{name}",
                 entry_point="rvdt_jax.envs.maze2d:Maze2dEnv",
-                max_episode_steps=variant.maze.horizon,
+                max_episode_steps=maze_task.maze.horizon,
                 kwargs={"name": name},
             )
 

@@ -68,29 +68,29 @@ MAZES = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Variant:
+class MazeTask:
     """A maze with its reward: sparse, 1 within ``GOAL_RADIUS`` of the goal, or dense, exp(-distance)."""
 
     maze: Maze
     dense: bool
 
 
-VARIANTS = {
-    f"maze2d-{name}{'-dense' if dense else ''}-v{0 if name == 'open' else 1}": Variant(maze, dense)
+MAZE_TASKS = {
+    f"maze2d-{name}{'-dense' if dense else ''}-v{0 if name == 'open' else 1}": MazeTask(maze, dense)
     for dense in (False, True)
     for name, maze in MAZES.items()
 }
 
 
-def get_variant(name: str) -> Variant:
-    """The variant called ``name``, e.g. ``maze2d-umaze-v1``.
+def get_maze_task(name: str) -> MazeTask:
+    """The task called ``name``, e.g. ``maze2d-umaze-v1``.
 
     Raises:
         ValueError: there is none.
     """
-    if name not in VARIANTS:
-        raise ValueError(f"there is no maze2d environment {name!r}; known are {', '.join(VARIANTS)}.")
-    return VARIANTS[name]
+    if name not in MAZE_TASKS:
+        raise ValueError(f"there is no maze2d environment {name!r}; known are {', '.join(MAZE_TASKS)}.")
+    return MAZE_TASKS[name]
 
 
 def make_model(maze: Maze) -> mujoco.MjModel:
@@ -177,10 +177,10 @@ class Maze2dEnv(gymnasium.Env):
     metadata: ClassVar[dict] = {"render_modes": ["rgb_array"], "render_fps": 50}
 
     def __init__(self, name: str = "maze2d-umaze-v1", render_mode: str | None = None):
-        variant = get_variant(name)
+        maze_task = get_maze_task(name)
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise ValueError(f"render_mode={render_mode!r}: choose rgb_array, or None.")
-        self.maze, self._dense, self.render_mode = variant.maze, variant.dense, render_mode
+        self.maze, self._dense, self.render_mode = maze_task.maze, maze_task.dense, render_mode
         self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (4,), np.float32)
         self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32)
         self._ball = Ball(make_model(self.maze))

@@ -7,7 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 from gymnasium.utils import seeding
 
-from rvdt_jax.envs.maze2d import Ball, get_variant, make_model, rewards
+from rvdt_jax.envs.maze2d import Ball, get_maze_task, make_model, rewards
+
+
+def environment_sizes(env_id: str) -> tuple[int, int]:
+    """Observation size S and action size A of the environment with that id; see ``make_vector_env``."""
+    env = make_vector_env(env_id, 1)
+    sizes = env.observation_size, env.action_size
+    env.close()
+    return sizes
 
 
 class BatchMaze2d:
@@ -24,10 +32,10 @@ class BatchMaze2d:
     action_size = 2
 
     def __init__(self, name: str, num_envs: int):
-        variant = get_variant(name)
-        self.num_envs, self.horizon = num_envs, variant.maze.horizon
-        self._maze, self._dense = variant.maze, variant.dense
-        model = make_model(variant.maze)
+        maze_task = get_maze_task(name)
+        self.num_envs, self.horizon = num_envs, maze_task.maze.horizon
+        self._maze, self._dense = maze_task.maze, maze_task.dense
+        model = make_model(maze_task.maze)
         self._balls = [Ball(model) for _ in range(num_envs)]
         self._elapsed = 0
 

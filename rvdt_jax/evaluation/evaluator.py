@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import jax
 import numpy as np
 
 from rvdt_jax.envs.vector import make_vector_env
 from rvdt_jax.evaluation.rollout import rollout
-from rvdt_jax.models.acting import Actor
-from rvdt_jax.types import Array, Normalizer, Params
+from rvdt_jax.models.acting import EVALUATION_STREAM, Actor, action_keys
+from rvdt_jax.types import Normalizer, Params
 
-_STREAM = 0x5C0E  # training splits a seed's key into the streams 0 and 1; this one is apart from both
+_STARTS = 0x57A7  # sets the starts of evaluations apart from whatever else is seeded with the same number
 
 
 class Evaluator:
@@ -56,7 +55,7 @@ class Evaluator:
         Returns:
             One record per seed and target, as ``report.records`` describes them, without the field ``final``.
         """
-        starts = [np.random.SeedSequence([seed, 0]).generate_state(episodes) for seed in self._seeds]
+        starts = [np.random.SeedSequence([seed, _STARTS]).generate_state(episodes) for seed in self._seeds]
         result = rollout(
             self._make_env(episodes),
             self._actor,
@@ -65,7 +64,7 @@ class Evaluator:
             target_sets=self._target_sets,
             return_scale=self._return_scale,
             env_seeds=np.stack(starts),
-            keys=_evaluation_keys(self._seeds, step),
+            keys=action_keys(self._seeds, EVALUATION_STREAM, step),
         )
         return [
             {
@@ -89,9 +88,3 @@ class Evaluator:
         """Closes the environments."""
         for env in self._envs.values():
             env.close()
-
-
-def _evaluation_keys(seeds: tuple[int, ...], step: int) -> Array:
-    """(R,) keys, one per seed and evaluation, from a stream that training does not draw from."""
-    roots = jax.vmap(jax.random.key)(np.asarray(seeds, np.uint32))
-    return jax.vmap(lambda key: jax.random.fold_in(jax.random.fold_in(key, _STREAM), step))(roots)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 
 import chex
 import jax
@@ -13,6 +14,8 @@ import numpy as np
 from rvdt_jax.models.critic import TwinCritic
 from rvdt_jax.models.policy import TransformerPolicy
 from rvdt_jax.types import Array, Params
+
+EVALUATION_STREAM, EPISODE_STREAM = 0x5C0E, 0xE615  # of random numbers; see ``action_keys``
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +93,20 @@ def choose_actions(params: Params, windows: Windows, last: Array, keys: Array, s
 
     keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, step)
     return jax.vmap(one_seed)(params, windows.observations, windows.actions, windows.returns_to_go, keys)
+
+
+def action_keys(seeds: Sequence[int], stream: int, number: int) -> Array:
+    """(R,) keys for the actions of one evaluation or episode, one per seed.
+
+    Training splits a seed's key, which uses the folds 0 and 1; a ``stream`` is neither.
+
+    Args:
+        seeds: R training seeds.
+        stream: ``EVALUATION_STREAM`` or ``EPISODE_STREAM``.
+        number: of the evaluation or episode.
+    """
+    roots = jax.vmap(jax.random.key)(np.asarray(seeds, np.uint32))
+    return jax.vmap(lambda key: jax.random.fold_in(jax.random.fold_in(key, stream), number))(roots)
 
 
 def empty_windows(seeds: int, candidates: int, episodes: int, actor: Actor) -> Windows:

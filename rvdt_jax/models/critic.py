@@ -27,7 +27,8 @@ class MLP(nn.Module):
         """Maps (..., inputs) to (..., output_size)."""
         for _ in range(self.layers):
             x = mish(nn.Dense(self.width, dtype=self.dtype)(x))
-        return nn.Dense(self.output_size, dtype=self.dtype)(x).astype(jnp.float32)
+        # Always in float32: bfloat16 has steps of .5 at a value of 100, more than a TD error.
+        return nn.Dense(self.output_size, dtype=jnp.float32)(x)
 
 
 class TwinCritic(nn.Module):

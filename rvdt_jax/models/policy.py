@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import chex
 import flax.linen as nn
 import jax.numpy as jnp
 
 from rvdt_jax.models.transformer import CausalTransformer, dense, weight_init
 from rvdt_jax.types import Array, PolicyOutput
 
-LOG_STD_RANGE = (-5.0, 0.5)  # a learned log-std is clipped to this
+LOG_STD_RANGE = (-5.0, 0.5)  # a learned log-std is clipped to this; config_checks holds settings to it
 
 
 class TransformerPolicy(nn.Module):
@@ -55,20 +56,23 @@ class TransformerPolicy(nn.Module):
             timesteps: (B, K) int32.
             deterministic: False applies dropout and needs the rng ``dropout``.
         """
+        chex.assert_shape(observations, (*timesteps.shape, self.observation_size))
+        chex.assert_shape(actions, (*timesteps.shape, self.action_size))
+        chex.assert_equal_shape([returns_to_go, timesteps])
         tokens = self._embed(observations, actions, returns_to_go, timesteps)
         hidden = CausalTransformer(self.layers, self.heads, self.dropout, self.dtype)(tokens, deterministic)
         period = 3 if self.condition_on_return else 2
         at_state, at_action = hidden[:, period - 2 :: period], hidden[:, period - 1 :: period]
 
-        mean = jnp.tanh(dense(self.action_size, self.dtype, "action_mean")(at_state)).astype(jnp.float32)
+        # The heads compute in float32, whatever the trunk does: tanh in bfloat16 reaches 1.
+        mean = jnp.tanh(dense(self.action_size, jnp.float32, "action_mean")(at_state))
         log_std = jnp.full_like(mean, jnp.log(self.std))
         if self.learn_std:
-            offset = dense(self.action_size, self.dtype, "action_log_std")(at_state).astype(jnp.float32)
+            offset = dense(self.action_size, jnp.float32, "action_log_std")(at_state)
             log_std = jnp.clip(log_std + offset, *LOG_STD_RANGE)
         next_observations = None
         if self.predict_state:
-            head = dense(self.observation_size, self.dtype, "next_observation")
-            next_observations = head(at_action).astype(jnp.float32)
+            next_observations = dense(self.observation_size, jnp.float32, "next_observation")(at_action)
         return PolicyOutput(mean=mean, log_std=log_std, next_observations=next_observations)
 
     def _embed(self, observations: Array, actions: Array, returns_to_go: Array, timesteps: Array) -> Array:

@@ -19,7 +19,8 @@ def recreate(
         The Minari id: the task's own for the recipe's length and seed 0, else one that names both.
 
     Raises:
-        ValueError: unknown task, ``steps`` or ``seed`` out of range, or the data set exists.
+        ValueError: unknown task, ``steps`` or ``seed`` out of range.
+        DatasetExists: it does (a ValueError too).
     """
     from rvdt_jax.recreate.maze2d import recreate_maze2d
     from rvdt_jax.tasks import get_task

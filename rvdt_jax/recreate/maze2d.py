@@ -14,7 +14,7 @@ from importlib import metadata
 import numpy as np
 from tqdm import tqdm
 
-from rvdt_jax.envs.maze2d import START_NOISE, Ball, get_variant, make_model, rewards
+from rvdt_jax.envs.maze2d import START_NOISE, Ball, get_maze_task, make_model, rewards
 from rvdt_jax.recreate.controller import WaypointController, clip
 from rvdt_jax.recreate.minari_writer import write_dataset
 from rvdt_jax.tasks import Task
@@ -58,10 +58,10 @@ def collect(name: str, steps: int, seed: int, progress: Callable[[int], object] 
         seed: fixes every draw.
         progress: called now and then with the number of steps done since the last call.
     """
-    variant = get_variant(name)
+    maze_task = get_maze_task(name)
     rng = np.random.default_rng(seed)
-    ball, controller = Ball(make_model(variant.maze)), WaypointController(variant.maze, rng)
-    cells = variant.maze.free_cells
+    ball, controller = Ball(make_model(maze_task.maze)), WaypointController(maze_task.maze, rng)
+    cells = maze_task.maze.free_cells
 
     def draw_target() -> tuple[float, float]:
         row, column = cells[rng.choice(len(cells))]
@@ -97,7 +97,7 @@ def collect(name: str, steps: int, seed: int, progress: Callable[[int], object] 
         observations=before.astype(np.float32),
         next_observations=after.astype(np.float32),
         actions=actions.astype(np.float32),
-        rewards=rewards(before[:, :2], variant.maze.goal, variant.dense).astype(np.float32),
+        rewards=rewards(before[:, :2], maze_task.maze.goal, maze_task.dense).astype(np.float32),
         ends=ends,
     )
 

@@ -29,6 +29,10 @@ _HIDDEN = ".incomplete-"  # then the writer's process id, its host, and somethin
 _REPLACED = "replaced"  # where, in the hidden folder, the data set waits that is being replaced
 
 
+class DatasetExists(ValueError):
+    """The data set is there already, and nothing says that it may be replaced."""
+
+
 def write_dataset(
     dataset_id: str, task: Task, collect: Callable, about: dict, *, overwrite: bool, progress: bool
 ) -> str:
@@ -43,7 +47,7 @@ def write_dataset(
         progress: show a progress bar.
 
     Raises:
-        ValueError: the data set exists and ``overwrite`` is False.
+        DatasetExists: it does, and ``overwrite`` is False.
     """
     root = get_dataset_path()
     clear_leftovers(root)
@@ -63,7 +67,7 @@ def write_dataset(
 
 def _check_free(root: pathlib.Path, dataset_id: str, overwrite: bool) -> None:
     if (root / dataset_id).exists() and not overwrite:
-        raise ValueError(
+        raise DatasetExists(
             f"{dataset_id}: already exists in {root / dataset_id}. Use it as it is, or pass --overwrite to replace it."
         )
 

@@ -56,7 +56,7 @@ def plot_learning_curves(
     for label, score in (references or {}).items():
         axes.axhline(score, color="grey", linewidth=0.8, linestyle="--")
         axes.annotate(
-            label, (1.0, score), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8, color="grey"
+            label, (1.01, score), xycoords=("axes fraction", "data"), ha="left", va="center", fontsize=8, color="grey"
         )
     axes.set(title=title, xlabel="updates", ylabel="normalised score (mean and range over seeds)")
     axes.spines[["top", "right"]].set_visible(False)

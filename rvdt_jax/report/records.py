@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -25,17 +25,33 @@ def append_lines(path: pathlib.Path, records: Iterable[dict]) -> None:
 
 
 def read_lines(path: pathlib.Path) -> list[dict]:
-    """Every whole record of the file, in order; [] where there is no file. A line cut short by a crash is left out."""
+    """Every whole record of the file, in order; [] where there is no file. A last line cut short is left out.
+
+    Raises:
+        ValueError: a line is damaged; the message names it.
+    """
     if not path.exists():
         return []
-    lines = path.read_text(encoding="utf-8").split("\n")
-    return [json.loads(line) for line in lines[:-1]]
+    records = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n")[:-1], start=1):
+        try:
+            records.append(json.loads(line))
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number}: is no JSON ({error}). Repair or remove that line.") from error
+    return records
 
 
 def write_json(path: pathlib.Path, value: dict) -> None:
     """Replaces the file in one move."""
+    _replace(path, json.dumps(value, indent=1) + "\n")
+
+
+def _replace(path: pathlib.Path, text: str) -> None:
     partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
     os.replace(partial, path)
 
 
@@ -51,13 +67,11 @@ def read_json(path: pathlib.Path) -> dict:
         raise ValueError(f"{path}: cannot be read ({type(error).__name__}: {error}).") from error
 
 
-def truncate_after(path: pathlib.Path, step: int) -> None:
-    """Drops the records behind ``step``: what an interrupted run wrote after its last checkpoint is done again."""
+def keep_lines(path: pathlib.Path, keep: Callable[[dict], bool]) -> None:
+    """Drops the records that ``keep`` does not want, in one move."""
     if path.exists():
-        kept = [record for record in read_lines(path) if record["step"] <= step]
-        partial = path.with_suffix(".partial")
-        partial.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
-        os.replace(partial, path)
+        kept = [record for record in read_lines(path) if keep(record)]
+        _replace(path, "".join(json.dumps(record) + "\n" for record in kept))
 
 
 def summarise(evaluations: list[dict], ref_min_return: float, ref_max_return: float) -> dict:
@@ -87,6 +101,8 @@ def summarise(evaluations: list[dict], ref_min_return: float, ref_max_return: fl
         for record in records:
             seeds = result.setdefault(str(record["target"]), {"seeds": {}})["seeds"]
             new, old = cell(record), seeds.get(str(record["seed"]))
+            if old is not None and new["step"] == old["step"]:
+                raise ValueError(f"two evaluations of seed {record['seed']} at step {new['step']}, one target.")
             if old is None or new["return"] > old["return"]:
                 seeds[str(record["seed"])] = new
         for entry in result.values():

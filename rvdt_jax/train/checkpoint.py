@@ -1,7 +1,7 @@
 """Checkpoints with Orbax: atomic, and complete enough to resume from or to act with.
 
 One checkpoint holds ``arrays`` (the train state of every seed and the observation statistics) and ``about`` (JSON:
-the settings, the data set's identity, versions). Orbax writes into a temporary folder and renames it, so a half
+the identity of the run, its settings, versions). Orbax writes into a temporary folder and renames it, so a half
 written checkpoint is never read.
 """
 
@@ -13,10 +13,10 @@ from importlib import metadata
 import jax
 import orbax.checkpoint as ocp
 
-from rvdt_jax.config import differences
+from rvdt_jax.differences import differences
 from rvdt_jax.types import Normalizer, TrainState
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 def versions() -> dict[str, str]:
@@ -25,11 +25,19 @@ def versions() -> dict[str, str]:
 
 
 class Checkpoints:
-    """The checkpoints of one run, in ``folder``; a context manager that waits for the last write."""
+    """The checkpoints of one run; a context manager that waits for the last write.
 
-    def __init__(self, folder: pathlib.Path, keep: int):
+    Args:
+        folder: where they are.
+        keep: how many of the latest are kept.
+        about: JSON values that every checkpoint carries. Under ``identity`` stands what must be the same for a
+            checkpoint to be continued.
+    """
+
+    def __init__(self, folder: pathlib.Path, keep: int, about: dict):
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
         self._folder = folder.absolute()
+        self._about = {"format_version": FORMAT_VERSION, "versions": versions()} | about
         self._manager = ocp.CheckpointManager(self._folder, options=options)
 
     def __enter__(self) -> Checkpoints:
@@ -39,44 +47,50 @@ class Checkpoints:
         self._manager.close()
 
     def latest_step(self) -> int | None:
-        """The update at which the newest checkpoint was written."""
+        """The update at which the newest checkpoint was written; None where there is none."""
         return self._manager.latest_step()
 
-    def save(self, step: int, states: TrainState, normalizer: Normalizer, about: dict) -> None:
+    def save(self, step: int, states: TrainState, normalizer: Normalizer) -> None:
         """Writes a checkpoint in the background; the arrays are copied before this returns."""
-        if step in self._manager.all_steps():
-            return
-        about = {"format_version": FORMAT_VERSION, "versions": versions()} | about
+        if step == self.latest_step():
+            return  # resumed at this very step
         self._manager.save(
             step,
             args=ocp.args.Composite(
                 arrays=ocp.args.StandardSave({"states": _raw_keys(states), "normalizer": normalizer}),
-                about=ocp.args.JsonSave(about),
+                about=ocp.args.JsonSave(self._about),
             ),
         )
 
-    def restore(self, states: TrainState, normalizer: Normalizer, about: dict) -> TrainState:
+    def restore(self, states: TrainState, normalizer: Normalizer) -> TrainState:
         """The newest checkpoint, in the layout of freshly made ``states``.
 
         Raises:
-            ValueError: there is none, or it belongs to other settings or other data; the difference is named.
+            ValueError: it cannot be read, or it belongs to other settings or other data; the difference is named.
         """
         step = self.latest_step()
-        if step is None:
-            raise ValueError(f"{self._folder}: there is no checkpoint to resume from. Start the run without --resume.")
-        found = self._manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore()))["about"]
-        expected = {"format_version": FORMAT_VERSION} | about
-        differing = differences({name: found.get(name) for name in expected}, expected)
+        found = self._read(step, about=ocp.args.JsonRestore())["about"]
+        compared = ("format_version", "identity")
+        differing = differences({name: found.get(name) for name in compared}, {n: self._about[n] for n in compared})
         if differing:
             raise ValueError(
                 f"{self._folder}: the checkpoint belongs to another run ({'; '.join(differing)}). Go back to its "
                 "settings and data, or choose another --workdir."
             )
-        template = {"states": _raw_keys(states), "normalizer": normalizer}
-        restored = self._manager.restore(
-            step, args=ocp.args.Composite(arrays=ocp.args.StandardRestore(jax.tree.map(_abstract, template)))
-        )["arrays"]["states"]
+        template = jax.tree.map(_abstract, {"states": _raw_keys(states), "normalizer": normalizer})
+        restored = self._read(step, arrays=ocp.args.StandardRestore(template))["arrays"]["states"]
         return restored.replace(key=jax.random.wrap_key_data(restored.key))
+
+    def _read(self, step: int, **items):
+        try:
+            return self._manager.restore(step, args=ocp.args.Composite(**items))
+        except Exception as error:  # a damaged file makes Orbax raise almost anything
+            older = [other for other in self._manager.all_steps() if other < step]
+            remedy = f"to continue from update {max(older)} instead, move it away" if older else "no older one is kept"
+            reason = f"{type(error).__name__}: {error}"
+            raise ValueError(
+                f"{self._folder / str(step)}: the checkpoint cannot be read ({reason}); {remedy}."
+            ) from error
 
 
 def _raw_keys(states: TrainState) -> TrainState:

@@ -66,6 +66,10 @@ class Schedule:
     eval_every: int
     checkpoint_every: int
 
+    def evaluates(self, step: int) -> bool:
+        """Whether the policies are scored after this update; a checkpoint is written first, whatever its own period."""
+        return step == self.steps or step % self.eval_every == 0
+
 
 class Hooks(Protocol):
     """What the driver calls between two compiled calls; it knows nothing else of the world."""
@@ -99,7 +103,7 @@ def train(
     """
     step = int(states.step[0])
     while True:
-        if step == schedule.steps or (step > 0 and step % schedule.eval_every == 0):
+        if step > 0 and schedule.evaluates(step):
             hooks.evaluate(step, states)
         if step >= schedule.steps:
             return states
@@ -108,7 +112,7 @@ def train(
         step += updates
         hooks.log(step, metrics)
         stopping = hooks.should_stop()
-        if stopping or step == schedule.steps or step % schedule.checkpoint_every == 0:
+        if stopping or schedule.evaluates(step) or step % schedule.checkpoint_every == 0:
             hooks.save(step, states)
         if stopping:
             return states

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 Tree = TypeVar("Tree")
 
@@ -28,7 +28,7 @@ def make_mesh(devices: int) -> Mesh | None:
             "device(s). Lower it, or leave it unset to use them all."
         )
     chosen = available[: devices or len(available)]
-    return Mesh(np.asarray(chosen), ("data",)) if len(chosen) > 1 else None
+    return Mesh(np.asarray(chosen), ("data",), axis_types=(AxisType.Auto,)) if len(chosen) > 1 else None
 
 
 def batch_sharding(mesh: Mesh | None, batch_size: int) -> NamedSharding | None:

@@ -48,7 +48,7 @@ def make_optimizer(
 
     The coefficients may be traced; the optimiser's state does not depend on them.
     """
-    phase = jnp.pi * step / coefficients.lr_decay_steps
+    phase = jnp.pi * jnp.minimum(step / coefficients.lr_decay_steps, 1.0)  # at 0 it stays there
     learning_rate = coefficients.learning_rate * 0.5 * (1.0 + jnp.cos(phase))
     return optax.chain(
         optax.clip_by_global_norm(coefficients.grad_clip_norm),
@@ -59,11 +59,9 @@ def make_optimizer(
 
 
 def init_optimizer(params: Params):
-    """The state of ``make_optimizer``'s chain for ``params``."""
-    chain = optax.chain(
-        optax.clip_by_global_norm(1.0), optax.add_decayed_weights(0.0), optax.scale_by_adam(), optax.scale(1.0)
-    )
-    return chain.init(params)
+    """The state of ``make_optimizer``'s chain for ``params``; it depends on no coefficient."""
+    ones = Coefficients(**{field.name: 1.0 for field in dataclasses.fields(Coefficients)})
+    return make_optimizer(ones, 0, 0.0).init(params)
 
 
 def init_policy(key: Array, policy: TransformerPolicy) -> Params:

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import optax
 
 from rvdt_jax import losses
-from rvdt_jax.data.sampler import dup_probability, sample_batch
+from rvdt_jax.data.rebalance import expert_mixture, expert_weight
+from rvdt_jax.data.sampler import sample_batch
 from rvdt_jax.train.state import Spec, make_optimizer
 from rvdt_jax.types import Array, Batch, Coefficients, Params, PolicyOutput, Store, TrainState
 
@@ -42,7 +43,7 @@ def draw_batch(key: Array, store: Store, coefficients: Coefficients, spec: Spec)
     if spec.expert_only:
         expert_probability = 1.0
     elif spec.rebalancing == "dup":
-        expert_probability = dup_probability(coefficients.alpha, store.expert.size, store.expert_steps.size)
+        expert_probability = expert_mixture(coefficients.alpha, store.expert.size, store.expert_steps.size)
     batch = sample_batch(key, store, spec.batch_size, spec.context_length, expert_probability)
     if spec.batch_sharding is not None:
         batch = jax.lax.with_sharding_constraint(batch, spec.batch_sharding)
@@ -129,7 +130,7 @@ def policy_loss(
     else:
         nll = losses.squared_error(output.mean, batch.actions)
     alpha = coefficients.alpha if spec.rebalancing == "kl" else 0.0
-    loss = losses.weighted_nll(nll, batch.mask, batch.expert, alpha)
+    loss = losses.weighted_nll(nll, batch.mask, expert_weight(batch.expert, alpha))
     metrics = {"policy/nll": losses.masked_mean(nll, batch.mask), "policy/weighted_nll": loss}
     if spec.rebalancing == "kl_explicit":
         expert_means = jax.lax.stop_gradient(spec.expert.apply({"params": state.expert}, batch.observations))

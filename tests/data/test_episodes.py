@@ -62,7 +62,38 @@ def test_many_small_rewards_are_summed_in_double_precision():
 
 
 def test_good_episodes_pass_untouched(episodes):
-    assert check_episodes(episodes) is episodes
+    checked = check_episodes(episodes)
+    for field in dataclasses.fields(episodes):
+        assert getattr(checked, field.name) is getattr(episodes, field.name)
+
+
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [
+        ("lengths", [3.0, 1.0, 4.0]),
+        ("terminated", [1, 0, 1]),
+        ("rewards", np.ones(8)),
+        ("actions", np.zeros((8, 1), int)),
+    ],
+)
+def test_other_types_with_fitting_values_are_converted(episodes, field, values):
+    checked = check_episodes(dataclasses.replace(episodes, **{field: values}))
+    assert getattr(checked, field).dtype == getattr(episodes, field).dtype
+    np.testing.assert_array_equal(getattr(checked, field), values)
+
+
+@pytest.mark.parametrize(
+    ("field", "values", "message"),
+    [
+        ("lengths", [3.5, 1.0, 3.5], "lengths have type float64, with values that do not fit int64"),
+        ("terminated", [2, 0, 1], "terminated have type int64, with values that do not fit bool"),
+        ("rewards", np.array(["1"] * 8), "rewards have type <U1"),
+        ("rewards", np.full(8, 1e300), "rewards, step 0: found inf"),
+    ],
+)
+def test_other_types_with_other_values_are_refused(episodes, field, values, message):
+    with pytest.raises(ValueError, match=message):
+        check_episodes(dataclasses.replace(episodes, **{field: values}))
 
 
 def test_actions_on_the_bounds_pass(episodes):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from rvdt_jax.data.episodes import Episodes
-from rvdt_jax.data.rebalance import sampling_probabilities, select_experts
-from rvdt_jax.data.sampler import dup_probability, gather_windows, sample_starts
+from rvdt_jax.data.rebalance import expert_mixture, sampling_probabilities, select_experts
+from rvdt_jax.data.sampler import gather_windows, sample_starts
 from rvdt_jax.data.store import make_store
 from rvdt_jax.types import Normalizer
 
@@ -71,7 +71,7 @@ def test_every_step_is_drawn_as_a_start_equally_often(store):
 
 @pytest.mark.parametrize("alpha", [0.0, 1.0, 3.5])
 def test_dup_draws_as_the_plug_in_says(store, episodes, experts, alpha):
-    probability = dup_probability(jnp.asarray(alpha), LENGTHS.sum(), experts.steps)
+    probability = expert_mixture(jnp.asarray(alpha), LENGTHS.sum(), experts.steps)
     starts = np.asarray(sample_starts(jax.random.key(1), store, 200_000, probability))
     measured = np.bincount(np.repeat(np.arange(4), LENGTHS)[starts], minlength=4) / starts.size
     expected = sampling_probabilities(LENGTHS, experts.mask, alpha)

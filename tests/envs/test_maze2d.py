@@ -11,7 +11,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from rvdt_jax.envs import register
-from rvdt_jax.envs.maze2d import MAZES, VARIANTS, Ball, Maze2dEnv, get_variant, make_model, rewards
+from rvdt_jax.envs.maze2d import MAZE_TASKS, MAZES, Ball, Maze2dEnv, get_maze_task, make_model, rewards
 
 HORIZONS = {"open": 150, "umaze": 300, "medium": 600, "large": 800}
 ROWS = {
@@ -83,7 +83,7 @@ def test_registering_twice_changes_nothing():
 
 
 def test_the_table_of_variants_holds_these_ids_and_no_others():
-    assert sorted(f"rvdt/{name}" for name in VARIANTS) == sorted(ENV_IDS)
+    assert sorted(f"rvdt/{name}" for name in MAZE_TASKS) == sorted(ENV_IDS)
 
 
 @pytest.mark.parametrize("env_id", ENV_IDS)
@@ -140,7 +140,7 @@ def test_a_second_reset_does_not_remember_the_first_episode():
 
 @pytest.mark.parametrize("name", ["maze2d-huge-v1", "maze2d-umaze-v0", "umaze", ""])
 def test_an_unknown_name_is_a_value_error_that_lists_the_known_ones(name):
-    for make in (get_variant, Maze2dEnv):
+    for make in (get_maze_task, Maze2dEnv):
         with pytest.raises(ValueError, match=r"there is no maze2d environment .*maze2d-large-dense-v1"):
             make(name)
 

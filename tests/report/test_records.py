@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from rvdt_jax.report.records import append_lines, read_json, read_lines, summarise, truncate_after, write_json
+from rvdt_jax.report.records import append_lines, keep_lines, read_json, read_lines, summarise, write_json
 
 
 @pytest.fixture
@@ -45,6 +45,11 @@ def test_a_last_line_cut_short_is_left_out(path, kept):
     content = path.read_bytes()
     path.write_bytes(content[: whole + kept] if kept > 0 else content[:kept])
     assert read_lines(path) == at_steps(1, 2)
+
+
+def truncate_after(path, step):
+    """What a resumed run does with what it wrote after its checkpoint."""
+    keep_lines(path, lambda record: record["step"] <= step)
 
 
 def test_truncating_drops_what_lies_behind_a_step(path):

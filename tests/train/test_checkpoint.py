@@ -10,6 +10,7 @@ from rvdt_jax.train.checkpoint import Checkpoints
 from rvdt_jax.train.driver import init_states
 from rvdt_jax.types import Normalizer
 
+ABOUT = {"identity": {"loss": {"eta": 1.0, "alpha": 0.5}}}
 NORMALIZER = Normalizer(mean=jnp.arange(4.0), std=jnp.ones(4))
 
 
@@ -26,13 +27,12 @@ def raw(tree):
 
 
 def test_every_array_comes_back_bit_for_bit(states, tmp_path):
-    about = {"config": {"loss": {"eta": 1.0}}}
-    with Checkpoints(tmp_path, keep=2) as checkpoints:
-        checkpoints.save(7, states, NORMALIZER, about)
+    with Checkpoints(tmp_path, 2, ABOUT) as checkpoints:
+        checkpoints.save(7, states, NORMALIZER)
     other = jax.tree.map(lambda leaf: leaf * 0 if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, states)
-    with Checkpoints(tmp_path, keep=2) as checkpoints:
+    with Checkpoints(tmp_path, 2, ABOUT) as checkpoints:
         assert checkpoints.latest_step() == 7
-        restored = checkpoints.restore(other, NORMALIZER, about)
+        restored = checkpoints.restore(other, NORMALIZER)
     assert jax.tree.structure(restored) == jax.tree.structure(states)
     for left, right in zip(raw(states), raw(restored), strict=True):
         assert left.dtype == right.dtype
@@ -40,31 +40,41 @@ def test_every_array_comes_back_bit_for_bit(states, tmp_path):
 
 
 def test_the_latest_are_kept(states, tmp_path):
-    with Checkpoints(tmp_path, keep=2) as checkpoints:
+    with Checkpoints(tmp_path, 2, ABOUT) as checkpoints:
         for step in (2, 4, 6):
-            checkpoints.save(step, states, NORMALIZER, {})
+            checkpoints.save(step, states, NORMALIZER)
     assert sorted(int(path.name) for path in tmp_path.iterdir() if path.name.isdigit()) == [4, 6]
 
 
 def test_another_run_is_refused_and_the_difference_named(states, tmp_path):
-    with Checkpoints(tmp_path, keep=2) as checkpoints:
-        checkpoints.save(2, states, NORMALIZER, {"config": {"loss": {"eta": 1.0, "alpha": 0.5}}})
+    with Checkpoints(tmp_path, 2, ABOUT) as checkpoints:
+        checkpoints.save(2, states, NORMALIZER)
+    changed = {"identity": {"loss": {"eta": 2.0, "alpha": 0.5}}}
     with (
-        Checkpoints(tmp_path, keep=2) as checkpoints,
-        pytest.raises(ValueError, match=r"config\.loss\.eta is 1\.0 there, 2\.0 here\)"),
+        Checkpoints(tmp_path, 2, changed) as checkpoints,
+        pytest.raises(ValueError, match=r"\(identity\.loss\.eta is 1\.0 there, 2\.0 here\)"),
     ):
-        checkpoints.restore(states, NORMALIZER, {"config": {"loss": {"eta": 2.0, "alpha": 0.5}}})
+        checkpoints.restore(states, NORMALIZER)
 
 
-def test_nothing_to_resume_from_is_said(states, tmp_path):
-    with Checkpoints(tmp_path, keep=2) as checkpoints, pytest.raises(ValueError, match="no checkpoint to resume"):
-        checkpoints.restore(states, NORMALIZER, {})
+def test_a_damaged_checkpoint_is_named_with_the_one_before(states, tmp_path):
+    with Checkpoints(tmp_path, 2, ABOUT) as checkpoints:
+        checkpoints.save(2, states, NORMALIZER)
+        checkpoints.save(4, states, NORMALIZER)
+    for path in (tmp_path / "4").rglob("*"):
+        if path.is_file() and "about" not in str(path) and path.stat().st_size > 100:
+            path.write_bytes(path.read_bytes()[:50])
+    with (
+        Checkpoints(tmp_path, 2, ABOUT) as checkpoints,
+        pytest.raises(ValueError, match=r"4: the checkpoint cannot be read .*continue from update 2 instead"),
+    ):
+        checkpoints.restore(states, NORMALIZER)
 
 
 def test_a_half_written_checkpoint_is_not_seen(states, tmp_path):
-    with Checkpoints(tmp_path, keep=2) as checkpoints:
-        checkpoints.save(2, states, NORMALIZER, {})
+    with Checkpoints(tmp_path, 2, ABOUT) as checkpoints:
+        checkpoints.save(2, states, NORMALIZER)
     # What a process leaves that dies while it writes: Orbax's temporary folder, not yet renamed.
     (tmp_path / "4.orbax-checkpoint-tmp").mkdir()
-    with Checkpoints(tmp_path, keep=2) as checkpoints:
+    with Checkpoints(tmp_path, 2, ABOUT) as checkpoints:
         assert checkpoints.latest_step() == 2

@@ -1,0 +1,53 @@
+"""``results.json`` and the picture of a run, from its records alone."""
+
+from __future__ import annotations
+
+import logging
+import pathlib
+
+from rvdt_jax.report.records import read_lines, summarise, write_json
+from rvdt_jax.tasks import get_task
+
+log = logging.getLogger(__name__)
+
+
+def write_results(settings: dict, folder: pathlib.Path, facts: dict) -> dict:
+    """Writes ``results.json`` and ``learning_curve.png``; returns the former.
+
+    Args:
+        settings: the content of ``config.json``.
+        folder: the run directory.
+        facts: what else belongs into the results: ``provenance``, ``hardware``, ``versions``.
+    """
+    task, evaluations = get_task(settings["task"]), read_lines(folder / "evaluations.jsonl")
+    results = {
+        "task": settings["task"],
+        "variant": settings["variant"],
+        "seeds": list(settings["seeds"]),
+        "steps": settings["train"]["steps"],
+        "headline_target": str(evaluations[0]["target"]) if evaluations else None,
+        "ref_min_return": task.ref_min_return,
+        "ref_max_return": task.ref_max_return,
+        **summarise(evaluations, task.ref_min_return, task.ref_max_return),
+        **facts,
+    }
+    write_json(folder / "results.json", results)
+    if evaluations:
+        _plot(results, evaluations, folder / "learning_curve.png")
+    return results
+
+
+def _plot(results: dict, evaluations: list[dict], path: pathlib.Path) -> None:
+    try:
+        from rvdt_jax.report.plots import plot_learning_curves
+    except ImportError as error:
+        log.warning("no picture: %s is not installed", error.name)
+        return
+    provenance, target = results["provenance"], evaluations[0]["target"]
+    plot_learning_curves(
+        {f"{results['variant']}, target {target}": (evaluations, target)},
+        path,
+        title=f"{results['task']} ({'recreated data' if provenance.get('recreated') else provenance['dataset_id']})",
+        ref_min_return=results["ref_min_return"],
+        ref_max_return=results["ref_max_return"],
+    )

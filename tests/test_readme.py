@@ -1,0 +1,92 @@
+"""The README does what it says: its commands run, its Python runs, its links and numbers have their sources."""
+
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from rvdt_jax.variants import VARIANTS
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+# What makes a command of the README small; nothing else is changed.
+TINY = [
+    f"--config.{setting}"
+    for setting in (
+        "train.steps=2",
+        "train.batch_size=8",
+        "train.log_every=2",
+        "model.width=8",
+        "model.layers=1",
+        "model.critic_width=8",
+        "eval.every=2",
+        "eval.episodes=1",
+        "eval.curve_episodes=1",
+    )
+]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", TEXT, flags=re.MULTILINE | re.DOTALL)
+
+
+def commands() -> list[str]:
+    return [line for block in blocks("bash") for line in block.splitlines() if line.strip()]
+
+
+@pytest.fixture
+def small_maze2d(tmp_path):
+    """A start-up file that makes the recipes of maze2d short, for processes that a test starts."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    text = "import rvdt_jax.tasks as tasks\nfor name in tasks._MAZE2D_STEPS: tasks._MAZE2D_STEPS[name] = 3000\n"
+    (folder / "sitecustomize.py").write_text(text)
+    return folder
+
+
+def run(arguments, small_maze2d, cwd):
+    import os
+
+    path = os.pathsep.join([str(small_maze2d), str(ROOT)])
+    environment = os.environ | {"PYTHONPATH": path}
+    result = subprocess.run(
+        [sys.executable, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert result.returncode == 0, result.stderr
+    return result
+
+
+def test_every_make_target_exists():
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    named = [line.split()[1] for line in commands() if line.startswith("make ")]
+    assert {"demo", "test"} <= set(named) <= set(targets)
+
+
+@pytest.mark.parametrize("command", [line for line in commands() if line.startswith("python ")])
+def test_commands_run(command, small_maze2d, tmp_path):
+    _, script, *flags = shlex.split(command, comments=True)
+    if script.endswith("run.py"):
+        flags = [flag for flag in flags if not flag.startswith("--workdir")] + TINY + [f"--workdir={tmp_path / 'run'}"]
+    run([str(ROOT / script), *flags], small_maze2d, ROOT)
+
+
+def test_python_runs(small_maze2d, tmp_path):
+    run([str(ROOT / "experiments" / "recreate.py"), "--task=maze2d-umaze-v1"], small_maze2d, ROOT)
+    shrink = "".join(f"settings.{flag.removeprefix('--config.')}\n" for flag in TINY)
+    for number, block in enumerate(blocks("python")):
+        script = tmp_path / f"block{number}.py"
+        script.write_text(re.sub(r"^(settings\.task.*)$", rf"\1\n{shrink}", block, flags=re.MULTILINE))
+        run([str(script)], small_maze2d, tmp_path)
+
+
+def test_links_lead_somewhere():
+    for target in re.findall(r"\]\(([^)#]+)\)", TEXT) + re.findall(r'<img [^>]*src="([^"]+)"', TEXT):
+        assert target.startswith("https://") or (ROOT / target).exists(), target
+
+
+def test_the_table_of_variants_is_complete():
+    section = TEXT.split("## Variants")[1].split("\n## ")[0]
+    assert set(re.findall(r"`([A-Z%][A-Za-z%-]*)`", section)) >= set(VARIANTS)
