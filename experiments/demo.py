@@ -12,7 +12,8 @@ from absl import app, flags
 from launcher import parse_flags, report_errors
 
 VARIANTS = ("BC", "DT", "RVDT")
-# D4RL's reference points, and what its controller reaches when it plans anew at every episode (100 episodes, seed 0).
+# D4RL's reference points, and what its controller reaches when it plans anew at every episode (144.3 +- 1.3 over 1000
+# episodes: tests/envs/test_reference_returns.py).
 REFERENCES = {"random": 0.0, "D4RL's controller": 100.0, "a controller that re-plans": 144.0}
 
 _WORKDIR = flags.DEFINE_string("workdir", "runs/demo", "Where the runs go, one folder per variant.")

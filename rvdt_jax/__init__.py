@@ -5,6 +5,7 @@ Public names are resolved when first used, so that importing the package loads n
     rvdt_jax.default_config   every setting, documented in ``rvdt_jax/defaults.py``
     rvdt_jax.resolve          settings -> the frozen configuration that ``fit`` takes
     rvdt_jax.fit              train on a data set, evaluate and score
+    rvdt_jax.Episodes         logged data of your own, for ``fit``
     rvdt_jax.load_policy      run directory -> a policy that acts
     rvdt_jax.rebalance        return rebalancing for any trainer, on NumPy arrays
 """
@@ -17,6 +18,7 @@ _PUBLIC = {
     "default_config": ("rvdt_jax.defaults", "default_config"),
     "resolve": ("rvdt_jax.config", "resolve"),
     "fit": ("rvdt_jax.runner", "fit"),
+    "Episodes": ("rvdt_jax.data.episodes", "Episodes"),
     "load_policy": ("rvdt_jax.policy_io", "load_policy"),
     "rebalance": ("rvdt_jax.rebalance", None),
 }

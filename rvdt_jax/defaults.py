@@ -50,7 +50,7 @@ def default_config() -> ConfigDict:
     config.ema.start = 1000  # updates before which the EMA is a plain copy (QT)
 
     config.expert = ConfigDict()
-    config.expert.fraction = 0.1  # share of the trajectories, those of highest return, that are expert
+    config.expert.fraction = 0.1  # share of the trajectories, those of highest return, that are expert (our choice)
     config.expert.threshold = unset(float)  # or every trajectory of at least this raw return
     config.expert.only = unset(bool)  # train on the expert trajectories alone; unset: the variant's (%BC)
 
