@@ -122,8 +122,9 @@ def load_params(run_dir: str | pathlib.Path, *, step: int | None = None) -> tupl
     checkpoints = folder / "checkpoints"
     if not checkpoints.is_dir():
         raise ValueError(f"{folder}: holds no run with a checkpoint.")
-    options = ocp.CheckpointManagerOptions(read_only=True)
-    with ocp.CheckpointManager(checkpoints.absolute(), options=options) as manager:
+    options = ocp.CheckpointManagerOptions(create=False)
+    handlers = {"arrays": ocp.StandardCheckpointHandler(), "about": ocp.JsonCheckpointHandler()}
+    with ocp.CheckpointManager(checkpoints.absolute(), options=options, item_handlers=handlers) as manager:
         steps = sorted(manager.all_steps())
         if not steps or (step is not None and step not in steps):
             known = f"there are those of {', '.join(map(str, steps))}" if steps else "there is none yet"

@@ -2,8 +2,11 @@
 
 import dataclasses
 import json
+import os
 import pathlib
 import signal
+import subprocess
+import sys
 
 import gymnasium
 import jax
@@ -205,9 +208,17 @@ def test_two_devices_train_what_one_resumes_and_loads(make_run_config, monkeypat
     monkeypatch.setattr(Session, "log", interrupt)
     stopped = run_config(config, progress=False)
     monkeypatch.undo()
-    policy = rvdt_jax.load_policy(stopped.folder)
-    policy.reset(50.0)
-    assert np.isfinite(policy.act(np.zeros(4))).all()
+    # A machine with a single device loads it, and nothing is said about it.
+    script = (
+        f"import numpy, rvdt_jax\npolicy = rvdt_jax.load_policy({str(stopped.folder)!r})\npolicy.reset(50.0)\n"
+        "import jax\nassert jax.device_count() == 1\nassert numpy.isfinite(policy.act(numpy.zeros(4))).all()"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    loaded = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
+    )
+    assert loaded.returncode == 0, loaded.stderr
+    assert not loaded.stderr
     resumed = run_config(make_run_config(parallel__devices=1, variant="QT"), resume=True, progress=False)
     assert resumed.results["hardware"].startswith("1 x")
 
