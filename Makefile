@@ -11,7 +11,7 @@ UNFINISHED := $(VENV)/.unfinished
 .PHONY: help demo test lint clean
 
 help:
-	@echo "make demo   train BC, DT and RVDT on maze2d-umaze and print their scores (about 15 minutes on 2 CPU cores)"
+	@echo "make demo   train BC, DT and RVDT on maze2d-umaze and print their scores (about 12 minutes on 2 CPU cores)"
 	@echo "make test   the whole test suite"
 	@echo "make lint   style checks"
 	@echo "make clean  remove the environment and caches; data sets and runs stay"
