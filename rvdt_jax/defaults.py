@@ -37,7 +37,7 @@ def default_config() -> ConfigDict:
 
     config.loss = ConfigDict()
     config.loss.eta = unset(float)  # weight of Q-guidance, eq. (3); unset: QT's for this task
-    config.loss.alpha = 1.0  # strength of rebalancing, eqs. (1) and (2): expert trajectories weigh 1 + alpha
+    config.loss.alpha = 1.0  # rebalancing, eqs. (1) and (2): expert trajectories weigh 1 + alpha (see configs/demo.py)
     config.loss.gamma = 0.99  # discount of the TD target (QT)
     config.loss.rebalancing = unset(str)  # none, dup, kl or kl_explicit; unset: the variant's
     config.loss.q_guidance = unset(bool)  # learn a critic and follow it; unset: the variant's
@@ -56,7 +56,7 @@ def default_config() -> ConfigDict:
 
     config.policy = ConfigDict()
     config.policy.head = unset(str)  # deterministic or gaussian; unset: the variant's
-    config.policy.std = 0.1  # fixed std of the Gaussian, in action units; the reference std where it is learned
+    config.policy.std = 0.1  # fixed std of the Gaussian (our choice), in action units; the reference if it is learned
     config.policy.learn_std = False  # learn a state-dependent std, clipped (then kl and kl_explicit differ)
     config.policy.condition_on_return = unset(bool)  # feed return-to-go tokens; unset: the variant's
     config.policy.return_scale = unset(float)  # returns-to-go are divided by it; unset: the task's

@@ -75,15 +75,14 @@ class Session:
         """Makes the records end where the states stand."""
         for name in ("metrics.jsonl", "timing.jsonl", "evaluations.jsonl"):
             keep_lines(self._folder / name, lambda record: record["step"] <= step)
-        evaluations = self._folder / "evaluations.jsonl"
-        counts = collections.Counter(record["step"] for record in read_lines(evaluations))
-        # An evaluation that was cut short in the writing is done again.
-        keep_lines(evaluations, lambda record: counts[record["step"]] == self._records_per_evaluation())
+        if self._evaluator is not None:
+            # An evaluation that was cut short in the writing is done again.
+            evaluations = self._folder / "evaluations.jsonl"
+            counts = collections.Counter(record["step"] for record in read_lines(evaluations))
+            expected = len(self._config.seeds) * len(self._evaluator.target_names)
+            keep_lines(evaluations, lambda record: counts[record["step"]] == expected)
         self._bar.initial = self._bar.n = self._step = step
         self._bar.refresh()
-
-    def _records_per_evaluation(self) -> int:
-        return len(self._config.seeds) * len(self._evaluator.target_names) if self._evaluator else 0
 
     def log(self, step: int, metrics: Metrics) -> None:
         """Appends to metrics.jsonl and timing.jsonl, and moves the bar.

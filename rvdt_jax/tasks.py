@@ -53,8 +53,13 @@ class Task:
     train_steps: int
 
     def normalized_score(self, episode_return):
-        """100 (R - min) / (max - min), D4RL's score; works on scalars and NumPy arrays."""
-        return 100.0 * (episode_return - self.ref_min_return) / (self.ref_max_return - self.ref_min_return)
+        """D4RL's score of a raw return; see ``normalized_score``."""
+        return normalized_score(episode_return, self.ref_min_return, self.ref_max_return)
+
+
+def normalized_score(episode_return, ref_min_return: float, ref_max_return: float):
+    """100 (R - min) / (max - min), D4RL's score; works on scalars and NumPy arrays."""
+    return 100.0 * (episode_return - ref_min_return) / (ref_max_return - ref_min_return)
 
 
 def _read_reference(filename: str) -> dict[str, dict[str, str]]:

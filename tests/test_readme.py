@@ -1,5 +1,6 @@
 """The README does what it says: its commands run, its Python runs, its links and numbers have their sources."""
 
+import os
 import pathlib
 import re
 import shlex
@@ -8,6 +9,8 @@ import sys
 
 import pytest
 
+from rvdt_jax.report.comparison import format_table
+from rvdt_jax.report.records import read_json, read_lines, summarise
 from rvdt_jax.variants import VARIANTS
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -48,8 +51,6 @@ def small_maze2d(tmp_path):
 
 
 def run(arguments, small_maze2d, cwd):
-    import os
-
     path = os.pathsep.join([str(small_maze2d), str(ROOT)])
     environment = os.environ | {"PYTHONPATH": path}
     result = subprocess.run(
@@ -80,6 +81,17 @@ def test_python_runs(small_maze2d, tmp_path):
         script = tmp_path / f"block{number}.py"
         script.write_text(re.sub(r"^(settings\.task.*)$", rf"\1\n{shrink}", block, flags=re.MULTILINE))
         run([str(script)], small_maze2d, tmp_path)
+
+
+def test_the_result_is_that_of_the_committed_records():
+    folder = ROOT / "experiments" / "results" / "demo"
+    runs = [read_json(folder / variant / "results.json") for variant in ("BC", "DT", "RVDT")]
+    for run, variant in zip(runs, ("BC", "DT", "RVDT"), strict=True):
+        evaluations = read_lines(folder / variant / "evaluations.jsonl")
+        scores = summarise(evaluations, run["ref_min_return"], run["ref_max_return"])
+        assert scores == {"final": run["final"], "best": run["best"]}
+    references = {"random": 0.0, "D4RL's controller": 100.0, "a controller that re-plans": 144.0}
+    assert format_table(runs, references) in TEXT
 
 
 def test_links_lead_somewhere():

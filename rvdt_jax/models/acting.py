@@ -75,6 +75,11 @@ def choose_actions(params: Params, windows: Windows, last: Array, keys: Array, s
         (R, F, A) in [-1, 1].
     """
 
+    (seeds, _, episodes, length), policy = windows.returns_to_go.shape, actor.policy
+    chex.assert_shape(windows.observations, (seeds, episodes, length, policy.observation_size))
+    chex.assert_shape(windows.actions, (seeds, episodes, length, policy.action_size))
+    chex.assert_shape(keys, (seeds,))
+
     def one_seed(params: Params, observations: Array, actions: Array, returns_to_go: Array, key: Array) -> Array:
         def one_candidate(candidate_returns: Array):
             times = jnp.broadcast_to(windows.timesteps, candidate_returns.shape)

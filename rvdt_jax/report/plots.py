@@ -13,6 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from rvdt_jax.report.records import read_lines
+from rvdt_jax.tasks import normalized_score
 
 # Okabe and Ito's palette: told apart by colour-blind readers too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -50,7 +51,7 @@ def plot_learning_curves(
     figure, axes = plt.subplots(figsize=(7.2, 4.2), layout="constrained")
     for colour, (label, (evaluations, target)) in zip(COLOURS * len(curves), curves.items(), strict=False):
         steps, returns = curve(evaluations, target)
-        scores = 100.0 * (returns - ref_min_return) / (ref_max_return - ref_min_return)
+        scores = normalized_score(returns, ref_min_return, ref_max_return)
         axes.plot(steps, scores.mean(1), color=colour, label=label, linewidth=2)
         axes.fill_between(steps, scores.min(1), scores.max(1), color=colour, alpha=0.15, linewidth=0)
     for label, score in (references or {}).items():

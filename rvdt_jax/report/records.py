@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from rvdt_jax.tasks import normalized_score
+
 
 def append_lines(path: pathlib.Path, records: Iterable[dict]) -> None:
     """Appends one line a record, and sees it onto the disk."""
@@ -88,13 +90,10 @@ def summarise(evaluations: list[dict], ref_min_return: float, ref_max_return: fl
         mixed: ``best`` is a maximum over noisy evaluations, and flatters.
     """
 
-    def score(value: float) -> float:
-        return 100.0 * (value - ref_min_return) / (ref_max_return - ref_min_return)
-
     def cell(record: dict) -> dict:
         value = float(np.mean(record["returns"]))
         counts = {"episodes": len(record["returns"]), "step": record["step"]}
-        return {"return": value, "normalized_score": score(value)} | counts
+        return {"return": value, "normalized_score": normalized_score(value, ref_min_return, ref_max_return)} | counts
 
     def table(records: list[dict]) -> dict:
         result: dict = {}
