@@ -106,8 +106,10 @@ def _set_up_logging() -> None:
 
 
 def _suggest(argument: str) -> str:
-    nearest = difflib.get_close_matches(argument.lstrip("-").split("=")[0], list(flags.FLAGS), n=1)
-    return f" Did you mean --{nearest[0]}?" if nearest else ""
+    # Of a configuration only --config itself is known here; its fields are flags as soon as they are used.
+    head, dot, field = argument.lstrip("-").partition("=")[0].partition(".")
+    nearest = difflib.get_close_matches(head, list(flags.FLAGS), n=1)
+    return f" Did you mean --{nearest[0]}{dot}{field}?" if nearest else ""
 
 
 def fail(message: str) -> None:

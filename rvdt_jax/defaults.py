@@ -21,7 +21,7 @@ def default_config() -> ConfigDict:
     config.train.lr_decay_steps = unset(int)  # updates from the peak to 0 on a cosine, where it stays; unset: QT's
     config.train.grad_clip_norm = unset(float)  # clip of the gradient's global norm; unset: QT's for this task
     config.train.weight_decay = 1e-4  # L2 coefficient on the policy (QT)
-    config.train.log_every = 100  # updates that one line of metrics.jsonl averages
+    config.train.log_every = 20  # updates of one compiled call: one line of metrics.jsonl; a stop request waits for it
     config.train.checkpoint_every = unset(int)  # updates between checkpoints; unset: with every evaluation
     config.train.keep_checkpoints = 2  # how many of the latest are kept
 

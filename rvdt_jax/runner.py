@@ -160,6 +160,7 @@ def _train(
         elif resume:
             log.warning("no checkpoint was written before the interruption: starting from the first update")
         session.rewind(int(states.step[0]))
+        log.info("compiling; the first losses come after %d updates of every seed", config.train.log_every)
         # A signal during an evaluation: the checkpoint before it is written, and resuming repeats the evaluation.
         with contextlib.suppress(Interrupted):
             train(

@@ -61,7 +61,7 @@ def plot_learning_curves(
         )
     axes.set(title=title, xlabel="updates", ylabel="normalised score (mean and range over seeds)")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+    axes.legend(frameon=True, framealpha=0.9, edgecolor="none", loc="best")
     figure.savefig(path, dpi=150)
     plt.close(figure)
 
