@@ -305,7 +305,10 @@ def test_an_unknown_variant_is_named_with_the_nearest():
         ({"seeds": (0, -1)}, r"config\.seeds is \(0, -1\); give .*from 0 to"),
         ({"model.width": 250}, r"config\.model\.width=250 is not a multiple of heads=4"),
         ({"model.heads": 3}, r"config\.model\.width=256 is not a multiple of heads=3"),
-        ({"eval.every": 150}, r"config\.eval\.every=150 is not a multiple of train\.log_every=100"),
+        (
+            {"train.log_every": 100, "eval.every": 150},
+            r"config\.eval\.every=150 is not a multiple of train\.log_every=100",
+        ),
         ({"train.checkpoint_every": 150}, r"config\.train\.checkpoint_every=150 is not a multiple of train\.log_every"),
         ({"train.log_every": 300}, r"config\.eval\.every=1000 is not a multiple of train\.log_every=300"),
         ({"model.context_length": 1}, r"config\.model\.context_length must be at least 2 with Q-guidance"),
