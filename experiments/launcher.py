@@ -25,7 +25,7 @@ def config_flag():
 def parse_flags(argv: list[str]) -> list[str]:
     """absl's parser, with --config relative to the launcher too, and every mistake in one line."""
     try:
-        rest = flags.FLAGS(_resolve_config(argv), known_only=False)
+        rest = flags.FLAGS(_resolve_config(argv))
     except flags.UnrecognizedFlagError as error:
         fail(f"unknown flag --{error.flagname}.{_suggest(error.flagname)}")
     except flags.Error as error:

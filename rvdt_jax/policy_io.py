@@ -19,7 +19,7 @@ class Policy:
 
         policy = rvdt_jax.load_policy("runs/maze2d-umaze-v1/RVDT")
         policy.reset(target_return=150.0)
-        action, reward = policy.act(observation), ...
+        action = policy.act(observation)  # then step the environment, and from the second step on
         action = policy.act(observation, previous_reward=reward)
 
     Args:

@@ -126,19 +126,19 @@ class Session:
         self._checkpoints.save(step, states, self._normalizer)
 
     def evaluate(self, step: int, states: TrainState) -> None:
-        """Appends to evaluations.jsonl what the policies of this step are worth."""
-        if self._evaluator is None:
-            self.finished = step == self._config.train.steps
-            return
-        path, final = self._folder / "evaluations.jsonl", step == self._config.train.steps
-        if any(record["step"] == step for record in read_lines(path)):
-            self.finished = final
-            return  # done before an interruption
+        """Scores the policies of this step, unless there is no simulator or it was done before an interruption."""
+        final = step == self._config.train.steps
+        evaluated = any(record["step"] == step for record in read_lines(self._folder / "evaluations.jsonl"))
+        if self._evaluator is not None and not evaluated:
+            self._score(step, states, final)
+        self.finished = final
+
+    def _score(self, step: int, states: TrainState, final: bool) -> None:
+        """Appends to evaluations.jsonl what the policies are worth."""
         episodes = self._config.eval.episodes if final else self._config.eval.curve_episodes
         with self._interruption.at_once():  # the checkpoint of this step is written: stopping loses nothing
             records = self._evaluator({"policy": states.policy, "critic": states.critic}, step=step, episodes=episodes)
-        append_lines(path, [record | {"final": final} for record in records])
-        self.finished = final
+        append_lines(self._folder / "evaluations.jsonl", [record | {"final": final} for record in records])
         for record in records:
             mean = float(np.mean(record["returns"]))
             self._writer.write({"step": step, "seed": record["seed"], f"evaluation/{record['target']}": mean})

@@ -84,7 +84,7 @@ def rollout(
         if not np.isfinite(actions).all():
             raise ValueError(
                 f"the policy's actions at time step {step} are not finite: training has diverged. Lower "
-                "config.train.learning_rate or config.loss.eta, and look for the first such value in metrics.jsonl."
+                "config.train.learning_rate or config.loss.eta, and start anew in another --workdir."
             )
         windows.actions[:, :, last] = actions
         observations, rewards, terminated, truncated = env.step(actions.reshape(env.num_envs, -1))

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rvdt_jax.models.critic import TwinCritic
-from rvdt_jax.models.policy import TransformerPolicy
+from rvdt_jax.models.policy import TransformerPolicy, sample_actions
 from rvdt_jax.types import Array, Params
 
 EVALUATION_STREAM, EPISODE_STREAM = 0x5C0E, 0xE615  # of random numbers; see ``action_keys``
@@ -74,7 +74,6 @@ def choose_actions(params: Params, windows: Windows, last: Array, keys: Array, s
     Returns:
         (R, F, A) in [-1, 1].
     """
-
     (seeds, _, episodes, length), policy = windows.returns_to_go.shape, actor.policy
     chex.assert_shape(windows.observations, (seeds, episodes, length, policy.observation_size))
     chex.assert_shape(windows.actions, (seeds, episodes, length, policy.action_size))
@@ -90,7 +89,7 @@ def choose_actions(params: Params, windows: Windows, last: Array, keys: Array, s
         if actor.selection == "mean":
             return mean[0]
         if actor.selection == "sample":
-            return jnp.clip(mean[0] + jnp.exp(log_std[0]) * jax.random.normal(key, mean[0].shape), -1.0, 1.0)
+            return sample_actions(mean[0], log_std[0], key)
         states = jnp.broadcast_to(observations[None, :, last], (*mean.shape[:2], observations.shape[-1]))
         values = actor.critic.apply({"params": params["critic"]}, states, mean).min(0)
         chosen = jax.random.categorical(key, values, axis=0)

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import chex
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from rvdt_jax.models.transformer import CausalTransformer, dense, weight_init
 from rvdt_jax.types import Array, PolicyOutput
 
 LOG_STD_RANGE = (-5.0, 0.5)  # a learned log-std is clipped to this; config_checks holds settings to it
+
+
+def sample_actions(mean: Array, log_std: Array, key: Array) -> Array:
+    """A reparameterised sample of the factorised Gaussian, clipped to the action bounds: (..., A) to (..., A)."""
+    return jnp.clip(mean + jnp.exp(log_std) * jax.random.normal(key, mean.shape), -1.0, 1.0)
 
 
 class TransformerPolicy(nn.Module):

@@ -7,7 +7,7 @@ import pathlib
 
 from rvdt_jax.report.plots import plot_learning_curves, read_evaluations
 from rvdt_jax.report.records import read_json
-from rvdt_jax.report.summary import data_label, plus_minus
+from rvdt_jax.report.summary import data_label, plus_minus, target_name
 
 
 def compare(folders: list[pathlib.Path], output: pathlib.Path, *, references: dict[str, float]) -> str:
@@ -47,11 +47,6 @@ def _headline_curve(run: dict, folder: pathlib.Path) -> tuple[list[dict], object
     return evaluations, next(
         record["target"] for record in evaluations if str(record["target"]) == run["headline_target"]
     )
-
-
-def target_name(run: dict) -> str:
-    """The headline target for a reader."""
-    return "no target" if run["headline_target"] == "none" else f"target {run['headline_target'].removesuffix('.0')}"
 
 
 def headline(run: dict) -> dict:

@@ -6,6 +6,7 @@ import logging
 import pathlib
 
 from rvdt_jax.report.records import read_lines, summarise, write_json
+from rvdt_jax.report.summary import target_name
 from rvdt_jax.tasks import get_task
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ def _plot(results: dict, evaluations: list[dict], path: pathlib.Path) -> None:
         return
     provenance, target = results["provenance"], evaluations[0]["target"]
     plot_learning_curves(
-        {f"{results['variant']}, target {target}": (evaluations, target)},
+        {f"{results['variant']} ({target_name(results)})": (evaluations, target)},
         path,
         title=f"{results['task']} ({'recreated data' if provenance.get('recreated') else provenance['dataset_id']})",
         ref_min_return=results["ref_min_return"],

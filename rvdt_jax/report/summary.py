@@ -25,6 +25,11 @@ def data_label(provenance: dict) -> str:
     return f"data: {provenance['dataset_id']}"
 
 
+def target_name(run: dict) -> str:
+    """The headline target of a run's results."""
+    return "no target" if run["headline_target"] == "none" else f"target {run['headline_target'].removesuffix('.0')}"
+
+
 def plus_minus(mean: float, std: float | None) -> str:
     """``mean +- std``, or the mean alone for a single seed."""
     return f"{mean:.1f}" if std is None else f"{mean:.1f} +- {std:.1f}"

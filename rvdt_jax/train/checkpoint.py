@@ -52,8 +52,6 @@ class Checkpoints:
 
     def save(self, step: int, states: TrainState, normalizer: Normalizer) -> None:
         """Writes a checkpoint in the background; the arrays are copied before this returns."""
-        if step == self.latest_step():
-            return  # resumed at this very step
         self._manager.save(
             step,
             args=ocp.args.Composite(

@@ -14,6 +14,7 @@ import optax
 from rvdt_jax import losses
 from rvdt_jax.data.rebalance import expert_mixture, expert_weight
 from rvdt_jax.data.sampler import sample_batch
+from rvdt_jax.models.policy import sample_actions
 from rvdt_jax.train.state import Spec, make_optimizer
 from rvdt_jax.types import Array, Batch, Coefficients, Params, PolicyOutput, Store, TrainState
 
@@ -60,9 +61,7 @@ def apply_policy(spec: Spec, params: Params, batch: Batch, dropout_key: Array | 
 
 def act(spec: Spec, mean: Array, log_std: Array, key: Array) -> Array:
     """The policy's action: its mean, or a reparameterised sample clipped to the action bounds."""
-    if not spec.gaussian:
-        return mean
-    return jnp.clip(mean + jnp.exp(log_std) * jax.random.normal(key, mean.shape), -1.0, 1.0)
+    return sample_actions(mean, log_std, key) if spec.gaussian else mean
 
 
 def update_critic(
