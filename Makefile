@@ -24,7 +24,7 @@ $(INSTALLED): setup.py .config/constraints.txt
 	@test ! -e $(UNFINISHED) && $(RUN) -m pip --version >/dev/null 2>&1 || { rm -rf $(VENV) && $(PYTHON) -m venv $(VENV); }
 	@touch $(UNFINISHED)
 	@echo "Installing into $(VENV); the first time this takes a few minutes."
-	$(RUN) -m pip install --quiet --disable-pip-version-check -c .config/constraints.txt -e '.[tensorboard,test]'
+	$(RUN) -m pip install --quiet --disable-pip-version-check -c .config/constraints.txt -e '.[tensorboard,video,test]'
 	@rm -f $(UNFINISHED) && touch $(INSTALLED)
 
 demo: $(INSTALLED)

@@ -20,20 +20,23 @@ setup(
         "optax>=0.2.5",
         "chex>=0.1.90",
         "orbax-checkpoint>=0.11.30",
-        "minari[hdf5]>=0.5.4",
+        "minari[hdf5,hf]>=0.5.4",
         "absl-py>=2.1",
         "ml-collections>=1.1",
         "gymnasium>=1.2,<2",
+        "gymnasium-robotics>=1.4.2,<2",
         # From 3.12 on Gymnasium-Robotics' FrankaKitchen fails at reset (its joint-type check compares a NumPy integer
         # with an enum tuple); below 3.5 the geom margins of maze2d would count otherwise.
         "mujoco>=3.5,<3.12",
         "numpy>=2.0",
+        "h5py>=3.10",
         "tqdm>=4.66",
         "matplotlib>=3.9",
     ],
     extras_require={
         "cuda": ["jax[cuda13]"],
         "tensorboard": ["tensorboardX>=2.6"],
+        "video": ["imageio>=2.34", "imageio-ffmpeg>=0.5"],
         "test": ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "packaging>=24", "ruff==0.17.6"],
     },
 )

@@ -3,6 +3,7 @@
 A file in ``experiments/configs`` starts from ``rvdt_jax.defaults``, which documents every field. ``resolve`` is the
 only reader of a ConfigDict in the package: it fills what was left unset from the variant and the task, checks every
 value, and returns a ``Config`` that nothing can change. Explicit settings win over the task's and the variant's.
+``complete_config`` fills what only the data can tell.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from __future__ import annotations
 import dataclasses
 import json
 
+import numpy as np
 from ml_collections import ConfigDict
 
-from rvdt_jax.config_checks import check_config, check_seeds, check_set, check_targets
+from rvdt_jax.config_checks import FROM_DATA, check_config, check_seeds, check_set, check_targets
 from rvdt_jax.defaults import default_config
 from rvdt_jax.differences import differences
 from rvdt_jax.tasks import Task, get_task
@@ -41,7 +43,7 @@ class ModelConfig:
     width: int
     layers: int
     heads: int
-    context_length: int
+    context_length: int | None
     dropout: float
     dtype: str
     critic_width: int
@@ -57,6 +59,8 @@ class LossConfig:
     gamma: float
     rebalancing: str
     q_guidance: bool
+    reward_scale: float
+    reward_shift: float
     target_rate: float
     state_prediction: float
 
@@ -87,7 +91,7 @@ class PolicyConfig:
     std: float
     learn_std: bool
     condition_on_return: bool
-    return_scale: float
+    return_scale: float | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +101,10 @@ class EvalConfig:
     every: int
     episodes: int
     curve_episodes: int
-    targets: tuple[float, ...]
+    targets: tuple[float, ...] | None
+    horizon: int | None
+    processes: int
+    parallel_episodes: int
     action_selection: str
 
 
@@ -106,7 +113,8 @@ class DataConfig:
     """Where the data comes from."""
 
     source: str
-    minari_id: str
+    minari_id: str | None
+    observation_keys: tuple[str, ...] | None
     path: str | None
 
 
@@ -120,12 +128,17 @@ class ParallelConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Everything that determines a run."""
+    """Everything that determines a run.
 
-    task: str
+    What only the data can tell may be None until ``complete_config`` has seen them: ``model.context_length`` (without a
+    task), ``policy.return_scale``, ``eval.targets``.
+    """
+
+    task: str | None
     variant: str
     seeds: tuple[int, ...]
     workdir: str | None
+    env: str | None
     train: TrainConfig
     model: ModelConfig
     loss: LossConfig
@@ -144,40 +157,75 @@ def resolve(settings: ConfigDict) -> Config:
         ValueError: a setting is missing, unknown or out of range; the message names field and remedy.
     """
     values = settings.to_dict()
-    if not values["task"]:
-        raise ValueError("config.task is not set. Name a task, e.g. --config.task=maze2d-umaze-v1.")
     check_set(values, default_config().to_dict())
-    task, variant = get_task(values["task"]), get_variant(values["variant"])
-    _fill_from_task(values, task)
+    variant = get_variant(values["variant"])
+    _fill_from_task(values, get_task(values["task"]) if values["task"] else None)
     own = dataclasses.asdict(variant)
     _fill(values["loss"], rebalancing=own["rebalancing"], q_guidance=own["q_guidance"])
     _fill(values["policy"], head=own["head"], condition_on_return=own["condition_on_return"])
     _fill(values["expert"], only=own["expert_only"])
-    if values["loss"]["eta"] is not None and values["loss"]["eta"] > 0 and not values["loss"]["q_guidance"]:
-        raise ValueError(
-            f"config.loss.eta is set, but variant {values['variant']} has no Q-guidance. Leave it unset, choose a "
-            "variant with Q-guidance, or set config.loss.q_guidance=True."
-        )
-    _fill(values["loss"], eta=task.eta if values["loss"]["q_guidance"] else 0.0)
+    _fill_eta(values)
     _fill(values["parallel"], devices=0)
-    _fill(values["train"], checkpoint_every=values["eval"]["every"])
+    _fill(values["eval"], processes=0)
+    _fill(values["train"], lr_decay_steps=values["train"]["steps"], checkpoint_every=values["eval"]["every"])
+    targets, keys = values["eval"]["targets"], values["data"]["observation_keys"]
     config = Config(
-        task=values["task"],
+        task=values["task"] or None,
         variant=values["variant"],
         seeds=check_seeds(values["seeds"]),
         workdir=values["workdir"],
+        env=values["env"] or None,
         train=TrainConfig(**values["train"]),
         model=ModelConfig(**values["model"]),
         loss=LossConfig(**values["loss"]),
         ema=EmaConfig(**values["ema"]),
         expert=ExpertConfig(**values["expert"]),
         policy=PolicyConfig(**values["policy"]),
-        eval=EvalConfig(**values["eval"] | {"targets": check_targets(values["eval"]["targets"])}),
-        data=DataConfig(**values["data"]),
+        eval=EvalConfig(**values["eval"] | {"targets": None if targets is None else check_targets(targets)}),
+        data=DataConfig(**values["data"] | {"observation_keys": None if keys is None else tuple(keys)}),
         parallel=ParallelConfig(**values["parallel"]),
     )
     check_config(config)
     return config
+
+
+def complete_config(config: Config, returns: np.ndarray, longest: int) -> Config:
+    """Fills what only the data can tell, and checks again; settings that are there stay.
+
+    Args:
+        config: resolved settings.
+        returns: (E,) the raw returns of the data's episodes.
+        longest: steps of the longest of them.
+
+    Raises:
+        ValueError: as ``resolve``.
+    """
+    model, policy, scoring = config.model, config.policy, config.eval
+    if model.context_length is None:
+        model = dataclasses.replace(model, context_length=min(_CONTEXT_LENGTH, longest))
+    if policy.return_scale is None:
+        policy = dataclasses.replace(policy, return_scale=float(np.abs(returns).max()) or 1.0)
+    if scoring.targets is None:
+        scoring = dataclasses.replace(scoring, targets=targets_of(returns))
+    config = dataclasses.replace(config, model=model, policy=policy, eval=scoring)
+    check_config(config)
+    return config
+
+
+def targets_of(returns: np.ndarray) -> tuple[float, ...]:
+    """Target returns for data without a task: the maximum, the 90th percentile, and the maximum raised by 20 %.
+
+    Six significant digits, so that they read well; equal ones once.
+    """
+    best = float(returns.max())
+    chosen = (best, float(np.percentile(returns, 90)), best + 0.2 * abs(best))
+    return tuple(dict.fromkeys(float(f"{target:.6g}") for target in chosen))
+
+
+# Where there is neither a task nor data to say better: QT's context length and gradient clip for most of its tasks.
+_CONTEXT_LENGTH = 20
+_WITHOUT_TASK = {"steps": 100_000, "grad_clip_norm": 9.0}
+_ETA = 1.0
 
 
 def _fill(section: dict, **defaults) -> None:
@@ -186,7 +234,28 @@ def _fill(section: dict, **defaults) -> None:
             section[name] = value
 
 
-def _fill_from_task(values: dict, task: Task) -> None:
+def _fill_eta(values: dict) -> None:
+    loss, task = values["loss"], values["task"]
+    if loss["eta"] is not None and loss["eta"] > 0 and not loss["q_guidance"]:
+        raise ValueError(
+            f"config.loss.eta is set, but variant {values['variant']} has no Q-guidance. Leave it unset, choose a "
+            "variant with Q-guidance, or set config.loss.q_guidance=True."
+        )
+    published = get_task(task).eta if task else _ETA
+    _fill(loss, eta=published if loss["q_guidance"] else 0.0)
+
+
+def _fill_from_task(values: dict, task: Task | None) -> None:
+    if task is None:
+        data = values["data"]
+        if not data["minari_id"] and not data["path"]:
+            raise ValueError(
+                "config.task is not set. Name a task, e.g. --config.task=maze2d-umaze-v1, or data of your own: "
+                "--config.data.minari_id=ID for a Minari data set."
+            )
+        _fill(values["train"], **_WITHOUT_TASK)
+        _fill(values["loss"], reward_scale=1.0, reward_shift=0.0)
+        return
     _fill(
         values["train"],
         steps=task.train_steps,
@@ -194,9 +263,9 @@ def _fill_from_task(values: dict, task: Task) -> None:
         grad_clip_norm=task.grad_clip_norm,
     )
     _fill(values["model"], context_length=task.context_length)
+    _fill(values["loss"], reward_scale=task.reward_scale, reward_shift=task.reward_shift)
     _fill(values["policy"], return_scale=task.return_scale)
     _fill(values["eval"], targets=task.targets)
-    _fill(values["data"], minari_id=task.dataset_id)
 
 
 def to_json(config: Config) -> dict:
@@ -209,22 +278,49 @@ def from_json(values: dict) -> Config:
     parts = {field.name: field.type for field in dataclasses.fields(Config)}
     sections = {name: globals()[kind] for name, kind in parts.items() if kind.endswith("Config")}
     built = {name: kind(**values[name]) for name, kind in sections.items()}
-    built["eval"] = dataclasses.replace(built["eval"], targets=tuple(built["eval"].targets))
+    if built["eval"].targets is not None:
+        built["eval"] = dataclasses.replace(built["eval"], targets=tuple(built["eval"].targets))
+    if built["data"].observation_keys is not None:
+        built["data"] = dataclasses.replace(built["data"], observation_keys=tuple(built["data"].observation_keys))
     plain = {name: values[name] for name in parts if name not in sections}
     return Config(**plain | built | {"seeds": tuple(values["seeds"])})
 
 
 def training_settings(values: dict) -> dict:
     """The part of ``to_json``'s values that determines the trained parameters."""
-    kept = {name: value for name, value in values.items() if name not in ("workdir", "parallel", "eval")}
+    kept = {name: value for name, value in values.items() if name not in ("workdir", "parallel", "eval", "env")}
     bookkeeping = ("log_every", "checkpoint_every", "keep_checkpoints")
     kept["train"] = {name: value for name, value in values["train"].items() if name not in bookkeeping}
     return json.loads(json.dumps(kept))
 
 
 def run_differences(config: Config, values: dict) -> list[str]:
-    """Where ``config.json``'s values describe another run than ``config`` does, its place and hardware aside."""
+    """Where ``config.json``'s values describe another run than ``config`` does, its place and hardware aside.
+
+    What only the data can tell does not differ as long as ``config`` leaves it open.
+    """
     skipped = ("workdir", "parallel")
     own = json.loads(json.dumps(to_json(config)))
     here, there = ({k: v for k, v in side.items() if k not in skipped} for side in (own, values))
+    for section, field in (name.split(".") for name in FROM_DATA):
+        if here[section][field] is None:
+            here[section][field] = there.get(section, {}).get(field)
     return differences(there, here, "config.")
+
+
+def settings_for(dataset_id: str, source: str, settings: Config | ConfigDict | None) -> Config:
+    """Resolved settings for data that the caller names: of ``settings``, or of the defaults where that is None.
+
+    Args:
+        dataset_id: a Minari id, or with source ``memory`` any name.
+        source: ``auto`` or ``memory``.
+        settings: where they come from.
+    """
+    place = {"source": source, "minari_id": dataset_id, "path": None}
+    if isinstance(settings, Config):
+        config = dataclasses.replace(settings, data=dataclasses.replace(settings.data, **place))
+        check_config(config)
+        return config
+    settings = default_config() if settings is None else settings.copy_and_resolve_references()
+    settings.data.update(place)
+    return resolve(settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING
 
 from rvdt_jax.variants import HEADS, REBALANCINGS
@@ -11,9 +12,10 @@ if TYPE_CHECKING:
     from rvdt_jax.config import Config
 
 DTYPES = ("float32", "bfloat16")
-SOURCES = ("auto", "minari", "file")
+SOURCES = ("auto", "minari", "file", "memory")
 ACTION_SELECTIONS = ("mean", "sample", "critic")
 SEED_MAPPINGS = ("auto", "vmap", "loop")
+FROM_DATA = ("model.context_length", "policy.return_scale", "eval.targets")  # None until the data have been seen
 LOG_STD_RANGE = (-5.0, 0.5)  # a learned log-std is clipped to this
 
 
@@ -35,9 +37,11 @@ def check_config(config: Config) -> None:
             raise ValueError(f"config.{name} is {_get(config, name)!r}; choose one of {', '.join(choices)}.")
     for name, low, high in _RANGES:
         value = _get(config, name)
+        if value is None and name in (*FROM_DATA, "eval.horizon"):
+            continue
         if not (math.isfinite(value) and low <= value <= high):
-            bound = f"between {low:g} and {high:g}" if math.isfinite(high) else f"at least {low:g}"
-            raise ValueError(f"config.{name} is {value}; it must be finite and {bound}.")
+            bound = f" and between {low:g} and {high:g}" if math.isfinite(high) else f" and at least {low:g}"
+            raise ValueError(f"config.{name} is {value}; it must be finite{bound if math.isfinite(low) else ''}.")
     _check_together(config)
 
 
@@ -63,6 +67,8 @@ _RANGES = (
     ("loss.eta", 0, _INF),
     ("loss.alpha", 0, _INF),
     ("loss.gamma", 0, 1),
+    ("loss.reward_scale", _TINY, _INF),
+    ("loss.reward_shift", -_INF, _INF),
     ("loss.target_rate", 0, 1),
     ("loss.state_prediction", 0, _INF),
     ("ema.decay", 0, 1),
@@ -75,6 +81,9 @@ _RANGES = (
     ("train.checkpoint_every", 1, _MAX_INT),  # unset it follows eval.every, which is to blame first
     ("eval.episodes", 1, _MAX_INT),
     ("eval.curve_episodes", 1, _MAX_INT),
+    ("eval.horizon", 1, _MAX_INT),
+    ("eval.processes", 0, 1024),
+    ("eval.parallel_episodes", 1, _MAX_INT),
     ("parallel.devices", 0, _MAX_INT),
 )
 
@@ -104,7 +113,7 @@ def check_seeds(seeds: tuple) -> tuple[int, ...]:
     return tuple(seeds)
 
 
-def check_targets(targets: tuple) -> tuple[float, ...]:
+def check_targets(targets: tuple, field: str = "config.eval.targets") -> tuple[float, ...]:
     """Returns one or more finite target returns as floats.
 
     Raises:
@@ -112,8 +121,11 @@ def check_targets(targets: tuple) -> tuple[float, ...]:
     """
     fine = all(isinstance(target, int | float) and math.isfinite(target) for target in targets)
     if not targets or not fine or len(set(targets)) < len(targets):
-        raise ValueError(f"config.eval.targets is {targets}; give one or more different, finite target returns.")
+        raise ValueError(f"{field} is {targets}; give one or more different, finite target returns.")
     return tuple(float(target) for target in targets)
+
+
+_DATASET_ID = re.compile(r"[\w-]+(/[\w.-]*[\w-])*")
 
 
 def _check_together(config: Config) -> None:
@@ -135,7 +147,8 @@ def _check_together(config: Config) -> None:
             raise ValueError(
                 f"config.{name}={_get(config, name)} is not a multiple of train.log_every={config.train.log_every}."
             )
-    if config.loss.q_guidance and config.model.context_length < 2:
+    length = config.model.context_length
+    if config.loss.q_guidance and length is not None and length < 2:
         raise ValueError("config.model.context_length must be at least 2 with Q-guidance: TD needs a next step.")
     if config.eval.action_selection == "critic" and not config.loss.q_guidance:
         raise ValueError("config.eval.action_selection=critic needs a critic: choose a variant with Q-guidance.")
@@ -145,6 +158,15 @@ def _check_together(config: Config) -> None:
         raise ValueError("config.loss.rebalancing=kl_explicit needs policy.head=gaussian: a KL takes two densities.")
     if config.data.source == "file" and not config.data.path:
         raise ValueError("config.data.source=file needs config.data.path, a flat cache file.")
+    keys = config.data.observation_keys
+    if keys is not None and (not all(isinstance(key, str) and key for key in keys) or len(set(keys)) < len(keys)):
+        raise ValueError(f"config.data.observation_keys is {keys}; give different names, separated by commas.")
+    named = config.data.minari_id is not None and config.data.source != "memory"
+    if named and not _DATASET_ID.fullmatch(config.data.minari_id):
+        raise ValueError(
+            f"config.data.minari_id={config.data.minari_id!r} is no Minari id: names of letters, digits, _ and -, "
+            "separated by /, such as D4RL/pen/human-v2."
+        )
     if config.data.path and config.data.source != "file":
         raise ValueError(f"config.data.path is set, but config.data.source is {config.data.source}; set it to file.")
 

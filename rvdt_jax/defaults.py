@@ -9,17 +9,19 @@ def default_config() -> ConfigDict:
     """The defaults, one comment a field; ``resolve`` fills those left unset from the variant and the task."""
     unset = config_dict.placeholder
     config = ConfigDict()
-    config.task = unset(str)  # name of the task, as D4RL spells it; see rvdt_jax/tasks.py
+    # (*) Of the returns in the data: the maximum, the 90th percentile, and the maximum raised by 20 %.
+    config.task = unset(str)  # name of the task, as D4RL spells it; see rvdt_jax/tasks.py; unset: data of your own
     config.variant = "RVDT"  # row of the table in rvdt_jax/variants.py
     config.seeds = (0,)  # one training run per seed, all in one program
-    config.workdir = unset(str)  # run directory; unset: runs/<task>/<variant>
+    config.workdir = unset(str)  # run directory; unset: runs/<task or data set>/<variant>
+    config.env = unset(str)  # Gymnasium id that scores; unset: the task's, else the data set's own; none: no scores
 
     config.train = ConfigDict()
-    config.train.steps = unset(int)  # updates; unset: where QT stops on this task
+    config.train.steps = unset(int)  # updates; unset: where QT stops on this task, 100,000 without a task
     config.train.batch_size = 256  # windows per update (QT)
     config.train.learning_rate = 3e-4  # peak, for policy, critic and cloned expert alike (QT)
-    config.train.lr_decay_steps = unset(int)  # updates from the peak to 0 on a cosine, where it stays; unset: QT's
-    config.train.grad_clip_norm = unset(float)  # clip of the gradient's global norm; unset: QT's for this task
+    config.train.lr_decay_steps = unset(int)  # updates from the peak to 0 on a cosine; unset: QT's, else all
+    config.train.grad_clip_norm = unset(float)  # clip of the gradient's global norm; unset: QT's for this task, else 9
     config.train.weight_decay = 1e-4  # L2 coefficient on the policy (QT)
     config.train.log_every = 20  # updates of one compiled call: one line of metrics.jsonl; a stop request waits for it
     config.train.checkpoint_every = unset(int)  # updates between checkpoints; unset: with every evaluation
@@ -29,18 +31,20 @@ def default_config() -> ConfigDict:
     config.model.width = 256  # transformer width (QT)
     config.model.layers = 4  # transformer blocks (QT)
     config.model.heads = 4  # attention heads (QT)
-    config.model.context_length = unset(int)  # K, in environment steps; unset: QT's for this task
+    config.model.context_length = unset(int)  # K, in environment steps; unset: QT's for this task, else 20
     config.model.dropout = 0.1  # on embeddings, attention weights and residuals (Decision Transformer)
     config.model.dtype = "float32"  # arithmetic of the networks: float32 or bfloat16; parameters stay float32
     config.model.critic_width = 256  # width of each critic's hidden layers (QT)
     config.model.critic_layers = 3  # hidden layers of each critic (QT)
 
     config.loss = ConfigDict()
-    config.loss.eta = unset(float)  # weight of Q-guidance, eq. (3); unset: QT's for this task
+    config.loss.eta = unset(float)  # weight of Q-guidance, eq. (3); unset: QT's for this task, else 1
     config.loss.alpha = 1.0  # rebalancing, eqs. (1) and (2): expert trajectories weigh 1 + alpha (see configs/demo.py)
     config.loss.gamma = 0.99  # discount of the TD target (QT)
     config.loss.rebalancing = unset(str)  # none, dup, kl or kl_explicit; unset: the variant's
     config.loss.q_guidance = unset(bool)  # learn a critic and follow it; unset: the variant's
+    config.loss.reward_scale = unset(float)  # the critic learns from scale * (r + shift); unset: QT's, else 1
+    config.loss.reward_shift = unset(float)  # see above; unset: QT's, else 0. Returns and scores stay in raw units
     config.loss.target_rate = 0.005  # Polyak rate of the target critic (QT)
     config.loss.state_prediction = 0.0  # weight of QT's next-observation loss; above 0 adds the head (QT: 1)
 
@@ -59,18 +63,22 @@ def default_config() -> ConfigDict:
     config.policy.std = 0.1  # fixed std of the Gaussian (our choice), in action units; the reference if it is learned
     config.policy.learn_std = False  # learn a state-dependent std, clipped (then kl and kl_explicit differ)
     config.policy.condition_on_return = unset(bool)  # feed return-to-go tokens; unset: the variant's
-    config.policy.return_scale = unset(float)  # returns-to-go are divided by it; unset: the task's
+    config.policy.return_scale = unset(float)  # divides returns-to-go; unset: the task's, else the data's max |return|
 
     config.eval = ConfigDict()
     config.eval.every = 1000  # updates between two evaluations during training
     config.eval.episodes = 100  # per seed and target, of the final checkpoint
     config.eval.curve_episodes = 20  # per seed and target, of each evaluation during training
-    config.eval.targets = unset(tuple)  # raw target returns; the first is the headline; unset: the task's
+    config.eval.targets = unset(tuple)  # raw returns, the first is the headline; unset: the task's, else the data's (*)
+    config.eval.horizon = unset(int)  # steps after which an episode is cut; unset: the task's, else the environment's
+    config.eval.processes = unset(int)  # for simulators; unset: one per CPU core; maze2d needs none
+    config.eval.parallel_episodes = 64  # simulators at once, but at least one per seed and target
     config.eval.action_selection = "mean"  # mean; sample; critic (QT: softmax over min-Q among all targets)
 
     config.data = ConfigDict()
-    config.data.source = "auto"  # auto: local Minari, else recreate; minari: local only; file: data.path
-    config.data.minari_id = unset(str)  # unset: the task's
+    config.data.source = "auto"  # auto: local Minari, its servers, recreation; minari: local only; file: data.path
+    config.data.minari_id = unset(str)  # unset: the first of the task's data sets that can be had
+    config.data.observation_keys = unset(tuple)  # entries of dict observations, in order; unset: the task's
     config.data.path = unset(str)  # a flat cache file (.npz), for data.source=file
 
     config.parallel = ConfigDict()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 
 import jax
@@ -11,7 +12,33 @@ import orbax.checkpoint as ocp
 from rvdt_jax.config import Config, from_json
 from rvdt_jax.models.acting import EPISODE_STREAM, Actor, action_keys, choose_actions, empty_windows
 from rvdt_jax.models.build import make_critic, make_policy
+from rvdt_jax.spaces import flatten_observations, unscale_actions
 from rvdt_jax.types import Normalizer, Params
+
+
+@dataclasses.dataclass(frozen=True)
+class SavedRun:
+    """What a checkpoint holds of a run, for acting and scoring.
+
+    Attributes:
+        config: the settings it was trained with.
+        actor: the static part of acting.
+        params: ``{"policy": ..., "critic": ...}``; every leaf has a leading axis R of seeds.
+        normalizer: the training data's observation statistics.
+        step: the update that it was written at.
+        spaces: ``observation_keys``, ``action_low`` and ``action_high``, as in ``tasks.Environment``.
+        scoring: what scores its policies, the JSON form of ``scoring.Scoring``.
+        provenance: where its data come from.
+    """
+
+    config: Config
+    actor: Actor
+    params: Params
+    normalizer: Normalizer
+    step: int
+    spaces: dict
+    scoring: dict
+    provenance: dict
 
 
 class Policy:
@@ -23,19 +50,18 @@ class Policy:
         action = policy.act(observation, previous_reward=reward)
 
     Args:
-        config: the settings it was trained with.
-        actor: the static part of acting.
-        params: ``{"policy": ..., "critic": ...}``; every leaf has a leading axis 1.
-        normalizer: the training data's observation statistics.
+        saved: a run; of its seeds only the first is used.
         seed: of the randomness of ``eval.action_selection`` other than ``mean``.
 
     Attributes:
-        config: as given.
+        config: the settings it was trained with.
     """
 
-    def __init__(self, config: Config, actor: Actor, params: Params, normalizer: Normalizer, seed: int):
-        self.config = config
-        self._actor, self._params, self._normalizer = actor, params, normalizer
+    def __init__(self, saved: SavedRun, seed: int):
+        self.config = saved.config
+        self._actor, self._params, self._normalizer = saved.actor, saved.params, saved.normalizer
+        self._observation_keys = tuple(saved.spaces["observation_keys"])
+        self._bounds = [np.array(saved.spaces[name], np.float32) for name in ("action_low", "action_high")]
         self._seed, self._episode, self._windows = seed, 0, None
 
     def reset(self, target_return: float | np.ndarray | None = None) -> None:
@@ -65,11 +91,13 @@ class Policy:
         """The next action.
 
         Args:
-            observation: (S,) for one episode, (F, S) for F parallel ones; raw, as the environment gave it.
+            observation: as the environment gave it: for one episode an array of S numbers in any shape, or the dict
+                whose entries were trained on (``data.observation_keys``); for F parallel ones the same with a leading
+                axis F.
             previous_reward: () or (F,), what the last action earned; ignored at the first step.
 
         Returns:
-            (A,) or (F, A) float32 in [-1, 1].
+            (A,) or (F, A) float32, within the bounds of the data set's action space.
 
         Raises:
             ValueError: a shape that does not fit, or ``reset`` was not called.
@@ -77,21 +105,35 @@ class Policy:
         if self._windows is None:
             raise ValueError("call reset(target_return) before act().")
         episodes = self._remaining.shape[1]
-        size = self._actor.policy.observation_size
-        expected = (size,) if self._single else (episodes, size)
-        observation = np.asarray(observation, np.float32)
-        if observation.shape != expected:
-            raise ValueError(f"observation has shape {observation.shape}; expected {expected}.")
+        observation = self._flatten(observation, episodes)
         if self._step > 0:
             self._remaining -= np.broadcast_to(np.asarray(previous_reward, np.float64), (episodes,))
         mean, std = np.asarray(self._normalizer.mean), np.asarray(self._normalizer.std)
-        normalized = ((observation - mean) / std).reshape(1, episodes, size)
+        normalized = ((observation - mean) / std)[None]
         last = self._windows.write(self._step, normalized, self._remaining / self.config.policy.return_scale)
         actions = choose_actions(self._params, self._windows, last, self._keys, self._step, actor=self._actor)
         actions = np.asarray(actions)
         self._windows.actions[:, :, last] = actions
         self._step += 1
-        return actions[0, 0] if self._single else actions[0]
+        actions = actions[0, 0] if self._single else actions[0]
+        return unscale_actions(actions, *self._bounds) if self._bounds[0].size else actions
+
+    def _flatten(self, observation, episodes: int) -> np.ndarray:
+        """(F, S) float32 of what ``act`` was given."""
+        flat = flatten_observations(
+            _with_leading_axis(observation) if self._single else observation, self._observation_keys
+        )
+        expected = (episodes, self._actor.policy.observation_size)
+        if flat.shape != expected:
+            given = "entries of other sizes" if isinstance(observation, dict) else f"shape {np.shape(observation)}"
+            raise ValueError(f"observation has {given}; expected {expected[1:] if self._single else expected}.")
+        return flat
+
+
+def _with_leading_axis(observation):
+    if isinstance(observation, dict):
+        return {name: _with_leading_axis(part) for name, part in observation.items()}
+    return np.asarray(observation)[None]
 
 
 def load_policy(run_dir: str | pathlib.Path, *, seed: int | None = None, step: int | None = None) -> Policy:
@@ -105,18 +147,20 @@ def load_policy(run_dir: str | pathlib.Path, *, seed: int | None = None, step: i
     Raises:
         ValueError: no such run, checkpoint or seed; the message names those there are.
     """
-    config, actor, params, normalizer = load_params(run_dir, step=step)
-    seed = config.seeds[0] if seed is None else seed
-    if seed not in config.seeds:
-        raise ValueError(f"{run_dir}: has no seed {seed}; trained were {', '.join(map(str, config.seeds))}.")
-    row = config.seeds.index(seed)
-    return Policy(config, actor, jax.tree.map(lambda leaf: leaf[row : row + 1], params), normalizer, seed)
+    saved = load_run(run_dir, step=step)
+    seeds = saved.config.seeds
+    seed = seeds[0] if seed is None else seed
+    if seed not in seeds:
+        raise ValueError(f"{run_dir}: has no seed {seed}; trained were {', '.join(map(str, seeds))}.")
+    row = seeds.index(seed)
+    own = jax.tree.map(lambda leaf: leaf[row : row + 1], saved.params)
+    return Policy(dataclasses.replace(saved, params=own), seed)
 
 
-def load_params(run_dir: str | pathlib.Path, *, step: int | None = None) -> tuple[Config, Actor, Params, Normalizer]:
-    """Settings, modules, the parameters of every seed (leading axis R) and statistics of a run; see ``load_policy``.
+def load_run(run_dir: str | pathlib.Path, *, step: int | None = None) -> SavedRun:
+    """Everything that it takes to act with a run's policies or to score them, of every seed; see ``load_policy``.
 
-    Everything comes out of the checkpoint, onto this machine's first device, wherever it was trained.
+    It comes out of the checkpoint, onto this machine's first device, wherever it was trained.
     """
     folder = pathlib.Path(run_dir)
     checkpoints = folder / "checkpoints"
@@ -148,7 +192,14 @@ def load_params(run_dir: str | pathlib.Path, *, step: int | None = None) -> tupl
         selection=config.eval.action_selection,
     )
     params = {name: arrays["states"][name] for name in ("policy", "critic")}
-    return config, actor, params, Normalizer(**arrays["normalizer"])
+    return SavedRun(
+        config,
+        actor,
+        params,
+        Normalizer(**arrays["normalizer"]),
+        step,
+        **{name: about[name] for name in ("spaces", "scoring", "provenance")},
+    )
 
 
 def _on_first_device(shapes):

@@ -8,33 +8,35 @@ import logging
 import pathlib
 import signal as signals
 from collections.abc import Callable
-from importlib import metadata
 from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from rvdt_jax.config import Config, DataConfig, to_json, training_settings
+from rvdt_jax.config import Config, complete_config, settings_for, to_json, training_settings
 from rvdt_jax.data.episodes import Episodes, check_episodes
 from rvdt_jax.data.rebalance import ExpertSet, select_experts
-from rvdt_jax.data.source import load_flat_file, load_local
 from rvdt_jax.data.store import make_normalizer, make_store
+from rvdt_jax.datasets import load_episodes
 from rvdt_jax.interruption import Interrupted, Interruption
 from rvdt_jax.models.acting import Actor
 from rvdt_jax.report.records import write_json
 from rvdt_jax.report.results import write_results
+from rvdt_jax.scoring import Scoring, choose_scoring, spaces_of
 from rvdt_jax.session import Session
-from rvdt_jax.tasks import get_task
+from rvdt_jax.tasks import Environment
 from rvdt_jax.train.build import make_coefficients, make_spec, seed_mapping
 from rvdt_jax.train.checkpoint import Checkpoints
 from rvdt_jax.train.driver import Schedule, init_states, train
 from rvdt_jax.train.parallel import batch_sharding, make_mesh, replicate
 from rvdt_jax.train.state import Spec
-from rvdt_jax.types import Normalizer
+from rvdt_jax.types import Normalizer, Store
+from rvdt_jax.versions import installed_versions
 from rvdt_jax.workdir import check_workdir, default_workdir
 
 if TYPE_CHECKING:
+    from rvdt_jax.config import ConfigDict
     from rvdt_jax.evaluation.evaluator import Evaluator
 
 log = logging.getLogger(__name__)
@@ -63,19 +65,25 @@ class Data:
         episodes: the checked episodes.
         experts: which of them are expert.
         provenance: where they come from, as ``results.json`` records it.
+        scoring: what scores policies trained on them.
     """
 
     episodes: Episodes
     experts: ExpertSet
     provenance: dict
+    scoring: Scoring
 
 
-def fit(data: str | Episodes, config: Config, *, resume: bool = False, progress: bool = True) -> Run:
+def fit(
+    data: str | Episodes, config: Config | ConfigDict | None = None, *, resume: bool = False, progress: bool = True
+) -> Run:
     """Trains on data named or handed over, then evaluates and scores as ``config`` says.
 
     Args:
-        data: the id of a local Minari data set (a task's own is recreated where it is missing), or ``Episodes``.
-        config: resolved settings; see ``rvdt_jax.config.resolve``. ``data`` takes the place of ``config.data``.
+        data: a Minari id (looked for on this machine, then on Minari's servers; a task's own is recreated where it has
+            a recipe), or ``Episodes``.
+        config: settings, as ``default_config`` makes them or as ``resolve`` returned them; None takes the defaults.
+            Where they name no task, targets and scales come from the data. ``data`` takes the place of ``config.data``.
         resume: continue the run in the work directory from its last checkpoint.
         progress: show progress bars.
 
@@ -83,12 +91,11 @@ def fit(data: str | Episodes, config: Config, *, resume: bool = False, progress:
         ValueError: as ``run_config``.
         KeyboardInterrupt: Ctrl-C; the state is saved.
     """
-    if isinstance(data, str):
-        source = "auto" if data == get_task(config.task).dataset_id else "minari"
-        config = dataclasses.replace(config, data=DataConfig(source=source, minari_id=data, path=None))
+    named = isinstance(data, str)
+    config = settings_for(data if named else data.name, "auto" if named else "memory", config)
+    if named:
         run = run_config(config, resume=resume, progress=progress)
     else:
-        config = dataclasses.replace(config, data=DataConfig(source="memory", minari_id=data.name, path=None))
         provenance = {"dataset_id": data.name, "source": "memory"}
         run = _run(config, lambda: (check_episodes(data), provenance), resume, progress)
     if run.signal == signals.SIGINT:
@@ -118,25 +125,49 @@ def _run(config: Config, load: Callable[[], tuple[Episodes, dict]], resume: bool
     mesh = make_mesh(config.parallel.devices)
     sharding = batch_sharding(mesh, config.train.batch_size)
     episodes, provenance = load()
-    check_fit(config, episodes, provenance)
+    config = complete_config(config, episodes.returns, int(episodes.lengths.max()))
+    check_workdir(folder, config, resume)  # again, with what only the data could tell
+    scoring = choose_scoring(config, episodes, provenance)
+    check_fit(config, episodes, scoring.environment)
     experts = select_experts(
         episodes.returns, episodes.lengths, fraction=config.expert.fraction, threshold=config.expert.threshold
     )
     log.info("data: %s, %d episodes, %d steps", episodes.name, episodes.lengths.size, episodes.rewards.size)
     log.info("expert set: %s", experts.describe())
-    provenance = provenance | {"content_digest": episodes.digest(), "expert_set": experts.describe()}
+    provenance = {name: value for name, value in provenance.items() if name != "env_spec"}  # now in ``scoring``
+    provenance |= {"content_digest": episodes.digest(), "expert_set": experts.describe()}
     observation_size, action_size = episodes.observations.shape[1], episodes.actions.shape[1]
     spec = make_spec(config, observation_size, action_size, int(episodes.lengths.max()), sharding)
-    signal = _train(config, folder, spec, mesh, Data(episodes, experts, provenance), resume, progress)
+    data = Data(episodes, experts, provenance, scoring)
+    signal = _train(config, folder, spec, mesh, data, resume, progress)
     if signal is not None:
         log.warning("interrupted; the state is saved in %s: continue with --resume", folder / "checkpoints")
         return Run(folder, results={}, signal=signal)
-    facts = {
-        "provenance": provenance,
+    return Run(folder, results=write_results(to_json(config), folder, _facts(data, mesh)))
+
+
+def _make_store(config: Config, data: Data, normalizer: Normalizer) -> Store:
+    return make_store(
+        data.episodes,
+        data.experts,
+        normalizer,
+        return_scale=config.policy.return_scale,
+        reward_scale=config.loss.reward_scale,
+        reward_shift=config.loss.reward_shift,
+    )
+
+
+def _facts(data: Data, mesh: Mesh | None) -> dict:
+    """What belongs into the results besides scores."""
+    environment = data.scoring.environment
+    return {
+        "environment": environment and environment.id,
+        "ref_min_return": data.scoring.ref_min_return,
+        "ref_max_return": data.scoring.ref_max_return,
+        "provenance": data.provenance,
         "hardware": f"{mesh.size if mesh else 1} x {jax.devices()[0].device_kind}",
-        "versions": {name: _version(name) for name in ("rvdt-jax", "jax", "flax", "optax", "mujoco", "gymnasium")},
+        "versions": installed_versions(),
     }
-    return Run(folder, results=write_results(to_json(config), folder, facts))
 
 
 def _train(
@@ -146,8 +177,8 @@ def _train(
     normalizer = make_normalizer(data.episodes)
     states = init_states(jnp.asarray(config.seeds, jnp.int32), spec=spec)
     coefficients = make_coefficients(config)
-    evaluator = _make_evaluator(config, spec, normalizer)
-    about = _about(config, spec, data.provenance)
+    evaluator = _make_evaluator(config, spec, normalizer, data.scoring)
+    about = _about(config, spec, data)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "config.json", to_json(config))  # first of all: from here on the folder can be resumed
     with (
@@ -165,7 +196,7 @@ def _train(
         with contextlib.suppress(Interrupted):
             train(
                 replicate(states, mesh),
-                replicate(make_store(data.episodes, data.experts, normalizer, config.policy.return_scale), mesh),
+                replicate(_make_store(config, data, normalizer), mesh),
                 coefficients,
                 spec=spec,
                 map_seeds=seed_mapping(config),
@@ -177,36 +208,8 @@ def _train(
         return None if session.finished else interruption.signal
 
 
-def load_episodes(config: Config, *, progress: bool = True) -> tuple[Episodes, dict]:
-    """The data and its provenance; a data set that has a recipe is recreated where it is missing.
-
-    Raises:
-        ValueError: the data is nowhere to be had; the message says what to run.
-    """
-    if config.data.source == "file":
-        return load_flat_file(config.data.path)
-    dataset_id, task = config.data.minari_id, get_task(config.task)
-    try:
-        return load_local(dataset_id)
-    except FileNotFoundError as error:
-        if config.data.source == "minari" or dataset_id != task.dataset_id:
-            remedy = "See `minari list local` for those there are"
-            if dataset_id == task.dataset_id:
-                remedy += f", or make it: python experiments/recreate.py --task={task.name}"
-            raise ValueError(
-                f"config.data.minari_id={dataset_id}: no such data set on this machine. {remedy}."
-            ) from error
-    log.info("%s is not on this machine: recreating it once, by D4RL's published recipe", dataset_id)
-    from rvdt_jax.recreate import recreate
-    from rvdt_jax.recreate.minari_writer import DatasetExists
-
-    with contextlib.suppress(DatasetExists):  # another process was faster: its data set is the same
-        recreate(task.name, progress=progress)
-    return load_local(dataset_id)
-
-
-def check_fit(config: Config, episodes: Episodes, provenance: dict) -> None:
-    """Refuses a context that no episode can fill, and data that the task's environment cannot score.
+def check_fit(config: Config, episodes: Episodes, environment: Environment | None) -> None:
+    """Refuses a context that no episode can fill, and data that the environment cannot score.
 
     Raises:
         ValueError: naming both sides.
@@ -217,39 +220,43 @@ def check_fit(config: Config, episodes: Episodes, provenance: dict) -> None:
             f"config.model.context_length={config.model.context_length} is longer than every episode of "
             f"{episodes.name} (the longest has {longest} steps). Set it to {longest} or less."
         )
-    env_id = get_task(config.task).env_id
+    if environment is None:
+        return
     try:
         from rvdt_jax.envs.vector import environment_sizes
     except ImportError:
         return  # nothing is scored on this machine
-    sizes, expected = (episodes.observations.shape[1], episodes.actions.shape[1]), environment_sizes(env_id)
+    sizes, expected = (episodes.observations.shape[1], episodes.actions.shape[1]), environment_sizes(environment)
     if sizes != expected:
         raise ValueError(
-            f"{episodes.name}: observations and actions have sizes {sizes}, but {env_id}, which scores "
-            f"config.task={config.task}, has {expected}. Choose the task or the data to fit the other."
+            f"{episodes.name}: observations and actions have sizes {sizes}, but {environment.id}, which scores "
+            f"them, has {expected}. Choose config.task, config.env or the data to fit each other; config.env=none "
+            "trains without scores."
         )
-    if provenance.get("env_id", env_id) != env_id:
-        log.warning("%s was collected in %s, but %s scores it", episodes.name, provenance["env_id"], env_id)
 
 
-def _make_evaluator(config: Config, spec: Spec, normalizer: Normalizer) -> Evaluator | None:
-    """None, and a word in the log, where no simulator is installed: training needs none."""
+def _make_evaluator(config: Config, spec: Spec, normalizer: Normalizer, scoring: Scoring) -> Evaluator | None:
+    """None where nothing is scored: so it was chosen, or no simulator is installed, which training does not need."""
+    if scoring.environment is None:
+        return None
     try:
         from rvdt_jax.evaluation.evaluator import Evaluator
     except ImportError as error:
         log.warning("nothing will be scored: %s is not installed", error.name)
         return None
     return Evaluator(
-        get_task(config.task).env_id,
+        scoring.environment,
         Actor(spec.policy, spec.critic, spec.context_length, config.eval.action_selection),
         normalizer,
         seeds=config.seeds,
         targets=config.eval.targets,
         return_scale=config.policy.return_scale,
+        processes=config.eval.processes,
+        parallel_episodes=config.eval.parallel_episodes,
     )
 
 
-def _about(config: Config, spec: Spec, provenance: dict) -> dict:
+def _about(config: Config, spec: Spec, data: Data) -> dict:
     """What a checkpoint says of itself: what must be the same to continue it, and what it takes to act with it."""
     sizes = {
         "observation_size": spec.policy.observation_size,
@@ -260,13 +267,13 @@ def _about(config: Config, spec: Spec, provenance: dict) -> dict:
     identity = {
         "config": training_settings(settings),
         "sizes": sizes,
-        "content_digest": provenance["content_digest"],
+        "content_digest": data.provenance["content_digest"],
     }
-    return {"identity": identity, "config": settings, "sizes": sizes}
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
+    return {
+        "identity": identity,
+        "config": settings,
+        "sizes": sizes,
+        "spaces": spaces_of(data.episodes, data.provenance),
+        "scoring": dataclasses.asdict(data.scoring),
+        "provenance": data.provenance,
+    }

@@ -1,8 +1,8 @@
-"""The table of tasks: ids, horizons, D4RL's reference returns, and the settings each task starts from.
+"""The table of tasks: data sets, evaluation environments, D4RL's reference returns, and the settings each starts from.
 
-Facts are data, in ``rvdt_jax/reference``: ``d4rl_reference_scores.csv`` (D4RL's own ``infos.py``) and
-``qt_settings.csv`` (the per-task settings published with QT, Hu et al. 2024). This module joins the two and
-adds what this package knows itself: where the data comes from and which environment scores it.
+Facts are data, in ``rvdt_jax/reference``: ``d4rl_reference_scores.csv`` (D4RL's own ``infos.py``), ``qt_settings.csv``
+(the per-task settings published with QT, Hu et al. 2024) and ``d4rl_files.csv`` (where D4RL's files are to be had).
+This module joins them and adds, family by family, which data sets serve a task and what scores a policy.
 """
 
 from __future__ import annotations
@@ -13,8 +13,47 @@ import difflib
 import functools
 from importlib import resources
 
-# Steps of D4RL's published collection runs, by maze.
-_MAZE2D_STEPS = {"open": 1_000_000, "umaze": 1_000_000, "medium": 2_000_000, "large": 4_000_000}
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A data set that serves a task.
+
+    Attributes:
+        kind: ``import`` (a file of D4RL's, imported by ``experiments/import_d4rl.py``), ``remote`` (Minari's servers),
+            or ``recipe`` (recreated by ``experiments/recreate.py``).
+        dataset_id: its Minari id.
+        env_id: Gymnasium id of the environment that scores policies trained on it; None: the one that the data set
+            itself names.
+        observation_keys: entries of dict observations that the policy sees, in order; () for plain arrays.
+        end_at_reward: episodes are read up to their first reward, as the terminal step: evaluation ends there too.
+    """
+
+    kind: str
+    dataset_id: str
+    env_id: str | None
+    observation_keys: tuple[str, ...] = ()
+    end_at_reward: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Environment:
+    """An environment that scores policies, and how it is adapted to what they see and give.
+
+    Attributes:
+        id: Gymnasium id.
+        spec: JSON of the Gymnasium ``EnvSpec`` that it is made from, where a data set brings one; None: of ``id``.
+        horizon: steps after which an episode is cut; None: as registered.
+        observation_keys: entries of dict observations that are seen, in order; () for plain arrays.
+        action_low, action_high: the environment's values that the policy's -1 and 1 stand for, one number per action;
+            () where they are -1 and 1.
+    """
+
+    id: str
+    spec: str | None = None
+    horizon: int | None = None
+    observation_keys: tuple[str, ...] = ()
+    action_low: tuple[float, ...] = ()
+    action_high: tuple[float, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,13 +63,14 @@ class Task:
     Attributes:
         name: D4RL's name with its version, e.g. ``maze2d-umaze-v1``.
         family: the configuration file that covers it, e.g. ``maze2d``.
-        env_id: Gymnasium id of the environment that scores a policy.
-        dataset_id: Minari id of the local data set.
+        sources: the data sets that serve it, the first choice first.
         horizon: evaluation episode length, in steps.
         ref_min_return, ref_max_return: D4RL's reference returns, raw reward units.
-        recipe_steps: length of the published data collection, in steps.
+        file_url: where D4RL's file is to be had.
+        recipe_steps: length of the published data collection, in steps; None where there is no recipe.
         return_scale: returns-to-go are divided by this before they reach the policy.
         targets: raw target returns that the task is evaluated with.
+        reward_scale, reward_shift: the critic learns from reward_scale * (r + reward_shift).
         eta, grad_clip_norm, context_length: QT's published settings.
         lr_decay_steps: updates in which the learning rate falls from its peak to 0 on a cosine (QT).
         train_steps: updates after which QT stops.
@@ -38,19 +78,29 @@ class Task:
 
     name: str
     family: str
-    env_id: str
-    dataset_id: str
+    sources: tuple[Source, ...]
     horizon: int
     ref_min_return: float
     ref_max_return: float
-    recipe_steps: int
+    file_url: str
+    recipe_steps: int | None
     return_scale: float
     targets: tuple[float, ...]
+    reward_scale: float
+    reward_shift: float
     eta: float
     grad_clip_norm: float
     context_length: int
     lr_decay_steps: int
     train_steps: int
+
+    def source(self, kind: str) -> Source | None:
+        """The source of that kind, if there is one."""
+        return next((source for source in self.sources if source.kind == kind), None)
+
+    def source_of(self, dataset_id: str | None) -> Source | None:
+        """The source with that Minari id, if it is one of the task's."""
+        return next((source for source in self.sources if source.dataset_id == dataset_id), None)
 
     def normalized_score(self, episode_return):
         """D4RL's score of a raw return; see ``normalized_score``."""
@@ -62,33 +112,115 @@ def normalized_score(episode_return, ref_min_return: float, ref_max_return: floa
     return 100.0 * (episode_return - ref_min_return) / (ref_max_return - ref_min_return)
 
 
+# --- the families: from a task's name to its sources ---
+
+
+def _maze2d_sources(name: str) -> tuple[Source, ...]:
+    env_id = f"rvdt/{name}"
+    return Source("import", f"d4rl-hdf5/{name}", env_id), Source("recipe", f"recreated/{name}", env_id)
+
+
+def _antmaze_sources(name: str) -> tuple[Source, ...]:
+    """D4RL's 29 numbers: the ant's place, then its 27 body entries; the goal is not among them.
+
+    Minari's ants stay at the goal and are paid at every step there; D4RL's task ends on arrival. And the evaluation
+    environment that Minari names for umaze is the mirror image of the one it collected in (Minari issue 304), so ours.
+    """
+    maze, keys = name.removeprefix("antmaze-").removesuffix("-v0"), ("achieved_goal", "observation")
+    return (
+        Source("import", f"d4rl-hdf5/{name}", f"rvdt/{name}"),
+        Source("remote", f"D4RL/antmaze/{maze}-v1", f"rvdt/minari-{name}", keys, end_at_reward=True),
+    )
+
+
+def _gym_sources(name: str) -> tuple[Source, ...]:
+    """D4RL's -v2 files are scored in Gymnasium's -v4 environments; Minari's sets, newer data, in their own -v5."""
+    body, quality = name.removesuffix("-v2").split("-", 1)
+    env_id = f"{_GYM_BODIES[body]}-v4"
+    imported = Source("import", f"d4rl-hdf5/{name}", env_id)
+    if quality != "medium":  # Minari does not carry medium-replay and medium-expert
+        return (imported,)
+    return imported, Source("remote", f"mujoco/{body}/{quality}-v0", None)
+
+
+_GYM_BODIES = {"halfcheetah": "HalfCheetah", "hopper": "Hopper", "walker2d": "Walker2d"}
+
+
+def _adroit_sources(name: str) -> tuple[Source, ...]:
+    """One environment scores both: AdroitHand*-v1 changed its rewards inside the version, ours keeps D4RL's."""
+    tool, quality, _ = name.split("-")
+    imported = Source("import", f"d4rl-hdf5/{name}", f"rvdt/{name}")
+    return imported, Source("remote", f"D4RL/{tool}/{quality}-v2", f"rvdt/{name}")
+
+
+def _kitchen_sources(name: str) -> tuple[Source, ...]:
+    """D4RL's 60 numbers hold positions and the goal, Minari's 59 positions and velocities."""
+    quality = name.split("-")[1]
+    return (
+        Source("import", f"d4rl-hdf5/{name}", f"rvdt/{name}"),
+        Source("remote", f"D4RL/kitchen/{quality}-v2", f"rvdt/minari-{name}", ("observation",)),
+    )
+
+
+_FAMILIES = {
+    "halfcheetah": ("gym", _gym_sources),
+    "hopper": ("gym", _gym_sources),
+    "walker2d": ("gym", _gym_sources),
+    "pen": ("adroit", _adroit_sources),
+    "hammer": ("adroit", _adroit_sources),
+    "kitchen": ("kitchen", _kitchen_sources),
+    "maze2d": ("maze2d", _maze2d_sources),
+    "antmaze": ("antmaze", _antmaze_sources),
+}
+
+# Steps of D4RL's published collection runs, by the beginning of the task's name.
+_RECIPE_STEPS = {
+    "maze2d-open": 1_000_000,
+    "maze2d-umaze": 1_000_000,
+    "maze2d-medium": 2_000_000,
+    "maze2d-large": 4_000_000,
+}
+
+# QT's reward transforms as published -> (scale, shift) of scale * (r + shift).
+_REWARD_TRANSFORMS = {"none": (1.0, 0.0), "4*(r-0.5)": (4.0, -0.5)}
+
+
 def _read_reference(filename: str) -> dict[str, dict[str, str]]:
     text = (resources.files("rvdt_jax") / "reference" / filename).read_text(encoding="utf-8")
     return {row["d4rl_task"]: row for row in csv.DictReader(text.splitlines())}
 
 
+def d4rl_files() -> dict[str, str]:
+    """Where D4RL's files are to be had, by D4RL's name; antmaze's -v2 files, which belong to no task here, included."""
+    return {name: row["url"] for name, row in _read_reference("d4rl_files.csv").items()}
+
+
 @functools.cache
 def all_tasks() -> dict[str, Task]:
-    """Every task this version can run, by name, in the order of the published tables."""
+    """Every task, by name, in the order of the published tables."""
     scores = _read_reference("d4rl_reference_scores.csv")
     settings = _read_reference("qt_settings.csv")
-    return {name: _make_task(name, scores[name], settings[name]) for name in scores if name.startswith("maze2d-")}
+    files = d4rl_files()
+    return {name: _make_task(name, scores[name], settings[name], files[name]) for name in scores}
 
 
-def _make_task(name: str, scores: dict[str, str], settings: dict[str, str]) -> Task:
-    family, maze = name.split("-")[:2]
+def _make_task(name: str, scores: dict[str, str], settings: dict[str, str], file_url: str) -> Task:
+    family, make_sources = _FAMILIES[name.split("-")[0]]
     steps_per_iteration = int(settings["steps_per_iteration"])
+    reward_scale, reward_shift = _REWARD_TRANSFORMS[settings["reward_transform"]]
     return Task(
         name=name,
         family=family,
-        env_id=f"rvdt/{name}",
-        dataset_id=f"recreated/{name}",
+        sources=make_sources(name),
         horizon=int(scores["max_episode_steps"]),
         ref_min_return=float(scores["ref_min_return"]),
         ref_max_return=float(scores["ref_max_return"]),
-        recipe_steps=_MAZE2D_STEPS[maze],
+        file_url=file_url,
+        recipe_steps=_RECIPE_STEPS.get("-".join(name.split("-")[:2])),
         return_scale=float(settings["return_scale"]),
         targets=tuple(float(target) for target in settings["conditioning_targets"].split()),
+        reward_scale=reward_scale,
+        reward_shift=reward_shift,
         eta=float(settings["eta"]),
         grad_clip_norm=float(settings["grad_clip_norm"]),
         context_length=int(settings["context_length"]),

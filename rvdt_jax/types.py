@@ -24,7 +24,7 @@ class Store:
 
     observations: Array  # (N, S) float32, normalised
     actions: Array  # (N, A) float32, in [-1, 1]
-    rewards: Array  # (N,) float32, raw units
+    rewards: Array  # (N,) float32, as the critic learns from them
     returns_to_go: Array  # (N,) float32, undiscounted sum to the episode's end, divided by the task's scale
     timesteps: Array  # (N,) int32, position within the episode
     last_steps: Array  # (N,) int32, index of the last step of the same episode

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import pathlib
+import re
 
 from rvdt_jax.config import Config, run_differences
 from rvdt_jax.report.records import read_json
 
 
 def default_workdir(config: Config) -> pathlib.Path:
-    """``runs/<task>/<variant>`` under the current folder."""
-    return pathlib.Path("runs", config.task, config.variant.replace("%", "percent-"))
+    """``runs/<task>/<variant>`` under the current folder; for data without a task, ``runs/<data set>/<variant>``."""
+    file = config.data.path and pathlib.Path(config.data.path).stem
+    name = re.sub(r"[^\w/.-]+", "_", config.task or file or config.data.minari_id or "data")
+    parts = [part for part in name.split("/") if part.strip(".")]  # nothing that leads out of runs/
+    return pathlib.Path("runs", *parts, config.variant.replace("%", "percent-"))
 
 
 def check_workdir(folder: pathlib.Path, config: Config, resume: bool) -> None:

@@ -49,7 +49,7 @@ def store(episodes):
     return make_store(episodes, experts, make_normalizer(episodes), return_scale=10.0)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def small_config():
     """A function from overrides, as on the command line, to a resolved configuration of a tiny model."""
 

@@ -10,29 +10,40 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 import rvdt_jax.defaults
 from rvdt_jax import config_checks
-from rvdt_jax.config import from_json, resolve, run_differences, to_json, training_settings
+from rvdt_jax.config import (
+    complete_config,
+    from_json,
+    resolve,
+    run_differences,
+    settings_for,
+    targets_of,
+    to_json,
+    training_settings,
+)
 from rvdt_jax.defaults import default_config
-from rvdt_jax.tasks import all_tasks
+from rvdt_jax.tasks import all_tasks, get_task
 from rvdt_jax.variants import VARIANTS
+from rvdt_jax.workdir import default_workdir
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 CONFIG_FILES = sorted((ROOT / "experiments" / "configs").glob("*.py"))
 
 # The names that users rely on.
 PROMISED = {
-    "": ("task", "variant", "seeds", "workdir"),
+    "": ("task", "variant", "seeds", "workdir", "env"),
     "train.": ("steps", "batch_size", "learning_rate", "grad_clip_norm"),
     "model.": ("width", "layers", "heads", "context_length", "dropout", "dtype"),
-    "loss.": ("eta", "alpha", "gamma", "rebalancing"),
+    "loss.": ("eta", "alpha", "gamma", "rebalancing", "reward_scale", "reward_shift"),
     "ema.": ("decay", "every", "start"),
     "expert.": ("fraction", "threshold"),
-    "policy.": ("head", "std"),
-    "eval.": ("every", "episodes", "targets", "action_selection"),
-    "data.": ("source", "minari_id", "path"),
+    "policy.": ("head", "std", "return_scale"),
+    "eval.": ("every", "episodes", "targets", "horizon", "processes", "parallel_episodes", "action_selection"),
+    "data.": ("source", "minari_id", "observation_keys", "path"),
     "parallel.": ("devices",),
 }
 
@@ -42,6 +53,11 @@ def resolved(overrides=None, **more):
     settings = default_config()
     settings.update_from_flattened_dict({"task": "maze2d-umaze-v1"} | (overrides or {}) | more)
     return resolve(settings)
+
+
+def of_own_data(overrides=None, **more):
+    """The same for a Minari data set that belongs to no task."""
+    return resolved({"data.minari_id": "toy/walk-v1"} | (overrides or {}), **{"task": None} | more)
 
 
 def flatten(values: dict, prefix: str = "") -> dict:
@@ -101,8 +117,21 @@ def test_unset_fields_come_from_the_task(task):
     assert config.model.context_length == task.context_length
     assert config.policy.return_scale == task.return_scale
     assert config.eval.targets == task.targets
-    assert config.data.minari_id == task.dataset_id
     assert config.loss.eta == task.eta > 0
+    assert (config.loss.reward_scale, config.loss.reward_shift) == (task.reward_scale, task.reward_shift)
+
+
+def test_what_the_data_set_says_is_left_open_by_the_task():
+    config = resolved()
+    assert config.data.minari_id is None  # the first of the task's that can be had
+    assert config.data.observation_keys is None
+    assert config.env is None
+    assert config.eval.horizon is None
+
+
+def test_one_task_shifts_its_rewards():
+    config = resolved(task="antmaze-large-diverse-v0")
+    assert (config.loss.reward_scale, config.loss.reward_shift) == (4.0, -0.5)
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -135,6 +164,13 @@ def test_no_devices_named_means_all_of_them():
         ("policy.return_scale", 2.5),
         ("eval.targets", (7.0, 8.0)),
         ("data.minari_id", "mine/data-v3"),
+        ("data.observation_keys", ("achieved_goal", "observation")),
+        ("env", "Hopper-v5"),
+        ("eval.horizon", 250),
+        ("eval.processes", 3),
+        ("eval.parallel_episodes", 5),
+        ("loss.reward_scale", 0.1),
+        ("loss.reward_shift", -1.0),
         ("parallel.devices", 1),
         ("loss.eta", 0.75),
         ("loss.eta", 0.0),
@@ -155,6 +191,122 @@ def test_explicit_settings_win(name, value):
 
 def test_without_q_guidance_eta_is_zero():
     assert resolved({"loss.q_guidance": False}, variant="RVDT").loss.eta == 0.0
+    assert of_own_data({"loss.q_guidance": False}, variant="RVDT").loss.eta == 0.0
+
+
+# Without a task.
+
+
+def test_without_a_task_the_rest_comes_from_the_data():
+    config = of_own_data(variant="RVDT")
+    assert config.task is None
+    assert (config.train.steps, config.train.lr_decay_steps, config.train.grad_clip_norm) == (100_000, 100_000, 9.0)
+    assert (config.loss.eta, config.loss.reward_scale, config.loss.reward_shift) == (1.0, 1.0, 0.0)
+    assert config.model.context_length is None
+    assert config.policy.return_scale is None
+    assert config.eval.targets is None
+    assert config.eval.horizon is None
+
+
+def test_without_a_task_the_learning_rate_falls_to_the_last_update():
+    assert of_own_data({"train.steps": 700}).train.lr_decay_steps == 700
+    assert of_own_data({"train.steps": 700, "train.lr_decay_steps": 300}).train.lr_decay_steps == 300
+
+
+def test_a_flat_file_needs_no_task_either():
+    config = resolved({"data.source": "file", "data.path": "mine.npz"}, task=None)
+    assert (config.task, config.data.minari_id, config.data.path) == (None, None, "mine.npz")
+
+
+RETURNS = np.arange(0.0, 101.0, 10.0)  # 0, 10, ..., 100: the 90th percentile is 90
+
+
+def test_targets_are_the_maximum_the_90th_percentile_and_the_maximum_raised():
+    assert targets_of(RETURNS) == (100.0, 90.0, 120.0)
+    assert targets_of(-10.0 - RETURNS) == (-10.0, -20.0, -8.0)  # raised, not lowered
+
+
+def test_equal_targets_are_named_once():
+    assert targets_of(np.array([5.0, 5.0])) == (5.0, 6.0)
+    assert targets_of(np.zeros(3)) == (0.0,)
+    assert targets_of(np.array([-2.0])) == (-2.0, -1.6)
+
+
+def test_targets_have_six_digits():
+    assert targets_of(np.array([1234567.0])) == (1234570.0, 1481480.0)
+    assert targets_of(np.array([1 / 3])) == (0.333333, 0.4)
+
+
+def test_the_data_fill_what_is_left_open():
+    config = complete_config(of_own_data(), RETURNS, longest=70)
+    assert config.eval.targets == (100.0, 90.0, 120.0)
+    assert config.policy.return_scale == 100.0
+    assert config.model.context_length == 20
+    assert to_json(config) | {"eval": 0, "policy": 0, "model": 0} == to_json(of_own_data()) | {
+        "eval": 0,
+        "policy": 0,
+        "model": 0,
+    }
+
+
+def test_the_scale_is_the_largest_return_by_size_and_never_zero():
+    assert complete_config(of_own_data(), np.array([-30.0, 20.0]), longest=70).policy.return_scale == 30.0
+    assert complete_config(of_own_data(), np.zeros(4), longest=70).policy.return_scale == 1.0
+
+
+def test_no_context_is_longer_than_the_longest_episode():
+    assert complete_config(of_own_data(), RETURNS, longest=7).model.context_length == 7
+
+
+def test_what_is_said_stays_whatever_the_data():
+    said = {"eval.targets": (3.0,), "policy.return_scale": 2.0, "model.context_length": 5}
+    config = complete_config(of_own_data(said), RETURNS, longest=70)
+    assert {name: get(config, name) for name in said} == said
+
+
+@pytest.mark.parametrize("name", ["hopper-medium-v2", "antmaze-umaze-v0"])
+def test_a_tasks_settings_stay_whatever_the_data(name):
+    assert complete_config(resolved(task=name), RETURNS, longest=70) == resolved(task=name)
+
+
+def test_completing_changes_nothing_the_second_time():
+    config = complete_config(of_own_data(), RETURNS, longest=70)
+    assert complete_config(config, -RETURNS, longest=3) == config
+
+
+def test_episodes_of_one_step_cannot_carry_a_critic():
+    with pytest.raises(ValueError, match=r"config\.model\.context_length must be at least 2 with Q-guidance"):
+        complete_config(of_own_data(variant="RVDT"), RETURNS, longest=1)
+    assert complete_config(of_own_data(variant="DT"), RETURNS, longest=1).model.context_length == 1
+
+
+# Data that the caller names.
+
+
+def test_the_callers_data_take_the_place_of_the_settings():
+    settings = default_config()
+    settings.task, settings.data.source, settings.data.path = "maze2d-umaze-v1", "file", "mine.npz"
+    config = settings_for("toy/walk-v1", "auto", settings)
+    assert (config.task, config.data.minari_id, config.data.path) == ("maze2d-umaze-v1", "toy/walk-v1", None)
+
+
+def test_the_callers_settings_are_left_as_they_were():
+    settings = default_config()
+    settings.data.minari_id = "other/data-v0"
+    before = settings.to_json()
+    assert settings_for("toy/walk-v1", "auto", settings).data.minari_id == "toy/walk-v1"
+    assert settings.to_json() == before
+
+
+def test_the_callers_data_need_no_settings():
+    assert settings_for("toy/walk-v1", "auto", None) == of_own_data()
+
+
+def test_the_callers_data_take_the_place_of_resolved_settings():
+    given = resolved({"train.steps": 3, "data.minari_id": "other/data-v0"})
+    config = settings_for("toy/walk-v1", "auto", given)
+    assert config.data.minari_id == "toy/walk-v1"
+    assert dataclasses.replace(config, data=given.data) == given
 
 
 def test_resolving_leaves_the_settings_as_they_were():
@@ -187,6 +339,7 @@ BAD_NUMBERS = {
     "loss.eta": (-0.1,),
     "loss.alpha": (-0.1,),
     "loss.gamma": (-0.1, 1.001),
+    "loss.reward_scale": (0.0, -1.0),
     "loss.target_rate": (-0.1, 1.001),
     "loss.state_prediction": (-0.1,),
     "ema.decay": (-0.1, 1.001),
@@ -198,18 +351,22 @@ BAD_NUMBERS = {
     "eval.every": (0, -100),
     "eval.episodes": (0, -1),
     "eval.curve_episodes": (0, -1),
+    "eval.horizon": (0, -1),
+    "eval.processes": (-1, 1025),
+    "eval.parallel_episodes": (0, -1),
     "parallel.devices": (-1,),
 }
+UNBOUNDED = {"loss.reward_shift"}  # any finite number
 
 
 def numeric_fields():
     """Every field that holds one number."""
-    values = flatten(to_json(resolved()))
+    values = flatten(to_json(resolved({"eval.horizon": 300})))
     return {name for name, value in values.items() if isinstance(value, int | float) and not isinstance(value, bool)}
 
 
 def test_the_list_of_bad_numbers_leaves_no_field_out():
-    assert set(BAD_NUMBERS) == numeric_fields()
+    assert set(BAD_NUMBERS) | UNBOUNDED == numeric_fields()
 
 
 def test_every_number_is_checked_and_every_check_is_of_a_field():
@@ -228,7 +385,9 @@ def test_a_number_out_of_range_is_named(name, value):
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize(
-    "name", [name for name in BAD_NUMBERS if isinstance(get(resolved(), name), float)], ids=lambda name: name
+    "name",
+    [name for name in (*BAD_NUMBERS, *UNBOUNDED) if isinstance(get(resolved(), name), float)],
+    ids=lambda name: name,
 )
 def test_a_number_that_is_not_finite_is_named(name, value):
     with pytest.raises(ValueError, match=rf"config\.{re.escape(name)} is {value}; it must be finite"):
@@ -250,6 +409,9 @@ def test_a_number_that_is_not_finite_is_named(name, value):
         ("train.weight_decay", 0.0),
         ("train.steps", 1),
         ("eval.episodes", 1),
+        ("eval.horizon", 1),
+        ("eval.processes", 1024),
+        ("loss.reward_shift", -1e6),
     ],
 )
 def test_the_ends_of_a_range_belong_to_it(name, value):
@@ -262,7 +424,7 @@ def test_the_ends_of_a_range_belong_to_it(name, value):
         ("loss.rebalancing", "KL", "none, dup, kl, kl_explicit"),
         ("policy.head", "tanh", "deterministic, gaussian"),
         ("model.dtype", "float16", "float32, bfloat16"),
-        ("data.source", "d4rl", "auto, minari"),
+        ("data.source", "d4rl", "auto, minari, file"),
         ("eval.action_selection", "max", "mean, sample, critic"),
         ("parallel.seeds", "pmap", "auto, vmap, loop"),
     ],
@@ -273,9 +435,42 @@ def test_an_unknown_choice_is_named_with_those_there_are(name, value, choices):
 
 
 @pytest.mark.parametrize("task", [None, ""])
-def test_a_missing_task_is_named(task):
-    with pytest.raises(ValueError, match=r"config\.task is not set. Name a task"):
+def test_neither_a_task_nor_data_is_refused_with_both_ways_out(task):
+    with pytest.raises(ValueError, match=r"config\.task is not set. Name a task.*--config\.data\.minari_id=ID"):
         resolved(task=task)
+
+
+@pytest.mark.parametrize("task", [None, ""])
+def test_no_task_is_none(task):
+    assert of_own_data(task=task).task is None
+
+
+@pytest.mark.parametrize("dataset_id", ["D4RL/pen/human-v2", "toy-v0", "mujoco/half_cheetah/medium-v0", "a/v1.5-v0"])
+def test_a_minari_id_is_taken_as_it_is(dataset_id):
+    assert of_own_data({"data.minari_id": dataset_id}).data.minari_id == dataset_id
+
+
+@pytest.mark.parametrize(
+    "dataset_id",
+    [
+        "../toy-v0",
+        "a/../toy-v0",
+        "/toy-v0",
+        "toy/walk-v1/",
+        "toy//walk-v1",
+        "toy walk-v1",
+        "hf://x/toy-v0",
+        ".",
+        "a/..",
+        "~/x",
+    ],
+)
+def test_what_is_no_minari_id_is_refused_with_an_example(dataset_id):
+    with pytest.raises(
+        ValueError, match=r"config\.data\.minari_id=.* is no Minari id: .*such as D4RL/pen/human-v2"
+    ) as no:
+        of_own_data({"data.minari_id": dataset_id})
+    assert repr(dataset_id) in str(no.value)
 
 
 def test_an_unknown_task_is_named_with_the_nearest():
@@ -296,6 +491,9 @@ def test_an_unknown_variant_is_named_with_the_nearest():
     [
         ({"seeds": ()}, r"config\.seeds is \(\); give one or more"),
         ({"seeds": (0, 1, 0)}, r"config\.seeds is \(0, 1, 0\); give .*different"),
+        ({"data.observation_keys": ("a", "b", "a")}, r"config\.data\.observation_keys is .*; give different names"),
+        ({"data.observation_keys": ("a", "")}, r"config\.data\.observation_keys is .*; give different names"),
+        ({"data.observation_keys": (1,)}, r"config\.data\.observation_keys is .*; give different names"),
         ({"data.path": "mine.npz"}, r"config\.data\.path is set, but config\.data\.source is auto"),
         ({"variant": "DT", "policy.learn_std": True}, r"config\.policy\.learn_std=True needs policy\.head=gaussian"),
         ({"expert.threshold": float("nan")}, r"config\.expert\.threshold is nan"),
@@ -348,6 +546,8 @@ def test_contradictory_settings_are_named(overrides, message):
         {"variant": "RDT", "loss.q_guidance": True, "loss.eta": 0.5},
         {"variant": "RDT", "loss.eta": 0.0},
         {"eval.targets": (-3.0, 0.0)},
+        {"data.observation_keys": ("desired_goal.kettle", "observation")},
+        {"env": "none"},
     ],
     ids=str,
 )
@@ -372,6 +572,9 @@ def test_settings_that_agree_are_accepted(overrides):
         ("expert.threshold", "high"),
         ("seeds", 3),
         ("eval.targets", 50.0),
+        ("eval.horizon", 2.5),
+        ("data.observation_keys", 3),
+        ("env", 3),
     ],
 )
 def test_a_value_of_the_wrong_type_is_named(name, value):
@@ -450,6 +653,14 @@ def test_json_and_back_is_the_same_configuration(name):
     assert hash(again) == hash(config)  # tuples are tuples again
 
 
+@pytest.mark.parametrize("overrides", [{}, {"data.observation_keys": ("b", "a")}, {"env": "none", "eval.horizon": 9}])
+def test_json_and_back_is_the_same_configuration_of_data_without_a_task(overrides):
+    for config in (complete_config(of_own_data(overrides), RETURNS, longest=70), of_own_data(overrides)):
+        again = from_json(json.loads(json.dumps(to_json(config))))
+        assert again == config
+        assert hash(again) == hash(config)
+
+
 def with_other_value(values, name):
     """A copy of nested ``values`` where the leaf called ``name`` is another."""
     copy = json.loads(json.dumps(values))
@@ -458,7 +669,7 @@ def with_other_value(values, name):
     return copy
 
 
-NOT_OF_THE_PARAMETERS = {"workdir", "train.log_every", "train.checkpoint_every", "train.keep_checkpoints"}
+NOT_OF_THE_PARAMETERS = {"workdir", "env", "train.log_every", "train.checkpoint_every", "train.keep_checkpoints"}
 NOT_OF_THE_PARAMETERS |= {name for name in FIELDS if name.startswith(("eval.", "parallel."))}
 
 
@@ -490,21 +701,112 @@ def test_a_run_differs_by_every_setting_but_its_place_and_hardware(name):
         assert phrase.startswith(f"config.{name} is 'another' there, ")
 
 
+OPEN = {"model.context_length": 20, "policy.return_scale": 100.0, "eval.targets": (100.0, 90.0, 120.0)}
+
+
+@pytest.mark.parametrize("name", OPEN)
+def test_what_the_data_filled_in_does_not_differ_while_it_is_left_open(name):
+    """``--resume`` begins before the data have been seen, and ends with what they tell."""
+    done = complete_config(of_own_data(), RETURNS, longest=70)
+    values = json.loads(json.dumps(to_json(done)))
+    assert run_differences(of_own_data(), values) == []
+    assert run_differences(done, values) == []
+    assert run_differences(of_own_data({name: OPEN[name]}), values) == []
+    other = {"model.context_length": 19, "policy.return_scale": 7.0, "eval.targets": (7.0,)}[name]
+    (phrase,) = run_differences(of_own_data({name: other}), values)
+    assert phrase.startswith(f"config.{name} is ")
+
+
+def test_other_data_would_fill_in_other_values_and_that_differs():
+    values = json.loads(json.dumps(to_json(complete_config(of_own_data(), RETURNS, longest=70))))
+    found = run_differences(complete_config(of_own_data(), RETURNS / 2, longest=5), values)
+    assert [phrase.split(" is ")[0] for phrase in found] == [
+        "config.eval.targets",
+        "config.model.context_length",
+        "config.policy.return_scale",
+    ]
+
+
+def test_a_task_left_out_is_a_difference():
+    values = json.loads(json.dumps(to_json(resolved({"data.minari_id": "toy/walk-v1"}))))
+    assert any(
+        phrase.startswith("config.task is 'maze2d-umaze-v1' there") for phrase in run_differences(of_own_data(), values)
+    )
+
+
+# Where a run goes.
+
+
+@pytest.mark.parametrize(
+    ("overrides", "folder"),
+    [
+        ({"task": "maze2d-umaze-v1"}, "runs/maze2d-umaze-v1/RVDT"),
+        ({"task": "maze2d-umaze-v1", "variant": "%BC"}, "runs/maze2d-umaze-v1/percent-BC"),
+        ({"task": "pen-human-v1", "data.minari_id": "D4RL/pen/human-v2"}, "runs/pen-human-v1/RVDT"),
+        ({"task": None, "data.minari_id": "mujoco/hopper/expert-v0"}, "runs/mujoco/hopper/expert-v0/RVDT"),
+        ({"task": None, "data.source": "file", "data.path": "/a/b/my data.v2.npz"}, "runs/my_data.v2/RVDT"),
+        ({"task": None, "data.source": "file", "data.path": "../secret/mine.npz"}, "runs/mine/RVDT"),
+    ],
+)
+def test_a_run_goes_under_the_name_of_its_task_or_else_of_its_data(overrides, folder):
+    assert default_workdir(resolved(overrides)) == pathlib.Path(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("a/b/c-v0", "runs/a/b/c-v0/DT"),
+        ("../../etc/x-v0", "runs/etc/x-v0/DT"),
+        ("/etc/x-v0", "runs/etc/x-v0/DT"),
+        ("a/./b/../c", "runs/a/b/c/DT"),
+        ("my data, part 2", "runs/my_data_part_2/DT"),
+        ("..", "runs/DT"),
+        ("a//b", "runs/a/b/DT"),
+        ("a\nb\\c", "runs/a_b_c/DT"),
+    ],
+)
+def test_no_name_of_data_leads_out_of_the_folder_of_runs(name, folder):
+    """Episodes handed over bear any name; see ``rvdt_jax.fit``."""
+    config = of_own_data(variant="DT")
+    named = dataclasses.replace(config, data=dataclasses.replace(config.data, minari_id=name))
+    assert default_workdir(named) == pathlib.Path(folder)
+
+
+@pytest.mark.parametrize("path", [".", "/", ".."])
+def test_a_folder_in_place_of_a_file_has_a_place_under_the_folder_of_runs(path):
+    config = resolved({"data.source": "file", "data.path": "x.npz"}, task=None, variant="DT")
+    odd = dataclasses.replace(config, data=dataclasses.replace(config.data, path=path))
+    assert default_workdir(odd).parts[0] == "runs"
+
+
 # The files.
+
+
+def settings_of(path):
+    spec = importlib.util.spec_from_file_location(f"config_file_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_config()
 
 
 @pytest.mark.parametrize("path", CONFIG_FILES, ids=lambda path: path.name)
 def test_every_configuration_file_resolves_as_it_is(path):
-    spec = importlib.util.spec_from_file_location(f"config_file_{path.stem}", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    settings = module.get_config()
+    settings = settings_of(path)
     assert set(flatten(settings.to_dict())) == set(FIELDS)
-    assert resolve(settings).task in all_tasks()
+    if path.stem == "own":  # data of one's own: what is left to say is which
+        settings.data.minari_id = "toy/walk-v1"
+        assert resolve(settings).task is None
+    else:
+        assert resolve(settings).task in all_tasks()
 
 
-def test_there_are_configuration_files():
-    assert {"demo.py", "maze2d.py"} <= {path.name for path in CONFIG_FILES}
+def test_every_family_of_tasks_has_its_configuration_file():
+    families = {task.family for task in all_tasks().values()}
+    assert {path.stem for path in CONFIG_FILES} == families | {"demo", "own"}
+    for path in CONFIG_FILES:
+        if path.stem != "own":
+            expected = "maze2d" if path.stem == "demo" else path.stem
+            assert get_task(settings_of(path).task).family == expected
 
 
 def test_the_range_of_a_learned_std_is_the_models():

@@ -11,6 +11,7 @@ import pytest
 
 from rvdt_jax.report.comparison import format_table
 from rvdt_jax.report.records import read_json, read_lines, summarise
+from rvdt_jax.tasks import all_tasks
 from rvdt_jax.variants import VARIANTS
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -45,7 +46,7 @@ def small_maze2d(tmp_path):
     """A start-up file that makes the recipes of maze2d short, for processes that a test starts."""
     folder = tmp_path / "site"
     folder.mkdir()
-    text = "import rvdt_jax.tasks as tasks\nfor name in tasks._MAZE2D_STEPS: tasks._MAZE2D_STEPS[name] = 3000\n"
+    text = "import rvdt_jax.tasks as tasks\nfor name in tasks._RECIPE_STEPS: tasks._RECIPE_STEPS[name] = 3000\n"
     (folder / "sitecustomize.py").write_text(text)
     return folder
 
@@ -69,9 +70,22 @@ def test_every_make_target_exists():
 @pytest.mark.parametrize("command", [line for line in commands() if line.startswith("python ")])
 def test_commands_run(command, small_maze2d, tmp_path):
     _, script, *flags = shlex.split(command, comments=True)
+    place = f"--workdir={tmp_path / 'run'}"
     if script.endswith("run.py"):
-        flags = [flag for flag in flags if not flag.startswith("--workdir")] + TINY + [f"--workdir={tmp_path / 'run'}"]
+        flags = [flag for flag in flags if not flag.startswith("--workdir")] + [*TINY, place]
+    elif script.endswith("evaluate.py"):  # of the run that the command before made
+        run([str(ROOT / "experiments" / "run.py"), "--config=configs/maze2d.py", *TINY, place], small_maze2d, ROOT)
+        small = {"--workdir": place, "--episodes": "--episodes=1", "--video": f"--video={tmp_path / 'umaze.gif'}"}
+        flags = [small.get(flag.partition("=")[0], flag) for flag in flags]
     run([str(ROOT / script), *flags], small_maze2d, ROOT)
+
+
+def test_the_table_of_tasks_is_that_of_the_package():
+    for task in all_tasks().values():
+        remote, file = task.source("remote"), task.file_url.rsplit("/", 1)[-1]
+        other = f"`{remote.dataset_id}` (download)" if remote else "recreated by itself" if task.recipe_steps else "no"
+        assert f"| `{task.name}` | {other} | `{file}` | {task.horizon} |" in TEXT
+    assert len(re.findall(r"^\| `[a-z0-9-]+-v\d` \|", TEXT, flags=re.MULTILINE)) == len(all_tasks())
 
 
 def test_python_runs(small_maze2d, tmp_path):

@@ -45,9 +45,9 @@ def snapshot(folder) -> dict[str, bytes]:
 
 
 def final_params(folder):
-    from rvdt_jax.policy_io import load_params
+    from rvdt_jax.policy_io import load_run
 
-    return jax.tree.leaves(load_params(folder)[2])
+    return jax.tree.leaves(load_run(folder).params)
 
 
 def test_a_run_directory_holds_what_it_promises(make_run_config):
@@ -285,7 +285,7 @@ def test_a_file_as_work_directory_is_refused(make_run_config, tmp_path):
         ({"model__context_length": 31}, r"context_length=31 is longer than every episode.*30"),
         ({"expert__threshold": 1e6}, r"expert\.threshold is 1e\+06.*would be empty"),
         ({"data__path": "nowhere.npz"}, r"nowhere\.npz"),
-        ({"data__source": "minari", "data__path": None}, r"no such data set.*recreate\.py"),
+        ({"data__source": "minari", "data__path": None}, r"no data set.*recreate\.py"),
         ({"task": "maze2d-umaze-v1", "data__path": "hopper"}, r"sizes \(11, 3\), but rvdt/maze2d-umaze-v1.*\(4, 2\)"),
         ({"parallel__devices": 999}, r"parallel\.devices=999"),
         ({"parallel__devices": 3}, r"batch_size=8 does not divide over 3 devices"),
@@ -304,7 +304,7 @@ def test_bad_input_leaves_no_trace(overrides, message, make_run_config, tmp_path
 def test_a_missing_data_set_is_recreated_and_said(small_config, tmp_path, monkeypatch, caplog):
     from rvdt_jax import tasks
 
-    monkeypatch.setitem(tasks._MAZE2D_STEPS, "umaze", 3000)
+    monkeypatch.setitem(tasks._RECIPE_STEPS, "maze2d-umaze", 3000)
     tasks.all_tasks.cache_clear()
     try:
         with caplog.at_level("INFO", logger="rvdt_jax"):
@@ -326,7 +326,7 @@ def test_fit_takes_episodes_of_your_own(make_run_config, episodes):
 
 
 def test_fit_refuses_an_id_that_is_not_there(make_run_config):
-    with pytest.raises(ValueError, match="my/data-v0: no such data set"):
+    with pytest.raises(ValueError, match="no data set my/data-v0 on this machine"):
         fit("my/data-v0", make_run_config(), progress=False)
 
 

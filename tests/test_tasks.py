@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import rvdt_jax
-from rvdt_jax.envs import register
-from rvdt_jax.tasks import all_tasks, get_task
+import rvdt_jax.envs  # registers the environments of our own
+from rvdt_jax.tasks import Source, all_tasks, d4rl_files, get_task
 from rvdt_jax.variants import HEADS, REBALANCINGS, VARIANTS, Variant, get_variant
 
 REFERENCE = pathlib.Path(rvdt_jax.__file__).parent / "reference"
@@ -23,12 +23,103 @@ def read(filename: str) -> dict[str, dict[str, str]]:
 
 # --- tasks ---
 
+# task: family, what scores D4RL's data, and what else there is besides D4RL's file: kind, id, and what scores it (None:
+# the environment that the data set names).
+SOURCES = {
+    "halfcheetah-medium-expert-v2": ("gym", "HalfCheetah-v4"),
+    "halfcheetah-medium-v2": ("gym", "HalfCheetah-v4", "remote", "mujoco/halfcheetah/medium-v0", None),
+    "halfcheetah-medium-replay-v2": ("gym", "HalfCheetah-v4"),
+    "hopper-medium-expert-v2": ("gym", "Hopper-v4"),
+    "hopper-medium-v2": ("gym", "Hopper-v4", "remote", "mujoco/hopper/medium-v0", None),
+    "hopper-medium-replay-v2": ("gym", "Hopper-v4"),
+    "walker2d-medium-expert-v2": ("gym", "Walker2d-v4"),
+    "walker2d-medium-v2": ("gym", "Walker2d-v4", "remote", "mujoco/walker2d/medium-v0", None),
+    "walker2d-medium-replay-v2": ("gym", "Walker2d-v4"),
+    "pen-human-v1": ("adroit", "rvdt/pen-human-v1", "remote", "D4RL/pen/human-v2", "rvdt/pen-human-v1"),
+    "pen-cloned-v1": ("adroit", "rvdt/pen-cloned-v1", "remote", "D4RL/pen/cloned-v2", "rvdt/pen-cloned-v1"),
+    "hammer-human-v1": ("adroit", "rvdt/hammer-human-v1", "remote", "D4RL/hammer/human-v2", "rvdt/hammer-human-v1"),
+    "hammer-cloned-v1": ("adroit", "rvdt/hammer-cloned-v1", "remote", "D4RL/hammer/cloned-v2", "rvdt/hammer-cloned-v1"),
+    "kitchen-complete-v0": (
+        *("kitchen", "rvdt/kitchen-complete-v0"),
+        *("remote", "D4RL/kitchen/complete-v2", "rvdt/minari-kitchen-complete-v0"),
+    ),
+    "kitchen-partial-v0": (
+        *("kitchen", "rvdt/kitchen-partial-v0"),
+        *("remote", "D4RL/kitchen/partial-v2", "rvdt/minari-kitchen-partial-v0"),
+    ),
+    "antmaze-umaze-v0": (
+        *("antmaze", "rvdt/antmaze-umaze-v0"),
+        *("remote", "D4RL/antmaze/umaze-v1", "rvdt/minari-antmaze-umaze-v0"),
+    ),
+    "antmaze-umaze-diverse-v0": (
+        *("antmaze", "rvdt/antmaze-umaze-diverse-v0"),
+        *("remote", "D4RL/antmaze/umaze-diverse-v1", "rvdt/minari-antmaze-umaze-diverse-v0"),
+    ),
+    "antmaze-medium-diverse-v0": (
+        *("antmaze", "rvdt/antmaze-medium-diverse-v0"),
+        *("remote", "D4RL/antmaze/medium-diverse-v1", "rvdt/minari-antmaze-medium-diverse-v0"),
+    ),
+    "antmaze-large-diverse-v0": (
+        *("antmaze", "rvdt/antmaze-large-diverse-v0"),
+        *("remote", "D4RL/antmaze/large-diverse-v1", "rvdt/minari-antmaze-large-diverse-v0"),
+    ),
+} | {
+    f"maze2d-{maze}": ("maze2d", f"rvdt/maze2d-{maze}", "recipe", f"recreated/maze2d-{maze}", f"rvdt/maze2d-{maze}")
+    for maze in (
+        *("open-v0", "umaze-v1", "medium-v1", "large-v1"),
+        *("open-dense-v0", "umaze-dense-v1", "medium-dense-v1", "large-dense-v1"),
+    )
+}
+MAZE2D = [name for name, row in SOURCES.items() if row[0] == "maze2d"]
 
-def test_the_tasks_are_the_maze2d_rows_of_the_published_table():
-    names = [name for name in read("d4rl_reference_scores.csv") if name.startswith("maze2d")]
-    assert list(all_tasks()) == names
-    assert len(names) == 8
+
+def test_the_tasks_are_the_27_of_the_published_tables():
+    assert list(all_tasks()) == list(read("d4rl_reference_scores.csv"))
+    assert set(all_tasks()) == set(SOURCES)
+    assert len(SOURCES) == 27
     assert all(task.name == name for name, task in all_tasks().items())
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_task_is_served_by_d4rls_file_first_and_then_by_what_else_there_is(name):
+    family, env_id, *other = SOURCES[name]
+    task = get_task(name)
+    assert task.family == family
+    assert [(source.kind, source.dataset_id, source.env_id) for source in task.sources] == [
+        ("import", f"d4rl-hdf5/{name}", env_id),
+        *([tuple(other)] if other else []),
+    ]
+
+
+def test_only_minaris_antmaze_and_kitchen_have_dict_observations_and_only_its_antmaze_goes_on_after_success():
+    keys = {"antmaze": ("achieved_goal", "observation"), "kitchen": ("observation",)}
+    for task in all_tasks().values():
+        for source in task.sources:
+            remote = source.kind == "remote"
+            assert source.observation_keys == (keys.get(task.family, ()) if remote else ())
+            assert source.end_at_reward == (remote and task.family == "antmaze")
+
+
+def test_sources_are_found_by_kind_and_by_id():
+    task = get_task("antmaze-umaze-v0")
+    imported, remote = task.sources
+    assert task.source("import") is imported
+    assert task.source("remote") is remote
+    assert task.source("recipe") is None
+    assert task.source_of("D4RL/antmaze/umaze-v1") is remote
+    assert task.source_of("d4rl-hdf5/antmaze-umaze-v0") is imported
+    assert task.source_of("D4RL/antmaze/umaze-diverse-v1") is None
+    assert task.source_of(None) is None
+
+
+def test_a_source_without_further_words_has_plain_arrays_and_whole_episodes():
+    source = Source("remote", "toy/walk-v1", None)
+    assert (source.observation_keys, source.end_at_reward) == ((), False)
+
+
+def test_no_two_tasks_share_a_data_set():
+    ids = [source.dataset_id for task in all_tasks().values() for source in task.sources]
+    assert len(set(ids)) == len(ids) == 27 + 8 + 13  # D4RL's files, recreated ones, Minari's
 
 
 @pytest.mark.parametrize("name", all_tasks())
@@ -59,27 +150,88 @@ def test_one_row_by_hand():
     assert (task.lr_decay_steps, task.train_steps) == (100_000, 51_000)
 
 
+def test_one_row_of_another_family_by_hand():
+    task = get_task("halfcheetah-medium-expert-v2")
+    assert (task.ref_min_return, task.ref_max_return, task.horizon) == (-280.178953, 12135.0, 1000)
+    assert (task.eta, task.grad_clip_norm, task.context_length, task.return_scale) == (0.4, 15.0, 20, 1000.0)
+    assert task.targets == (12000.0, 9000.0, 6000.0)
+    assert (task.lr_decay_steps, task.train_steps) == (100_000, 100_000)
+
+
+@pytest.mark.parametrize("name", all_tasks())
+def test_qt_shifts_the_rewards_of_one_task_alone(name):
+    expected = (4.0, -0.5) if name == "antmaze-large-diverse-v0" else (1.0, 0.0)
+    assert (get_task(name).reward_scale, get_task(name).reward_shift) == expected
+
+
 @pytest.mark.parametrize(
     ("maze", "steps"), [("open", 1_000_000), ("umaze", 1_000_000), ("medium", 2_000_000), ("large", 4_000_000)]
 )
 def test_the_collections_are_as_long_as_the_published_ones(maze, steps):
-    tasks = [task for name, task in all_tasks().items() if name.split("-")[1] == maze]
+    tasks = [get_task(name) for name in MAZE2D if name.split("-")[1] == maze]
     assert [task.recipe_steps for task in tasks] == [steps, steps]
 
 
-@pytest.mark.parametrize("name", all_tasks())
-def test_the_tasks_environment_exists_with_the_tasks_horizon(name):
-    register()
-    task = get_task(name)
-    assert gymnasium.spec(task.env_id).max_episode_steps == task.horizon
+def test_only_maze2d_can_be_recreated():
+    assert [name for name, task in all_tasks().items() if task.source("recipe")] == MAZE2D
+    assert [name for name, task in all_tasks().items() if task.recipe_steps] == MAZE2D
 
 
-@pytest.mark.parametrize("name", all_tasks())
+@pytest.mark.parametrize("name", MAZE2D)
 def test_recreated_data_is_never_called_d4rls(name):
-    task = get_task(name)
-    assert task.family == "maze2d"
-    assert task.dataset_id == f"recreated/{name}"
-    assert "d4rl" not in task.dataset_id.lower()
+    recipe = get_task(name).source("recipe")
+    assert recipe.dataset_id == f"recreated/{name}"
+    assert "d4rl" not in recipe.dataset_id.lower()
+
+
+@pytest.mark.parametrize(
+    ("name", "env_id"),
+    [(name, source.env_id) for name, task in all_tasks().items() for source in task.sources if source.env_id],
+)
+def test_what_scores_a_task_exists_with_the_tasks_horizon(name, env_id):
+    assert gymnasium.spec(env_id).max_episode_steps == get_task(name).horizon
+
+
+# --- where D4RL's files are to be had ---
+
+HOST = "http://rail.eecs.berkeley.edu/datasets/offline_rl"
+
+
+# As D4RL's own infos.py has them.
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("hopper-medium-replay-v2", "gym_mujoco_v2/hopper_medium_replay-v2.hdf5"),
+        ("pen-cloned-v1", "hand_dapg_v1/pen-cloned-v1.hdf5"),
+        ("kitchen-complete-v0", "kitchen/mini_kitchen_microwave_kettle_light_slider-v0.hdf5"),
+        ("kitchen-partial-v0", "kitchen/kitchen_microwave_kettle_light_slider-v0.hdf5"),
+        ("maze2d-open-v0", "maze2d/maze2d-open-sparse.hdf5"),
+        ("maze2d-large-dense-v1", "maze2d/maze2d-large-dense-v1.hdf5"),
+        ("antmaze-umaze-v0", "ant_maze_new/Ant_maze_u-maze_noisy_multistart_False_multigoal_False_sparse.hdf5"),
+        ("antmaze-umaze-diverse-v0", "ant_maze_new/Ant_maze_u-maze_noisy_multistart_True_multigoal_True_sparse.hdf5"),
+        (
+            "antmaze-medium-diverse-v0",
+            "ant_maze_new/Ant_maze_big-maze_noisy_multistart_True_multigoal_True_sparse.hdf5",
+        ),
+        (
+            "antmaze-large-diverse-v0",
+            "ant_maze_new/Ant_maze_hardest-maze_noisy_multistart_True_multigoal_True_sparse.hdf5",
+        ),
+    ],
+)
+def test_a_task_says_where_its_file_is_to_be_had(name, path):
+    assert get_task(name).file_url == f"{HOST}/{path}"
+    assert d4rl_files()[name] == f"{HOST}/{path}"
+
+
+def test_every_task_has_a_file_of_its_own_and_antmaze_has_six_newer_ones():
+    files = d4rl_files()
+    assert len(set(files.values())) == len(files)
+    assert all(url.startswith(f"{HOST}/") and url.endswith(".hdf5") for url in files.values())
+    assert set(all_tasks()) <= set(files)
+    newer = set(files) - set(all_tasks())
+    assert len(newer) == 6
+    assert all(name.startswith("antmaze-") and name.endswith("-v2") for name in newer)
 
 
 # --- the normalised score ---
@@ -97,6 +249,8 @@ def test_scores_by_hand():
     assert task.normalized_score(92.855) == pytest.approx(50.0)
     assert task.normalized_score(300.0) == pytest.approx(200.09419607)  # it may pass 100
     assert task.normalized_score(0.0) == pytest.approx(-17.28135642)
+    assert get_task("kitchen-partial-v0").normalized_score(3.0) == 75.0  # of 4 sub-tasks
+    assert get_task("hopper-medium-v2").normalized_score(1607.0138475) == pytest.approx(50.0)  # half-way
 
 
 def test_scores_of_an_array():
@@ -114,6 +268,9 @@ def test_scores_of_an_array():
         ("maze2d-umaze-v0", "maze2d-umaze-v1"),
         ("maze2d-open-v1", "maze2d-open-v0"),
         ("maze2d-large-dense", "maze2d-large-dense-v1"),
+        ("antmaze-umaze-v2", "antmaze-umaze-v0"),
+        ("half-cheetah-medium-v2", "halfcheetah-medium-v2"),
+        ("pen_human-v1", "pen-human-v1"),
     ],
 )
 def test_an_unknown_task_suggests_the_nearest(name, nearest):

@@ -6,6 +6,7 @@ its source. It is also a source of its own: training from it needs NumPy alone, 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pathlib
@@ -14,8 +15,9 @@ import numpy as np
 
 from rvdt_jax.data.episodes import Episodes, check_episodes
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _FIELDS = ("observations", "actions", "rewards", "lengths", "terminated")
+_OPTIONAL = ("action_low", "action_high")
 
 
 def cache_folder() -> pathlib.Path:
@@ -24,15 +26,22 @@ def cache_folder() -> pathlib.Path:
     return pathlib.Path(os.environ.get("RVDT_JAX_CACHE") or default).expanduser()
 
 
-def cache_path(dataset_id: str, digest: str) -> pathlib.Path:
-    """Where the cache of a data set with that content lies."""
-    return cache_folder() / f"{dataset_id.replace('/', '_')}-{digest}-f{FORMAT_VERSION}.npz"
+def cache_path(
+    dataset_id: str, digest: str, observation_keys: tuple[str, ...] = (), end_at_reward: bool = False
+) -> pathlib.Path:
+    """Where the cache of a data set with that content lies, read in that way; see ``source.load_local``."""
+    parts = [dataset_id.replace("/", "_"), digest]
+    if observation_keys or end_at_reward:
+        way = json.dumps([observation_keys, end_at_reward]).encode()
+        parts.append(hashlib.blake2b(way, digest_size=4).hexdigest())
+    return cache_folder() / f"{'-'.join(parts)}-f{FORMAT_VERSION}.npz"
 
 
 def write_cache(path: pathlib.Path, episodes: Episodes, provenance: dict) -> None:
     """Writes the file whole or not at all: another process sees no half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    arrays = {field: getattr(episodes, field) for field in _FIELDS}
+    present = [field for field in (*_FIELDS, *_OPTIONAL) if getattr(episodes, field) is not None]
+    arrays = {field: getattr(episodes, field) for field in present}
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         with partial.open("wb") as file:
@@ -51,7 +60,7 @@ def read_cache(path: pathlib.Path) -> tuple[Episodes, dict]:
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            arrays = {field: file[field] for field in _FIELDS}
+            arrays = {field: file[field] for field in (*_FIELDS, *(name for name in _OPTIONAL if name in file))}
             provenance = {"dataset_id": path.stem} | json.loads(str(file["provenance"]))
     except Exception as error:  # a damaged zip file makes NumPy raise almost anything
         raise ValueError(

@@ -23,6 +23,8 @@ class Episodes:
         rewards: (N,) float32.
         lengths: (E,) int64, steps of each episode.
         terminated: (E,) bool; False where the episode was truncated.
+        action_low, action_high: (A,) float32, the environment's own values that -1 and 1 in ``actions`` stand for; None
+            where they are -1 and 1.
     """
 
     name: str
@@ -31,6 +33,8 @@ class Episodes:
     rewards: np.ndarray
     lengths: np.ndarray
     terminated: np.ndarray
+    action_low: np.ndarray | None = None
+    action_high: np.ndarray | None = None
 
     @property
     def starts(self) -> np.ndarray:
@@ -53,9 +57,30 @@ class Episodes:
         state = hashlib.blake2b(digest_size=16)
         for field in dataclasses.fields(self)[1:]:
             values = getattr(self, field.name)
+            if values is None:
+                continue
             state.update(f"{field.name} {values.dtype.str} {values.shape}".encode())
             state.update(np.ascontiguousarray(values).tobytes())
         return state.hexdigest()
+
+
+def end_at_first_reward(episodes: Episodes) -> Episodes:
+    """Cuts every episode after its first step with a positive reward, and calls that step terminal.
+
+    For data of a task that ends on success, recorded in an environment that goes on and pays at every step after it.
+    """
+    steps = np.arange(episodes.rewards.size)
+    first = np.minimum.reduceat(np.where(episodes.rewards > 0, steps, episodes.rewards.size), episodes.starts)
+    ends = np.minimum(first, episodes.starts + episodes.lengths - 1)
+    kept = steps <= np.repeat(ends, episodes.lengths)
+    return dataclasses.replace(
+        episodes,
+        observations=episodes.observations[kept],
+        actions=episodes.actions[kept],
+        rewards=episodes.rewards[kept],
+        lengths=ends - episodes.starts + 1,
+        terminated=episodes.terminated | (first == ends),
+    )
 
 
 def check_episodes(episodes: Episodes) -> Episodes:
@@ -68,16 +93,19 @@ def check_episodes(episodes: Episodes) -> Episodes:
     name, steps = episodes.name, int(episodes.lengths.sum())
     if episodes.lengths.size == 0:
         raise ValueError(f"{name}: the data set has no episodes. Check its id, or collect it again.")
+    if episodes.lengths.ndim != 1:
+        raise ValueError(f"{name}: lengths have shape {episodes.lengths.shape}, not one number per episode. {_REPAIR}")
+    if episodes.terminated.shape != episodes.lengths.shape:
+        shape = episodes.terminated.shape
+        raise ValueError(f"{name}: terminated has shape {shape}, not one flag per episode. {_REPAIR}")
     if (episodes.lengths <= 0).any():
         empty = int(np.flatnonzero(episodes.lengths <= 0)[0])
         raise ValueError(f"{name}: episode {empty} has no steps. Remove it from the data set.")
-    if episodes.terminated.shape != episodes.lengths.shape:
-        raise ValueError(f"{name}: terminated has shape {episodes.terminated.shape}, not one flag per episode.")
     for field, dimensions in (("observations", 2), ("actions", 2), ("rewards", 1)):
         values = getattr(episodes, field)
-        if values.ndim != dimensions or values.shape[0] != steps:
+        if values.ndim != dimensions or values.shape[0] != steps or 0 in values.shape:
             raise ValueError(
-                f"{name}: {field} have shape {values.shape}; expected {steps} steps of {dimensions}-d data."
+                f"{name}: {field} have shape {values.shape}; expected {steps} steps of {dimensions}-d data. {_REPAIR}"
             )
         if not np.isfinite(values).all():
             bad = np.argwhere(~np.isfinite(values))[0]
@@ -93,19 +121,38 @@ def check_episodes(episodes: Episodes) -> Episodes:
             f"{name}: actions reach {largest[worst]:g} (episode {_episode_of(episodes, worst)}); the policy acts in "
             "[-1, 1]. Scale them when reading."
         )
+    _check_bounds(episodes)
     return episodes
+
+
+def _check_bounds(episodes: Episodes) -> None:
+    low, high = episodes.action_low, episodes.action_high
+    if low is None and high is None:
+        return
+    size = episodes.actions.shape[1]
+    if low is None or high is None or low.shape != (size,) or high.shape != (size,):
+        raise ValueError(
+            f"{episodes.name}: action_low and action_high must both be given, one number per action. {_REPAIR}"
+        )
+    if not (np.isfinite(low).all() and np.isfinite(high).all() and (low < high).all()):
+        raise ValueError(
+            f"{episodes.name}: action_low={low} and action_high={high} are no finite, increasing bounds. {_REPAIR}"
+        )
 
 
 def _episode_of(episodes: Episodes, step: int) -> int:
     return int(np.searchsorted(np.cumsum(episodes.lengths), step, side="right"))
 
 
+_REPAIR = "Repair it when reading."
 _TYPES = {
     "observations": np.float32,
     "actions": np.float32,
     "rewards": np.float32,
     "lengths": np.int64,
     "terminated": np.bool_,
+    "action_low": np.float32,
+    "action_high": np.float32,
 }
 
 
@@ -113,6 +160,8 @@ def _in_types(episodes: Episodes) -> Episodes:
     """Converts every field whose values allow it; a float32 overflow becomes inf and is found as such."""
     converted = {}
     for field, kind in _TYPES.items():
+        if getattr(episodes, field) is None:
+            continue
         values = np.asarray(getattr(episodes, field))
         fits = values.dtype.kind in "fiub"
         with np.errstate(over="ignore", invalid="ignore"):

@@ -6,7 +6,7 @@ import logging
 import pathlib
 
 from rvdt_jax.data.cache import cache_path, read_cache, write_cache
-from rvdt_jax.data.episodes import Episodes
+from rvdt_jax.data.episodes import Episodes, end_at_first_reward
 from rvdt_jax.data.minari import content_digest, find_local, read_minari, read_provenance
 
 log = logging.getLogger(__name__)
@@ -17,11 +17,18 @@ def load_flat_file(path: str) -> tuple[Episodes, dict]:
     return read_cache(pathlib.Path(path).expanduser())
 
 
-def load_local(dataset_id: str) -> tuple[Episodes, dict]:
+def load_local(
+    dataset_id: str, observation_keys: tuple[str, ...] = (), *, end_at_reward: bool = False
+) -> tuple[Episodes, dict]:
     """Episodes and provenance of a local Minari data set.
 
     The first read writes the flat cache; later ones find it by the data set's content. A cache that cannot be read
     is rebuilt, one that cannot be written is done without, and both are said in the log.
+
+    Args:
+        dataset_id: its Minari id.
+        observation_keys: the entries of dict observations that are read, in order; see ``spaces``.
+        end_at_reward: read every episode up to its first reward only; see ``episodes.end_at_first_reward``.
 
     Raises:
         FileNotFoundError: no such data set on this machine.
@@ -31,7 +38,7 @@ def load_local(dataset_id: str) -> tuple[Episodes, dict]:
     if folder is None:
         raise FileNotFoundError(f"{dataset_id}: there is no such Minari data set on this machine.")
     digest = content_digest(folder)
-    path = cache_path(dataset_id, digest)
+    path = cache_path(dataset_id, digest, observation_keys, end_at_reward)
     try:
         if path.exists():
             return read_cache(path)
@@ -39,7 +46,11 @@ def load_local(dataset_id: str) -> tuple[Episodes, dict]:
         log.warning("rebuilding the cache: %s", error)
     log.info("reading %s; a flat cache will make the next start fast", dataset_id)
     provenance = read_provenance(dataset_id, folder) | {"content_digest": digest}
-    episodes = read_minari(dataset_id, folder)
+    provenance["observation_keys"] = list(observation_keys)
+    episodes = read_minari(dataset_id, folder, observation_keys)
+    if end_at_reward:
+        episodes = end_at_first_reward(episodes)
+        provenance["episodes_end"] = "at the first reward, as the task's do; the data set goes on"
     try:
         write_cache(path, episodes, provenance)
     except OSError as error:

@@ -18,14 +18,24 @@ def make_normalizer(episodes: Episodes) -> Normalizer:
     return Normalizer(mean=jnp.asarray(mean, jnp.float32), std=jnp.asarray(std, jnp.float32))
 
 
-def make_store(episodes: Episodes, experts: ExpertSet, normalizer: Normalizer, return_scale: float) -> Store:
+def make_store(
+    episodes: Episodes,
+    experts: ExpertSet,
+    normalizer: Normalizer,
+    *,
+    return_scale: float,
+    reward_scale: float = 1.0,
+    reward_shift: float = 0.0,
+) -> Store:
     """Puts the data on the device, normalised, with everything precomputed that does not depend on the batch.
 
     Args:
         episodes: the checked data.
         experts: the expert episodes.
         normalizer: observation statistics.
-        return_scale: returns-to-go are divided by it.
+        return_scale: returns-to-go, sums of raw rewards, are divided by it.
+        reward_scale, reward_shift: the critic learns from reward_scale * (r + reward_shift). (QT transforms the
+            returns-to-go of training too, but not those of evaluation; here both stay in raw units.)
     """
     lengths = episodes.lengths
     steps = np.arange(int(lengths.sum()))
@@ -36,7 +46,7 @@ def make_store(episodes: Episodes, experts: ExpertSet, normalizer: Normalizer, r
     return Store(
         observations=jnp.asarray((episodes.observations - mean) / std, jnp.float32),
         actions=jnp.asarray(episodes.actions, jnp.float32),
-        rewards=jnp.asarray(episodes.rewards, jnp.float32),
+        rewards=jnp.asarray(reward_scale * (episodes.rewards + reward_shift), jnp.float32),
         returns_to_go=jnp.asarray(episodes.returns_to_go() / return_scale, jnp.float32),
         timesteps=jnp.asarray(steps - first, jnp.int32),
         last_steps=jnp.asarray(last, jnp.int32),

@@ -2,20 +2,57 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 import numpy as np
 from gymnasium.utils import seeding
 
-from rvdt_jax.envs.maze2d import Ball, get_maze_task, make_model, rewards
+from rvdt_jax.envs.maze2d import MAZE_TASKS, Ball, get_maze_task, make_model, rewards
+from rvdt_jax.envs.processes import ProcessVectorEnv
+from rvdt_jax.tasks import Environment
 
 
-def environment_sizes(env_id: str) -> tuple[int, int]:
-    """Observation size S and action size A of the environment with that id; see ``make_vector_env``."""
-    env = make_vector_env(env_id, 1)
-    sizes = env.observation_size, env.action_size
-    env.close()
-    return sizes
+def make_vector_env(environment: Environment, num_envs: int, processes: int = 0) -> BatchMaze2d | ProcessVectorEnv:
+    """Copies of an environment. The caller closes them.
+
+    Args:
+        environment: what of.
+        num_envs: how many.
+        processes: worker processes; 0: one per CPU core. maze2d needs none.
+
+    Raises:
+        ValueError: the environment cannot be made, or not be adapted to a policy; see ``adapters.make_env``.
+        RuntimeError: a worker died.
+    """
+    name = _maze2d_name(environment)
+    if name is not None:
+        return BatchMaze2d(name, num_envs, environment.horizon)
+    return ProcessVectorEnv(environment, num_envs, processes)
+
+
+def environment_sizes(environment: Environment) -> tuple[int, int]:
+    """Observation size S and action size A; it is made where evaluation makes it, so that what fails fails here.
+
+    Raises:
+        ValueError, RuntimeError: see ``make_vector_env``.
+    """
+    if is_light(environment):
+        return BatchMaze2d.observation_size, BatchMaze2d.action_size
+    with contextlib.closing(ProcessVectorEnv(environment, 1)) as env:
+        return env.observation_size, env.action_size
+
+
+def is_light(environment: Environment) -> bool:
+    """Whether many copies cost next to nothing: maze2d, as registered but for its horizon."""
+    return _maze2d_name(environment) is not None
+
+
+def _maze2d_name(environment: Environment) -> str | None:
+    """D4RL's name of the maze2d task that ``BatchMaze2d`` steps for it; None where it cannot."""
+    as_registered = Environment(environment.id, horizon=environment.horizon)
+    namespace, _, name = environment.id.removeprefix("rvdt_jax.envs:").rpartition("/")
+    return name if namespace == "rvdt" and name in MAZE_TASKS and environment == as_registered else None
 
 
 class BatchMaze2d:
@@ -26,14 +63,15 @@ class BatchMaze2d:
     Args:
         name: D4RL's name, e.g. ``maze2d-umaze-v1``.
         num_envs: how many copies.
+        horizon: steps after which an episode is cut; None: as registered.
     """
 
     observation_size = 4
     action_size = 2
 
-    def __init__(self, name: str, num_envs: int):
+    def __init__(self, name: str, num_envs: int, horizon: int | None = None):
         maze_task = get_maze_task(name)
-        self.num_envs, self.horizon = num_envs, maze_task.maze.horizon
+        self.num_envs, self.horizon = num_envs, maze_task.maze.horizon if horizon is None else horizon
         self._maze, self._dense = maze_task.maze, maze_task.dense
         model = make_model(maze_task.maze)
         self._balls = [Ball(model) for _ in range(num_envs)]
@@ -72,6 +110,10 @@ class BatchMaze2d:
         reward = rewards(positions, self._maze.goal, self._dense)
         return self._observations(positions), reward, np.zeros(self.num_envs, bool), truncated
 
+    def outcomes(self) -> dict[str, list]:
+        """Nothing: an episode here is judged by its return alone."""
+        return {}
+
     def close(self) -> None:
         """Frees the simulations."""
         self._balls = []
@@ -82,15 +124,3 @@ class BatchMaze2d:
     def _observations(self, positions: np.ndarray) -> np.ndarray:
         velocities = np.array([ball.velocity for ball in self._balls])
         return np.concatenate([positions, velocities], axis=1).astype(np.float32)
-
-
-def make_vector_env(env_id: str, num_envs: int) -> BatchMaze2d:
-    """Copies of the environment with that Gymnasium id.
-
-    Raises:
-        ValueError: no vector environment is known for it.
-    """
-    namespace, _, name = env_id.rpartition("/")
-    if namespace != "rvdt":
-        raise ValueError(f"no vector environment is known for {env_id!r}; this version evaluates rvdt/maze2d-* tasks.")
-    return BatchMaze2d(name, num_envs)

@@ -1,48 +1,58 @@
-"""Scoring the policies of a run: one batch of environments for all its seeds, targets and episodes."""
+"""Scoring the policies of a run: all its seeds, targets and episodes side by side, as far as memory allows."""
 
 from __future__ import annotations
 
+import jax
 import numpy as np
 
-from rvdt_jax.envs.vector import make_vector_env
-from rvdt_jax.evaluation.rollout import rollout
+from rvdt_jax.envs.vector import is_light, make_vector_env
+from rvdt_jax.evaluation.rollout import Rollouts, rollout
 from rvdt_jax.models.acting import EVALUATION_STREAM, Actor, action_keys
-from rvdt_jax.types import Normalizer, Params
+from rvdt_jax.tasks import Environment
+from rvdt_jax.types import Array, Normalizer, Params
 
+_ARRAYS = ("returns", "lengths")
+_WAVES = 0x7A000000  # beyond any time step, which is what else is folded into these keys
 _STARTS = 0x57A7  # sets the starts of evaluations apart from whatever else is seeded with the same number
 
 
 class Evaluator:
-    """Rolls out every seed's policy at every target; environments are made once for each number of episodes.
+    """Rolls out every seed's policy at every target; environments are made once and used again.
 
     Args:
-        env_id: Gymnasium id of the environment.
+        environment: what scores.
         actor: the static part of acting.
         normalizer: the training data's observation statistics.
         seeds: R training seeds; they also fix the starts, the same at every evaluation and target.
         targets: raw target returns. With selection ``critic`` they are one set of candidates; a policy that sees no
             return has the one target ``none``.
         return_scale: targets are divided by it.
+        processes: simulators run in so many processes; 0: one per CPU core.
+        parallel_episodes: at most so many simulators at once, but at least one per seed and target. Environments of
+            which many copies cost next to nothing ignore it.
     """
 
     def __init__(
         self,
-        env_id: str,
+        environment: Environment,
         actor: Actor,
         normalizer: Normalizer,
         *,
         seeds: tuple[int, ...],
         targets: tuple[float, ...],
         return_scale: float,
+        processes: int = 0,
+        parallel_episodes: int = 64,
     ):
-        self._env_id, self._actor, self._normalizer = env_id, actor, normalizer
+        self._environment, self._actor, self._normalizer = environment, actor, normalizer
+        self._processes, self._parallel = processes, parallel_episodes
         self._seeds, self._return_scale = seeds, return_scale
         together = actor.selection == "critic"
         self._target_sets = np.array([targets] if together else [[target] for target in targets])
         self.target_names = [" ".join(f"{target:g}" for target in targets)] if together else list(targets)
         if not actor.policy.condition_on_return:
             self._target_sets, self.target_names = np.zeros((1, 1)), ["none"]
-        self._envs: dict[int, object] = {}
+        self._env, self._env_episodes = None, 0
 
     def __call__(self, params: Params, *, step: int, episodes: int) -> list[dict]:
         """Plays ``episodes`` episodes per seed and target.
@@ -55,36 +65,59 @@ class Evaluator:
         Returns:
             One record per seed and target, as ``report.records`` describes them, without the field ``final``.
         """
-        starts = [np.random.SeedSequence([seed, _STARTS]).generate_state(episodes) for seed in self._seeds]
-        result = rollout(
-            self._make_env(episodes),
-            self._actor,
-            params,
-            self._normalizer,
-            target_sets=self._target_sets,
-            return_scale=self._return_scale,
-            env_seeds=np.stack(starts),
-            keys=action_keys(self._seeds, EVALUATION_STREAM, step),
-        )
+        starts = np.stack(
+            [np.random.SeedSequence([seed, _STARTS]).generate_state(episodes) for seed in self._seeds]
+        )  # (R, E)
+        keys = action_keys(self._seeds, EVALUATION_STREAM, step)
+        waves = [self._play(params, wave, keys, number) for number, wave in enumerate(self._waves(starts))]
+        returns, lengths = (np.concatenate([getattr(wave, name) for wave in waves], axis=2) for name in _ARRAYS)
+        outcomes = {name: np.concatenate([wave.outcomes[name] for wave in waves], axis=2) for name in waves[0].outcomes}
         return [
             {
                 "step": step,
                 "seed": seed,
                 "target": target,
-                "returns": result.returns[row, column].tolist(),
-                "lengths": result.lengths[row, column].tolist(),
+                "returns": returns[row, column, :episodes].tolist(),
+                "lengths": lengths[row, column, :episodes].tolist(),
             }
+            | {name: values[row, column, :episodes].tolist() for name, values in outcomes.items()}
             for row, seed in enumerate(self._seeds)
             for column, target in enumerate(self.target_names)
         ]
 
+    def _waves(self, starts: np.ndarray) -> list[np.ndarray]:
+        """Splits (R, E) starts into waves of equal size, so that no other shape is compiled; the last is filled up."""
+        episodes = starts.shape[1]
+        groups = len(self._seeds) * len(self._target_sets)
+        at_once = episodes if is_light(self._environment) else min(episodes, max(1, self._parallel // groups))
+        waves = -(-episodes // at_once)
+        width = -(-episodes // waves)
+        padded = np.concatenate([starts, starts[:, : waves * width - episodes]], axis=1)
+        return np.split(padded, waves, axis=1)
+
+    def _play(self, params: Params, starts: np.ndarray, keys: Array, number: int) -> Rollouts:
+        return rollout(
+            self._make_env(starts.shape[1]),
+            self._actor,
+            params,
+            self._normalizer,
+            target_sets=self._target_sets,
+            return_scale=self._return_scale,
+            env_seeds=starts,
+            # Other episodes, other actions; the first wave draws as an evaluation in one piece does.
+            keys=keys if number == 0 else jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, _WAVES + number),
+        )
+
     def _make_env(self, episodes: int):
-        if episodes not in self._envs:
+        if self._env_episodes != episodes:
+            self.close()
             copies = len(self._seeds) * len(self._target_sets) * episodes
-            self._envs[episodes] = make_vector_env(self._env_id, copies)
-        return self._envs[episodes]
+            self._env = make_vector_env(self._environment, copies, self._processes)
+            self._env_episodes = episodes
+        return self._env
 
     def close(self) -> None:
         """Closes the environments."""
-        for env in self._envs.values():
-            env.close()
+        if self._env is not None:
+            self._env.close()
+        self._env, self._env_episodes = None, 0

@@ -26,6 +26,9 @@ class VectorEnv(Protocol):
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Observations (num_envs, S), rewards, terminated and truncated, each (num_envs,)."""
 
+    def outcomes(self) -> dict[str, list]:
+        """What else the environments report of their episodes, by name: one value per copy."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Rollouts:
@@ -34,10 +37,13 @@ class Rollouts:
     Attributes:
         returns: (R, G, E) float64 raw episode returns of R seeds, G targets (or target sets), E episodes.
         lengths: (R, G, E) int64 steps.
+        outcomes: what else the environment reports of its episodes, (R, G, E) arrays by name: ``success`` (bool),
+            ``tasks`` (lists of the names of completed sub-tasks).
     """
 
     returns: np.ndarray
     lengths: np.ndarray
+    outcomes: dict[str, np.ndarray]
 
 
 def rollout(
@@ -94,4 +100,12 @@ def rollout(
         if not alive.any():
             break
     shape = (seeds, sets, episodes)
-    return Rollouts(returns=returns.reshape(shape), lengths=lengths.reshape(shape))
+    outcomes = {name: _as_objects(values).reshape(shape) for name, values in env.outcomes().items()}
+    return Rollouts(returns=returns.reshape(shape), lengths=lengths.reshape(shape), outcomes=outcomes)
+
+
+def _as_objects(values: list) -> np.ndarray:
+    """A one-dimensional array of Python objects, lists among them."""
+    array = np.empty(len(values), object)
+    array[:] = values
+    return array

@@ -19,13 +19,16 @@ def recreate(
         The Minari id: the task's own for the recipe's length and seed 0, else one that names both.
 
     Raises:
-        ValueError: unknown task, ``steps`` or ``seed`` out of range.
+        ValueError: unknown task, no recipe for it, ``steps`` or ``seed`` out of range.
         DatasetExists: it does (a ValueError too).
     """
     from rvdt_jax.recreate.maze2d import recreate_maze2d
-    from rvdt_jax.tasks import get_task
+    from rvdt_jax.tasks import all_tasks, get_task
 
     task = get_task(task_name)
+    if task.source("recipe") is None:
+        known = ", ".join(name for name, other in all_tasks().items() if other.source("recipe"))
+        raise ValueError(f"--task={task_name}: there is no recipe for it. Tasks that can be recreated: {known}.")
     steps = task.recipe_steps if steps is None else steps
     if steps < 1:
         raise ValueError(f"--steps={steps}: collect at least one step.")

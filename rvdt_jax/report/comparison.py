@@ -19,9 +19,9 @@ def compare(folders: list[pathlib.Path], output: pathlib.Path, *, references: di
         references: label -> normalised score, for orientation.
     """
     runs = [read_json(folder / "results.json") for folder in folders]
-    tasks = {run["task"] for run in runs}
-    if len(tasks) > 1:
-        raise ValueError(f"runs of several tasks cannot be compared: {', '.join(sorted(tasks))}.")
+    subjects = {_subject(run) for run in runs}
+    if len(subjects) > 1:
+        raise ValueError(f"runs of several tasks cannot be compared: {', '.join(sorted(subjects))}.")
     labels = [f"{run['variant']} ({target_name(run)})" for run in runs]
     curves = {
         label if labels.count(label) == 1 else f"{label}, {folder.name}": _headline_curve(run, folder)
@@ -31,7 +31,7 @@ def compare(folders: list[pathlib.Path], output: pathlib.Path, *, references: di
     plot_learning_curves(
         curves,
         output / "learning_curves.png",
-        title=f"{runs[0]['task']}{' (recreated data)' if recreated else ''}",
+        title=f"{_subject(runs[0])}{' (recreated data)' if recreated else ''}",
         ref_min_return=runs[0]["ref_min_return"],
         ref_max_return=runs[0]["ref_max_return"],
         references=references,
@@ -39,6 +39,11 @@ def compare(folders: list[pathlib.Path], output: pathlib.Path, *, references: di
     table = format_table(runs, references)
     (output / "table.txt").write_text(table + "\n", encoding="utf-8")
     return f"\n{table}\n\nRecords, table and picture: {output}"
+
+
+def _subject(run: dict) -> str:
+    """What a run is about: its task, or else its data set."""
+    return run["task"] or run["provenance"]["dataset_id"]
 
 
 def _headline_curve(run: dict, folder: pathlib.Path) -> tuple[list[dict], object]:
@@ -58,7 +63,7 @@ def format_table(runs: list[dict], references: dict[str, float]) -> str:
     """The table: final checkpoints only, and under it the last run's difference from every other."""
     distinct = dict.fromkeys(f"({data_label(run['provenance'])}; {run['hardware']})" for run in runs)
     lines = [
-        f"{runs[0]['task']}: normalised score of the final checkpoint, mean +- std over seeds",
+        f"{_subject(runs[0])}: normalised score of the final checkpoint, mean +- std over seeds",
         *distinct,
         f"{'':<28}{'score':>16}{'return':>16}{'target':>10}{'updates':>9}{'seeds':>7}{'episodes':>10}",
     ]

@@ -35,8 +35,8 @@ def plot_learning_curves(
     path: pathlib.Path,
     *,
     title: str,
-    ref_min_return: float,
-    ref_max_return: float,
+    ref_min_return: float | None,
+    ref_max_return: float | None,
     references: dict[str, float] | None = None,
 ) -> None:
     """Draws normalised score against updates, mean and range over seeds, one colour a label.
@@ -45,13 +45,13 @@ def plot_learning_curves(
         curves: label -> (evaluation records, target to draw).
         path: the PNG to write.
         title: above the axes.
-        ref_min_return, ref_max_return: the returns that score 0 and 100.
+        ref_min_return, ref_max_return: the returns that score 0 and 100; None draws raw returns.
         references: label -> normalised score of a horizontal line.
     """
     figure, axes = plt.subplots(figsize=(7.2, 4.2), layout="constrained")
     for colour, (label, (evaluations, target)) in zip(COLOURS * len(curves), curves.items(), strict=False):
         steps, returns = curve(evaluations, target)
-        scores = normalized_score(returns, ref_min_return, ref_max_return)
+        scores = returns if ref_min_return is None else normalized_score(returns, ref_min_return, ref_max_return)
         axes.plot(steps, scores.mean(1), color=colour, label=label, linewidth=2)
         axes.fill_between(steps, scores.min(1), scores.max(1), color=colour, alpha=0.15, linewidth=0)
     for label, score in (references or {}).items():
@@ -59,7 +59,8 @@ def plot_learning_curves(
         axes.annotate(
             label, (1.01, score), xycoords=("axes fraction", "data"), ha="left", va="center", fontsize=8, color="grey"
         )
-    axes.set(title=title, xlabel="updates", ylabel="normalised score (mean and range over seeds)")
+    quantity = "return" if ref_min_return is None else "normalised score"
+    axes.set(title=title, xlabel="updates", ylabel=f"{quantity} (mean and range over seeds)")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=True, framealpha=0.9, edgecolor="none", loc="best")
     figure.savefig(path, dpi=150)

@@ -2,7 +2,8 @@
 
 metrics.jsonl      {"step", "seed", <metric>: mean since the last line, ...}; equal runs write equal bytes
 timing.jsonl       {"step", "seconds", "updates_per_second"}; wall-clock, so kept apart
-evaluations.jsonl  {"step", "seed", "target", "final", "returns": [...], "lengths": [...]}; raw, every episode
+evaluations.jsonl  {"step", "seed", "target", "final", "returns": [...], "lengths": [...]}; raw, every episode;
+                   where the environment tells, "success": [true, ...] and "tasks": [[name, ...], ...] completed too
 results.json       see ``summarise``
 """
 
@@ -76,24 +77,30 @@ def keep_lines(path: pathlib.Path, keep: Callable[[dict], bool]) -> None:
         _replace(path, "".join(json.dumps(record) + "\n" for record in kept))
 
 
-def summarise(evaluations: list[dict], ref_min_return: float, ref_max_return: float) -> dict:
+def summarise(evaluations: list[dict], ref_min_return: float | None, ref_max_return: float | None) -> dict:
     """Scores per seed and target, and over seeds, of the final checkpoint and of the best evaluation in training.
 
     Args:
         evaluations: the records of ``evaluations.jsonl``.
-        ref_min_return, ref_max_return: the returns that score 0 and 100.
+        ref_min_return, ref_max_return: the returns that score 0 and 100; None where there are none.
 
     Returns:
         ``{"final": table, "best": table}``. A table maps a target to ``{"seeds": {seed: cell}, "aggregate": cell}``,
-        a cell holds ``return``, ``normalized_score``, ``episodes`` (and ``step`` for a seed; ``return_std`` and
-        ``normalized_score_std`` over seeds for an aggregate, null for a single seed). The two tables must never be
-        mixed: ``best`` is a maximum over noisy evaluations, and flatters.
+        a cell holds ``return``, ``normalized_score`` (null without references), ``episodes`` (and ``step`` for a seed;
+        ``return_std`` and ``normalized_score_std`` over seeds for an aggregate, null for a single seed); where the
+        environment tells, ``success_rate`` (share of episodes) and ``tasks_completed`` (mean number) too. The two
+        tables must never be mixed: ``best`` is a maximum over noisy evaluations, and flatters.
     """
 
     def cell(record: dict) -> dict:
         value = float(np.mean(record["returns"]))
-        counts = {"episodes": len(record["returns"]), "step": record["step"]}
-        return {"return": value, "normalized_score": normalized_score(value, ref_min_return, ref_max_return)} | counts
+        score = None if ref_min_return is None else normalized_score(value, ref_min_return, ref_max_return)
+        cell = {"return": value, "normalized_score": score, "episodes": len(record["returns"]), "step": record["step"]}
+        if "success" in record:
+            cell["success_rate"] = float(np.mean(record["success"]))
+        if "tasks" in record:
+            cell["tasks_completed"] = float(np.mean([len(tasks) for tasks in record["tasks"]]))
+        return cell
 
     def table(records: list[dict]) -> dict:
         result: dict = {}
@@ -114,8 +121,11 @@ def summarise(evaluations: list[dict], ref_min_return: float, ref_max_return: fl
 def aggregate(cells: list[dict]) -> dict:
     """Mean and standard deviation (of the sample, n - 1) over the cells of several seeds."""
     result: dict = {"episodes": sum(cell["episodes"] for cell in cells), "num_seeds": len(cells)}
-    for name in ("return", "normalized_score"):
+    for name in ("return", "normalized_score", "success_rate", "tasks_completed"):
+        if name not in cells[0]:
+            continue
         values = [cell[name] for cell in cells]
-        result[name] = float(np.mean(values))
-        result[f"{name}_std"] = float(np.std(values, ddof=1)) if len(values) > 1 else None
+        known = None not in values
+        result[name] = float(np.mean(values)) if known else None
+        result[f"{name}_std"] = float(np.std(values, ddof=1)) if known and len(values) > 1 else None
     return result

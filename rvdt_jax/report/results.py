@@ -7,7 +7,6 @@ import pathlib
 
 from rvdt_jax.report.records import read_lines, summarise, write_json
 from rvdt_jax.report.summary import target_name
-from rvdt_jax.tasks import get_task
 
 log = logging.getLogger(__name__)
 
@@ -18,18 +17,17 @@ def write_results(settings: dict, folder: pathlib.Path, facts: dict) -> dict:
     Args:
         settings: the content of ``config.json``.
         folder: the run directory.
-        facts: what else belongs into the results: ``provenance``, ``hardware``, ``versions``.
+        facts: what else belongs into the results: ``ref_min_return``, ``ref_max_return`` (None without references),
+            ``environment``, ``provenance``, ``hardware``, ``versions``.
     """
-    task, evaluations = get_task(settings["task"]), read_lines(folder / "evaluations.jsonl")
+    evaluations = read_lines(folder / "evaluations.jsonl")
     results = {
         "task": settings["task"],
         "variant": settings["variant"],
         "seeds": list(settings["seeds"]),
         "steps": settings["train"]["steps"],
         "headline_target": str(evaluations[0]["target"]) if evaluations else None,
-        "ref_min_return": task.ref_min_return,
-        "ref_max_return": task.ref_max_return,
-        **summarise(evaluations, task.ref_min_return, task.ref_max_return),
+        **summarise(evaluations, facts["ref_min_return"], facts["ref_max_return"]),
         **facts,
     }
     write_json(folder / "results.json", results)
@@ -45,10 +43,11 @@ def _plot(results: dict, evaluations: list[dict], path: pathlib.Path) -> None:
         log.warning("no picture: %s is not installed", error.name)
         return
     provenance, target = results["provenance"], evaluations[0]["target"]
+    recreated = provenance.get("recreated")
     plot_learning_curves(
         {f"{results['variant']} ({target_name(results)})": (evaluations, target)},
         path,
-        title=f"{results['task']} ({'recreated data' if provenance.get('recreated') else provenance['dataset_id']})",
+        title=f"{results['task'] or 'own data'} ({'recreated data' if recreated else provenance['dataset_id']})",
         ref_min_return=results["ref_min_return"],
         ref_max_return=results["ref_max_return"],
     )

@@ -14,8 +14,19 @@ def format_scores(results: dict, table: str = "final") -> list[str]:
         lines.append(
             f"{results['variant']:<12} {target:>12} {score:>16} "
             f"{plus_minus(cell['return'], cell['return_std']):>16} {cell['num_seeds']:>6} {cell['episodes']:>9}"
+            + "".join(f"  {text}" for text in _outcomes(cell))
         )
     return lines
+
+
+def _outcomes(cell: dict) -> list[str]:
+    """What the environment tells besides the return."""
+    found = []
+    if "success_rate" in cell:
+        found.append(f"success {100 * cell['success_rate']:.1f} %")
+    if "tasks_completed" in cell:
+        found.append(f"{cell['tasks_completed']:.2f} sub-tasks")
+    return found
 
 
 def data_label(provenance: dict) -> str:
@@ -30,8 +41,10 @@ def target_name(run: dict) -> str:
     return "no target" if run["headline_target"] == "none" else f"target {run['headline_target'].removesuffix('.0')}"
 
 
-def plus_minus(mean: float, std: float | None) -> str:
-    """``mean +- std``, or the mean alone for a single seed."""
+def plus_minus(mean: float | None, std: float | None) -> str:
+    """``mean +- std``, the mean alone for a single seed, or - where there is no score."""
+    if mean is None:
+        return "-"
     return f"{mean:.1f}" if std is None else f"{mean:.1f} +- {std:.1f}"
 
 
@@ -39,7 +52,11 @@ def print_results(results: list[dict], folder: pathlib.Path) -> None:
     """Prints the final-checkpoint scores of runs on one task."""
     first = results[0]
     label = data_label(first["provenance"])
-    print(f"\n{first['task']}: final checkpoint after {first['steps']} updates ({label})")
+    subject = first["task"] or first["provenance"]["dataset_id"]
+    print(f"\n{subject}: final checkpoint after {first['steps']} updates ({label})")
+    if not first["final"]:
+        print(f"Nothing was scored. Records: {folder}")
+        return
     print(f"{'variant':<12} {'target':>12} {'score':>16} {'return':>16} {'seeds':>6} {'episodes':>9}")
     for result in results:
         print("\n".join(format_scores(result)))

@@ -16,7 +16,7 @@ import orbax.checkpoint as ocp
 from rvdt_jax.differences import differences
 from rvdt_jax.types import Normalizer, TrainState
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 
 def versions() -> dict[str, str]:

@@ -28,11 +28,13 @@ def written(path, episodes):
 
 
 def arrays_of(episodes):
-    return {field.name: getattr(episodes, field.name) for field in dataclasses.fields(episodes)[1:]}
+    arrays = {field.name: getattr(episodes, field.name) for field in dataclasses.fields(episodes)[1:]}
+    return {name: values for name, values in arrays.items() if values is not None}
 
 
 def assert_equal(left: Episodes, right: Episodes):
     """Every bit of every array, and its type."""
+    assert arrays_of(left).keys() == arrays_of(right).keys()
     for name, values in arrays_of(left).items():
         other = getattr(right, name)
         assert (values.dtype, values.shape) == (other.dtype, other.shape), name
@@ -46,6 +48,20 @@ def test_what_is_written_is_read_to_the_last_bit(path, episodes):
     assert_equal(episodes, again)
     assert provenance == PROVENANCE
     assert again.name == "random"
+
+
+def test_what_actions_stand_for_is_kept(path, episodes):
+    low, high = np.array([-2.0, 0.1], np.float32), np.array([2.0, 30.0], np.float32)
+    bounded = dataclasses.replace(episodes, action_low=low, action_high=high)
+    write_cache(path, bounded, PROVENANCE)
+    again, _ = read_cache(path)
+    assert_equal(bounded, again)
+    np.testing.assert_array_equal(again.action_high, high)
+
+
+def test_without_bounds_none_are_read(written):
+    again, _ = read_cache(written)
+    assert (again.action_low, again.action_high) == (None, None)
 
 
 def test_a_cache_replaces_an_older_one(written, episodes):
@@ -210,6 +226,12 @@ def test_a_cache_that_breaks_the_contract_is_refused(written, episodes):
         read_cache(written)
 
 
+def test_one_bound_without_the_other_is_refused(written):
+    resave(written, action_low=np.zeros(2, np.float32))
+    with pytest.raises(ValueError, match=r"^random: action_low and action_high must both be given"):
+        read_cache(written)
+
+
 class Payload:
     """Unpickling it makes a file."""
 
@@ -246,6 +268,17 @@ def test_another_content_or_data_set_is_another_file():
     assert len(paths) == 3
     assert {path.parent for path in paths} == {cache_folder()}
     assert all(path.suffix == ".npz" for path in paths)
+
+
+def test_other_entries_of_the_observations_are_another_file():
+    """Their order matters, and a name may hold what stands between names."""
+    choices = [(), ("a",), ("b",), ("a", "b"), ("b", "a"), ("a-b",), ("a.b",), ("a", "b", "c"), ("a-b", "c")]
+    assert len({cache_path("toy/a-v1", "0", keys) for keys in choices}) == len(choices)
+
+
+@pytest.mark.parametrize("key", ["proprio/hand", "bottom burner"])
+def test_a_file_stays_in_its_folder_whatever_the_entries_are_called(key):
+    assert cache_path("toy/a-v1", "0", (key,)).resolve().is_relative_to(cache_folder())
 
 
 def test_another_version_of_the_format_is_another_file(monkeypatch):

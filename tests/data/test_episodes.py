@@ -170,6 +170,77 @@ def test_actions_out_of_range_are_named_by_episode(episodes):
         check_episodes(with_value(episodes, "actions", (5, 0), 1.5))
 
 
+# What actions stand for.
+
+
+def bounded(episodes, low, high):
+    return dataclasses.replace(episodes, action_low=low, action_high=high)
+
+
+def test_bounds_are_converted_and_kept(episodes):
+    checked = check_episodes(bounded(episodes, [-2, 0], [2.5, 1]))
+    np.testing.assert_array_equal(checked.action_low, [-2.0, 0.0])
+    np.testing.assert_array_equal(checked.action_high, [2.5, 1.0])
+    assert checked.action_low.dtype == checked.action_high.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [
+        (None, [1.0, 1.0]),
+        ([-1.0, -1.0], None),
+        ([-1.0], [1.0, 1.0]),
+        ([-1.0, -1.0], [1.0, 1.0, 1.0]),
+        (-1.0, 1.0),
+        ([[-1.0, -1.0]], [[1.0, 1.0]]),
+    ],
+    ids=str,
+)
+def test_bounds_that_are_not_one_number_per_action_are_refused(episodes, low, high):
+    with pytest.raises(ValueError, match=r"^toy: action_low and action_high must both be given, one number per action"):
+        check_episodes(bounded(episodes, low, high))
+
+
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [
+        ([-1.0, 1.0], [1.0, 1.0]),
+        ([-1.0, 2.0], [1.0, 1.0]),
+        ([-1.0, -np.inf], [1.0, 1.0]),
+        ([-1.0, -1.0], [1.0, np.inf]),
+        ([np.nan, -1.0], [1.0, 1.0]),
+        ([-1.0, -1.0], [1.0, 1e300]),
+    ],
+    ids=str,
+)
+def test_bounds_that_no_action_lies_between_are_refused(episodes, low, high):
+    with pytest.raises(ValueError, match=r"^toy: action_low=.* and action_high=.* no finite, increasing bounds"):
+        check_episodes(bounded(episodes, low, high))
+
+
+@pytest.mark.parametrize("field", ["lengths", "terminated"])
+def test_one_number_per_episode_is_what_is_asked_for(episodes, field):
+    """As columns, both lists agree with each other, and with nothing else."""
+    columns = {name: getattr(episodes, name)[:, None] for name in ("lengths", "terminated")}
+    with pytest.raises(ValueError, match=rf"^toy: .*{field}"):
+        check_episodes(dataclasses.replace(episodes, **(columns if field == "lengths" else {field: columns[field]})))
+
+
+@pytest.mark.parametrize("field", ["observations", "actions"])
+def test_no_numbers_at_all_are_refused(episodes, field):
+    """Nothing can be learned from vectors of size 0, nor acted with them."""
+    with pytest.raises(ValueError, match=rf"^toy: .*{field}"):
+        check_episodes(dataclasses.replace(episodes, **{field: np.zeros((8, 0), np.float32)}))
+
+
+@pytest.mark.parametrize("field", ["action_low", "action_high"])
+def test_other_bounds_are_another_digest(episodes, field):
+    given = bounded(episodes, np.zeros(2, np.float32), np.ones(2, np.float32))
+    assert given.digest() != episodes.digest()
+    changed = getattr(given, field) + np.float32(0.5)
+    assert dataclasses.replace(given, **{field: changed}).digest() != given.digest()
+
+
 @pytest.mark.parametrize("field", ["observations", "actions", "rewards", "lengths", "terminated"])
 def test_another_content_is_another_digest(episodes, field):
     changed = getattr(episodes, field).copy()
@@ -178,5 +249,6 @@ def test_another_content_is_another_digest(episodes, field):
 
 
 def test_equal_content_is_an_equal_digest(episodes):
+    episodes = bounded(episodes, np.zeros(2, np.float32), np.ones(2, np.float32))
     copies = {field.name: np.array(getattr(episodes, field.name)) for field in dataclasses.fields(episodes)[1:]}
     assert Episodes(name="elsewhere", **copies).digest() == episodes.digest()

@@ -119,6 +119,62 @@ def test_changed_provenance_is_not_served_from_the_old_cache(dataset):
     assert load_local(DATASET)[1]["recipe"] == "a run"
 
 
+@pytest.fixture
+def dict_dataset():
+    """The same with dict observations: ``back`` is twice ``front``."""
+    steps = np.arange(4, dtype=np.float32)[:, None]
+    buffer = EpisodeBuffer(
+        observations={"front": steps, "back": 2 * steps},
+        actions=np.array([[-4.0], [0.0], [4.0]], np.float32),
+        rewards=np.zeros(3),
+        terminations=np.zeros(3, bool),
+        truncations=np.array([False, False, True]),
+        infos={},
+    )
+    space = gymnasium.spaces.Box(-99, 99, (1,))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        minari.create_dataset_from_buffers(
+            "toy/dict-v1",
+            [buffer],
+            observation_space=gymnasium.spaces.Dict({"front": space, "back": space}),
+            action_space=gymnasium.spaces.Box(-4.0, 4.0, (1,)),
+            data_format="hdf5",
+        )
+
+
+ENTRIES = {
+    ("front",): [[0], [1], [2]],
+    ("back",): [[0], [2], [4]],
+    ("front", "back"): [[0, 0], [1, 2], [2, 4]],
+    ("back", "front"): [[0, 0], [2, 1], [4, 2]],
+}
+
+
+def test_every_choice_of_entries_has_a_cache_of_its_own(dict_dataset, no_minari):
+    for keys, expected in ENTRIES.items():
+        np.testing.assert_array_equal(load_local("toy/dict-v1", keys)[0].observations, expected)
+    assert len(list(cache_folder().iterdir())) == len(ENTRIES)
+    no_minari()
+    for keys, expected in ENTRIES.items():
+        np.testing.assert_array_equal(load_local("toy/dict-v1", keys)[0].observations, expected)
+
+
+def test_what_actions_stand_for_comes_out_of_the_cache_too(dict_dataset, no_minari):
+    load_local("toy/dict-v1", ("front",))
+    no_minari()
+    episodes, _ = load_local("toy/dict-v1", ("front",))
+    np.testing.assert_array_equal(episodes.actions, [[-1], [0], [1]])
+    assert (episodes.action_low.tolist(), episodes.action_high.tolist()) == ([-4.0], [4.0])
+
+
+def test_entries_that_are_not_there_leave_no_cache(dict_dataset):
+    for keys in ((), ("side",)):
+        with pytest.raises(ValueError, match="dicts with the entries back, front"):
+            load_local("toy/dict-v1", keys)
+    assert not cache_folder().exists()
+
+
 def truncate(path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 

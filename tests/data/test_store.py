@@ -6,8 +6,10 @@ import jax
 import numpy as np
 import pytest
 
+from rvdt_jax.data.episodes import Episodes
 from rvdt_jax.data.rebalance import select_experts
 from rvdt_jax.data.store import make_normalizer, make_store
+from rvdt_jax.tasks import get_task
 
 SCALE = 7.0
 
@@ -43,6 +45,25 @@ def test_every_field_matches_a_slow_loop(episodes, experts, made):
             assert made.last_steps[step] == end - 1
             assert made.expert[step] == experts.mask[number]
     assert len(made.rewards) == end
+
+
+def test_the_critic_learns_from_shifted_rewards_and_the_policy_from_raw_returns():
+    """QT's 4 (r - 0.5) of antmaze-large-diverse: -2 without and 2 with success."""
+    task = get_task("antmaze-large-diverse-v0")
+    episodes = Episodes(
+        name="toy",
+        observations=np.zeros((5, 1), np.float32),
+        actions=np.zeros((5, 1), np.float32),
+        rewards=np.array([0, 0, 1, 0, 0], np.float32),
+        lengths=np.array([3, 2]),
+        terminated=np.array([True, False]),
+    )
+    experts = select_experts(episodes.returns, episodes.lengths)
+    scales = {"reward_scale": task.reward_scale, "reward_shift": task.reward_shift}
+    store = make_store(episodes, experts, make_normalizer(episodes), return_scale=1.0, **scales)
+    np.testing.assert_array_equal(store.rewards, [-2.0, -2.0, 2.0, -2.0, -2.0])
+    np.testing.assert_array_equal(store.returns_to_go, [1.0, 1.0, 1.0, 0.0, 0.0])
+    np.testing.assert_array_equal(store.terminals, [False, False, True, False, False])
 
 
 def test_terminals_are_the_last_steps_of_terminated_episodes(episodes, made):

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from rvdt_jax.envs import register
-from rvdt_jax.envs.vector import BatchMaze2d, make_vector_env
+from rvdt_jax.envs.processes import ProcessVectorEnv
+from rvdt_jax.envs.vector import BatchMaze2d, environment_sizes, is_light, make_vector_env
+from rvdt_jax.tasks import Environment
 
 HORIZONS = {"open-v0": 150, "umaze-v1": 300, "medium-v1": 600, "large-v1": 800}
 ENV_IDS = [
@@ -26,7 +28,7 @@ def horizon_of(env_id: str) -> int:
 
 @pytest.mark.parametrize("env_id", ENV_IDS)
 def test_a_batch_goes_as_gymnasiums_environments_go(env_id):
-    batch, envs = make_vector_env(env_id, len(SEEDS)), [gymnasium.make(env_id) for _ in SEEDS]
+    batch, envs = make_vector_env(Environment(env_id), len(SEEDS)), [gymnasium.make(env_id) for _ in SEEDS]
     rng = np.random.default_rng(1)
     observations = batch.reset(SEEDS)
     expected = [env.reset(seed=seed)[0] for env, seed in zip(envs, SEEDS, strict=True)]
@@ -45,7 +47,7 @@ def test_a_batch_goes_as_gymnasiums_environments_go(env_id):
 
 @pytest.mark.parametrize("env_id", ENV_IDS)
 def test_the_whole_batch_is_truncated_at_the_horizon_and_never_terminates(env_id):
-    batch = make_vector_env(env_id, 2)
+    batch = make_vector_env(Environment(env_id), 2)
     batch.reset([0, 1])
     assert batch.horizon == horizon_of(env_id)
     for step in range(1, horizon_of(env_id) + 1):
@@ -55,7 +57,7 @@ def test_the_whole_batch_is_truncated_at_the_horizon_and_never_terminates(env_id
 
 
 def test_shapes_and_types():
-    batch = make_vector_env("rvdt/maze2d-umaze-v1", 3)
+    batch = make_vector_env(Environment("rvdt/maze2d-umaze-v1"), 3)
     first = batch.reset([0, 1, 2])
     observations, rewards, terminated, truncated = batch.step(np.zeros((3, 2), np.float32))
     assert batch.num_envs == 3
@@ -67,7 +69,7 @@ def test_shapes_and_types():
 
 
 def test_a_second_reset_starts_the_episode_anew():
-    batch = make_vector_env("rvdt/maze2d-open-v0", 2)
+    batch = make_vector_env(Environment("rvdt/maze2d-open-v0"), 2)
 
     def episode() -> list:
         rng, first = np.random.default_rng(0), batch.reset([4, 5])
@@ -78,7 +80,7 @@ def test_a_second_reset_starts_the_episode_anew():
 
 
 def test_what_was_returned_is_not_changed_by_the_next_step():
-    batch = make_vector_env("rvdt/maze2d-umaze-v1", 2)
+    batch = make_vector_env(Environment("rvdt/maze2d-umaze-v1"), 2)
     first = batch.reset([0, 1])
     kept = first.copy()
     second = batch.step(np.ones((2, 2)))[0]
@@ -90,7 +92,7 @@ def test_what_was_returned_is_not_changed_by_the_next_step():
 
 
 def test_copies_do_not_depend_on_their_neighbours():
-    alone, beside = make_vector_env("rvdt/maze2d-umaze-v1", 1), make_vector_env("rvdt/maze2d-umaze-v1", 3)
+    alone, beside = (make_vector_env(Environment("rvdt/maze2d-umaze-v1"), count) for count in (1, 3))
     rng = np.random.default_rng(0)
     np.testing.assert_array_equal(alone.reset([8])[0], beside.reset([3, 8, 5])[1])
     for _ in range(50):
@@ -101,25 +103,77 @@ def test_copies_do_not_depend_on_their_neighbours():
 @pytest.mark.parametrize("seeds", [[], [0], [0, 1], [0, 1, 2, 3]])
 def test_a_wrong_number_of_seeds_is_refused(seeds):
     with pytest.raises(ValueError, match="seeds for 3 environments"):
-        make_vector_env("rvdt/maze2d-umaze-v1", 3).reset(seeds)
+        make_vector_env(Environment("rvdt/maze2d-umaze-v1"), 3).reset(seeds)
 
 
 @pytest.mark.parametrize("shape", [(2, 2), (4, 2), (3, 1), (3, 3)])
 def test_actions_of_another_shape_are_refused(shape):
-    batch = make_vector_env("rvdt/maze2d-umaze-v1", 3)
+    batch = make_vector_env(Environment("rvdt/maze2d-umaze-v1"), 3)
     batch.reset([0, 1, 2])
     with pytest.raises(ValueError, match="actions have shape"):
         batch.step(np.zeros(shape))
 
 
-@pytest.mark.parametrize("env_id", ["HalfCheetah-v5", "maze2d-umaze-v1", "other/maze2d-umaze-v1", ""])
-def test_an_id_of_another_namespace_is_refused(env_id):
-    with pytest.raises(ValueError, match="no vector environment is known"):
-        make_vector_env(env_id, 1)
+def test_another_horizon_cuts_the_episodes_there():
+    batch = make_vector_env(Environment("rvdt/maze2d-umaze-v1", horizon=2), 2)
+    batch.reset([0, 1])
+    assert batch.horizon == 2
+    assert [batch.step(np.zeros((2, 2)))[3].tolist() for _ in range(2)] == [[False, False], [True, True]]
+
+
+def test_it_reports_nothing_but_returns():
+    assert make_vector_env(Environment("rvdt/maze2d-umaze-v1"), 1).outcomes() == {}
 
 
 def test_an_unknown_maze_is_refused():
-    with pytest.raises(ValueError, match="there is no maze2d environment 'maze2d-huge-v1'"):
-        make_vector_env("rvdt/maze2d-huge-v1", 1)
+    with pytest.raises(ValueError, match="no environment 'rvdt/maze2d-huge-v1' can be made"):
+        make_vector_env(Environment("rvdt/maze2d-huge-v1"), 1)
     with pytest.raises(ValueError, match="there is no maze2d environment"):
         BatchMaze2d("rvdt/maze2d-umaze-v1", 1)
+
+
+@pytest.mark.parametrize("env_id", ["rvdt/maze2d-umaze-v1", "rvdt_jax.envs:rvdt/maze2d-large-dense-v1"])
+def test_maze2d_needs_no_processes(env_id):
+    for environment in (Environment(env_id), Environment(env_id, horizon=7)):
+        assert is_light(environment)
+        assert isinstance(make_vector_env(environment, 2, processes=2), BatchMaze2d)
+        assert environment_sizes(environment) == (4, 2)
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        Environment("Hopper-v4"),
+        Environment("maze2d-umaze-v1"),
+        Environment("other/maze2d-umaze-v1"),
+        Environment("rvdt/maze2d-huge-v1"),
+        Environment(""),
+        Environment("rvdt/maze2d-umaze-v1", spec="{}"),
+        Environment("rvdt/maze2d-umaze-v1", observation_keys=("observation",)),
+        Environment("rvdt/maze2d-umaze-v1", action_low=(-2.0, -2.0), action_high=(2.0, 2.0)),
+    ],
+)
+def test_whatever_the_batch_does_not_know_is_not_light(environment):
+    assert not is_light(environment)
+
+
+def test_everything_else_runs_in_processes():
+    environment = Environment("Hopper-v4", horizon=5)
+    env = make_vector_env(environment, 2, processes=1)
+    assert isinstance(env, ProcessVectorEnv)
+    assert (env.num_envs, env.observation_size, env.action_size, env.horizon) == (2, 11, 3, 5)
+    env.close()
+    assert environment_sizes(environment) == (11, 3)
+
+
+def test_in_processes_maze2d_goes_as_the_batch_goes():
+    environment = Environment("rvdt/maze2d-umaze-v1", horizon=20)
+    batch, processes = make_vector_env(environment, 2), ProcessVectorEnv(environment, 2, processes=1)
+    rng = np.random.default_rng(0)
+    np.testing.assert_array_equal(processes.reset([3, 4]), batch.reset([3, 4]))
+    for _ in range(20):
+        actions = rng.normal(0.0, 1.0, (2, 2)).astype(np.float32)
+        for ours, theirs in zip(processes.step(actions), batch.step(actions), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+            assert ours.dtype == theirs.dtype
+    processes.close()

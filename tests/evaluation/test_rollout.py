@@ -2,15 +2,18 @@
 
 import dataclasses
 
+import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import rvdt_jax.envs  # noqa: F401  registers the environments
 from rvdt_jax.evaluation.evaluator import Evaluator
 from rvdt_jax.evaluation.rollout import rollout
 from rvdt_jax.models import acting
-from rvdt_jax.models.acting import Actor, choose_actions
+from rvdt_jax.models.acting import EVALUATION_STREAM, Actor, action_keys, choose_actions
+from rvdt_jax.tasks import Environment
 from rvdt_jax.types import Normalizer, PolicyOutput
 
 K = 3
@@ -37,6 +40,9 @@ class CountingEnv:
         terminated = self._lengths == self._done
         truncated = np.full(self.num_envs, self._done >= self.horizon)
         return self._observations(), np.ones(self.num_envs), terminated, truncated
+
+    def outcomes(self):
+        return {"tasks": [["done"] * int(length) for length in self._lengths]}
 
     def _observations(self):
         return np.stack([np.arange(self.num_envs), np.full(self.num_envs, self._done)], axis=1).astype(np.float32)
@@ -112,6 +118,7 @@ def test_an_episode_counts_until_it_ends():
     _, result = play("timesteps", [2, 4, 99, 1])
     np.testing.assert_array_equal(result.returns, [[[2, 4, 6, 1]]])
     np.testing.assert_array_equal(result.lengths, [[[2, 4, 6, 1]]])
+    assert [len(tasks) for tasks in result.outcomes["tasks"][0, 0]] == [2, 4, 99, 1]
 
 
 def test_the_rollout_stops_when_every_episode_has_ended():
@@ -192,14 +199,61 @@ def trained():
     return Actor(policy, TwinCritic(), 4, "mean"), params
 
 
-def evaluate(trained, seeds, targets=(100.0, 20.0), rows=slice(None), episodes=2, step=0):
+UMAZE = Environment("rvdt/maze2d-umaze-dense-v1", horizon=300)
+
+
+def evaluate(trained, seeds, targets=(100.0, 20.0), rows=slice(None), episodes=2, step=0, environment=UMAZE, **more):
+    actor, params = trained
+    normalizer = Normalizer(mean=jnp.zeros(4), std=jnp.ones(4))
+    evaluator = Evaluator(environment, actor, normalizer, seeds=seeds, targets=targets, return_scale=10.0, **more)
+    params = {"policy": jax.tree.map(lambda leaf: leaf[rows], params), "critic": None}
+    try:
+        return evaluator(params, step=step, episodes=episodes)
+    finally:
+        evaluator.close()
+
+
+# The same maze stepped by processes, of which only so many fit at once: a spec keeps it from the light way.
+IN_PROCESSES = Environment(UMAZE.id, spec=gymnasium.spec(UMAZE.id).to_json(), horizon=40)
+
+
+@pytest.mark.parametrize("parallel_episodes", [6, 18, 30])
+def test_waves_of_any_size_play_the_same_episodes(trained, parallel_episodes):
+    whole = evaluate(trained, (0, 1, 2), episodes=5, environment=dataclasses.replace(UMAZE, horizon=40))
+    waves = evaluate(
+        trained, (0, 1, 2), episodes=5, environment=IN_PROCESSES, processes=2, parallel_episodes=parallel_episodes
+    )
+    for left, right in zip(whole, waves, strict=True):
+        assert (left["seed"], left["target"], left["lengths"]) == (right["seed"], right["target"], right["lengths"])
+        np.testing.assert_allclose(left["returns"], right["returns"], rtol=1e-3)
+        assert len(right["success"]) == 5
+
+
+def test_fewer_simulators_than_seeds_and_targets_is_one_episode_each(trained):
+    records = evaluate(trained, (0, 1, 2), episodes=2, environment=IN_PROCESSES, processes=1, parallel_episodes=1)
+    assert [len(record["returns"]) for record in records] == [2] * 6
+
+
+def test_sampled_actions_differ_from_wave_to_wave(trained):
+    """Two waves that start alike: only the actions' keys tell them apart."""
     actor, params = trained
     normalizer = Normalizer(mean=jnp.zeros(4), std=jnp.ones(4))
     evaluator = Evaluator(
-        "rvdt/maze2d-umaze-dense-v1", actor, normalizer, seeds=seeds, targets=targets, return_scale=10.0
+        dataclasses.replace(IN_PROCESSES, horizon=5),
+        dataclasses.replace(actor, selection="sample"),
+        normalizer,
+        seeds=(0, 1, 2),
+        targets=(20.0,),
+        return_scale=10.0,
+        processes=1,
     )
-    params = {"policy": jax.tree.map(lambda leaf: leaf[rows], params), "critic": None}
-    return evaluator(params, step=step, episodes=episodes)
+    starts, keys = np.full((3, 1), 7), action_keys((0, 1, 2), EVALUATION_STREAM, 0)
+    first, again, second = (
+        evaluator._play({"policy": params, "critic": None}, starts, keys, number).returns for number in (0, 0, 1)
+    )
+    evaluator.close()
+    assert np.array_equal(first, again)
+    assert (first != second).all()
 
 
 def test_many_seeds_at_once_equal_each_alone(trained):

@@ -11,7 +11,17 @@ RECREATED = {"dataset_id": "recreated/maze2d-umaze-v1", "recreated": True}
 ORIGINAL = {"dataset_id": "D4RL/umaze-v1"}
 
 
-def make_run(folder, variant, final, *, before=(), target=50.0, task="maze2d-umaze-v1", provenance=RECREATED):
+def make_run(
+    folder,
+    variant,
+    final,
+    *,
+    before=(),
+    target=50.0,
+    task="maze2d-umaze-v1",
+    provenance=RECREATED,
+    references=(10.0, 60.0),
+):
     """A finished run: ``final`` and ``before`` hold one mean return per seed. A score is 2 (return - 10)."""
     evaluations = [
         {"step": step, "seed": seed, "target": target, "final": step == 20, "returns": [value - 1, value + 1]}
@@ -24,9 +34,9 @@ def make_run(folder, variant, final, *, before=(), target=50.0, task="maze2d-uma
         "seeds": list(range(len(final))),
         "steps": 20,
         "headline_target": str(target),
-        "ref_min_return": 10.0,
-        "ref_max_return": 60.0,
-        **summarise(evaluations, 10.0, 60.0),
+        "ref_min_return": references[0],
+        "ref_max_return": references[1],
+        **summarise(evaluations, *references),
         "provenance": provenance,
         "hardware": "1 x cpu",
     }
@@ -139,6 +149,38 @@ def test_recreated_data_beside_other_data_is_named_too(tmp_path, order):
     table = table_of([tmp_path / "0", tmp_path / "1"], tmp_path)
     assert "recreated" in table
     assert "D4RL/umaze-v1" in table
+
+
+@pytest.fixture
+def of_own_data(tmp_path):
+    """A function: runs on data without a task and without references."""
+
+    def make(*returns, **more):
+        given = {"task": None, "provenance": {"dataset_id": "toy/walk-v1"}, "references": (None, None)} | more
+        return [make_run(tmp_path / str(number), f"V{number}", each, **given) for number, each in enumerate(returns)]
+
+    return make
+
+
+def test_runs_without_references_are_compared_by_their_returns(of_own_data, tmp_path):
+    of_own_data((15.0, 20.0), (30.0, 33.0))
+    table = table_of([tmp_path / "0", tmp_path / "1"], tmp_path)
+    assert words(table, "V0") == ["-", "17.5", "+-", "3.5", "50", "20", "2", "4"]
+    assert "standard error" not in table  # of scores that there are none of
+    assert "toy/walk-v1" in table
+    assert (tmp_path / "learning_curves.png").stat().st_size > 5_000
+
+
+def test_runs_without_a_task_are_not_called_none(of_own_data, tmp_path):
+    of_own_data((15.0, 20.0))
+    assert "None" not in table_of([tmp_path / "0"], tmp_path)
+
+
+def test_a_run_on_a_task_and_one_on_other_data_are_refused(of_own_data, tmp_path):
+    of_own_data((15.0, 20.0))
+    make_run(tmp_path / "task", "DT", (1.0, 2.0))
+    with pytest.raises(ValueError, match=r"several tasks cannot be compared"):
+        compare([tmp_path / "0", tmp_path / "task"], tmp_path, references={})
 
 
 @pytest.fixture

@@ -81,6 +81,17 @@ def test_scores_are_drawn_with_their_mean_and_range(tmp_path, figures):
     assert "normalised score" in axes.get_ylabel()
 
 
+def test_without_references_returns_are_drawn(tmp_path, figures):
+    curves = {"RVDT": (EVALUATIONS, 50.0)}
+    plot_learning_curves(curves, tmp_path / "curve.png", title="no task", ref_min_return=None, ref_max_return=None)
+    (axes,) = figures[0].axes
+    np.testing.assert_allclose(axes.lines[0].get_ydata(), [3.0, 7.5])
+    corners = axes.collections[0].get_paths()[0].vertices
+    assert (corners[:, 1].min(), corners[:, 1].max()) == (2.0, 9.0)
+    assert axes.get_ylabel().startswith("return (")
+    assert "score" not in axes.get_ylabel()
+
+
 def test_more_curves_than_colours_are_all_drawn(tmp_path, figures):
     count = len(COLOURS) + 2
     draw(tmp_path / "curve.png", {f"run {number}": (EVALUATIONS, 50.0) for number in range(count)})

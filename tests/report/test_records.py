@@ -220,5 +220,64 @@ def test_three_seeds_use_the_deviation_of_the_sample():
     assert (aggregate["return"], aggregate["return_std"]) == (3.0, pytest.approx(7**0.5))
 
 
+# Without references, and with what the environment tells besides.
+
+
+def test_without_references_there_are_returns_but_no_scores(evaluations):
+    summary = summarise(evaluations, None, None)
+    assert summary["final"]["50.0"] == {
+        "seeds": {"0": cell(22.0, None, 3, 20), "1": cell(32.0, None, 3, 20)},
+        "aggregate": total(27.0, 10 / ROOT_2, None, None, 6, 2),
+    }
+    assert summary["best"]["100.0"]["aggregate"] == total(85.0, 50 / ROOT_2, None, None, 5, 2)
+    assert json.loads(json.dumps(summary, allow_nan=False)) == summary
+
+
+def test_without_references_one_seed_has_neither_score_nor_deviation(evaluations):
+    summary = summarise([record for record in evaluations if record["seed"] == 0], None, None)
+    assert summary["final"]["50.0"]["aggregate"] == total(22.0, None, None, None, 3, 1)
+
+
+@pytest.fixture
+def outcomes():
+    """Two seeds in the kitchen: 1 of 2 and 2 of 2 episodes succeed; 1.5 and 2 sub-tasks are completed."""
+    records = [evaluation(20, seed, 4.0, returns, final=True) for seed, returns in enumerate(([1.0, 2.0], [2.0, 2.0]))]
+    records[0] |= {"success": [False, True], "tasks": [["kettle"], ["kettle", "microwave"]]}
+    records[1] |= {"success": [True, True], "tasks": [["kettle", "light switch"], ["light switch", "microwave"]]}
+    return records
+
+
+def test_success_and_completed_tasks_by_hand(outcomes):
+    for table in summarise(outcomes, 0.0, 4.0).values():
+        seeds, aggregate = table["4.0"]["seeds"], table["4.0"]["aggregate"]
+        assert [seeds[seed]["success_rate"] for seed in "01"] == [0.5, 1.0]
+        assert [seeds[seed]["tasks_completed"] for seed in "01"] == [1.5, 2.0]
+        assert aggregate == total(1.75, 0.5 / ROOT_2, 43.75, 12.5 / ROOT_2, 4, 2) | close(
+            success_rate=0.75, success_rate_std=0.5 / ROOT_2, tasks_completed=1.75, tasks_completed_std=0.5 / ROOT_2
+        )
+
+
+def test_what_the_environment_does_not_tell_is_in_no_cell(evaluations, summary):
+    names = {name for table in summary.values() for entry in table.values() for name in entry["aggregate"]}
+    assert not {name for name in names if name.startswith(("success", "tasks"))}
+
+
+def test_one_seed_has_a_success_rate_without_a_deviation(outcomes):
+    aggregate = summarise(outcomes[:1], None, None)["final"]["4.0"]["aggregate"]
+    assert (aggregate["success_rate"], aggregate["success_rate_std"]) == (0.5, None)
+    assert (aggregate["tasks_completed"], aggregate["tasks_completed_std"]) == (1.5, None)
+
+
+def test_no_task_completed_is_a_number_too():
+    record = evaluation(5, 0, 4.0, [0.0, 0.0], final=True) | {"success": [False, False], "tasks": [[], []]}
+    aggregate = summarise([record], 0.0, 4.0)["final"]["4.0"]["aggregate"]
+    assert (aggregate["success_rate"], aggregate["tasks_completed"]) == (0.0, 0.0)
+
+
+def test_an_evaluation_that_is_there_twice_is_refused(evaluations):
+    with pytest.raises(ValueError, match=r"two evaluations of seed 0 at step 20, one target"):
+        summarise([*evaluations, evaluations[4]], 10.0, 60.0)
+
+
 def test_a_summary_is_plain_json(summary):
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary

@@ -48,6 +48,9 @@ class Bandit:
         self._rng = np.random.default_rng(seeds[0])
         return np.zeros((self.num_envs, 1), np.float32)
 
+    def outcomes(self):
+        return {}
+
     def step(self, actions):
         self.actions = actions[:, 0]
         rewards = bandit_rewards(self.actions, self._rng)
@@ -85,6 +88,9 @@ class Corridor:
     def reset(self, seeds):
         self._positions, self._done = np.full(self.num_envs, -0.8), 0
         return self._positions[:, None].astype(np.float32)
+
+    def outcomes(self):
+        return {}
 
     def step(self, actions):
         self._positions, rewards = corridor_step(self._positions, actions[:, 0])

@@ -1,0 +1,12 @@
+"""D4RL's antmaze tasks; QT's settings per task are filled in where a field is left unset."""
+
+from ml_collections import ConfigDict
+
+from rvdt_jax.defaults import default_config
+
+
+def get_config() -> ConfigDict:
+    """The defaults, on antmaze-umaze-v0."""
+    config = default_config()
+    config.task = "antmaze-umaze-v0"
+    return config

@@ -1,0 +1,55 @@
+"""Scores a saved run again, and films it.
+
+    python experiments/evaluate.py --workdir=runs/maze2d-umaze-v1/RVDT --episodes=100 --targets=150,200 --video=out.mp4
+
+The scores are printed and written into the run directory as ``scores-<update>.json``; nothing is overwritten.
+"""
+
+import os
+import pathlib
+import sys
+
+from absl import app, flags
+
+from launcher import parse_flags, report_errors
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "The run directory.", required=True)
+_STEP = flags.DEFINE_integer("step", None, "The checkpoint's update; unset: the newest.")
+_EPISODES = flags.DEFINE_integer("episodes", None, "Per seed and target; unset: as in the run's final evaluation.")
+_TARGETS = flags.DEFINE_list("targets", None, "Raw target returns, the first is the headline; unset: the run's.")
+_PROCESSES = flags.DEFINE_integer("processes", None, "For simulators; unset: the run's setting.", lower_bound=0)
+_VIDEO = flags.DEFINE_string("video", None, "Film one episode of the first seed into this file, .mp4 or .gif.")
+
+
+def main(argv: list[str]) -> int:
+    """Plays, prints, writes."""
+    if _VIDEO.value and sys.platform == "linux" and not os.environ.get("DISPLAY"):
+        os.environ.setdefault("MUJOCO_GL", "egl")  # MuJoCo reads it when it is loaded
+    from rvdt_jax.report.summary import print_results
+    from rvdt_jax.rescore import check_video, record_video, score_run
+
+    folder, targets = pathlib.Path(_WORKDIR.value), _parse_targets(_TARGETS.value)
+    video = pathlib.Path(_VIDEO.value) if _VIDEO.value else None
+    if video is not None:
+        check_video(video)
+    scores, path = score_run(
+        folder, step=_STEP.value, episodes=_EPISODES.value, targets=targets, processes=_PROCESSES.value
+    )
+    print_results([scores], path)
+    if video is not None:
+        record_video(folder, video, step=_STEP.value, target=targets[0] if targets else None)
+        print(f"Video: {video}")
+    return 0
+
+
+def _parse_targets(words: list[str] | None) -> tuple[float, ...] | None:
+    if words is None:
+        return None
+    try:
+        return tuple(float(word) for word in words)
+    except ValueError:
+        raise ValueError(f"--targets={','.join(words)}: give numbers, separated by commas.") from None
+
+
+if __name__ == "__main__":
+    app.run(report_errors(main), flags_parser=parse_flags)

@@ -1,0 +1,184 @@
+"""Any Gymnasium environment as a policy sees it: flat float32 observations, and actions in [-1, 1]."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+import warnings
+from collections.abc import Mapping
+
+import gymnasium
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
+
+from rvdt_jax.spaces import flatten_observations, unscale_actions
+from rvdt_jax.tasks import Environment
+
+
+def make_env(environment: Environment, render_mode: str | None = None) -> FlatEnv:
+    """Makes the environment and adapts it; see ``FlatEnv``. The caller closes it.
+
+    Args:
+        environment: which one, and how it is adapted.
+        render_mode: Gymnasium's; None makes no pictures.
+
+    Raises:
+        ValueError: it cannot be made, its episodes never end, or its spaces are not what a policy can see or give.
+    """
+    env = _make(environment, render_mode)
+    try:
+        return FlatEnv(env, environment)
+    except ValueError:
+        env.close()
+        raise
+
+
+class FlatEnv(gymnasium.Wrapper):
+    """An environment with observations (S,) float32 and actions (A,) in [-1, 1], which are clipped to that.
+
+    Args:
+        env: with Box actions, and Box observations or dicts of them; Boxes of any shape are flattened row by row.
+        environment: which entries of dicts are seen, and what the actions -1 and 1 stand for; whatever they stand for
+            is clipped to the bounds of ``env``.
+
+    Attributes:
+        horizon: steps after which an episode is cut.
+
+    Raises:
+        ValueError: there is no horizon, or the spaces are others.
+    """
+
+    def __init__(self, env: gymnasium.Env, environment: Environment):
+        super().__init__(env)
+        self.horizon = env.spec.max_episode_steps if environment.horizon is None else environment.horizon
+        if self.horizon is None:
+            raise ValueError(
+                f"config.env: {environment.id} has no time limit, so that an episode might never end. Cut it with "
+                "config.eval.horizon."
+            )
+        self._keys = environment.observation_keys
+        observation_size = _observation_size(env.observation_space, environment)
+        self._bounds = _action_bounds(env.action_space, environment)
+        action_shape = (int(np.prod(env.action_space.shape)),)
+        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (observation_size,), np.float32)
+        self.action_space = gymnasium.spaces.Box(-1.0, 1.0, action_shape, np.float32)
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None):
+        """As ``gymnasium.Env.reset``."""
+        observation, info = self.env.reset(seed=seed, options=options)
+        return self._flatten(observation), info
+
+    def step(self, action):
+        """As ``gymnasium.Env.step``."""
+        observation, reward, terminated, truncated, info = self.env.step(self._unscale(action))
+        return self._flatten(observation), reward, terminated, truncated, info
+
+    def _flatten(self, observation) -> np.ndarray:
+        return flatten_observations(_one_step(observation), self._keys)[0]
+
+    def _unscale(self, action) -> np.ndarray:
+        values, space = np.clip(np.asarray(action, np.float32), -1.0, 1.0), self.env.action_space
+        if self._bounds:  # without bounds nothing is computed, so that nothing is rounded
+            values = unscale_actions(values, *self._bounds)
+        return np.clip(values.reshape(space.shape), space.low, space.high).astype(space.dtype)
+
+
+def _one_step(observation):
+    """One observation as an array, or a nested dict of arrays, of one step: (1, ...)."""
+    if isinstance(observation, Mapping):
+        return {name: _one_step(part) for name, part in observation.items()}
+    return np.asarray(observation)[None]
+
+
+# --- spaces ---
+
+
+def _observation_size(space: gymnasium.Space, environment: Environment) -> int:
+    try:
+        example = flatten_observations(_one_step(_example(space)), environment.observation_keys)
+    except ValueError as error:
+        raise ValueError(f"config.env: {environment.id}: {error}") from error
+    if np.isnan(example).any():
+        raise ValueError(
+            f"config.env: observations of {environment.id} are {space}; a policy sees only Box spaces, or such entries "
+            "of dicts. Name another environment, or wrap this one in one that you register."
+        )
+    return example.size
+
+
+def _example(space: gymnasium.Space):
+    """An observation of zeros, with NaN in place of whatever is no Box."""
+    if isinstance(space, gymnasium.spaces.Dict):
+        return {name: _example(part) for name, part in space.spaces.items()}
+    return np.zeros(space.shape) if isinstance(space, gymnasium.spaces.Box) else np.full(1, np.nan)
+
+
+def _action_bounds(space: gymnasium.Space, environment: Environment) -> list[np.ndarray]:
+    """Two (A,) float32 arrays, what -1 and 1 stand for; none where that is -1 and 1."""
+    if not isinstance(space, gymnasium.spaces.Box) or not np.issubdtype(space.dtype, np.floating):
+        raise ValueError(
+            f"config.env: actions of {environment.id} are {space}; a policy gives only Box actions of real numbers. "
+            "Name another environment."
+        )
+    bounds = [np.array(bound, np.float32) for bound in (environment.action_low, environment.action_high)]
+    if not any(bound.size for bound in bounds):
+        return []
+    size = int(np.prod(space.shape))
+    if any(bound.size != size for bound in bounds):
+        raise ValueError(
+            f"config.env: actions of {environment.id} have {size} numbers, but those of the data have "
+            f"{bounds[0].size}. Choose config.env or the data to fit the other."
+        )
+    return bounds
+
+
+# --- making it ---
+
+
+def _make(environment: Environment, render_mode: str | None) -> gymnasium.Env:
+    options = {} if render_mode is None else {"render_mode": render_mode}  # not every environment knows the argument
+    try:
+        with warnings.catch_warnings():
+            # -v4 is meant where it is named: D4RL's files are scored there.
+            warnings.filterwarnings("ignore", ".*is out of date", DeprecationWarning)
+            env = gymnasium.make(
+                environment.id if environment.spec is None else _read_spec(environment.spec),
+                max_episode_steps=environment.horizon,
+                disable_env_checker=True,
+                **options,
+            )
+    except Exception as error:  # whatever its module and its constructor stumble over
+        raise ValueError(
+            f"config.env: no environment {environment.id!r} can be made ({_reason(error)}). {_remedy(error)}"
+        ) from error
+    # Gymnasium-Robotics' mazes leave this file behind, which nobody reads once the model is compiled.
+    leftover = getattr(env.unwrapped, "tmp_xml_file_path", None)
+    if leftover is not None:
+        pathlib.Path(leftover).unlink(missing_ok=True)
+    return env
+
+
+def _read_spec(text: str) -> EnvSpec:
+    """The EnvSpec of its JSON; fields of Gymnasium before 1.0 are dropped, as Minari does it."""
+    values = json.loads(text)
+    known = {field.name for field in dataclasses.fields(EnvSpec)}
+    mended = {"additional_wrappers": []} | {name: value for name, value in values.items() if name in known}
+    return EnvSpec.from_json(json.dumps(mended))
+
+
+def _reason(error: Exception) -> str:
+    """The error in one line, without its full stop; its type says more where it is not Gymnasium's."""
+    text = " ".join(str(error).split()).rstrip(".")
+    return text if isinstance(error, gymnasium.error.Error) else f"{type(error).__name__}: {text}"
+
+
+def _remedy(error: Exception) -> str:
+    if isinstance(error, ImportError | gymnasium.error.DependencyNotInstalled):
+        return "Install what it needs, or set config.env=none to train without scores."
+    if isinstance(error, gymnasium.error.Error):
+        return (
+            "Name one that Gymnasium knows; one that importing a module registers is named module:id, and one of your "
+            "own belongs in such a module, not in a script. config.env=none trains without scores."
+        )
+    return "Name another with config.env, or set config.env=none to train without scores."

@@ -1,0 +1,153 @@
+"""The other end of ``ProcessVectorEnv``: a process that steps some of the environments, one after the other.
+
+It is started as a program of its own and talks over one inherited socket: requests ``(method of Copies, *arguments)``,
+replies ``(DONE, result)``, ``(REFUSED, message)`` or ``(FAILED, error, traceback)``. It ends when the parent closes its
+end for writing, and at once, whatever it is doing, when the parent is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import select
+import threading
+import traceback
+from collections.abc import Mapping
+from multiprocessing.connection import Connection
+
+import numpy as np
+from gymnasium.envs.registration import registry
+
+from rvdt_jax.envs.adapters import FlatEnv, make_env
+from rvdt_jax.tasks import Environment
+
+DONE, REFUSED, FAILED = "done", "refused", "failed"
+
+
+def main(handle: int) -> None:
+    """Serves requests until the parent hangs up.
+
+    Args:
+        handle: file descriptor of a connected socket.
+    """
+    os.set_inheritable(handle, False)  # no program that an environment starts is to keep it open
+    threading.Thread(target=_end_with_parent, args=(handle,), daemon=True).start()
+    hung_up = contextlib.suppress(EOFError, OSError)
+    with Connection(handle) as connection, contextlib.closing(Copies()) as copies, hung_up:
+        while True:
+            name, *arguments = connection.recv()
+            connection.send(_reply(copies, name, arguments))
+
+
+def _reply(copies: Copies, name: str, arguments: list) -> tuple:
+    try:
+        return DONE, getattr(copies, name)(*arguments)
+    except Exception as error:
+        if name == "make" and isinstance(error, ValueError):
+            return REFUSED, str(error)
+        return FAILED, f"{type(error).__name__}: {error}", traceback.format_exc()
+
+
+def _end_with_parent(handle: int) -> None:
+    """Waits for the other end to be closed altogether: nobody is left to whom anything would matter."""
+    poll = select.poll()
+    poll.register(handle, 0)  # POLLHUP is reported unasked
+    poll.poll()
+    os._exit(1)
+
+
+class Copies:
+    """The copies of this process; each method answers one request."""
+
+    def __init__(self):
+        self._copies: list[Copy] = []
+
+    def make(self, environment: Environment, count: int, registration: bytes | None) -> tuple[int, int, int]:
+        """Makes ``count`` copies.
+
+        Args:
+            environment: what of.
+            count: how many.
+            registration: pickled EnvSpec that the id is registered with in the parent, if it is.
+
+        Returns:
+            Observation size, action size, horizon.
+
+        Raises:
+            ValueError: see ``make_env``.
+        """
+        if registration is not None:
+            # What lives in the parent's __main__ is not found here; make_env says what to do about it.
+            with contextlib.suppress(Exception):
+                spec = pickle.loads(registration)
+                registry.setdefault(spec.id, spec)
+        for _ in range(count):
+            self._copies.append(Copy(make_env(environment)))
+        env = self._copies[0].env
+        return env.observation_space.shape[0], env.action_space.shape[0], env.horizon
+
+    def reset(self, seeds: list[int]) -> np.ndarray:
+        """(count, S) float32 first observations."""
+        return np.stack([copy.reset(seed) for copy, seed in zip(self._copies, seeds, strict=True)])
+
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Observations (count, S) float32, rewards float64, terminated and truncated bool after (count, A) actions."""
+        rewards = [copy.step(action) for copy, action in zip(self._copies, actions, strict=True)]
+        return (
+            np.stack([copy.observation for copy in self._copies]),
+            np.array(rewards, np.float64),
+            np.array([copy.terminated for copy in self._copies], bool),
+            np.array([copy.truncated for copy in self._copies], bool),
+        )
+
+    def outcomes(self) -> list[tuple[bool | None, list[str] | None]]:
+        """Success and completed tasks of each copy's episode; None where the environment does not report them."""
+        return [(copy.success, copy.tasks) for copy in self._copies]
+
+    def close(self) -> None:
+        """Closes every environment."""
+        for copy in self._copies:
+            with contextlib.suppress(Exception):
+                copy.env.close()
+
+
+class Copy:
+    """One environment and its episode so far; after its end it stands still.
+
+    Attributes:
+        observation: (S,) float32, the latest.
+        terminated, truncated: whether and how the episode has ended.
+        success: whether ``success`` or ``is_success`` was ever reported as true; None: not reported.
+        tasks: the latest ``episode_task_completions``; None: not reported.
+    """
+
+    def __init__(self, env: FlatEnv):
+        self.env = env
+        self._begin()
+
+    def reset(self, seed: int) -> np.ndarray:
+        """Begins an episode; returns its first observation."""
+        self._begin()
+        self.observation, info = self.env.reset(seed=seed)
+        self._note(info)
+        return self.observation
+
+    def step(self, action: np.ndarray) -> float:
+        """Returns the reward: 0 after the end."""
+        if self.terminated or self.truncated:
+            return 0.0
+        self.observation, reward, self.terminated, self.truncated, info = self.env.step(action)
+        self._note(info)
+        return float(reward)
+
+    def _begin(self) -> None:
+        self.observation, self.terminated, self.truncated = None, False, False
+        self.success, self.tasks = None, None
+
+    def _note(self, info: Mapping) -> None:
+        for name in ("success", "is_success"):
+            if name in info:
+                self.success = bool(self.success) or bool(np.all(info[name]))
+        if "episode_task_completions" in info:
+            self.tasks = [str(task) for task in info["episode_task_completions"]]

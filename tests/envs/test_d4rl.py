@@ -1,0 +1,674 @@
+"""D4RL's tasks on Gymnasium-Robotics' simulators: sizes, starts, rewards and ends, each against D4RL's definition."""
+
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import warnings
+
+import gymnasium
+import mujoco
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+pytest.importorskip("gymnasium_robotics")
+
+from rvdt_jax.envs import register
+from rvdt_jax.envs.d4rl import AntMazeEnv, HammerEnv, KitchenEnv, PenEnv
+from rvdt_jax.tasks import all_tasks
+
+SIZES = {"antmaze": (29, 8), "pen": (45, 24), "hammer": (46, 26), "kitchen": (60, 9)}
+HORIZONS = {
+    "rvdt/antmaze-umaze-v0": 700,
+    "rvdt/antmaze-umaze-diverse-v0": 700,
+    "rvdt/antmaze-medium-diverse-v0": 1000,
+    "rvdt/antmaze-large-diverse-v0": 1000,
+    "rvdt/antmaze-umaze-v2": 700,
+    "rvdt/antmaze-umaze-diverse-v2": 700,
+    "rvdt/antmaze-medium-play-v2": 1000,
+    "rvdt/antmaze-medium-diverse-v2": 1000,
+    "rvdt/antmaze-large-play-v2": 1000,
+    "rvdt/antmaze-large-diverse-v2": 1000,
+    "rvdt/pen-human-v1": 100,
+    "rvdt/pen-cloned-v1": 100,
+    "rvdt/hammer-human-v1": 200,
+    "rvdt/hammer-cloned-v1": 200,
+    "rvdt/kitchen-complete-v0": 280,
+    "rvdt/kitchen-partial-v0": 280,
+}
+ONE_OF_EACH = ["rvdt/antmaze-large-diverse-v0", "rvdt/pen-human-v1", "rvdt/hammer-cloned-v1", "rvdt/kitchen-partial-v0"]
+
+# D4RL's *_MAZE_TEST maps: their walls are geometry, which the tests below look for in the compiled model.
+ROWS = {
+    "umaze": "11111 1R001 11101 1G001 11111",
+    "medium": "11111111 1R011001 10010001 11000111 10010001 10100101 100010G1 11111111",
+    "large": "111111111111 1R0001000001 101101010101 100000010001 101111011101 100101000001 110101010111 "
+    "100100010G01 111111111111",
+}
+GOALS = {"umaze": (0, 8), "medium": (20, 20), "large": (32, 24)}
+
+# Where an object's numbers begin in qpos, and their goal.
+MICROWAVE, LIGHT, SLIDE = (22, [-0.75]), (17, [-0.69, -0.05]), (19, [0.37])
+KETTLE = (23, [-0.23, 0.75, 1.62, 0.99, 0, 0, -0.06])
+
+
+def family_of(env_id: str) -> str:
+    return env_id.removeprefix("rvdt/").split("-")[0]
+
+
+def make(env_id: str, **kwargs) -> gymnasium.Env:
+    """The environment with its time limit; -v0 is told apart from -v2 without Gymnasium's advice to take the newer."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is out of date.*")
+        return gymnasium.make(env_id, **kwargs)
+
+
+def zeros(env: gymnasium.Env) -> np.ndarray:
+    return np.zeros(env.action_space.shape, np.float32)
+
+
+@pytest.fixture(scope="module")
+def kitchen():
+    return KitchenEnv()
+
+
+# --- registration and the contract of Gymnasium ---
+
+
+def test_the_ids_are_these_and_last_as_long_as_the_task_table_says():
+    ours = {
+        env_id: spec.max_episode_steps
+        for env_id, spec in gymnasium.registry.items()
+        if env_id.startswith("rvdt/") and family_of(env_id) in SIZES and "minari" not in env_id
+    }
+    assert ours == HORIZONS
+    tasks = [task for task in all_tasks().values() if task.family in ("antmaze", "adroit", "kitchen")]
+    assert len(tasks) == 10
+    for task in tasks:
+        assert HORIZONS[task.source("import").env_id] == task.horizon
+
+
+def test_registering_again_changes_nothing():
+    before = {env_id: gymnasium.spec(env_id) for env_id in HORIZONS}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        register()
+    assert all(gymnasium.spec(env_id) is spec for env_id, spec in before.items())
+
+
+@pytest.mark.parametrize("env_id", HORIZONS)
+def test_spaces_and_mazes(env_id):
+    env = make(env_id)
+    observation_size, action_size = SIZES[family_of(env_id)]
+    assert env.observation_space == gymnasium.spaces.Box(-np.inf, np.inf, (observation_size,), np.float32)
+    assert env.action_space == gymnasium.spaces.Box(-1, 1, (action_size,), np.float32)
+    observation, info = env.reset(seed=0)
+    assert observation.shape == (observation_size,)
+    assert observation.dtype == np.float32
+    if family_of(env_id) == "antmaze":
+        goal = GOALS[env_id.split("-")[1]]
+        assert (info["goal"] >= goal).all()
+        assert (info["goal"] <= np.add(goal, 1.5)).all()
+    env.close()
+
+
+@pytest.mark.parametrize("env_id", ONE_OF_EACH)
+def test_gymnasiums_checker_is_content(env_id):
+    env = make(env_id)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", message=".*value is (-)?infinity.*")
+        check_env(env.unwrapped, skip_render_check=True)  # drawing needs a screen, or MUJOCO_GL
+    env.close()
+
+
+@pytest.mark.parametrize("env_id", ONE_OF_EACH)
+def test_the_same_seed_gives_the_same_episodes_and_another_seed_others(env_id):
+    def episodes(seed: int) -> np.ndarray:
+        """Two episodes, of which the second is not seeded, from an environment that has been used before."""
+        env, rng, seen = make(env_id), np.random.default_rng(0), []
+        env.reset()
+        env.step(zeros(env))
+        for reset_seed in (seed, None):
+            seen.append([*env.reset(seed=reset_seed)[0], 0.0])
+            for _ in range(5):
+                observation, reward, *_ = env.step(rng.uniform(-1, 1, env.action_space.shape).astype(np.float32))
+                seen.append([*observation, reward])
+        env.close()
+        return np.array(seen)
+
+    first = episodes(3)
+    np.testing.assert_array_equal(first, episodes(3))
+    assert (first[:6] != first[6:]).any()
+    assert (first[:6] != episodes(4)[:6]).any()
+
+
+@pytest.mark.parametrize("make_env", [AntMazeEnv, PenEnv, HammerEnv])
+def test_seeding_leaves_numpys_own_generator_alone(make_env):
+    before = np.random.get_state()[1].copy()
+    env = make_env()
+    env.reset(seed=0)
+    env.step(zeros(env))
+    env.close()
+    np.testing.assert_array_equal(np.random.get_state()[1], before)
+
+
+@pytest.mark.parametrize("env_id", ["rvdt/pen-cloned-v1", "rvdt/hammer-human-v1"])
+def test_an_episode_is_cut_at_the_horizon_and_not_before(env_id):
+    env = make(env_id)
+    env.reset(seed=0)
+    ends = []
+    for _ in range(HORIZONS[env_id]):
+        _, _, terminated, truncated, _ = env.step(zeros(env))
+        ends.append((terminated, truncated))
+        if terminated:
+            break
+    assert ends[-1] == (False, True)
+    assert ends[:-1] == [(False, False)] * (HORIZONS[env_id] - 1)
+
+
+def test_render_mode_is_checked_and_without_one_there_is_no_picture():
+    with pytest.raises(ValueError, match="render_mode='human': choose rgb_array, or None"):
+        PenEnv(render_mode="human")
+    env = PenEnv()
+    assert env.render() is None
+
+
+DRAW = """
+import gymnasium, rvdt_jax.envs
+for env_id in {ids}:
+    env = gymnasium.make(env_id, render_mode="rgb_array")
+    env.reset(seed=0)
+    image = env.render()
+    assert image.shape == (480, 480, 3) and image.dtype == "uint8" and image.std() > 10, env_id
+print("drawn")
+"""
+
+
+def test_pictures():
+    """In a process of its own, as MuJoCo picks its way of drawing when it is loaded, and a missing one kills it."""
+    environment = os.environ | {"MUJOCO_GL": "egl"}
+    probe = "import mujoco; mujoco.GLContext(8, 8).make_current()"
+    if subprocess.run([sys.executable, "-c", probe], env=environment, capture_output=True, check=False).returncode:
+        pytest.skip("EGL does not work here")
+    script = DRAW.format(ids=["rvdt/antmaze-umaze-v2", "rvdt/pen-human-v1"])
+    result = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
+    )
+    assert "drawn" in result.stdout, result.stderr
+
+
+# --- Gymnasium-Robotics comes along, or is asked for ---
+
+WITHOUT = """
+import sys
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "gymnasium_robotics":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Blocker())
+import gymnasium, rvdt_jax.envs
+gymnasium.make("rvdt/maze2d-umaze-v1").reset()
+for env_id in IDS:
+    try:
+        gymnasium.make(env_id)
+    except gymnasium.error.DependencyNotInstalled as error:
+        print(error)
+"""
+
+
+def test_without_gymnasium_robotics_each_id_names_the_remedy():
+    script = f"IDS = {ONE_OF_EACH}" + WITHOUT
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert len(lines) == 4
+    assert all(line.endswith("pip install gymnasium-robotics") for line in lines), lines
+
+
+def test_importing_the_package_registers_gymnasium_robotics_quietly_and_loads_no_simulator():
+    script = (
+        "import sys, rvdt_jax.envs, gymnasium\n"
+        "gymnasium.spec('AdroitHandPen-v1'), gymnasium.spec('FrankaKitchen-v1')\n"
+        "print([name for name in sys.modules if name.startswith('gymnasium_robotics.envs.') and any(word in name for"
+        " word in ('ant_maze_v4', 'adroit', 'kitchen', 'fetch'))])"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert result.stdout.strip() == "[]", result.stderr
+    assert result.stderr == ""
+
+
+# --- antmaze ---
+
+
+def place(env: AntMazeEnv, x: float, y: float, z: float = 0.75) -> None:
+    """Puts the ant, at rest and upright, at (x, y) of its observations."""
+    qpos = env.simulator.model.qpos0.copy()
+    qpos[:3] = np.append(origin_of(env), 0.0) + np.array([x, y, z])
+    env.simulator.ant_env.set_state(qpos, np.zeros(14))
+
+
+def origin_of(env: AntMazeEnv) -> np.ndarray:
+    """Where the simulator has (0, 0) of the observations: in the middle of a cell, which float32 just blurs."""
+    observation, _ = env.reset(seed=0)
+    return np.round(env.simulator.data.qpos[:2] - observation[:2], 5)
+
+
+def walls_touched(env: AntMazeEnv) -> set[str]:
+    model, data = env.simulator.model, env.simulator.data
+    mujoco.mj_forward(model, data)
+    names = {model.geom(geom).name for contact in data.contact for geom in contact.geom}
+    return {name for name in names if name.startswith("block")}
+
+
+@pytest.mark.parametrize("maze", ROWS)
+def test_walls_stand_where_the_map_has_them_with_y_growing_by_the_row(maze):
+    env, rows = AntMazeEnv(maze), ROWS[maze].split()
+    start = np.array([1, 1])  # every map has R there
+    assert rows[1][1] == "R"
+    model, origin = env.simulator.model, origin_of(env)
+    blocks = [geom for geom in range(model.ngeom) if model.geom(geom).name.startswith("block")]
+    found = {tuple((model.geom_pos[geom, :2] - origin).tolist()) for geom in blocks}
+    expected = {
+        ((j - start[1]) * 4, (i - start[0]) * 4)
+        for i, row in enumerate(rows)
+        for j, cell in enumerate(row)
+        if cell == "1"
+    }
+    assert len(blocks) == len(expected)
+    assert found == expected
+    np.testing.assert_array_equal(np.unique(model.geom_size[blocks], axis=0), [[2, 2, 1]])
+    env.close()
+
+
+@pytest.mark.parametrize("maze", ROWS)
+def test_an_ant_stands_free_in_the_free_cells_and_sticks_in_the_walls(maze):
+    env = AntMazeEnv(maze)
+    for i, row in enumerate(ROWS[maze].split()):
+        for j, cell in enumerate(row):
+            place(env, 4 * (j - 1), 4 * (i - 1))
+            assert bool(walls_touched(env)) == (cell == "1"), (i, j)
+    env.close()
+
+
+def test_an_ant_cannot_cross_a_wall():
+    """Thrown along +y from the start of umaze, where row 2 is wall, it stays in the row; along +x it flies on."""
+    env = AntMazeEnv("umaze")
+    reached = {}
+    for axis in (0, 1):
+        place(env, 0, 0)
+        env.simulator.data.qvel[axis] = 8.0
+        for _ in range(15):
+            observation, *_ = env.step(zeros(env))
+        reached[axis] = observation[axis]
+    assert reached[0] > 3.0
+    assert reached[1] < 2.0
+    env.close()
+
+
+@pytest.mark.parametrize("maze", ROWS)
+def test_starts_lie_around_the_origin_as_d4rl_draws_them(maze):
+    env = AntMazeEnv(maze)
+    env.reset(seed=0)
+    starts = np.array([env.reset()[0] for _ in range(400)], np.float64)
+    joints = np.delete(starts[:, :15], [2, 3, 4, 5, 6], axis=1)  # x, y and the joints: 0 +- .1
+    assert np.abs(joints).max() <= 0.1 + 1e-6
+    np.testing.assert_allclose(joints.std(0), 0.1 / math.sqrt(3), rtol=0.12)
+    np.testing.assert_allclose(joints.mean(0), 0.0, atol=0.015)
+    assert np.abs(starts[:, 2] - 0.75).max() <= 0.1 + 1e-6
+    assert starts[:, 2].std() == pytest.approx(0.1 / math.sqrt(3), rel=0.12)
+    # (1, 0, 0, 0) +- .1 on each entry, then of length 1.
+    np.testing.assert_allclose(np.linalg.norm(starts[:, 3:7], axis=1), 1.0, rtol=1e-6)
+    ratios = starts[:, 4:7] / starts[:, 3:4]
+    assert 0.09 < np.abs(ratios).max() <= 0.1 / 0.9 + 1e-6
+    np.testing.assert_allclose(starts[:, 15:].std(0), 0.1, rtol=0.15)
+    np.testing.assert_allclose(starts[:, 15:].mean(0), 0.0, atol=0.025)
+    env.close()
+
+
+@pytest.mark.parametrize("maze", ROWS)
+def test_goals_spread_as_d4rls(maze):
+    """U(0, 1) + U(0, .5) beyond the goal cell's centre, at every reset: mean .75, variance (1 + .25) / 12."""
+    env = AntMazeEnv(maze)
+    env.reset(seed=0)
+    spread = np.array([env.reset()[1]["goal"] for _ in range(500)]) - np.array(GOALS[maze])
+    assert spread.min() >= 0.0
+    assert 1.3 < spread.max() <= 1.5
+    np.testing.assert_allclose(spread.mean(0), 0.75, atol=0.06)
+    np.testing.assert_allclose(spread.std(0), math.sqrt(1.25 / 12), rtol=0.1)
+    assert np.corrcoef(spread.T)[0, 1] == pytest.approx(0.0, abs=0.15)
+    env.close()
+
+
+@pytest.mark.parametrize("maze", ROWS)
+def test_the_goal_lies_in_the_cell_marked_g_and_is_where_the_picture_shows_it(maze):
+    env, rows = AntMazeEnv(maze), ROWS[maze].split()
+    x, y = GOALS[maze]
+    assert rows[1 + y // 4][1 + x // 4] == "G"
+    origin = origin_of(env)
+    goal = env.reset(seed=5)[1]["goal"]
+    np.testing.assert_allclose(env.simulator.data.site("target").xpos[:2] - origin, goal, rtol=1e-6)
+    env.close()
+
+
+@pytest.mark.parametrize("maze", ROWS)
+def test_within_half_a_metre_of_the_goal_the_episode_ends_with_a_reward_of_one(maze):
+    env, seen = AntMazeEnv(maze), []
+    for start in np.linspace(0.45, 0.55, 42):
+        goal = env.reset(seed=0)[1]["goal"]
+        place(env, goal[0] - start, goal[1])
+        observation, reward, terminated, truncated, info = env.step(zeros(env))
+        distance = math.dist(observation[:2].astype(np.float64), goal)
+        arrived = distance < 0.5
+        assert (reward, terminated, truncated, info["success"]) == (float(arrived), arrived, False, arrived)
+        np.testing.assert_array_equal(info["goal"], goal)
+        seen.append(distance - 0.5)
+    assert max(gap for gap in seen if gap < 0) > -0.004  # both sides were looked at closely
+    assert min(gap for gap in seen if gap > 0) < 0.004
+    env.close()
+
+
+def test_observations_are_qpos_and_qvel_without_clipping():
+    env = AntMazeEnv("large")
+    origin = origin_of(env)
+    place(env, 0, 0, z=9.0)
+    env.simulator.data.qvel[:] = np.linspace(-40, 40, 14)
+    observation, *_ = env.step(np.full(8, 0.3, np.float32))
+    data = env.simulator.data
+    np.testing.assert_allclose(observation[:3], data.qpos[:3] - [*origin, 0], rtol=1e-6)
+    np.testing.assert_array_equal(observation[3:15], data.qpos[3:].astype(np.float32))
+    np.testing.assert_array_equal(observation[15:], data.qvel.astype(np.float32))
+    assert np.abs(observation[15:]).max() > 10
+    env.close()
+
+
+def test_a_fallen_ant_goes_on():
+    env = AntMazeEnv("umaze")
+    place(env, 0, 0, z=0.3)
+    env.simulator.data.qpos[3:7] = [0, 1, 0, 0]  # on its back
+    for _ in range(20):
+        observation, reward, terminated, *_ = env.step(zeros(env))
+        assert (reward, terminated) == (0.0, False)
+    assert abs(observation[4]) > 0.9
+    place(env, 0, 0, z=3.0)  # beyond the heights at which Gymnasium's ant is "healthy"
+    assert env.step(zeros(env))[2] is False
+    env.close()
+
+
+def test_the_compiled_model_is_d4rls():
+    env = AntMazeEnv("umaze")
+    env.reset(seed=0)
+    model = env.simulator.model
+    assert model.opt.timestep == 0.02
+    assert model.opt.integrator == mujoco.mjtIntegrator.mjINT_RK4
+    assert env.simulator.ant_env.frame_skip == 5
+    np.testing.assert_array_equal(model.geom_solimp[:, :3], np.tile([0.8, 0.8, 0.01], (model.ngeom, 1)))
+    np.testing.assert_array_equal(model.geom_solref, np.tile([0.02, 1], (model.ngeom, 1)))
+    np.testing.assert_array_equal(model.geom_friction, np.tile([1, 0.5, 0.5], (model.ngeom, 1)))
+    np.testing.assert_array_equal(model.dof_armature, [0] * 6 + [1] * 8)
+    np.testing.assert_array_equal(model.dof_damping, [0] * 6 + [1] * 8)
+    assert 1 / env.simulator.ant_env.dt == pytest.approx(env.metadata["render_fps"])
+    joints = [model.joint(model.actuator_trnid[i, 0]).name for i in range(8)]
+    assert joints == [f"{part}_{leg}" for leg in (4, 1, 2, 3) for part in ("hip", "ankle")]
+    env.close()
+
+
+@pytest.mark.parametrize(("gap", "touches"), [(0.009, True), (0.011, False)])
+def test_contacts_begin_at_the_margin_of_d4rls_model_file(gap, touches):
+    """A margin of .01 counts, whatever this MuJoCo makes of the margins of two geoms; the torso's radius is .25."""
+    env = AntMazeEnv("umaze")
+    place(env, 0, 0, z=0.25 + gap)
+    contact = env.simulator.data.contact
+    assert len(contact.dist) == touches
+    if touches:
+        assert contact.includemargin == [0.01]
+        np.testing.assert_array_equal(contact.solimp[:, :3], [[0.8, 0.8, 0.01]])
+    env.close()
+
+
+def test_actions_are_torques_in_units_of_thirty_and_are_clipped():
+    env = AntMazeEnv("umaze")
+    env.reset(seed=0)
+    for action, torque in ((1.0, 30.0), (-0.5, -15.0), (3.0, 30.0)):
+        env.step(np.full(8, action, np.float32))
+        np.testing.assert_allclose(env.simulator.data.qfrc_actuator, [0] * 6 + [torque] * 8, atol=1e-12)
+    env.close()
+
+
+def test_a_step_lasts_a_tenth_of_a_second_also_after_a_second_reset():
+    env = AntMazeEnv("umaze")
+    for _ in range(2):
+        env.reset(seed=0)
+        assert env.simulator.data.time == 0.0
+        place(env, 0, 0, z=3.0)
+        data, torso = env.simulator.data, env.simulator.data.body("torso")
+        height = torso.subtree_com[2]
+        env.step(zeros(env))
+        assert data.time == pytest.approx(0.1)
+        mujoco.mj_forward(env.simulator.model, data)
+        assert height - torso.subtree_com[2] == pytest.approx(9.81 / 2 * 0.1**2, rel=1e-3)  # it falls freely
+    env.close()
+
+
+def test_no_file_is_left_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    env = AntMazeEnv("umaze")
+    assert os.path.dirname(env.simulator.tmp_xml_file_path) == str(tmp_path)  # it did write one
+    env.reset(seed=0)
+    env.step(zeros(env))
+    env.close()
+    assert os.listdir(tmp_path) == []
+
+
+# --- pen and hammer ---
+
+
+def pen_reward(env: PenEnv) -> float:
+    data = env.simulator.data
+    pen = data.site("object_top").xpos - data.site("object_bottom").xpos
+    target = data.site("target_top").xpos - data.site("target_bottom").xpos
+    similarity = float(pen @ target / np.linalg.norm(pen) / np.linalg.norm(target))
+    distance = float(np.linalg.norm(data.body("Object").xpos - data.site("eps_ball").xpos))
+    reward = -distance + similarity
+    if distance < 0.075 and similarity > 0.9:
+        reward += 10
+    if distance < 0.075 and similarity > 0.95:
+        reward += 50
+    return reward - 5 if data.body("Object").xpos[2] < 0.075 else reward
+
+
+def lay_pen(env: PenEnv, lift: float, turn: float) -> None:
+    """Lifts the pen from its start and turns it; the target points as the pen did. No weight pulls it from there."""
+    env.reset(seed=0)
+    state = env.simulator.get_env_state()
+    state["qpos"][-6], state["qpos"][-2] = -lift, turn  # the pen's own x points down
+    state["desired_orien"] = env.simulator.model.body("Object").quat.copy()
+    env.simulator.set_env_state(state)
+    env.simulator.model.opt.gravity[:] = 0
+
+
+@pytest.mark.parametrize(
+    ("lift", "turn", "bonus", "dropped"),
+    # It starts .25 high, at the target. cos .2 = .98, cos .38 = .93, cos .6 = .83.
+    [
+        (0.06, 0.2, 60, False),
+        (0.06, 0.38, 10, False),
+        (0.06, 0.6, 0, False),
+        (0.09, 0.2, 0, False),
+        (-0.17, 0.2, 0, False),
+        (-0.18, 0.2, -5, True),
+        (-0.18, 0.6, -5, True),
+    ],
+)
+def test_pen_rewards_and_ends(lift, turn, bonus, dropped):
+    env = PenEnv()
+    lay_pen(env, lift, turn)
+    observation, reward, terminated, truncated, info = env.step(zeros(env))
+    assert reward == pytest.approx(pen_reward(env), abs=1e-9)
+    assert reward == pytest.approx(math.cos(turn) - abs(lift) + bonus, abs=0.02)
+    assert observation[26] == pytest.approx(0.25 + lift, abs=0.002)
+    assert (terminated, truncated, info["success"]) == (dropped, False, bonus == 60)
+    env.close()
+
+
+def test_a_pen_that_falls_ends_the_episode_at_the_step_of_the_penalty():
+    """With the hand opened by a full swing the pen drops sooner or later; Gymnasium-Robotics goes on."""
+    env = make("rvdt/pen-human-v1")
+    for seed in range(20):
+        env.reset(seed=seed)
+        rewards, rng = [], np.random.default_rng(seed)
+        for _ in range(100):
+            observation, reward, terminated, truncated, _ = env.step(rng.choice([-1, 1], 24).astype(np.float32))
+            rewards.append(reward)
+            assert reward == pytest.approx(pen_reward(env.unwrapped), abs=1e-9)
+            assert terminated == (observation[26] < 0.075)
+            if terminated or truncated:
+                break
+        if terminated:
+            break
+    assert terminated
+    assert len(rewards) < 100
+    assert rewards[-1] < -3.5
+    assert min(rewards[:-1]) > -3.5
+    env.close()
+
+
+def test_the_pens_steps_are_gymnasium_robotics():
+    env, theirs = PenEnv(), gymnasium.make("AdroitHandPen-v1")
+    rng = np.random.default_rng(0)
+    np.testing.assert_allclose(env.reset(seed=7)[0], theirs.reset(seed=7)[0], rtol=1e-6)
+    for _ in range(20):
+        action = rng.uniform(-1, 1, 24).astype(np.float32)
+        ours, (observation, reward, *_, info) = env.step(action), theirs.step(action)
+        np.testing.assert_allclose(ours[0], observation, rtol=1e-5, atol=1e-6)
+        assert ours[1] == pytest.approx(reward, abs=1e-9)
+        assert ours[4]["success"] == info["success"]
+    env.close()
+
+
+def hammer_terms(env: HammerEnv) -> dict[str, float]:
+    data = env.simulator.data
+    hammer, palm, head = data.body("Object").xpos, data.site("S_grasp").xpos, data.site("tool").xpos
+    nail, goal = data.site("S_target").xpos, data.site("nail_goal").xpos
+    return {
+        "reach": float(np.linalg.norm(palm - hammer)),
+        "aim": float(np.linalg.norm(head - nail)),
+        "depth": float(np.linalg.norm(nail - goal)),
+        "speed": float(np.linalg.norm(data.qvel)),
+        "lifted": min(float(hammer[2]), float(head[2])) > 0.04,
+    }
+
+
+def set_hammer(env: HammerEnv, nail: float, lift: float) -> None:
+    """Drives the nail in by ``nail`` and lifts the hammer by ``lift``, and stops everything."""
+    env.reset(seed=0)
+    state = env.simulator.get_env_state()
+    qpos = state["qpos"]
+    qpos[26], qpos[-5] = nail, lift  # the hammer's own y points up
+    env.simulator.set_env_state({"qpos": qpos, "qvel": np.zeros(33), "board_pos": state["board_pos"]})
+
+
+@pytest.mark.parametrize(
+    ("nail", "lift", "bonus", "success"),
+    # The nail's site is .091 above its goal: driven in by .075 it is .016 away, by .085 .006.
+    [(0.0, 0.0, 0, False), (0.0, 0.2, 2, False), (0.075, 0.0, 25, False), (0.085, 0.2, 102, True)],
+)
+def test_hammer_rewards(nail, lift, bonus, success):
+    env = HammerEnv()
+    set_hammer(env, nail, lift)
+    env.simulator.model.opt.gravity[:] = 0
+    _, reward, terminated, truncated, info = env.step(zeros(env))
+    terms = hammer_terms(env)
+    penalty = 0.1 * terms["reach"] + terms["aim"] + 10 * terms["depth"] + 0.01 * terms["speed"]
+    assert reward == pytest.approx(bonus - penalty, abs=1e-9)
+    assert terms["lifted"] == (lift > 0)
+    assert terms["depth"] == pytest.approx(0.091 - nail, abs=0.003)
+    assert (terminated, truncated, info["success"]) == (False, False, success)
+    env.close()
+
+
+def test_hammer_differs_from_gymnasium_robotics_in_the_sign_of_the_reach_alone():
+    """Whether the installed version rewards the distance or, like D4RL, charges for it, ours charges."""
+    env, theirs = HammerEnv(), gymnasium.make("AdroitHandHammer-v1")
+    rng = np.random.default_rng(0)
+    np.testing.assert_allclose(env.reset(seed=7)[0], theirs.reset(seed=7)[0], rtol=1e-5, atol=1e-6)
+    differences = []
+    for _ in range(20):
+        action = rng.uniform(-1, 1, 26).astype(np.float32)
+        ours, (observation, reward, *_, info) = env.step(action), theirs.step(action)
+        np.testing.assert_allclose(ours[0], observation, rtol=1e-4, atol=1e-5)
+        assert ours[4]["success"] == info["success"]
+        differences.append((reward - ours[1]) / hammer_terms(env)["reach"])
+    sign = round(differences[0], 6)
+    assert sign in (0.0, 0.2)
+    np.testing.assert_allclose(differences, sign, atol=1e-6)
+    env.close()
+
+
+# --- kitchen ---
+
+
+def complete(env: KitchenEnv, *tasks) -> None:
+    """Puts the objects of some tasks at their goals, all else as it is."""
+    qpos = env.simulator.data.qpos.copy()
+    for first, goal in tasks:
+        qpos[first : first + len(goal)] = goal
+    env.simulator.robot_env.set_state(qpos, np.zeros(29))
+
+
+def test_the_blocks_of_a_kitchen_observation(kitchen):
+    observation, _ = kitchen.reset(seed=0)
+    for _ in range(3):
+        qpos = kitchen.simulator.data.qpos
+        # .01 * .1 on the robot's joints and at most .0005 * .1 on the objects.
+        np.testing.assert_allclose(observation[:9], qpos[:9], atol=0.00101)
+        assert np.abs(observation[:9] - qpos[:9]).max() > 1e-5
+        np.testing.assert_allclose(observation[9:30], qpos[9:], atol=0.000051)
+        observation, *_ = kitchen.step(np.full(9, 0.5, np.float32))
+    goal = np.zeros(30)
+    goal[17:19], goal[19], goal[22] = [-0.69, -0.05], 0.37, -0.75
+    goal[23:30] = [-0.23, 0.75, 1.62, 0.99, 0, 0, -0.06]
+    np.testing.assert_array_equal(observation[30:], goal.astype(np.float32))
+
+
+def test_a_completed_task_counts_once(kitchen):
+    kitchen.reset(seed=0)
+    assert kitchen.step(zeros(kitchen))[1] == 0.0
+    complete(kitchen, MICROWAVE)
+    _, reward, terminated, truncated, info = kitchen.step(zeros(kitchen))
+    assert (reward, terminated, truncated) == (1.0, False, False)
+    assert info == {
+        "tasks_to_complete": ["kettle", "light switch", "slide cabinet"],
+        "step_task_completions": ["microwave"],
+        "episode_task_completions": ["microwave"],
+    }
+    _, reward, terminated, _, later = kitchen.step(zeros(kitchen))
+    assert (reward, terminated) == (0.0, False)
+    assert later["step_task_completions"] == []
+    assert later["episode_task_completions"] == ["microwave"]
+    kitchen.reset(seed=1)
+    complete(kitchen, MICROWAVE)
+    assert kitchen.step(zeros(kitchen))[1] == 1.0  # and a new episode counts anew
+
+
+def test_the_kitchen_ends_when_all_four_tasks_are_done(kitchen):
+    kitchen.reset(seed=0)
+    complete(kitchen, LIGHT, SLIDE)
+    _, reward, terminated, _, info = kitchen.step(zeros(kitchen))
+    assert (reward, terminated) == (2.0, False)
+    assert info["step_task_completions"] == ["light switch", "slide cabinet"]
+    complete(kitchen, KETTLE, MICROWAVE)
+    earlier, (_, reward, terminated, _, info) = info, kitchen.step(zeros(kitchen))
+    assert earlier["episode_task_completions"] == ["light switch", "slide cabinet"]  # what was handed out stays
+    assert (reward, terminated) == (2.0, True)
+    assert info["tasks_to_complete"] == []
+    assert info["episode_task_completions"] == ["light switch", "slide cabinet", "microwave", "kettle"]
+
+
+def test_other_objects_of_the_kitchen_do_not_count(kitchen):
+    kitchen.reset(seed=0)
+    complete(kitchen, (11, [-0.88, -0.01]), (15, [-0.92, -0.01]), (20, [0.0, 1.45]))  # burners, hinge cabinet
+    _, reward, terminated, _, info = kitchen.step(zeros(kitchen))
+    assert (reward, terminated, info["episode_task_completions"]) == (0.0, False, [])
