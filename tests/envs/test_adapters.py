@@ -1,0 +1,226 @@
+"""Environments as policies see them: what is seen, what actions stand for, and what is refused in a sentence."""
+
+import json
+import tempfile
+import warnings
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.envs.registration import registry
+
+from rvdt_jax.envs.adapters import make_env
+from rvdt_jax.tasks import Environment
+
+MAZE = "AntMaze_UMaze-v4"
+BOX = gymnasium.spaces.Box
+
+
+class Echo(gymnasium.Env):
+    """Shows a (2, 3) picture of numbers; notes the actions it gets. It never ends."""
+
+    def __init__(self, observation_space=None, action_space=None):
+        self.observation_space = observation_space or BOX(0, 255, (2, 3), np.uint8)
+        self.action_space = action_space or BOX(-2.0, 2.0, (2, 2), np.float64)
+        self.actions = []
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.arange(6, dtype=np.uint8).reshape(2, 3), {"options": options}
+
+    def step(self, action):
+        self.actions.append(action)
+        return np.zeros((2, 3), np.uint8), 1.0, False, False, {"steps": len(self.actions)}
+
+
+@pytest.fixture
+def echo():
+    """A function from arguments of ``Echo`` to an Environment of it."""
+
+    def register(horizon: int | None = 3, bounds: tuple = ((), ()), keys: tuple = (), **arguments) -> Environment:
+        registry.pop("test/Echo-v0", None)
+        gymnasium.register("test/Echo-v0", lambda: Echo(**arguments))
+        return Environment("test/Echo-v0", None, horizon, keys, *bounds)
+
+    yield register
+    registry.pop("test/Echo-v0", None)
+
+
+def pendulum_state_after(env, action) -> np.ndarray:
+    env.reset(seed=0)
+    return env.step(np.array([action], np.float32))[0]
+
+
+@pytest.mark.parametrize(
+    ("bounds", "given", "meant"),
+    [
+        (((-2.0,), (2.0,)), 0.5, 1.0),
+        (((-2.0,), (2.0,)), -1.0, -2.0),
+        (((-2.0,), (2.0,)), 3.0, 2.0),
+        (((-1.0,), (2.0,)), 0.0, 0.5),
+        (((-8.0,), (8.0,)), 0.75, 2.0),  # clipped to what the environment takes
+        (((), ()), 0.3, 0.3),
+        (((), ()), 1.7, 1.0),
+    ],
+)
+def test_actions_stand_for_what_they_stood_for_in_the_data(bounds, given, meant):
+    adapted = make_env(Environment("Pendulum-v1", None, None, (), *bounds))
+    plain = gymnasium.make("Pendulum-v1")
+    assert adapted.action_space == BOX(-1.0, 1.0, (1,), np.float32)
+    np.testing.assert_array_equal(pendulum_state_after(adapted, given), pendulum_state_after(plain, meant))
+
+
+def test_actions_get_the_shape_and_type_of_the_environment(echo):
+    env = make_env(echo())
+    assert env.action_space.shape == (4,)
+    env.reset()
+    env.step(np.array([0.1, -0.2, 5.0, -5.0], np.float32))
+    (action,) = env.unwrapped.actions
+    assert action.dtype == np.float64
+    np.testing.assert_array_equal(action, np.array([[0.1, -0.2], [1.0, -1.0]], np.float32))
+
+
+def test_arrays_of_any_shape_are_flattened_and_the_rest_is_passed_on(echo):
+    env = make_env(echo())
+    assert env.observation_space == BOX(-np.inf, np.inf, (6,), np.float32)
+    observation, info = env.reset(seed=1, options={"a": 1})
+    assert observation.dtype == np.float32
+    assert observation.tolist() == [0, 1, 2, 3, 4, 5]
+    assert info == {"options": {"a": 1}}
+    observation, reward, terminated, truncated, info = env.step(np.zeros(4))
+    assert (observation.shape, observation.dtype) == ((6,), np.float32)
+    assert (reward, terminated, truncated, info) == (1.0, False, False, {"steps": 1})
+
+
+def test_entries_of_dicts_are_laid_behind_each_other_in_order():
+    env, plain = make_env(Environment(MAZE, observation_keys=("observation", "achieved_goal"))), gymnasium.make(MAZE)
+    assert env.observation_space.shape == (29,)
+    assert env.horizon == 700
+    action = np.linspace(-1.0, 1.0, 8, dtype=np.float32)
+    for mine, theirs in ((env.reset(seed=3), plain.reset(seed=3)), (env.step(action), plain.step(action))):
+        expected = np.concatenate([theirs[0]["observation"], theirs[0]["achieved_goal"]]).astype(np.float32)
+        np.testing.assert_array_equal(mine[0], expected)
+
+
+def test_mazes_leave_no_file_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    make_env(Environment(MAZE, observation_keys=("observation",))).close()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("env_id", "keys", "message"),
+    [
+        (MAZE, (), f"config.env: {MAZE}: observations are dicts with the entries .* config.data.observation_keys"),
+        (MAZE, ("goal",), f"config.env: {MAZE}: config.data.observation_keys: observations have no entry 'goal'"),
+        ("Pendulum-v1", ("goal",), "config.env: Pendulum-v1: .* no entry 'goal'"),
+        ("FrozenLake-v1", (), "observations of FrozenLake-v1 are Discrete"),
+        ("CartPole-v1", (), "actions of CartPole-v1 are Discrete"),
+    ],
+)
+def test_spaces_that_no_policy_here_has_are_refused(env_id, keys, message):
+    with pytest.raises(ValueError, match=message):
+        make_env(Environment(env_id, observation_keys=keys))
+
+
+def test_entries_that_are_no_boxes_are_refused_only_where_they_are_seen(echo):
+    space = gymnasium.spaces.Dict({"number": gymnasium.spaces.Discrete(3), "deep": gymnasium.spaces.Dict(x=BOX(0, 1))})
+    with pytest.raises(ValueError, match="observations of test/Echo-v0 are Dict"):
+        make_env(echo(observation_space=space, keys=("deep.x", "number")))
+    assert make_env(echo(observation_space=space, keys=("deep.x",))).observation_space.shape == (1,)
+
+
+def test_whole_numbers_are_no_actions(echo):
+    with pytest.raises(ValueError, match=r"actions of test/Echo-v0 are Box.* real numbers"):
+        make_env(echo(action_space=BOX(0, 3, (2,), np.int64)))
+
+
+def test_bounds_for_another_number_of_actions_are_refused():
+    with pytest.raises(ValueError, match="actions of Pendulum-v1 have 1 numbers, but those of the data have 2"):
+        make_env(Environment("Pendulum-v1", action_low=(-1.0, -1.0), action_high=(1.0, 1.0)))
+
+
+@pytest.mark.parametrize(
+    ("env_id", "reason", "remedy"),
+    [
+        ("Hoper-v4", "Did you mean: `Hopper`", "module:id"),
+        ("Hopper-v99", "v99", "module:id"),
+        ("rvd/maze2d-umaze-v1", "Did you mean: `rvdt`", "module:id"),
+        ("", "Malformed", "module:id"),
+        ("a b", "Malformed", "module:id"),
+        ("Hopper-v1", "deprecated", "module:id"),
+        ("no_such_module:Hopper-v4", "ModuleNotFoundError: No module named 'no_such_module'", "Install what it needs"),
+        ("a:b:c", "ValueError", "Name another"),
+    ],
+)
+def test_an_environment_that_is_not_there_is_named_with_a_remedy(env_id, reason, remedy):
+    with pytest.raises(ValueError, match="no environment") as error:
+        make_env(Environment(env_id))
+    message = str(error.value)
+    assert message.startswith(f"config.env: no environment {env_id!r} can be made (")
+    assert reason in message
+    assert remedy in message
+    assert "config.env=none" in message
+    assert "\n" not in message
+
+
+def test_an_environment_that_fails_on_its_own_is_named_too():
+    gymnasium.register("test/Broken-v0", lambda: 1 / 0)
+    try:
+        with pytest.raises(ValueError, match=r"'test/Broken-v0' can be made \(ZeroDivisionError: division by zero\)"):
+            make_env(Environment("test/Broken-v0"))
+    finally:
+        del registry["test/Broken-v0"]
+
+
+def test_an_episode_must_end_some_time(echo):
+    with pytest.raises(ValueError, match=r"test/Echo-v0 has no time limit.*config\.eval\.horizon"):
+        make_env(echo(horizon=None))
+    env = make_env(echo(horizon=2))
+    env.reset()
+    assert env.horizon == 2
+    assert [env.step(np.zeros(4))[3] for _ in range(2)] == [False, True]
+
+
+def old_spec(**changes) -> str:
+    """A spec as Gymnasium 0.29 wrote it; Minari's data sets hold such."""
+    spec = json.loads(gymnasium.spec("Hopper-v4").to_json())
+    spec |= {"order_enforce": True, "autoreset": False, "apply_api_compatibility": False}
+    return json.dumps(spec | changes)
+
+
+def test_a_spec_is_made_as_it_is_written_whatever_version_wrote_it():
+    spec = old_spec(max_episode_steps=7, kwargs={"exclude_current_positions_from_observation": False})
+    env = make_env(Environment("Hopper-v4", spec=spec))
+    assert env.observation_space.shape == (12,)
+    assert env.horizon == 7
+    assert make_env(Environment("Hopper-v4", spec=spec, horizon=3)).horizon == 3
+
+
+@pytest.mark.parametrize("spec", ["{}", "no json", "[]", old_spec(entry_point="nowhere:Env")])
+def test_a_spec_that_makes_nothing_is_refused(spec):
+    with pytest.raises(ValueError, match="no environment 'Hopper-v4' can be made"):
+        make_env(Environment("Hopper-v4", spec=spec))
+
+
+def test_only_the_advice_to_take_a_newer_version_is_silenced():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        make_env(Environment("HalfCheetah-v4")).close()
+    with pytest.warns(UserWarning, match="Using the latest versioned environment"):
+        make_env(Environment("Hopper")).close()
+
+
+def test_pictures_are_made_on_request():
+    env = make_env(Environment("rvdt/maze2d-umaze-v1"), render_mode="rgb_array")
+    env.reset(seed=0)
+    assert env.render().ndim == 3
+    assert make_env(Environment("rvdt/maze2d-umaze-v1")).render_mode is None
+
+
+def test_a_refused_environment_is_closed(echo, monkeypatch):
+    closed = []
+    monkeypatch.setattr(Echo, "close", lambda self: closed.append(self))
+    with pytest.raises(ValueError, match="no time limit"):
+        make_env(echo(horizon=None))
+    assert len(closed) == 1

@@ -1,0 +1,468 @@
+"""Worker processes: the same numbers as a plain loop, and no process that outlives its purpose, whatever happens.
+
+``PROBE`` is a module of the user's, whose environments show what goes on in their process, and misbehave on request.
+"""
+
+import contextlib
+import gc
+import importlib
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import gymnasium
+import numpy as np
+import pytest
+
+from rvdt_jax.envs import processes
+from rvdt_jax.envs.adapters import make_env
+from rvdt_jax.envs.processes import ProcessVectorEnv
+from rvdt_jax.tasks import Environment
+
+PROBE = """
+import os, signal, sys, time
+import gymnasium
+import numpy as np
+
+
+class Probe(gymnasium.Env):
+    observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (5,), np.float64)
+    action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
+
+    def __init__(self, trouble=""):
+        self.trouble = trouble
+
+    def reset(self, *, seed=None, options=None):
+        self.seed, self.steps = seed, 0
+        return self.look(), {"episode_task_completions": []}
+
+    def step(self, action):
+        self.steps += 1
+        if self.trouble == "raise" and self.seed == 1:
+            raise ZeroDivisionError("no luck")
+        if self.trouble == "exit":
+            sys.exit(3)
+        if self.trouble == "die":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if self.trouble == "sleep":
+            os.write(1, b"asleep\\n")
+            time.sleep(600)
+        done = ["kettle", "microwave"][: self.steps]
+        info = {"is_success": np.float32(self.steps == 2 and self.seed != 2), "episode_task_completions": done}
+        return self.look(), 1.0, self.steps == 1 + self.seed, False, info
+
+    def look(self):
+        threads = os.environ.get("OMP_NUM_THREADS")
+        return np.array([os.getpid(), self.seed, self.steps, "jax" in sys.modules, threads == "1"], np.float64)
+
+    def close(self):
+        if self.trouble == "linger":
+            time.sleep(600)
+
+
+for trouble in ("", "raise", "exit", "die", "sleep", "linger"):
+    gymnasium.register(
+        f"probe/{trouble.title()}Probe-v0", "{module}:Probe", max_episode_steps=4, kwargs={"trouble": trouble}
+    )
+"""
+PATIENCE = 30.0  # seconds for what takes one at most
+
+
+@pytest.fixture
+def probe(tmp_path, monkeypatch):
+    """A function from a trouble to an Environment that gets into it; its module is only on this process's path."""
+    name = f"probe_{tmp_path.name}".replace("-", "_")
+    write_probe(tmp_path, name)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return lambda trouble="": Environment(f"{name}:probe/{trouble}Probe-v0")
+
+
+def write_probe(folder: pathlib.Path, name: str) -> None:
+    (folder / f"{name}.py").write_text(PROBE.replace("{module}", name))
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is such a process; an orphan that has ended and waits for init to notice counts as ended."""
+    with contextlib.suppress(OSError, IndexError):
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1][0] not in "ZX"
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return not pathlib.Path("/proc/self").exists()
+
+
+def wait_for(condition) -> bool:
+    """Whether the condition came true in time."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return condition()
+
+
+def pids_of(env: ProcessVectorEnv) -> list[int]:
+    """The process of each copy of a probe, which is reset for it."""
+    return env.reset(range(env.num_envs))[:, 0].astype(int).tolist()
+
+
+def assert_reaped(pids: list[int]) -> None:
+    """They are gone, and no zombies of this process either."""
+    for pid in set(pids):
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def step(env: ProcessVectorEnv) -> tuple:
+    return env.step(np.zeros((env.num_envs, env.action_size), np.float32))
+
+
+# --- the numbers ---
+
+
+def plain_loop(environment: Environment, seeds: list[int], actions: np.ndarray) -> list[list]:
+    """What (T, num_envs, A) actions lead to, one copy after the other; an ended one stands still."""
+    results = []
+    for copy, seed in enumerate(seeds):
+        env = make_env(environment)
+        observation, ended, flags = env.reset(seed=seed)[0], False, (False, False)
+        rows = [(observation, 0.0, False, False)]
+        for action in actions[:, copy]:
+            reward = 0.0
+            if not ended:
+                observation, reward, *flags, _ = env.step(action)
+                ended = any(flags)
+            rows.append((observation, reward, *flags))
+        results.append(rows)
+    return [[np.stack(part) for part in zip(*row, strict=True)] for row in zip(*results, strict=True)]
+
+
+@pytest.fixture(scope="module")
+def hopping():
+    """Environment, seeds, actions and the plain loop's results; some copies fall, the others reach the horizon."""
+    environment, seeds = Environment("Hopper-v4", horizon=40), [5, 0, 2**32 - 1, 7, 8]
+    actions = np.random.default_rng(1).uniform(-1.5, 1.5, (45, 5, 3)).astype(np.float32)
+    actions[:, :2] *= 0.1
+    expected = plain_loop(environment, seeds, actions)
+    terminated, truncated = expected[-1][2:]
+    assert terminated.any()
+    assert truncated.any()
+    return environment, seeds, actions, expected
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_copies_go_as_in_a_plain_loop_whatever_the_number_of_processes(hopping, count):
+    environment, seeds, actions, expected = hopping
+    with contextlib.closing(ProcessVectorEnv(environment, len(seeds), count)) as env:
+        assert (env.num_envs, env.observation_size, env.action_size, env.horizon) == (5, 11, 3, 40)
+        for _ in range(2):  # a second reset begins anew
+            first = env.reset(seeds)
+            assert first.dtype == np.float32
+            np.testing.assert_array_equal(first, expected[0][0])
+            for given, wanted in zip(actions, expected[1:], strict=True):
+                results = env.step(given)
+                for ours, theirs in zip(results, wanted, strict=True):
+                    np.testing.assert_array_equal(ours, theirs)
+        assert [part.dtype for part in results] == [np.float32, np.float64, bool, bool]
+        assert env.outcomes() == {}
+
+
+def test_an_ended_copy_is_not_stepped_and_everything_is_reported(probe):
+    with contextlib.closing(ProcessVectorEnv(probe(), 4, 2)) as env:
+        env.reset([1, 0, 2, 9])
+        assert env.outcomes() == {"tasks": [[], [], [], []]}
+        results = [step(env) for _ in range(6)]
+        outcomes = env.outcomes()
+        env.reset([1, 0, 2, 9])
+        assert env.outcomes() == {"tasks": [[], [], [], []]}
+    steps, rewards, terminated, truncated = (np.array(part) for part in zip(*results, strict=True))
+    assert steps[:, :, 2].T.tolist() == [[1, 2, 2, 2, 2, 2], [1] * 6, [1, 2, 3, 3, 3, 3], [1, 2, 3, 4, 4, 4]]
+    assert rewards.sum(0).tolist() == [2.0, 1.0, 3.0, 4.0]
+    assert terminated.sum(0).tolist() == [5, 6, 4, 0]
+    assert truncated.sum(0).tolist() == [0, 0, 0, 3]
+    assert outcomes == {
+        "success": [True, False, False, True],  # the last one only in between
+        "tasks": [["kettle", "microwave"], ["kettle"], ["kettle", "microwave"], ["kettle", "microwave"]],
+    }
+
+
+def test_success_in_a_maze_is_reported():
+    environment = Environment("AntMaze_UMaze-v4", horizon=3, observation_keys=("achieved_goal", "observation"))
+    with contextlib.closing(ProcessVectorEnv(environment, 2, 1)) as env:
+        assert env.reset([0, 1]).shape == (2, 29)
+        assert env.outcomes() == {"success": [False, False]}
+        assert [step(env)[3].all() for _ in range(3)] == [False, False, True]
+        assert env.outcomes() == {"success": [False, False]}
+
+
+def test_workers_are_light_and_never_more_than_copies(probe):
+    with contextlib.closing(ProcessVectorEnv(probe(), 2, 8)) as env:
+        observations = env.reset([0, 1])
+        assert len(set(observations[:, 0])) == 2
+        assert os.getpid() not in observations[:, 0]
+        assert observations[:, 3:].tolist() == [[0, 1], [0, 1]]  # no JAX, one thread
+
+
+def test_as_many_processes_as_this_one_may_use_cores(probe, monkeypatch):
+    monkeypatch.setattr(processes, "_cpu_count", lambda: 3)
+    with contextlib.closing(ProcessVectorEnv(probe(), 7)) as env:
+        pids = pids_of(env)
+    assert [pids.count(pid) for pid in dict.fromkeys(pids)] == [2, 2, 3]
+
+
+def test_wrong_numbers_of_seeds_and_actions_are_refused_and_change_nothing(probe):
+    with contextlib.closing(ProcessVectorEnv(probe(), 2, 1)) as env:
+        for seeds in ([], [0], [0, 1, 2]):
+            with pytest.raises(ValueError, match="seeds for 2 environments"):
+                env.reset(seeds)
+        env.reset(np.array([0, 1]))
+        for shape in ((2, 2), (1, 1), (2,)):
+            with pytest.raises(ValueError, match="actions have shape"):
+                env.step(np.zeros(shape))
+        assert step(env)[0][:, 2].tolist() == [1, 1]
+
+
+def test_what_this_process_has_registered_needs_no_module_in_its_name(probe):
+    module, env_id = probe().id.split(":")
+    importlib.import_module(module)
+    with contextlib.closing(ProcessVectorEnv(Environment(env_id), 1, 1)) as env:
+        assert env.observation_size == 5
+
+
+# --- errors ---
+
+
+@pytest.mark.parametrize("environment", [Environment("Hoper-v4"), Environment("CartPole-v1")])
+def test_what_cannot_be_made_is_the_same_error_as_without_processes(environment):
+    with pytest.raises(ValueError, match=r"^config\.env") as expected:
+        make_env(environment)
+    with pytest.raises(ValueError, match=r"^config\.env") as error:
+        ProcessVectorEnv(environment, 2, 2)
+    assert str(error.value) == str(expected.value)
+
+
+def test_an_environment_that_raises_is_named_with_its_traceback(probe):
+    env = ProcessVectorEnv(probe("Raise"), 3, 2)
+    pids = pids_of(env)
+    with pytest.raises(RuntimeError, match=r"RaiseProbe-v0: worker 2 of 2 .* in step: ZeroDivisionError: no luck") as e:
+        step(env)
+    assert 'raise ZeroDivisionError("no luck")' in e.value.__notes__[0]
+    assert_reaped(pids)
+    for use in (lambda: step(env), lambda: env.reset([0, 1, 2]), env.outcomes):
+        with pytest.raises(RuntimeError, match="closed"):
+            use()
+
+
+@pytest.mark.parametrize(("trouble", "words"), [("Exit", "ended with exit code 3"), ("Die", "was killed by SIGSEGV")])
+def test_a_worker_that_ends_in_a_step_is_an_error(probe, trouble, words):
+    env = ProcessVectorEnv(probe(trouble), 2, 2)
+    pids = pids_of(env)
+    with pytest.raises(RuntimeError, match=rf"{trouble}Probe-v0: worker 1 of 2 \(process {pids[0]}\) {words}"):
+        step(env)
+    assert_reaped(pids)
+
+
+@pytest.mark.parametrize("use", [step, pids_of, lambda env: env.outcomes()])
+def test_a_worker_that_is_killed_is_an_error_at_the_next_use(probe, use):
+    env = ProcessVectorEnv(probe(), 4, 2)
+    pids = pids_of(env)
+    os.kill(pids[3], signal.SIGKILL)
+    assert wait_for(lambda: not is_running(pids[3]))
+    with pytest.raises(
+        RuntimeError, match=r"worker 2 of 2 .* was killed \(SIGKILL\), as happens where memory runs out"
+    ):
+        use(env)
+    assert_reaped(pids)
+
+
+def test_a_worker_that_cannot_start_is_an_error(probe, monkeypatch):
+    monkeypatch.setattr(processes.sys, "executable", "/bin/false")
+    with pytest.raises(RuntimeError, match=r"worker 1 of 1 .* ended with exit code 1"):
+        ProcessVectorEnv(probe(), 1, 1)
+
+
+class Stop(BaseException):
+    """What a handler of signals raises."""
+
+
+def test_an_exchange_that_is_broken_off_closes_everything(probe, monkeypatch):
+    monkeypatch.setattr(processes, "_GRACE", 0.1)
+    env = ProcessVectorEnv(probe("Sleep"), 2, 2)
+    pids = pids_of(env)
+
+    def stop(number, frame):
+        raise Stop
+
+    previous = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    try:
+        with pytest.raises(Stop):
+            step(env)
+    finally:
+        signal.signal(signal.SIGALRM, previous)
+    assert_reaped(pids)
+
+
+def test_what_only_this_process_can_make_is_an_error_with_a_remedy():
+    gymnasium.register("probe/Local-v0", lambda: 1 / 0)
+    try:
+        with pytest.raises(ValueError, match="one of your own belongs in such a module, not in a script"):
+            ProcessVectorEnv(Environment("probe/Local-v0"), 1, 1)
+    finally:
+        del gymnasium.registry["probe/Local-v0"]
+
+
+# --- ends ---
+
+
+def test_stop_signals_are_for_the_parent_to_answer(probe):
+    with contextlib.closing(ProcessVectorEnv(probe(), 2, 2)) as env:
+        for pid in pids_of(env):
+            os.kill(pid, signal.SIGINT)
+            os.kill(pid, signal.SIGTERM)
+        assert step(env)[0][:, 2].tolist() == [1, 1]
+
+
+def test_closing_twice_is_closing_once(probe):
+    env = ProcessVectorEnv(probe(), 2, 2)
+    pids = pids_of(env)
+    began = time.monotonic()
+    env.close()
+    env.close()
+    assert_reaped(pids)
+    assert time.monotonic() - began < processes._GRACE  # asked to, they end by themselves
+
+
+def test_a_worker_that_lingers_is_killed(probe, monkeypatch):
+    monkeypatch.setattr(processes, "_GRACE", 0.1)
+    env = ProcessVectorEnv(probe("Linger"), 2, 2)
+    pids = pids_of(env)
+    env.close()
+    assert_reaped(pids)
+
+
+def test_garbage_has_no_workers(probe):
+    env = ProcessVectorEnv(probe(), 2, 2)
+    pids = pids_of(env)
+    del env
+    gc.collect()
+    assert_reaped(pids)
+
+
+def test_a_fork_of_the_parent_does_not_end_its_workers(probe):
+    with contextlib.closing(ProcessVectorEnv(probe(), 2, 1)) as env:
+        pids_of(env)
+        processes._shut_down(env._workers, os.getpid() + 1)  # what the fork's exit runs
+        assert step(env)[0][:, 2].tolist() == [1, 1]
+
+
+# --- the user's scripts: none of them is guarded by `if __name__ == "__main__"` ---
+
+SCRIPT = """
+from rvdt_jax.envs.processes import ProcessVectorEnv
+from rvdt_jax.tasks import Environment
+
+print("begun", flush=True)
+env = ProcessVectorEnv(Environment("{env_id}"), 2, 2)
+print(*env.reset([0, 1])[:, 0].astype(int), flush=True)
+"""
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+class Script:
+    """A script that runs, in a session of its own; what it says goes to files."""
+
+    def __init__(self, folder: pathlib.Path, arguments: tuple, stdin: bool):
+        self._files = [folder / "output", folder / "errors"]
+        with contextlib.ExitStack() as stack:
+            output, errors = (stack.enter_context(file.open("w")) for file in self._files)
+            source = stack.enter_context((folder / "script.py").open()) if stdin else subprocess.DEVNULL
+            self.process = subprocess.Popen(
+                [sys.executable, *arguments],
+                cwd=folder,
+                env=os.environ | {"PYTHONPATH": str(ROOT)},
+                stdin=source,
+                stdout=output,
+                stderr=errors,
+                start_new_session=True,
+            )
+
+    def wait_for_output(self, lines: int) -> list[str]:
+        """So many lines."""
+        assert wait_for(lambda: self.said[0].count("\n") >= lines or self.process.poll() is not None), self.said
+        assert self.said[0].count("\n") >= lines, self.said
+        return self.said[0].splitlines()[:lines]
+
+    @property
+    def pids(self) -> list[int]:
+        """Its workers."""
+        return [int(pid) for pid in self.wait_for_output(2)[1].split()]
+
+    @property
+    def said(self) -> list[str]:
+        """Output and errors."""
+        return [file.read_text() for file in self._files]
+
+
+@pytest.fixture
+def run_script(tmp_path):
+    """A function that starts Python on ``SCRIPT`` and more, beside a module ``probing``."""
+    write_probe(tmp_path, "probing")
+    scripts = []
+
+    def start(more: str, trouble: str = "", arguments: tuple = ("script.py",), stdin: bool = False) -> Script:
+        (tmp_path / "script.py").write_text(SCRIPT.replace("{env_id}", f"probing:probe/{trouble}Probe-v0") + more)
+        scripts.append(Script(tmp_path, arguments, stdin))
+        return scripts[-1]
+
+    yield start
+    for script in scripts:
+        script.process.kill()
+        script.process.wait()
+
+
+@pytest.mark.parametrize(
+    "way", [{}, {"arguments": ("-",), "stdin": True}, {"arguments": ("-c", "exec(open('script.py').read())")}]
+)
+def test_any_script_will_do_and_leaves_nobody_behind(run_script, way):
+    script = run_script("for _ in range(3): print(env.step([[0.0], [0.0]])[0][:, 2].tolist())\n", **way)
+    assert script.process.wait(PATIENCE) == 0, script.said
+    output, errors = script.said
+    assert output.splitlines()[2:] == ["[1.0, 1.0]", "[1.0, 2.0]", "[1.0, 2.0]"]  # and "begun" but once
+    assert errors == ""
+    assert len(set(script.pids)) == 2
+    assert not any(is_running(pid) for pid in script.pids)
+
+
+def test_ctrl_c_interrupts_the_script_alone(run_script):
+    script = run_script("import time\ntime.sleep(600)\n")
+    pids = script.pids
+    os.killpg(script.process.pid, signal.SIGINT)
+    script.process.wait(PATIENCE)
+    assert script.said[1].count("Traceback") == 1
+    assert script.said[1].rstrip().endswith("KeyboardInterrupt")
+    assert not any(is_running(pid) for pid in pids)
+
+
+def test_ctrl_c_while_workers_start_interrupts_the_script_alone(run_script):
+    script = run_script("")
+    script.wait_for_output(1)
+    os.killpg(script.process.pid, signal.SIGINT)
+    script.process.wait(PATIENCE)
+    assert script.said[1].count("Traceback") <= 1  # 0 if it had ended already
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_no_worker_outlives_a_parent_that_is_killed(run_script, busy):
+    if busy:
+        script = run_script("env.step([[0.0], [0.0]])\n", "Sleep")
+        assert script.wait_for_output(4)[2:] == ["asleep", "asleep"]
+    else:
+        script = run_script("import time\ntime.sleep(600)\n")
+    pids = script.pids
+    assert all(is_running(pid) for pid in pids)
+    script.process.kill()
+    script.process.wait()
+    assert wait_for(lambda: not any(is_running(pid) for pid in pids))
