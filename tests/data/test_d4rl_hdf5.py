@@ -1,0 +1,923 @@
+"""Importing D4RL's HDF5 files: its layouts written here with numbered rows, and everything that is not one of them."""
+
+import gzip
+import hashlib
+import json
+import os
+import pathlib
+import pickle
+import subprocess
+import sys
+import time
+import tracemalloc
+import zipfile
+
+import gymnasium
+import h5py
+import minari
+import numpy as np
+import pytest
+
+from rvdt_jax.data import d4rl_hdf5, d4rl_import
+from rvdt_jax.data.d4rl_import import describe_import, import_d4rl, task_of_file
+from rvdt_jax.data.minari import content_digest, find_local
+from rvdt_jax.data.minari_writer import DatasetExists
+from rvdt_jax.data.source import load_local
+from rvdt_jax.tasks import all_tasks, d4rl_files
+
+LAUNCHER = pathlib.Path(__file__).resolve().parents[2] / "experiments" / "import_d4rl.py"
+SIZES = {
+    "halfcheetah": (17, 6),
+    "hopper": (11, 3),
+    "walker2d": (17, 6),
+    "pen": (45, 24),
+    "hammer": (46, 26),
+    "kitchen": (60, 9),
+    "maze2d": (4, 2),
+    "antmaze": (29, 8),
+}
+# One task per layout; and where its episodes end: t a terminal, o a time-out, b both, "." neither.
+LAYOUTS = {
+    "halfcheetah-medium-v2": "...o...o...o",
+    "hopper-medium-replay-v2": "..t....o.b.to...",
+    "walker2d-medium-expert-v2": "......t..o..",
+    "pen-human-v1": "....o..o.......o",
+    "hammer-cloned-v1": "...o....o....",
+    "kitchen-complete-v0": ".......t....t.t",
+    "maze2d-umaze-v1": "....oo.......o..",
+    "maze2d-large-dense-v1": ".....o....o....o",
+    "antmaze-umaze-v0": ".....ttt..o..tttt...",
+    "antmaze-large-play-v2": ".....t...ttt...o",
+}
+GYM, ADROIT, KITCHEN, MAZE2D, ANTMAZE = (
+    "hopper-medium-replay-v2",
+    "pen-human-v1",
+    "kitchen-complete-v0",
+    "maze2d-umaze-v1",
+    "antmaze-umaze-v0",
+)
+
+
+@pytest.fixture
+def root(tmp_path) -> pathlib.Path:
+    """The Minari root of this test; not made yet."""
+    return tmp_path / "minari"
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Four rows at once, so that episodes and faults lie across blocks."""
+    monkeypatch.setattr(d4rl_hdf5, "BLOCK", 4)
+
+
+def make_arrays(task: str, ends: str | None = None) -> dict[str, np.ndarray]:
+    """D4RL's arrays of that task; row and column are encoded in every vector, exactly."""
+    ends, family = ends or LAYOUTS[task], task.split("-")[0]
+    rows, (observation_size, action_size) = np.arange(len(ends)), SIZES[family]
+    arrays = {
+        "observations": (rows[:, None] + np.arange(observation_size) / 64).astype(np.float32),
+        "actions": (rows[:, None] / 1024 + np.arange(action_size) / 32768 - 0.5).astype(np.float32),
+        "rewards": (rows + 0.25).astype(np.float32),
+        "terminals": np.array([end in "tb" for end in ends]),
+        "timeouts": np.array([end in "ob" for end in ends]),
+    }
+    if family in ("halfcheetah", "hopper", "walker2d"):
+        arrays["next_observations"] = arrays["observations"] + np.float32(0.5)
+    if family == "kitchen":
+        arrays["rewards"] = (rows % 5).astype(np.float32)
+        arrays["terminals"] = arrays["terminals"].astype(np.float32)
+        del arrays["timeouts"]
+    if family in ("maze2d", "antmaze"):
+        arrays["rewards"] = (rows % 3 == 0).astype(np.float32)
+    if "dense" in task:
+        arrays["rewards"] = ((rows + 1) / 1024).astype(np.float32)
+    if family == "antmaze":  # relabelled by np.concatenate with an integer 0
+        arrays["rewards"], arrays["terminals"] = arrays["rewards"].astype(float), arrays["terminals"].astype(float)
+    return arrays
+
+
+def write_file(path: pathlib.Path, task: str, arrays: dict[str, np.ndarray] | None = None) -> pathlib.Path:
+    """A file as D4RL's scripts write it, with all that is never read."""
+    arrays = make_arrays(task) if arrays is None else arrays
+    steps = len(arrays["observations"])
+    with h5py.File(path, "w") as file:
+        for key, values in arrays.items():
+            file.create_dataset(key, data=values, compression="gzip")
+        if task.startswith("kitchen"):
+            file.create_dataset("infos", data=np.zeros(steps, np.int64), compression="gzip")
+            return path
+        for key in ("infos/qpos", "infos/qvel", "infos/goal"):
+            file.create_dataset(key, data=np.full((steps, 2), np.nan, np.float32), compression="gzip")
+        file["metadata/algorithm"] = np.bytes_("SAC")
+        file["metadata/iteration"] = np.int32(7)
+        file["metadata/policy/fc0/weight"] = np.zeros((2, 2), np.float32)
+    return path
+
+
+def bring(path: pathlib.Path, task: str, **options) -> str:
+    return import_d4rl(task, path, progress=False, **options)
+
+
+def bring_new(folder: pathlib.Path, task: str, ends: str | None = None, **changes) -> str:
+    """Writes a file with some arrays changed and imports it."""
+    return bring(write_file(folder / "file.hdf5", task, make_arrays(task, ends) | changes), task)
+
+
+def spans(ends: str) -> list[tuple[int, int]]:
+    """First step and one past the last of every episode, as a plain loop finds them."""
+    found, start = [], 0
+    for step, end in enumerate(ends):
+        if end in "tob" or step == len(ends) - 1:
+            found.append((start, step + 1))
+            start = step + 1
+    return found
+
+
+def episodes_in(dataset_id: str) -> list:
+    return list(minari.load_dataset(dataset_id).iterate_episodes())
+
+
+def about(dataset_id: str) -> dict:
+    return json.loads((find_local(dataset_id) / "metadata.json").read_text())
+
+
+def noticed(dataset_id: str) -> str:
+    return "; ".join(about(dataset_id)["noticed"])
+
+
+def snapshot(folder: pathlib.Path) -> dict[str, bytes | None]:
+    """Every file in a folder with its bytes."""
+    return {str(path): path.read_bytes() if path.is_file() else None for path in sorted(folder.rglob("*"))}
+
+
+# --- the layouts, from file to episodes ---
+
+
+@pytest.mark.parametrize("block", [1, 4, 5, 65_536])
+@pytest.mark.parametrize("task", LAYOUTS)
+def test_what_is_in_the_file_is_in_the_episodes(task, block, tmp_path, monkeypatch):
+    monkeypatch.setattr(d4rl_hdf5, "BLOCK", block)
+    arrays, ends = make_arrays(task), LAYOUTS[task]
+    dataset_id = bring_new(tmp_path, task)
+    assert dataset_id == f"d4rl-hdf5/{task}"
+    episodes, _ = load_local(dataset_id)
+    for field in ("observations", "actions", "rewards"):
+        np.testing.assert_array_equal(getattr(episodes, field), arrays[field])
+    np.testing.assert_array_equal(episodes.lengths, [end - start for start, end in spans(ends)])
+    np.testing.assert_array_equal(episodes.terminated, [ends[end - 1] in "tb" for _, end in spans(ends)])
+    assert episodes.action_low is None  # their bounds are -1 and 1
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("task", LAYOUTS)
+def test_no_episode_holds_a_step_of_another(task, tmp_path):
+    arrays, ends = make_arrays(task), LAYOUTS[task]
+    episodes = episodes_in(bring_new(tmp_path, task))
+    assert len(episodes) == len(spans(ends))
+    for episode, (start, end) in zip(episodes, spans(ends), strict=True):
+        assert episode.observations.dtype == episode.actions.dtype == np.float32
+        np.testing.assert_array_equal(episode.observations[:-1], arrays["observations"][start:end])
+        np.testing.assert_array_equal(episode.actions, arrays["actions"][start:end])
+        np.testing.assert_array_equal(episode.rewards, arrays["rewards"][start:end])
+        np.testing.assert_array_equal(episode.terminations, [end in "tb" for end in ends[start:end]])
+        trailing = ends[end - 1] == "."
+        np.testing.assert_array_equal(
+            episode.truncations, [flag in "ob" for flag in ends[start : end - 1]] + [ends[end - 1] in "ob" or trailing]
+        )
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("task", LAYOUTS)
+def test_the_observation_after_the_last_action_is_never_the_next_episodes(task, tmp_path):
+    """That of ``next_observations`` where the file has it, which is half a step on; else the last one again."""
+    arrays = make_arrays(task)
+    dataset_id = bring_new(tmp_path, task)
+    has_next = "next_observations" in arrays
+    assert about(dataset_id)["final_observation"] == ("next_observations" if has_next else "repeated")
+    for episode, (_, end) in zip(episodes_in(dataset_id), spans(LAYOUTS[task]), strict=True):
+        expected = arrays["observations"][end - 1] + (0.5 if has_next else 0)
+        np.testing.assert_array_equal(episode.observations[-1], expected)
+
+
+def test_terminated_wins_over_truncated_and_both_flags_stay(tmp_path):
+    dataset_id = bring_new(tmp_path, GYM, "..b..o")
+    first, second = episodes_in(dataset_id)
+    assert (first.terminations[-1], first.truncations[-1]) == (True, True)
+    assert (second.terminations[-1], second.truncations[-1]) == (False, True)
+    np.testing.assert_array_equal(load_local(dataset_id)[0].terminated, [True, False])
+    assert about(dataset_id)["counts"]["terminated"] == about(dataset_id)["counts"]["truncated"] == 1
+    assert "both terminal and time-out, counted as terminated: 1" in noticed(dataset_id)
+
+
+@pytest.mark.parametrize(("ends", "trailing"), [("..t...", 3), ("..t", 0), ("......", 6), ("..o.", 1)])
+def test_a_trailing_piece_is_a_truncated_episode_and_reported(ends, trailing, tmp_path):
+    dataset_id = bring_new(tmp_path, GYM, ends)
+    np.testing.assert_array_equal(load_local(dataset_id)[0].lengths, [end - start for start, end in spans(ends)])
+    assert about(dataset_id)["counts"]["trailing_steps"] == trailing
+    assert (f"steps behind the last flag, kept as a truncated episode: {trailing}" in noticed(dataset_id)) == (
+        trailing > 0
+    )
+    assert bool(episodes_in(dataset_id)[-1].truncations[-1]) == (trailing > 0)
+
+
+@pytest.mark.parametrize(
+    ("task", "terminals", "steps", "lengths", "terminated", "cut"),
+    [
+        ("maze2d-open-v0", (), 400, [150, 150, 100], [0, 0, 0], 2),
+        ("maze2d-open-v0", (), 300, [150, 150], [0, 0], 2),
+        ("pen-human-v1", (9, 259), 270, [10, 100, 100, 50, 10], [1, 0, 0, 1, 0], 2),
+        ("pen-human-v1", (99, 100), 101, [100, 1], [1, 1], 0),
+        ("kitchen-complete-v0", (299, 309), 310, [280, 20, 10], [0, 1, 1], 1),
+        ("antmaze-umaze-diverse-v2", (), 701, [700, 1], [0, 0], 1),
+        ("antmaze-medium-play-v2", (), 1001, [1000, 1], [0, 0], 1),
+    ],
+)
+def test_without_timeouts_episodes_are_cut_at_the_horizon(
+    task, terminals, steps, lengths, terminated, cut, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(d4rl_hdf5, "BLOCK", 64)
+    arrays = make_arrays(task, "." * steps)
+    arrays.pop("timeouts", None)
+    arrays["terminals"][list(terminals)] = 1
+    dataset_id = bring(write_file(tmp_path / "file.hdf5", task, arrays), task)
+    episodes, _ = load_local(dataset_id)
+    np.testing.assert_array_equal(episodes.lengths, lengths)
+    np.testing.assert_array_equal(episodes.terminated, np.array(terminated, bool))
+    np.testing.assert_array_equal(episodes.observations, arrays["observations"])
+    for episode, ended in zip(episodes_in(dataset_id), terminated, strict=True):
+        assert bool(episode.truncations[-1]) != bool(ended)
+        assert not episode.truncations[:-1].any()
+    assert about(dataset_id)["counts"]["terminated"] == sum(terminated)
+    assert f"no time-outs in the file: episodes are cut after {max(lengths)} steps" in noticed(dataset_id)
+    assert f"environment: {cut} cut" in noticed(dataset_id)
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize(
+    "convert",
+    [
+        lambda arrays: {key: arrays[key][:, None] for key in ("rewards", "terminals", "timeouts")},
+        lambda arrays: {key: arrays[key].astype(np.float64) for key in arrays},
+        lambda arrays: {key: arrays[key].astype(np.float32) for key in ("terminals", "timeouts")},
+        lambda arrays: {key: arrays[key].astype(np.uint8) for key in ("terminals", "timeouts")},
+        lambda arrays: {key: arrays[key].astype(">f8") for key in ("observations", "actions", "rewards")},
+    ],
+    ids=["columns", "float64", "float32 flags", "uint8 flags", "big endian"],
+)
+def test_shape_and_precision_do_not_matter(convert, tmp_path):
+    arrays = make_arrays(GYM)
+    expected, _ = load_local(bring_new(tmp_path, GYM))
+    path = write_file(tmp_path / "other.hdf5", GYM, arrays | convert(arrays))
+    found, _ = load_local(bring(path, GYM, overwrite=True))
+    assert found.digest() == expected.digest()
+
+
+def test_arrays_need_not_be_packed_and_links_inside_the_file_are_followed(tmp_path):
+    arrays = make_arrays(MAZE2D)
+    with h5py.File(tmp_path / "file.hdf5", "w") as file:
+        for key, values in arrays.items():
+            file[f"data/{key}"] = values
+            file[key] = h5py.SoftLink(f"/data/{key}")
+    episodes, _ = load_local(bring(tmp_path / "file.hdf5", MAZE2D))
+    np.testing.assert_array_equal(episodes.actions, arrays["actions"])
+
+
+# --- what is noticed ---
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_actions_beyond_the_bounds_are_clipped_and_counted(tmp_path):
+    actions = make_arrays(GYM)["actions"]
+    actions[5, 1], actions[9, 0], actions[9, 2] = 1.25, -1.0000001, 1.0
+    dataset_id = bring_new(tmp_path, GYM, actions=actions)
+    written = np.concatenate([episode.actions for episode in episodes_in(dataset_id)])
+    np.testing.assert_array_equal(written, np.clip(actions, -1, 1))
+    assert about(dataset_id)["counts"]["clipped_steps"] == 2
+    assert "steps with actions beyond +-1, clipped: 2 of 16, up to 1.25" in noticed(dataset_id)
+
+
+def test_actions_at_the_bounds_are_not_mentioned(tmp_path):
+    actions = np.sign(make_arrays(GYM)["actions"])
+    assert "clipped" not in noticed(bring_new(tmp_path, GYM, actions=actions))
+
+
+def test_rounding_beyond_the_bounds_is_no_other_scale(tmp_path):
+    actions = np.full_like(make_arrays(GYM)["actions"], np.nextafter(np.float32(1), np.float32(2)))
+    dataset_id = bring_new(tmp_path, GYM, actions=actions)
+    assert about(dataset_id)["counts"]["clipped_steps"] == 16
+    assert (load_local(dataset_id)[0].actions == 1).all()
+
+
+def test_runs_of_terminals_are_kept_and_counted(tmp_path):
+    dataset_id = bring_new(tmp_path, ANTMAZE)
+    lengths = load_local(dataset_id)[0].lengths
+    assert (lengths == 1).sum() == 5
+    assert f"episodes of one step: 5 of {lengths.size}" in noticed(dataset_id)
+
+
+@pytest.mark.parametrize("block", [1, 4, 65_536])
+def test_jumps_of_the_ant_inside_episodes_are_counted(block, tmp_path, monkeypatch):
+    """At 4 and 8 (block boundaries) and 13; the one at 11 follows a time-out and is a reset that says so."""
+    monkeypatch.setattr(d4rl_hdf5, "BLOCK", block)
+    observations = np.zeros((16, 29), np.float32)
+    for step in (4, 8, 11, 13):
+        observations[step:, step % 2] += 6
+    dataset_id = bring_new(
+        tmp_path, ANTMAZE, ". . . . . . . . . . o . . . . o".replace(" ", ""), observations=observations
+    )
+    assert "jumps of the ant inside an episode, resets without a flag: 3" in noticed(dataset_id)
+
+
+def test_other_bodies_may_jump(tmp_path):
+    observations = make_arrays(MAZE2D)["observations"] * 10
+    assert "jumps" not in noticed(bring_new(tmp_path, MAZE2D, observations=observations))
+
+
+def test_terminals_in_maze2d_and_constant_rewards_are_mentioned(tmp_path):
+    dataset_id = bring_new(tmp_path, MAZE2D, "..t..o", rewards=np.zeros(6))
+    assert "D4RL's maze2d files have no terminals" in noticed(dataset_id)
+    assert "every reward is 0" in noticed(dataset_id)
+    assert noticed(bring_new(tmp_path, "maze2d-medium-v1", "..o..o")) == ""
+
+
+# --- what the data set says of itself ---
+
+
+@pytest.mark.parametrize("task", d4rl_files())
+def test_every_file_of_d4rls_has_its_task_its_environment_and_its_references(task, tmp_path):
+    file_name = d4rl_files()[task].rsplit("/", 1)[-1]
+    assert task_of_file(f"/some/where/{file_name}") == task
+    path = write_file(tmp_path / file_name, task, make_arrays(task, "..o..t"))
+    facts = about(bring(path, task))
+    spec = json.loads(facts["env_spec"])
+    if task in all_tasks():
+        known = all_tasks()[task]
+        assert spec["id"] == known.source("import").env_id
+        assert spec["max_episode_steps"] == known.horizon
+        assert (facts["ref_min_score"], facts["ref_max_score"]) == (known.ref_min_return, known.ref_max_return)
+    else:
+        assert (spec["id"], task.split("-")[0]) == (f"rvdt/{task}", "antmaze")
+        assert spec["max_episode_steps"] == (700 if "umaze" in task else 1000)
+        assert (facts["ref_min_score"], facts["ref_max_score"]) == (0.0, 1.0)
+
+
+def test_the_metadata_tell_where_it_comes_from(tmp_path):
+    path = write_file(tmp_path / "hopper_medium_replay-v2.hdf5", GYM)
+    dataset_id = bring(path, GYM)
+    facts, provenance = about(dataset_id), load_local(dataset_id)[1]
+    original = {
+        "name": "hopper_medium_replay-v2.hdf5",
+        "bytes": path.stat().st_size,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+    }
+    for record in (facts, provenance):
+        assert record["d4rl_task"] == GYM
+        assert record["original_file"] == original
+        assert "recreated" not in record
+    assert facts["counts"] == {
+        "episodes": 6,
+        "steps": 16,
+        "terminated": 3,
+        "truncated": 3,
+        "clipped_steps": 0,
+        "trailing_steps": 3,
+    }
+    returns = [sum(range(start, end)) + 0.25 * (end - start) for start, end in spans(LAYOUTS[GYM])]
+    assert facts["return_range"] == [min(returns), max(returns)]
+    assert facts["algorithm_name"] == "see D4RL"
+    assert {"h5py", "gymnasium", "minari", "numpy"} <= set(facts["versions"])
+    for words in (
+        "Fu et al. 2020",
+        d4rl_files()[GYM],
+        "CC BY 4.0",
+        GYM,
+        "Noticed on import: steps behind the last flag",
+    ):
+        assert words in facts["description"]
+
+
+@pytest.mark.parametrize(
+    ("task", "words", "absent"),
+    [
+        (
+            "kitchen-complete-v0",
+            ["whether or not it was solved", "0 to 4", "evaluation gives 1 per task"],
+            "D4RL issue 77",
+        ),
+        ("maze2d-umaze-v1", ["one continuous run", "its own goal", "belongs to the observation"], "demonstration"),
+        ("antmaze-umaze-v0", ["every step is a terminal", "D4RL issue 77"], "demonstration"),
+        ("antmaze-large-play-v2", ["every step is a terminal"], "D4RL issue 77"),
+        ("hopper-medium-replay-v2", ["D4RL"], "every step is a terminal"),
+    ],
+)
+def test_the_description_says_what_is_special_about_a_family(task, words, absent, tmp_path):
+    description = about(bring_new(tmp_path, task))["description"]
+    assert all(word in description for word in words)
+    assert absent not in description
+
+
+def test_its_environment_can_be_recovered(tmp_path):
+    env = minari.load_dataset(bring_new(tmp_path, MAZE2D)).recover_environment()
+    assert env.spec.id == "rvdt/maze2d-umaze-v1"
+    assert isinstance(env.action_space, gymnasium.spaces.Box)
+
+
+# --- what is no file of D4RL's ---
+
+
+def edit(**changes):
+    """Replaces keys of the file by other values; None removes one."""
+
+    def damage(path):
+        with h5py.File(path, "a") as file:
+            for key, values in changes.items():
+                if key in file:
+                    del file[key]
+                if values is not None:
+                    file[key] = values
+
+    return damage
+
+
+def change(key, place, value, kind=None):
+    """Sets one value in the array of a key."""
+
+    def damage(path):
+        with h5py.File(path, "r") as file:
+            values = file[key][:]
+        values = values.astype(kind or values.dtype)
+        values[place] = value
+        edit(**{key: values})(path)
+
+    return damage
+
+
+def shorten(key):
+    def damage(path):
+        with h5py.File(path, "r") as file:
+            values = file[key][:-1]
+        edit(**{key: values})(path)
+
+    return damage
+
+
+def content(data: bytes):
+    return lambda path: path.write_bytes(data)
+
+
+def cut(size):
+    return lambda path: path.write_bytes(path.read_bytes()[:size])
+
+
+def make_folder(path):
+    path.unlink()
+    path.mkdir()
+    (path / "inside.hdf5").write_bytes(b"")
+
+
+def make_pipe(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+def rename_file(path):
+    path.rename(path.with_name("fle.hdf5"))
+
+
+def pack(path):
+    path.write_bytes(gzip.compress(path.read_bytes()))
+
+
+def pack_zip(path):
+    data = path.read_bytes()
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("file.hdf5", data)
+
+
+def damage_root(path):
+    """The file's own end and beginning are whole, its table of contents is not."""
+    data = bytearray(path.read_bytes())
+    for mark in (b"TREE", b"SNOD"):
+        place = data.find(mark)
+        data[place : place + 4] = bytes(4)
+    path.write_bytes(data)
+
+
+def damage_block(key):
+    """One packed block holds garbage."""
+
+    def damage(path):
+        with h5py.File(path, "r") as file:
+            info = file[key].id.get_chunk_info(0)
+        with path.open("r+b") as file:
+            file.seek(info.byte_offset)
+            file.write(b"\xff" * min(info.size, 64))
+
+    return damage
+
+
+def rename_key(old, new):
+    def damage(path):
+        with h5py.File(path, "a") as file:
+            file.move(old, new)
+
+    return damage
+
+
+def link(key, make_link):
+    def damage(path):
+        other = path.with_name("elsewhere.h5")
+        with h5py.File(path, "a") as file, h5py.File(other, "w") as target:
+            target[f"group/{key}"] = file[key][:]
+            del file[key]
+            make_link(file, key, other)
+
+    return damage
+
+
+def link_out(file, key, other):
+    file[key] = h5py.ExternalLink(other.name, f"/group/{key}")
+
+
+def link_out_in_two_steps(file, key, other):
+    file["way"] = h5py.ExternalLink(other.name, "/group")
+    file[key] = h5py.SoftLink(f"/way/{key}")
+
+
+def store_outside(file, key, other):
+    file.create_dataset(key, (16,), "f4", external=[(str(other), 0, 64)])
+
+
+def map_outside(file, key, other):
+    layout = h5py.VirtualLayout(shape=(16, 3), dtype="f4")
+    layout[:] = h5py.VirtualSource(other, f"/group/{key}", shape=(16, 3))
+    file.create_virtual_dataset(key, layout)
+
+
+class Trap:
+    """Leaves a mark when it is unpickled."""
+
+    def __init__(self, mark: pathlib.Path):
+        self.mark = mark
+
+    def __reduce__(self):
+        return pathlib.Path.touch, (self.mark,)
+
+
+def pickled(path):
+    trap = np.void(pickle.dumps(Trap(path.with_name("sprung"))))
+    edit(observations=np.array([trap] * 16))(path)
+
+
+def lists_of_numbers(path):
+    edit(actions=None)(path)
+    with h5py.File(path, "a") as file:
+        file.create_dataset("actions", (16,), dtype=h5py.vlen_dtype(np.float32))
+
+
+def dates(path):
+    """A type that NumPy has nothing for."""
+    edit(terminals=None)(path)
+    with h5py.File(path, "a") as file:
+        h5py.h5d.create(file.id, b"terminals", h5py.h5t.UNIX_D32LE, h5py.h5s.create_simple((16,)))
+
+
+def make_minari(path):
+    path.unlink()
+    with h5py.File(path, "w") as file:
+        file["episode_0/observations"] = np.zeros(3)
+
+
+HTML = b"\n<!DOCTYPE HTML PUBLIC '-//IETF//DTD HTML 2.0//EN'>\n<html><head><title>404 Not Found</title></head></html>"
+WHOLE = np.zeros((16, 11), np.float32)
+AGAIN = f"{d4rl_files()[GYM]}"
+
+# What is done to a file of GYM's -> the key that the message names, and words of it.
+MALFORMED = {
+    # the file
+    "missing": (rename_file, None, ["no such file", "Did you mean 'fle.hdf5'", AGAIN]),
+    "folder": (make_folder, None, ["a folder", "--file", "inside.hdf5"]),
+    "pipe": (make_pipe, None, ["no regular file"]),
+    "empty": (content(b""), None, ["is empty", AGAIN]),
+    "text": (content(b"step,reward\n0,1.5\n"), None, ["is text", AGAIN]),
+    "web page": (content(HTML), None, ["web page", AGAIN]),
+    "gzip": (pack, None, ["gzip", "gunzip"]),
+    "zip": (pack_zip, None, ["zip", "unzip"]),
+    "pointer": (content(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n"), None, ["Git LFS"]),
+    "other format": (content(bytes(range(256)) * 9), None, ["not HDF5", AGAIN]),
+    "half": (lambda path: cut(path.stat().st_size // 2)(path), None, ["cut off after", "bytes", AGAIN]),
+    "one byte short": (cut(-1), None, ["cut off after", "bytes", AGAIN]),
+    "only a beginning": (cut(40), None, ["cannot be opened", AGAIN]),
+    "table of contents": (damage_root, None, [AGAIN]),
+    "block": (damage_block("observations"), "observations", ["rows 0 to 3 cannot be read", AGAIN]),
+    "block of flags": (damage_block("timeouts"), "timeouts", ["rows 0 to 3 cannot be read", AGAIN]),
+    # its keys
+    "no observations": (edit(observations=None), "observations", ["no such key", "next_observations", AGAIN]),
+    "no actions": (edit(actions=None), "actions", ["no such key", "rewards", AGAIN]),
+    "no rewards": (edit(rewards=None), "rewards", ["no such key", "the file has"]),
+    "no terminals": (edit(terminals=None), "terminals", ["no such key", "the file has"]),
+    "another name": (rename_key("rewards", "reward"), "rewards", ["no such key", "nearest is 'reward'"]),
+    "nothing": (lambda path: h5py.File(path, "w").close(), "observations", ["no such key", "nothing at all"]),
+    "Minari's own": (make_minari, "observations", ["Minari's own format"]),
+    "group": (edit(rewards=None, **{"rewards/data": np.zeros(16)}), "rewards", ["is a group (of data)"]),
+    "type": (edit(actions=np.dtype("f4")), "actions", ["not an array"]),
+    # shapes
+    "flat": (edit(observations=np.zeros(16)), "observations", ["shape (16,)", "(steps, numbers)"]),
+    "three axes": (edit(actions=np.zeros((16, 1, 3))), "actions", ["shape (16, 1, 3)"]),
+    "no columns": (edit(actions=np.zeros((16, 0))), "actions", ["shape (16, 0)"]),
+    "two rewards": (edit(rewards=np.zeros((16, 2))), "rewards", ["shape (16, 2)", "(steps,)"]),
+    "one flag": (edit(terminals=np.array(False)), "terminals", ["shape ()"]),
+    "no space": (edit(rewards=h5py.Empty("f4")), "rewards", ["shape None"]),
+    "square time-outs": (edit(timeouts=np.zeros((4, 4), bool)), "timeouts", ["shape (4, 4)"]),
+    "no rows": (edit(observations=WHOLE[:0]), "observations", ["no rows"]),
+    "short actions": (shorten("actions"), "actions", ["15 rows", "16"]),
+    "short rewards": (shorten("rewards"), "rewards", ["15 rows", "16"]),
+    "short terminals": (shorten("terminals"), "terminals", ["15 rows", "16"]),
+    "short timeouts": (shorten("timeouts"), "timeouts", ["15 rows", "16"]),
+    "short next_observations": (shorten("next_observations"), "next_observations", ["15 rows", "16"]),
+    "narrow next_observations": (edit(next_observations=WHOLE[:, 1:]), "next_observations", ["10 numbers", "11"]),
+    "observation size": (
+        edit(observations=np.zeros((16, 4)), actions=np.zeros((16, 2)), next_observations=None),
+        "observations",
+        ["4 numbers", "11", "maze2d-umaze-v1", "--task"],
+    ),
+    "action size": (edit(actions=np.zeros((16, 5))), "actions", ["5 numbers", "fits no task"]),
+    # types
+    "text values": (edit(observations=np.full((16, 11), b"1.0")), "observations", ["type |S3", "not numbers"]),
+    "long text": (edit(rewards=["1.0"] * 16), "rewards", ["objects, text or lists", "not numbers"]),
+    "lists": (lists_of_numbers, "actions", ["objects, text or lists", "not numbers"]),
+    "pickles": (pickled, "observations", ["type |V", "not numbers"]),
+    "records": (edit(actions=np.zeros((16, 3), [("x", "f4")])), "actions", ["not numbers"]),
+    "complex": (edit(rewards=np.zeros(16, complex)), "rewards", ["complex128", "not numbers"]),
+    "truth as observations": (edit(observations=np.zeros((16, 11), bool)), "observations", ["bool"]),
+    "dates": (dates, "terminals", ["no numbers"]),
+    # values; the episodes of GYM begin at 0, 3, 8, 10, 12 and 13
+    "nan observation": (change("observations", (9, 2), np.nan), "observations", ["row 9 (episode 2) has nan"]),
+    "inf action": (change("actions", (15, 0), -np.inf), "actions", ["row 15 (episode 5) has -inf"]),
+    "nan reward": (change("rewards", 3, np.nan), "rewards", ["row 3 (episode 1) has nan"]),
+    "nan afterwards": (change("next_observations", (4, 1), np.nan), "next_observations", ["row 4 (episode 1)"]),
+    "too large": (change("observations", (2, 0), 1e300, "f8"), "observations", ["row 2 (episode 0) has 1e+300"]),
+    "terminal 2": (change("terminals", 6, 2, "f4"), "terminals", ["row 6 is 2.0", "0 or 1"]),
+    "terminal nan": (change("terminals", 13, np.nan, "f4"), "terminals", ["row 13 is nan", "0 or 1"]),
+    "half a time-out": (change("timeouts", 5, 0.5, "f4"), "timeouts", ["row 5 is 0.5", "0 or 1"]),
+    "terminal -1": (change("terminals", 0, -1, "i1"), "terminals", ["row 0 is -1", "0 or 1"]),
+    "action scale": (edit(actions=np.full((16, 3), 2.0)), "actions", ["100% of the steps", "up to 2", "--file"]),
+    # what leads elsewhere
+    "external link": (link("actions", link_out), "actions", ["a link to elsewhere.h5", "copy the values"]),
+    "two links": (link("timeouts", link_out_in_two_steps), "timeouts", ["a link to", "elsewhere.h5"]),
+    "dangling": (edit(rewards=h5py.SoftLink("/gone")), "rewards", ["a link to /gone", "cannot be opened"]),
+    "dangling time-outs": (edit(timeouts=h5py.SoftLink("/gone")), "timeouts", ["a link to /gone"]),
+    "external storage": (link("rewards", store_outside), "rewards", ["data in other files"]),
+    "virtual": (link("actions", map_outside), "actions", ["data in other files"]),
+}
+
+
+def refused(path, task, root, key, words):
+    """Imports in vain; the message names file and key, nothing is left and nothing was touched."""
+    before = snapshot(path.parent)
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        bring(path, task)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: {key}: " if key else f"{path}: "), message
+    assert len(message.splitlines()) == 1
+    assert f"{AGAIN}." not in message  # an address is copied with whatever stands behind it
+    assert all(word in message for word in words), message
+    assert not root.exists()
+    assert snapshot(path.parent) == before
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("name", MALFORMED)
+def test_a_malformed_file_is_refused_by_key_and_remedy(name, tmp_path, root):
+    damage, key, words = MALFORMED[name]
+    folder = tmp_path / "download"
+    folder.mkdir()
+    path = write_file(folder / "file.hdf5", GYM)
+    damage(path)
+    refused(path, GYM, root, key, words)
+    assert not (folder / "sprung").exists()
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize(
+    ("task", "row", "reward", "words"),
+    [
+        ("maze2d-umaze-v1", 5, 0.5, ["row 5 (episode 1) is 0.5", "0 or 1"]),
+        ("antmaze-umaze-v0", 8, -1, ["row 8 (episode 3) is -1", "0 or 1"]),
+        ("antmaze-large-play-v2", 0, 2, ["row 0 (episode 0) is 2", "0 or 1"]),
+        ("maze2d-large-dense-v1", 15, 1.5, ["row 15 (episode 2) is 1.5", "between 0 and 1"]),
+        ("maze2d-large-dense-v1", 6, -0.5, ["row 6 (episode 1) is -0.5", "between 0 and 1"]),
+        ("maze2d-large-dense-v1", ..., 1, ["all of them are 0 or 1", "sparse"]),
+        ("kitchen-complete-v0", 9, 2.5, ["row 9 (episode 1) is 2.5", "0, 1, 2, 3 or 4"]),
+        ("kitchen-complete-v0", 14, 5, ["row 14 (episode 2) is 5", "0, 1, 2, 3 or 4"]),
+    ],
+)
+def test_rewards_that_the_task_does_not_give_are_refused(task, row, reward, words, tmp_path, root):
+    folder = tmp_path / "download"
+    folder.mkdir()
+    path = write_file(folder / "file.hdf5", task)
+    change("rewards", row, reward)(path)
+    refused(path, task, root, "rewards", [*words, "--task"])
+
+
+def test_a_file_that_may_not_be_read_is_named(tmp_path, root, monkeypatch):
+    """By a stand-in for the operating system, which lets root read all."""
+    path, whole = write_file(tmp_path / "file.hdf5", GYM), pathlib.Path.open
+
+    def refuse(self, *arguments, **options):
+        if self == path:
+            raise PermissionError(13, "Permission denied", str(self))
+        return whole(self, *arguments, **options)
+
+    monkeypatch.setattr(pathlib.Path, "open", refuse)
+    with pytest.raises(ValueError, match=rf"^{path}: the file cannot be read \(Permission denied\).*permissions"):
+        bring(path, GYM)
+    assert not root.exists()
+
+
+def test_actions_of_which_half_are_outside_are_clipped_and_more_are_refused(tmp_path):
+    actions = make_arrays(GYM)["actions"]
+    actions[:8, 1] = -3
+    assert about(bring_new(tmp_path, GYM, actions=actions))["counts"]["clipped_steps"] == 8
+    actions[8, 0] = 3
+    with pytest.raises(ValueError, match=r"actions: 56% of the steps .*up to 3"):
+        bring(write_file(tmp_path / "other.hdf5", GYM, make_arrays(GYM) | {"actions": actions}), GYM, overwrite=True)
+
+
+def test_an_unknown_task_gets_the_nearest(tmp_path):
+    path = write_file(tmp_path / "file.hdf5", GYM)
+    with pytest.raises(ValueError, match=r"^--task=hopper-medium-repla-v2: .*Did you mean 'hopper-medium-replay-v2'"):
+        bring(path, "hopper-medium-repla-v2")
+
+
+def test_another_tasks_file_name_is_refused(tmp_path, root):
+    """The sizes of halfcheetah and walker2d are the same: only the name can tell."""
+    path = write_file(tmp_path / "walker2d_medium-v2.hdf5", "halfcheetah-medium-v2")
+    with pytest.raises(ValueError, match=r"^\S+: --task=halfcheetah-medium-v2: .*--task=walker2d-medium-v2"):
+        bring(path, "halfcheetah-medium-v2")
+    assert not root.exists()
+
+
+def test_an_unknown_file_name_needs_the_task():
+    with pytest.raises(ValueError, match=r"hopper_medium-v2.hdf5 of hopper-medium-v2\. Say .* with --task"):
+        task_of_file("hopper_medium-v2 (1).hdf5")
+
+
+# --- whole or not at all ---
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError, MemoryError])
+def test_an_interrupted_import_leaves_nothing(error, tmp_path, root, monkeypatch):
+    path, whole = write_file(tmp_path / "file.hdf5", GYM), d4rl_import.episodes_of
+    hidden = []
+
+    def interrupted(*arguments, **options):
+        yield next(whole(*arguments, **options))
+        hidden.extend(root.rglob("*.hdf5"))
+        raise error
+
+    before = path.read_bytes()
+    monkeypatch.setattr(d4rl_import, "episodes_of", interrupted)
+    with pytest.raises(error):
+        bring(path, GYM)
+    assert hidden  # it was being written
+    assert list(root.iterdir()) == []
+    assert path.read_bytes() == before
+
+
+def test_an_existing_data_set_is_refused_before_the_file_is_read(tmp_path, root):
+    bring_new(tmp_path, GYM)
+    before = content_digest(root)
+    with pytest.raises(DatasetExists, match=f"^d4rl-hdf5/{GYM}: already exists in .*--overwrite"):
+        bring(tmp_path / "no-such-file.hdf5", GYM)
+    assert content_digest(root) == before
+
+
+def test_overwrite_replaces_it_and_a_bad_file_does_not(tmp_path, root):
+    dataset_id = bring_new(tmp_path, GYM)
+    other = write_file(tmp_path / "other.hdf5", GYM, make_arrays(GYM, "...o"))
+    bring(other, GYM, overwrite=True)
+    assert load_local(dataset_id)[0].lengths.tolist() == [4]
+    before = content_digest(root)
+    change("rewards", 2, np.nan)(other)
+    with pytest.raises(ValueError, match="rewards: row 2"):
+        bring(other, GYM, overwrite=True)
+    assert content_digest(root) == before
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_imported(tmp_path, root, monkeypatch):
+    path, whole = write_file(tmp_path / "file.hdf5", GYM), d4rl_import.episodes_of
+
+    def meanwhile(*arguments, **options):
+        yield from whole(*arguments, **options)
+        os.utime(path, (time.time() + 5, time.time() + 5))
+
+    monkeypatch.setattr(d4rl_import, "episodes_of", meanwhile)
+    with pytest.raises(ValueError, match=f"^{path}: the file was changed while it was read"):
+        bring(path, GYM)
+    assert list(root.iterdir()) == []
+
+
+def test_the_file_is_left_as_it_was(tmp_path):
+    path = write_file(tmp_path / "file.hdf5", GYM)
+    path.chmod(0o444)
+    before, modified = path.read_bytes(), path.stat().st_mtime_ns
+    bring(path, GYM)
+    assert path.read_bytes() == before
+    assert path.stat().st_mtime_ns == modified
+
+
+# --- memory ---
+
+
+def test_never_more_than_a_block_is_read_at_once(tmp_path, monkeypatch):
+    path = write_file(tmp_path / "file.hdf5", GYM, make_arrays(GYM, ("." * 149 + "o") * 4))
+    monkeypatch.setattr(d4rl_hdf5, "BLOCK", 32)
+    reads, whole = [], h5py.Dataset.__getitem__
+
+    def counting(self, index, *arguments, **options):
+        rows = whole(self, index, *arguments, **options)
+        if self.file.filename == str(path):
+            reads.append((self.name.strip("/"), len(rows)))
+        return rows
+
+    def never(self, *arguments, **options):
+        raise AssertionError("read by another way")
+
+    monkeypatch.setattr(h5py.Dataset, "__getitem__", counting)
+    monkeypatch.setattr(h5py.Dataset, "read_direct", never)
+    monkeypatch.setattr(h5py.Dataset, "__array__", never)
+    bring(path, GYM)
+    assert max(rows for _, rows in reads) == 32
+    total = {key: sum(rows for name, rows in reads if name == key) for key, _ in reads}
+    twice, once = {"observations", "actions"}, {"rewards", "terminals", "timeouts", "next_observations"}
+    assert total == dict.fromkeys(twice, 1200) | dict.fromkeys(once, 600)
+
+
+def test_memory_does_not_grow_with_the_observations(tmp_path, monkeypatch):
+    task, steps = "walker2d-medium-expert-v2", 60_000
+    path = write_file(
+        tmp_path / "large.hdf5",
+        task,
+        make_arrays(task, ("." * 499 + "o") * (steps // 500)) | {"actions": np.zeros((steps, 6), np.float32)},
+    )
+    monkeypatch.setattr(d4rl_hdf5, "BLOCK", 500)
+    bring_new(tmp_path, GYM)  # what the first import loads does not count
+    tracemalloc.start()
+    try:
+        bring(path, task)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 0.5 * steps * 17 * 4  # the observations alone are 4 MB; rewards, flags and one block are 1 MB
+
+
+# --- the launcher, in a process of its own ---
+
+
+def launch(*flags):
+    command = [sys.executable, str(LAUNCHER), *flags]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_the_launcher_knows_the_task_by_the_files_name_and_tells_what_it_found(tmp_path):
+    path = write_file(tmp_path / "hopper_medium_replay-v2.hdf5", GYM)
+    done = launch(f"--file={path}")
+    assert done.returncode == 0, done.stderr
+    dataset_id = f"d4rl-hdf5/{GYM}"
+    assert done.stdout == f"{dataset_id}: imported.\n{describe_import(dataset_id)}\n"
+    for words in (
+        "6 episodes, 16 steps; 3 episodes terminated, 3 truncated",
+        "returns from 3.75 to 42.75",
+        "steps behind the last flag, kept as a truncated episode: 3",
+    ):
+        assert words in done.stdout
+    assert "checking" in done.stderr  # the progress bars
+    assert "6/6" in done.stderr
+    again = launch(f"--file={path}")
+    assert again.returncode == 2
+    assert again.stderr.startswith(f"error: {dataset_id}: already exists")
+    assert launch(f"--file={path}", "--overwrite").returncode == 0
+
+
+def test_an_environment_of_ours_is_known_to_a_process_that_only_imports(tmp_path):
+    done = launch(f"--file={write_file(tmp_path / 'maze2d-umaze-sparse-v1.hdf5', MAZE2D)}")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(about(f"d4rl-hdf5/{MAZE2D}")["env_spec"])["id"] == "rvdt/maze2d-umaze-v1"
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--file=x.hdf5"], ["x.hdf5", "none of D4RL's file names", "--task"]),
+        (["--file=x.hdf5", "--task=hoper-medium-v2"], ["hoper-medium-v2", "Did you mean 'hopper-medium-v2'"]),
+        (["--file=x.hdf5", "--task=hopper-medium-v2"], ["x.hdf5: there is no such file", "rail.eecs.berkeley.edu"]),
+        (["--task=hopper-medium-v2"], ["--file"]),
+    ],
+)
+def test_the_launcher_reports_mistakes_in_one_line(flags, words):
+    done = launch(*flags)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.splitlines()) == 1
+    assert all(word in done.stderr for word in words), done.stderr
