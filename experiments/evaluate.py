@@ -18,6 +18,7 @@ _STEP = flags.DEFINE_integer("step", None, "The checkpoint's update; unset: the 
 _EPISODES = flags.DEFINE_integer("episodes", None, "Per seed and target; unset: as in the run's final evaluation.")
 _TARGETS = flags.DEFINE_list("targets", None, "Raw target returns, the first is the headline; unset: the run's.")
 _PROCESSES = flags.DEFINE_integer("processes", None, "For simulators; unset: the run's setting.", lower_bound=0)
+_PARALLEL = flags.DEFINE_integer("parallel_episodes", None, "Simulators at once; unset: the run's.", lower_bound=1)
 _VIDEO = flags.DEFINE_string("video", None, "Film one episode of the first seed into this file, .mp4 or .gif.")
 
 
@@ -31,13 +32,18 @@ def main(argv: list[str]) -> int:
     folder, targets = pathlib.Path(_WORKDIR.value), _parse_targets(_TARGETS.value)
     video = pathlib.Path(_VIDEO.value) if _VIDEO.value else None
     if video is not None:
-        check_video(video)
+        check_video(video, folder, step=_STEP.value)
     scores, path = score_run(
-        folder, step=_STEP.value, episodes=_EPISODES.value, targets=targets, processes=_PROCESSES.value
+        folder,
+        step=_STEP.value,
+        episodes=_EPISODES.value,
+        targets=targets,
+        processes=_PROCESSES.value,
+        parallel_episodes=_PARALLEL.value,
     )
-    print_results([scores], path)
+    print_results([scores], path, "Scores and raw returns")
     if video is not None:
-        record_video(folder, video, step=_STEP.value, target=targets[0] if targets else None)
+        record_video(folder, video, step=_STEP.value, targets=targets)
         print(f"Video: {video}")
     return 0
 

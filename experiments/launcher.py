@@ -76,6 +76,12 @@ def report_errors(main: Callable[[list[str]], int]) -> Callable[[list[str]], int
             if _raised_here(error):  # ours name a remedy; one out of a library's depths is a bug
                 fail(str(error))
             raise
+        except RuntimeError as error:
+            if (
+                type(error).__name__ == "WorkerDied"
+            ):  # of envs.processes, which is loaded only where something is scored
+                fail(str(error))
+            raise
 
     return wrapped
 

@@ -131,7 +131,7 @@ class Config:
     """Everything that determines a run.
 
     What only the data can tell may be None until ``complete_config`` has seen them: ``model.context_length`` (without a
-    task), ``policy.return_scale``, ``eval.targets``.
+    task), ``policy.return_scale``, ``eval.targets``, ``data.minari_id``.
     """
 
     task: str | None
@@ -168,7 +168,7 @@ def resolve(settings: ConfigDict) -> Config:
     _fill(values["parallel"], devices=0)
     _fill(values["eval"], processes=0)
     _fill(values["train"], lr_decay_steps=values["train"]["steps"], checkpoint_every=values["eval"]["every"])
-    targets, keys = values["eval"]["targets"], values["data"]["observation_keys"]
+    targets, keys = values["eval"]["targets"], _split(values["data"]["observation_keys"])
     config = Config(
         task=values["task"] or None,
         variant=values["variant"],
@@ -182,20 +182,21 @@ def resolve(settings: ConfigDict) -> Config:
         expert=ExpertConfig(**values["expert"]),
         policy=PolicyConfig(**values["policy"]),
         eval=EvalConfig(**values["eval"] | {"targets": None if targets is None else check_targets(targets)}),
-        data=DataConfig(**values["data"] | {"observation_keys": None if keys is None else tuple(keys)}),
+        data=DataConfig(**values["data"] | {"observation_keys": keys}),
         parallel=ParallelConfig(**values["parallel"]),
     )
     check_config(config)
     return config
 
 
-def complete_config(config: Config, returns: np.ndarray, longest: int) -> Config:
+def complete_config(config: Config, returns: np.ndarray, longest: int, dataset_id: str | None = None) -> Config:
     """Fills what only the data can tell, and checks again; settings that are there stay.
 
     Args:
         config: resolved settings.
         returns: (E,) the raw returns of the data's episodes.
         longest: steps of the longest of them.
+        dataset_id: their Minari id, if they have one.
 
     Raises:
         ValueError: as ``resolve``.
@@ -207,7 +208,10 @@ def complete_config(config: Config, returns: np.ndarray, longest: int) -> Config
         policy = dataclasses.replace(policy, return_scale=float(np.abs(returns).max()) or 1.0)
     if scoring.targets is None:
         scoring = dataclasses.replace(scoring, targets=targets_of(returns))
-    config = dataclasses.replace(config, model=model, policy=policy, eval=scoring)
+    data = config.data
+    if data.minari_id is None and data.source != "file":
+        data = dataclasses.replace(data, minari_id=dataset_id)
+    config = dataclasses.replace(config, model=model, policy=policy, eval=scoring, data=data)
     check_config(config)
     return config
 
@@ -232,6 +236,13 @@ def _fill(section: dict, **defaults) -> None:
     for name, value in defaults.items():
         if section[name] is None:
             section[name] = value
+
+
+def _split(names: tuple | None) -> tuple | None:
+    """The names, also where several came as one, as a flag with commas gives them."""
+    if names is None or not all(isinstance(name, str) for name in names):
+        return names
+    return tuple(part.strip() for name in names for part in name.split(","))
 
 
 def _fill_eta(values: dict) -> None:
@@ -299,9 +310,11 @@ def run_differences(config: Config, values: dict) -> list[str]:
 
     What only the data can tell does not differ as long as ``config`` leaves it open.
     """
-    skipped = ("workdir", "parallel")
+    skipped, layout = ("workdir", "parallel"), ("processes", "parallel_episodes")
     own = json.loads(json.dumps(to_json(config)))
     here, there = ({k: v for k, v in side.items() if k not in skipped} for side in (own, values))
+    for side in (here, there):
+        side["eval"] = {name: value for name, value in side.get("eval", {}).items() if name not in layout}
     for section, field in (name.split(".") for name in FROM_DATA):
         if here[section][field] is None:
             here[section][field] = there.get(section, {}).get(field)

@@ -15,7 +15,8 @@ DTYPES = ("float32", "bfloat16")
 SOURCES = ("auto", "minari", "file", "memory")
 ACTION_SELECTIONS = ("mean", "sample", "critic")
 SEED_MAPPINGS = ("auto", "vmap", "loop")
-FROM_DATA = ("model.context_length", "policy.return_scale", "eval.targets")  # None until the data have been seen
+# None until the data have been seen.
+FROM_DATA = ("model.context_length", "policy.return_scale", "eval.targets", "data.minari_id")
 LOG_STD_RANGE = (-5.0, 0.5)  # a learned log-std is clipped to this
 
 

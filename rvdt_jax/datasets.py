@@ -10,7 +10,7 @@ from rvdt_jax.config import Config
 from rvdt_jax.data.episodes import Episodes
 from rvdt_jax.data.minari import find_local, list_local, minari_root
 from rvdt_jax.data.source import load_flat_file, load_local
-from rvdt_jax.tasks import Source, Task, all_tasks, get_task
+from rvdt_jax.tasks import Source, Task, find_source, get_task
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,8 @@ def load_episodes(config: Config, *, progress: bool = True) -> tuple[Episodes, d
 def _load_file(config: Config) -> tuple[Episodes, dict]:
     """A flat cache file, which was read with some entries of its observations and has no others."""
     episodes, provenance = load_flat_file(config.data.path)
-    wanted, held = config.data.observation_keys, provenance.get("observation_keys", [])
+    wanted = config.data.observation_keys
+    held = provenance.setdefault("observation_keys", list(wanted or ()))  # a file of the user's own does not say
     if wanted is not None and list(wanted) != held:
         raise ValueError(
             f"config.data.observation_keys={','.join(wanted)}: {config.data.path} holds "
@@ -59,10 +60,13 @@ def _candidates(config: Config) -> list[tuple[Task | None, Source]]:
     dataset_id, task = config.data.minari_id, get_task(config.task) if config.task else None
     if dataset_id is None:
         return [(task, source) for source in task.sources]
-    for owner in [*([task] if task else []), *all_tasks().values()]:
-        if owner.source_of(dataset_id):
-            return [(owner, owner.source_of(dataset_id))]
-    return [(None, Source("remote", dataset_id, None))]
+    owner, source = find_source(dataset_id) or (None, Source("remote", dataset_id, None))
+    if task is not None and owner not in (None, task) and config.env is None:
+        raise ValueError(
+            f"config.data.minari_id={dataset_id} belongs to {owner.name}, but config.task is {task.name}. Set "
+            f"config.task={owner.name}, or say with config.env what scores it."
+        )
+    return [(owner, source)]
 
 
 def _check_no_ruins(candidates: list[tuple[Task | None, Source]]) -> None:

@@ -176,6 +176,8 @@ def load_run(run_dir: str | pathlib.Path, *, step: int | None = None) -> SavedRu
         step = steps[-1] if step is None else step
         try:
             about = manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore()))["about"]
+            if "spaces" not in about:
+                raise ValueError(f"it has format {about.get('format_version')}, of an older version of this package")
             shapes = manager.item_metadata(step)["arrays"]
             arrays = manager.restore(
                 step, args=ocp.args.Composite(arrays=ocp.args.StandardRestore(_on_first_device(shapes)))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import itertools
 import logging
 import os
 import pathlib
@@ -28,6 +30,7 @@ def score_run(
     episodes: int | None = None,
     targets: tuple[float, ...] | None = None,
     processes: int | None = None,
+    parallel_episodes: int | None = None,
 ) -> tuple[dict, pathlib.Path]:
     """Plays a run's checkpoint, and writes ``scores-<update>.json`` beside its records; no file is ever replaced.
 
@@ -38,29 +41,31 @@ def score_run(
         step: which checkpoint; None takes the newest.
         episodes: per seed and target; None: as the run's final evaluation.
         targets: raw target returns, the first is the headline; None: the run's.
-        processes: for simulators; None: the run's setting.
+        processes, parallel_episodes: as in ``config.eval``; None: the run's settings.
 
     Returns:
         The scores, laid out as ``results.json`` with the raw ``evaluations`` besides, and the file.
 
     Raises:
-        ValueError: no such run or checkpoint, a bad value, or the run has no environment to be scored in.
+        ValueError: no such run or checkpoint, a bad value, the run has no environment to be scored in, or its folder
+            cannot be written.
     """
-    saved, scoring = _load(folder, step)
+    saved, scoring = _load(folder, step, targets)
     settings = saved.config.eval
+    if not os.access(folder, os.W_OK):
+        raise ValueError(f"{folder}: cannot be written, but the scores go there. Correct its permissions.")
     episodes = settings.episodes if episodes is None else episodes
     if episodes < 1:
         raise ValueError(f"--episodes={episodes}: play at least one.")
-    targets = settings.targets if targets is None else check_targets(targets, "--targets")
     evaluator = Evaluator(
         scoring.environment,
         saved.actor,
         saved.normalizer,
         seeds=saved.config.seeds,
-        targets=targets,
+        targets=settings.targets,
         return_scale=saved.config.policy.return_scale,
         processes=settings.processes if processes is None else processes,
-        parallel_episodes=settings.parallel_episodes,
+        parallel_episodes=settings.parallel_episodes if parallel_episodes is None else parallel_episodes,
     )
     try:
         records = evaluator(saved.params, step=saved.step, episodes=episodes)
@@ -83,58 +88,61 @@ def score_run(
         "versions": installed_versions(),
         "evaluations": records,
     }
-    path = _free_path(folder, saved.step)
+    path = _reserve(folder, saved.step)
     write_json(path, scores)
     return scores, path
 
 
-def record_video(folder: pathlib.Path, path: pathlib.Path, *, step: int | None = None, target: float | None = None):
+def record_video(
+    folder: pathlib.Path, path: pathlib.Path, *, step: int | None = None, targets: tuple[float, ...] | None = None
+) -> None:
     """Films one episode of the first seed's policy.
 
     Args:
         folder: the run directory.
-        path: the file to write; its ending, such as .mp4 or .gif, says the format. It must not exist.
+        path: the file to write; see ``check_video``.
         step: which checkpoint; None takes the newest.
-        target: the target return; None: the run's first.
+        targets: raw target returns, of which the first is aimed at, or all are candidates where the critic selects;
+            None: the run's.
 
     Raises:
-        ValueError: as ``score_run``; the file exists; or no video can be written or drawn on this machine.
+        ValueError: as ``score_run``; or no picture can be drawn, or no video written, on this machine.
     """
     import imageio
 
-    saved, scoring = _load(folder, step)
-    # The adapted environment gives flat vectors and takes actions in [-1, 1]: the policy's own spaces are not needed.
-    adapted = dataclasses.replace(saved, spaces={"observation_keys": (), "action_low": (), "action_high": ()})
-    policy = Policy(_first_seed(adapted), saved.config.seeds[0])
-    env = make_env(scoring.environment, render_mode="rgb_array")
-    fps = env.metadata.get("render_fps", 30)
-    speed = {"duration": 1000 / fps, "loop": 0} if path.suffix == ".gif" else {"fps": fps}
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    saved, scoring = _load(folder, step, targets)
+    policy, partial = _film_policy(saved), path.with_name(f".{path.stem}.partial{path.suffix}")
     try:
-        with imageio.get_writer(partial, **speed) as video:
-            episode_return, length = _film(env, policy, target, saved.config.seeds[0], video)
+        with contextlib.closing(make_env(scoring.environment, render_mode="rgb_array")) as env:
+            fps = env.metadata.get("render_fps") or 30
+            speed = {"duration": 1000 / fps, "loop": 0} if path.suffix == ".gif" else {"fps": fps}
+            with imageio.get_writer(partial, **speed) as video:
+                episode_return, length = _film(env, policy, saved.config.seeds[0], video)
         os.replace(partial, path)
     except Exception as error:  # OpenGL and ffmpeg raise whatever they like
-        raise ValueError(
-            f"--video={path}: {scoring.environment.id} cannot be filmed here ({type(error).__name__}: {error}). "
-            "Without a screen MuJoCo draws with MUJOCO_GL=egl, or osmesa where it is installed."
-        ) from error
+        raise _no_video(path, scoring, error) from error
     finally:
         partial.unlink(missing_ok=True)
-        env.close()
     log.info("%s: one episode of %d steps, return %.1f", path, length, episode_return)
 
 
-def check_video(path: pathlib.Path) -> None:
-    """Refuses a video that could not be written, before any work is done.
+def check_video(path: pathlib.Path, folder: pathlib.Path, *, step: int | None = None) -> None:
+    """Refuses a video that could not be made, before any work is done: one picture is drawn.
+
+    Args:
+        path: the file to write, ending in .mp4 or .gif.
+        folder: the run directory.
+        step: which checkpoint.
 
     Raises:
-        ValueError: it exists, its folder does not, its format is unknown, or the encoder is not installed.
+        ValueError: the file exists, its folder does not or cannot be written, its format is unknown, the encoder is
+            not installed, or the environment cannot be drawn on this machine.
     """
+    parent = path.absolute().parent
     if path.exists():
         raise ValueError(f"--video={path}: the file exists. Choose another name; nothing was touched.")
-    if not path.absolute().parent.is_dir():
-        raise ValueError(f"--video={path}: there is no folder {path.absolute().parent}. Make it, or choose another.")
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise ValueError(f"--video={path}: {parent} is no folder that can be written. Make it, or choose another.")
     if path.suffix not in (".mp4", ".gif"):
         raise ValueError(f"--video={path}: choose a name that ends in .mp4 or .gif.")
     try:
@@ -144,24 +152,48 @@ def check_video(path: pathlib.Path) -> None:
             import imageio_ffmpeg  # noqa: F401
     except ImportError as error:
         raise ValueError(f"--video={path}: {error.name} is not installed: pip install 'rvdt-jax[video]'.") from error
+    _, scoring = _load(folder, step)
+    try:
+        with contextlib.closing(make_env(scoring.environment, render_mode="rgb_array")) as env:
+            env.reset(seed=0)
+            if env.render() is None:
+                raise ValueError("it draws nothing")
+    except Exception as error:
+        raise _no_video(path, scoring, error) from error
 
 
-def _load(folder: pathlib.Path, step: int | None) -> tuple[SavedRun, Scoring]:
+def _no_video(path: pathlib.Path, scoring: Scoring, error: Exception) -> ValueError:
+    return ValueError(
+        f"--video={path}: {scoring.environment.id} cannot be filmed here ({type(error).__name__}: {error}). Without a "
+        "screen MuJoCo draws with MUJOCO_GL=egl, or osmesa where it is installed."
+    )
+
+
+def _load(folder: pathlib.Path, step: int | None, targets: tuple[float, ...] | None = None) -> tuple[SavedRun, Scoring]:
+    """The run, with ``targets`` in place of its own."""
     saved = load_run(folder, step=step)
     scoring = scoring_from_json(saved.scoring)
     if scoring.environment is None:
-        raise ValueError(f"{folder}: was trained without an environment to score it in (config.env).")
+        raise ValueError(f"{folder}: was trained on data that name no environment, and without config.env.")
+    if targets is not None:
+        if not saved.actor.policy.condition_on_return:
+            raise ValueError(f"--targets: {saved.config.variant} sees no target return. Leave it unset.")
+        scored = dataclasses.replace(saved.config.eval, targets=check_targets(targets, "--targets"))
+        saved = dataclasses.replace(saved, config=dataclasses.replace(saved.config, eval=scored))
     return saved, scoring
 
 
-def _first_seed(saved: SavedRun) -> SavedRun:
-    return dataclasses.replace(saved, params=jax.tree.map(lambda leaf: leaf[:1], saved.params))
+def _film_policy(saved: SavedRun) -> Policy:
+    """The first seed's policy for an adapted environment, which gives flat vectors and takes actions in [-1, 1]."""
+    first = jax.tree.map(lambda leaf: leaf[:1], saved.params)
+    spaces = {"observation_keys": (), "action_low": (), "action_high": ()}
+    return Policy(dataclasses.replace(saved, params=first, spaces=spaces), saved.config.seeds[0])
 
 
-def _film(env, policy: Policy, target: float | None, seed: int, video) -> tuple[float, int]:
+def _film(env, policy: Policy, seed: int, video) -> tuple[float, int]:
     """Plays one episode, a frame a step; returns its raw return and length."""
     observation, _ = env.reset(seed=seed)
-    policy.reset(target)
+    policy.reset()
     reward, total, length, done = 0.0, 0.0, 0, False
     while not done:
         video.append_data(np.asarray(env.render()))
@@ -171,10 +203,9 @@ def _film(env, policy: Policy, target: float | None, seed: int, video) -> tuple[
     return total, length
 
 
-def _free_path(folder: pathlib.Path, step: int) -> pathlib.Path:
-    """``scores-<step>.json``, or with a number where that is taken."""
-    number, path = 1, folder / f"scores-{step}.json"
-    while path.exists():
-        number += 1
-        path = folder / f"scores-{step}-{number}.json"
-    return path
+def _reserve(folder: pathlib.Path, step: int) -> pathlib.Path:
+    """A new, empty ``scores-<step>.json``, or with a number where that is taken."""
+    for number in itertools.count(1):
+        path = folder / (f"scores-{step}.json" if number == 1 else f"scores-{step}-{number}.json")
+        with contextlib.suppress(FileExistsError), path.open("x"):
+            return path

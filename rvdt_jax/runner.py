@@ -21,7 +21,7 @@ from rvdt_jax.data.store import make_normalizer, make_store
 from rvdt_jax.datasets import load_episodes
 from rvdt_jax.interruption import Interrupted, Interruption
 from rvdt_jax.models.acting import Actor
-from rvdt_jax.report.records import write_json
+from rvdt_jax.report.records import read_json, write_json
 from rvdt_jax.report.results import write_results
 from rvdt_jax.scoring import Scoring, choose_scoring, spaces_of
 from rvdt_jax.session import Session
@@ -96,8 +96,9 @@ def fit(
     if named:
         run = run_config(config, resume=resume, progress=progress)
     else:
-        provenance = {"dataset_id": data.name, "source": "memory"}
-        run = _run(config, lambda: (check_episodes(data), provenance), resume, progress)
+        keys = list(config.data.observation_keys or ())
+        provenance = {"dataset_id": data.name, "source": "memory", "observation_keys": keys}
+        run = _run(config, lambda config: (check_episodes(data), provenance), resume, progress)
     if run.signal == signals.SIGINT:
         raise KeyboardInterrupt
     return run
@@ -115,17 +116,19 @@ def run_config(config: Config, *, resume: bool = False, progress: bool = True) -
         ValueError: the settings do not fit the data or the machine, the data set is missing or corrupt, or the work
             directory already holds a run; nothing was overwritten. Or training has diverged.
     """
-    return _run(config, lambda: load_episodes(config, progress=progress), resume, progress)
+    return _run(config, lambda config: load_episodes(config, progress=progress), resume, progress)
 
 
-def _run(config: Config, load: Callable[[], tuple[Episodes, dict]], resume: bool, progress: bool) -> Run:
+def _run(config: Config, load: Callable[[Config], tuple[Episodes, dict]], resume: bool, progress: bool) -> Run:
     """Checks everything, trains, writes the results."""
     folder = pathlib.Path(config.workdir) if config.workdir else default_workdir(config)
     check_workdir(folder, config, resume)
+    if resume:
+        config = _same_data(config, folder)
     mesh = make_mesh(config.parallel.devices)
     sharding = batch_sharding(mesh, config.train.batch_size)
-    episodes, provenance = load()
-    config = complete_config(config, episodes.returns, int(episodes.lengths.max()))
+    episodes, provenance = load(config)
+    config = complete_config(config, episodes.returns, int(episodes.lengths.max()), provenance["dataset_id"])
     check_workdir(folder, config, resume)  # again, with what only the data could tell
     scoring = choose_scoring(config, episodes, provenance)
     check_fit(config, episodes, scoring.environment)
@@ -143,7 +146,15 @@ def _run(config: Config, load: Callable[[], tuple[Episodes, dict]], resume: bool
     if signal is not None:
         log.warning("interrupted; the state is saved in %s: continue with --resume", folder / "checkpoints")
         return Run(folder, results={}, signal=signal)
-    return Run(folder, results=write_results(to_json(config), folder, _facts(data, mesh)))
+    return Run(folder, results=write_results(to_json(config), folder, _facts(config, data, mesh)))
+
+
+def _same_data(config: Config, folder: pathlib.Path) -> Config:
+    """Names the data set that the run was begun on: meanwhile there may be one that would come first."""
+    begun = read_json(folder / "config.json")["data"]["minari_id"]
+    if config.data.minari_id is None and begun is not None:
+        return dataclasses.replace(config, data=dataclasses.replace(config.data, minari_id=begun))
+    return config
 
 
 def _make_store(config: Config, data: Data, normalizer: Normalizer) -> Store:
@@ -157,11 +168,11 @@ def _make_store(config: Config, data: Data, normalizer: Normalizer) -> Store:
     )
 
 
-def _facts(data: Data, mesh: Mesh | None) -> dict:
+def _facts(config: Config, data: Data, mesh: Mesh | None) -> dict:
     """What belongs into the results besides scores."""
     environment = data.scoring.environment
     return {
-        "environment": environment and environment.id,
+        "environment": environment.id if environment and config.env != "none" else None,
         "ref_min_return": data.scoring.ref_min_return,
         "ref_max_return": data.scoring.ref_max_return,
         "provenance": data.provenance,
@@ -220,7 +231,7 @@ def check_fit(config: Config, episodes: Episodes, environment: Environment | Non
             f"config.model.context_length={config.model.context_length} is longer than every episode of "
             f"{episodes.name} (the longest has {longest} steps). Set it to {longest} or less."
         )
-    if environment is None:
+    if environment is None or config.env == "none":
         return
     try:
         from rvdt_jax.envs.vector import environment_sizes
@@ -237,7 +248,9 @@ def check_fit(config: Config, episodes: Episodes, environment: Environment | Non
 
 def _make_evaluator(config: Config, spec: Spec, normalizer: Normalizer, scoring: Scoring) -> Evaluator | None:
     """None where nothing is scored: so it was chosen, or no simulator is installed, which training does not need."""
-    if scoring.environment is None:
+    if config.env == "none":
+        log.info("nothing will be scored: config.env=none")
+    if scoring.environment is None or config.env == "none":
         return None
     try:
         from rvdt_jax.evaluation.evaluator import Evaluator

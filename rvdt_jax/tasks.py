@@ -229,6 +229,12 @@ def _make_task(name: str, scores: dict[str, str], settings: dict[str, str], file
     )
 
 
+def find_source(dataset_id: str) -> tuple[Task, Source] | None:
+    """The task that a data set serves, and how; None for a data set that is not in the table."""
+    found = ((task, task.source_of(dataset_id)) for task in all_tasks().values())
+    return next(((task, source) for task, source in found if source is not None), None)
+
+
 def get_task(name: str) -> Task:
     """The task called ``name``.
 

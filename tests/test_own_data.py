@@ -159,6 +159,37 @@ def test_dict_observations_act_as_they_were_trained(tmp_path):
         policy.act({"achieved_goal": np.zeros((2, 2))})
 
 
+def test_several_entries_of_observations_are_named_on_the_command_line(tmp_path):
+    collect("own/ant-v0", gymnasium.make("rvdt/minari-antmaze-umaze-v0", max_episode_steps=8), episodes=2)
+    command = [sys.executable, "experiments/run.py", "--config=configs/own.py", "--config.data.minari_id=own/ant-v0"]
+    command += [f"--config.{name}={value}" for name, value in SMALL.items()] + [f"--workdir={tmp_path / 'run'}"]
+    command += ["--config.data.observation_keys=achieved_goal,observation", "--config.env=none"]
+    done = subprocess.run(command, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "run" / "results.json").read_text())["provenance"]["observation_keys"] == [
+        "achieved_goal",
+        "observation",
+    ]
+    assert rvdt_jax.load_policy(tmp_path / "run")._actor.policy.observation_size == 29
+
+
+def test_a_run_goes_on_with_the_data_set_that_it_began_with(tmp_path, monkeypatch):
+    """Also where meanwhile one has come that would be preferred: D4RL's own file, imported."""
+    from rvdt_jax.tasks import all_tasks
+
+    task = all_tasks()["hopper-medium-v2"]
+    collect("mujoco/hopper/medium-v0", gymnasium.make("Hopper-v5", max_episode_steps=25))
+    settings = small(tmp_path, task=task.name, model__context_length=3, eval__horizon=5)
+    config = rvdt_jax.resolve(settings)
+    from rvdt_jax.runner import run_config
+
+    first = run_config(config, progress=False)
+    collect("d4rl-hdf5/hopper-medium-v2", gymnasium.make("Hopper-v4", max_episode_steps=25))
+    again = run_config(config, resume=True, progress=False)
+    assert again.results["provenance"]["dataset_id"] == "mujoco/hopper/medium-v0"
+    assert again.results["final"] == first.results["final"]
+
+
 def test_the_same_from_the_command_line(pendulum, tmp_path):
     command = [
         sys.executable,

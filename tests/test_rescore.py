@@ -80,17 +80,36 @@ def test_bad_values_are_named_and_leave_nothing(run, arguments, message):
     assert files(run.folder) == before
 
 
-def test_a_run_without_an_environment_cannot_be_scored(small_config, episodes, tmp_path):
+def test_a_run_on_data_without_an_environment_cannot_be_scored(small_config, episodes, tmp_path):
+    write_cache(tmp_path / "data.npz", episodes, {"dataset_id": "test/random"})
+    place = {"data__source": "file", "data__path": str(tmp_path / "data.npz"), "workdir": str(tmp_path / "run")}
+    run = run_config(small_config(task=None, **place), progress=False)
+    with pytest.raises(ValueError, match=r"name no environment.*config\.env"):
+        score_run(run.folder)
+
+
+def test_what_was_trained_without_scores_is_scored_elsewhere(small_config, episodes, tmp_path):
     write_cache(tmp_path / "data.npz", episodes, {"dataset_id": "test/random"})
     place = {"data__source": "file", "data__path": str(tmp_path / "data.npz"), "workdir": str(tmp_path / "run")}
     run = run_config(small_config(env="none", **place), progress=False)
-    with pytest.raises(ValueError, match=r"without an environment.*config\.env"):
-        score_run(run.folder)
+    assert run.results["final"] == {}
+    assert run.results["environment"] is None
+    scores, _ = score_run(run.folder, episodes=1)
+    assert scores["environment"] == "rvdt/maze2d-umaze-v1"
+    assert scores["final"]["50.0"]["aggregate"]["episodes"] == 1
+
+
+def test_targets_for_a_policy_that_sees_none_are_refused(small_config, episodes, tmp_path):
+    write_cache(tmp_path / "data.npz", episodes, {"dataset_id": "test/random"})
+    place = {"data__source": "file", "data__path": str(tmp_path / "data.npz"), "workdir": str(tmp_path / "run")}
+    run = run_config(small_config(variant="BC", **place), progress=False)
+    with pytest.raises(ValueError, match="BC sees no target return"):
+        score_run(run.folder, targets=(5.0,))
 
 
 def test_a_video_shows_the_whole_episode(run, tmp_path):
     imageio = pytest.importorskip("imageio.v3")
-    record_video(run.folder, tmp_path / "out.gif", step=6, target=50.0)
+    record_video(run.folder, tmp_path / "out.gif", step=6, targets=(50.0,))
     frames = imageio.imread(tmp_path / "out.gif")
     assert frames.shape[1:] == (240, 240, 3)
     assert len(frames) > 1
@@ -101,12 +120,12 @@ def test_a_video_shows_the_whole_episode(run, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("there.gif", "exists"), ("nowhere/out.mp4", "no folder"), ("out.avi", r"ends in \.mp4 or \.gif")],
+    [("there.gif", "exists"), ("nowhere/out.mp4", "is no folder"), ("out.avi", r"ends in \.mp4 or \.gif")],
 )
-def test_a_video_that_cannot_be_written_is_refused_at_once(tmp_path, name, message):
+def test_a_video_that_cannot_be_written_is_refused_at_once(run, tmp_path, name, message):
     (tmp_path / "there.gif").write_text("mine")
     with pytest.raises(ValueError, match=message):
-        check_video(tmp_path / name)
+        check_video(tmp_path / name, run.folder)
     assert (tmp_path / "there.gif").read_text() == "mine"
 
 

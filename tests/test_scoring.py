@@ -63,8 +63,26 @@ def test_the_environment_that_is_named_scores_whatever_the_data(task, provenance
 
 @pytest.mark.parametrize("task", [None, "hopper-medium-v2"])
 @pytest.mark.parametrize("provenance", [KNOWING, UNKNOWING], ids=lambda value: len(value))
-def test_nothing_is_scored_where_none_is_asked_for(task, provenance):
-    assert choose(provenance, task=task, env="none").environment is None
+def test_none_hides_no_environment_from_a_later_evaluation(task, provenance):
+    """config.env=none is the runner's business; the checkpoint carries what could score it elsewhere."""
+    assert choose(provenance, task=task, env="none") == choose(provenance, task=task)
+
+
+def test_a_tasks_data_without_the_task_are_scored_as_the_task_is():
+    scoring = choose(of("D4RL/antmaze/umaze-v1"))
+    assert (scoring.environment.id, scoring.environment.horizon) == ("rvdt/minari-antmaze-umaze-v0", 700)
+    assert (scoring.ref_min_return, scoring.ref_max_return) == (0.0, 1.0)
+
+
+def test_other_data_of_the_tasks_kind_are_scored_in_their_own_version():
+    own = {"env_id": "Hopper-v5", "env_spec": gymnasium.spec("Hopper-v5").to_json()}
+    scoring = choose({"dataset_id": "mujoco/hopper/expert-v0"} | own, task="hopper-medium-v2")
+    assert (scoring.environment.id, scoring.environment.horizon) == ("Hopper-v5", 1000)
+
+
+def test_the_data_sets_references_do_not_serve_another_environment():
+    assert choose(KNOWING).ref_min_return == -10.0
+    assert choose(KNOWING, env="Acrobot-v1").ref_min_return is None
 
 
 @pytest.mark.parametrize(

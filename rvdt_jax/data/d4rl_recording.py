@@ -204,13 +204,14 @@ def _check_actions(file: D4rlFile, blocks: Callable) -> tuple[int, float]:
     """How many steps have an action beyond +-1, and the largest absolute value."""
     beyond, far_beyond, largest = 0, 0, 0.0
     for _, rows in blocks("actions"):
-        sizes = np.abs(rows).max(1)
-        beyond, far_beyond = beyond + int((sizes > 1).sum()), far_beyond + int((sizes > 1 + _ROUNDING).sum())
+        sizes = np.abs(rows)
+        beyond, far_beyond = beyond + int((sizes > 1).any(1).sum()), far_beyond + int((sizes > 1 + _ROUNDING).sum())
         largest = max(largest, float(sizes.max()))
-    if far_beyond > 0.5 * file.steps:
+    share = far_beyond / (file.steps * file.action_size)
+    if share > 0.5:
         raise file.error(
             "actions",
-            f"{far_beyond / file.steps:.0%} of the steps have values outside [-1, 1], up to {largest:g}",
+            f"{share:.0%} of the values lie outside [-1, 1], up to {largest:g}",
             "D4RL's lie within: this is another file, or its actions are on another scale; check --task and --file",
         )
     return beyond, largest

@@ -122,15 +122,30 @@ def _action_bounds(space: gymnasium.Space, environment: Environment) -> list[np.
             "Name another environment."
         )
     bounds = [np.array(bound, np.float32) for bound in (environment.action_low, environment.action_high)]
+    size = int(np.prod(space.shape))
+    _compare_bounds(space, bounds, environment)
     if not any(bound.size for bound in bounds):
         return []
-    size = int(np.prod(space.shape))
     if any(bound.size != size for bound in bounds):
         raise ValueError(
             f"config.env: actions of {environment.id} have {size} numbers, but those of the data have "
             f"{bounds[0].size}. Choose config.env or the data to fit the other."
         )
     return bounds
+
+
+def _compare_bounds(space: gymnasium.spaces.Box, bounds: list[np.ndarray], environment: Environment) -> None:
+    """Warns where the data's actions have other bounds than the environment's: both may be right, but hardly."""
+    for name, data, own in zip(("low", "high"), bounds, (space.low, space.high), strict=True):
+        stands_for = data if data.size else np.full(own.size, -1.0 if name == "low" else 1.0, np.float32)
+        own = own.ravel()
+        if stands_for.size == own.size and not np.allclose(stands_for, own, rtol=1e-3) and np.isfinite(own).all():
+            warnings.warn(
+                f"actions of {environment.id} are bounded by {name}={own}, those of the data by {stands_for}: if they "
+                "are on another scale, give the data their bounds (action_low and action_high of rvdt_jax.Episodes, or "
+                "the action space of the Minari data set).",
+                stacklevel=2,
+            )
 
 
 # --- making it ---

@@ -34,6 +34,10 @@ _ONE_THREAD = dict.fromkeys(
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
+class WorkerDied(RuntimeError):
+    """A worker process was killed, or ended by itself."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Worker:
     """A worker process, this end of its socket, and which copies it holds."""
@@ -61,7 +65,7 @@ class ProcessVectorEnv:
 
     Raises:
         ValueError: the environment cannot be made, or not be adapted; see ``make_env``.
-        RuntimeError: a worker died.
+        WorkerDied: a worker did.
     """
 
     def __init__(self, environment: Environment, num_envs: int, processes: int = 0):
@@ -87,7 +91,8 @@ class ProcessVectorEnv:
 
         Raises:
             ValueError: another number of seeds.
-            RuntimeError: an environment raised, a worker died, or all is closed; so for the other methods.
+            RuntimeError: an environment raised, or all is closed; so for the other methods.
+            WorkerDied: a worker did (a RuntimeError too).
         """
         if len(seeds) != self.num_envs:
             raise ValueError(f"got {len(seeds)} seeds for {self.num_envs} environments.")
@@ -165,7 +170,7 @@ class ProcessVectorEnv:
         try:
             yield
         except (EOFError, OSError) as error:
-            raise RuntimeError(f"{self._id}: {self._name(number)} {_death(self._workers[number].process)}") from error
+            raise WorkerDied(f"{self._id}: {self._name(number)} {_death(self._workers[number].process)}") from error
 
 
 def _cpu_count() -> int:

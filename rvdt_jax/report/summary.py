@@ -48,8 +48,8 @@ def plus_minus(mean: float | None, std: float | None) -> str:
     return f"{mean:.1f}" if std is None else f"{mean:.1f} +- {std:.1f}"
 
 
-def print_results(results: list[dict], folder: pathlib.Path) -> None:
-    """Prints the final-checkpoint scores of runs on one task."""
+def print_results(results: list[dict], folder: pathlib.Path, what: str = "Records and learning curve") -> None:
+    """Prints the final-checkpoint scores of runs on one task, and where ``what`` is."""
     first = results[0]
     label = data_label(first["provenance"])
     subject = first["task"] or first["provenance"]["dataset_id"]
@@ -60,4 +60,6 @@ def print_results(results: list[dict], folder: pathlib.Path) -> None:
     print(f"{'variant':<12} {'target':>12} {'score':>16} {'return':>16} {'seeds':>6} {'episodes':>9}")
     for result in results:
         print("\n".join(format_scores(result)))
-    print(f"Records and learning curve: {folder}")
+    if first.get("environment"):
+        print(f"Scored in {first['environment']}.")
+    print(f"{what}: {folder}")

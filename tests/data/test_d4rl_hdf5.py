@@ -661,7 +661,7 @@ MALFORMED = {
     "terminal nan": (change("terminals", 13, np.nan, "f4"), "terminals", ["row 13 is nan", "0 or 1"]),
     "half a time-out": (change("timeouts", 5, 0.5, "f4"), "timeouts", ["row 5 is 0.5", "0 or 1"]),
     "terminal -1": (change("terminals", 0, -1, "i1"), "terminals", ["row 0 is -1", "0 or 1"]),
-    "action scale": (edit(actions=np.full((16, 3), 2.0)), "actions", ["100% of the steps", "up to 2", "--file"]),
+    "action scale": (edit(actions=np.full((16, 3), 2.0)), "actions", ["100% of the values", "up to 2", "--file"]),
     # what leads elsewhere
     "external link": (link("actions", link_out), "actions", ["a link to elsewhere.h5", "copy the values"]),
     "two links": (link("timeouts", link_out_in_two_steps), "timeouts", ["a link to", "elsewhere.h5"]),
@@ -737,10 +737,10 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path, root, monkeypatch):
 
 def test_actions_of_which_half_are_outside_are_clipped_and_more_are_refused(tmp_path):
     actions = make_arrays(GYM)["actions"]
-    actions[:8, 1] = -3
+    actions[:8] = -3
     assert about(bring_new(tmp_path, GYM, actions=actions))["counts"]["clipped_steps"] == 8
-    actions[8, 0] = 3
-    with pytest.raises(ValueError, match=r"actions: 56% of the steps .*up to 3"):
+    actions[8, 0] = 3  # 25 of 48 numbers
+    with pytest.raises(ValueError, match=r"actions: 52% of the values .*up to 3"):
         bring(write_file(tmp_path / "other.hdf5", GYM, make_arrays(GYM) | {"actions": actions}), GYM, overwrite=True)
 
 
