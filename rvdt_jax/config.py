@@ -9,14 +9,12 @@ value, and returns a ``Config`` that nothing can change. Explicit settings win o
 from __future__ import annotations
 
 import dataclasses
-import json
 
 import numpy as np
 from ml_collections import ConfigDict
 
-from rvdt_jax.config_checks import FROM_DATA, check_config, check_seeds, check_set, check_targets
+from rvdt_jax.config_checks import check_config, check_seeds, check_set, check_targets
 from rvdt_jax.defaults import default_config
-from rvdt_jax.differences import differences
 from rvdt_jax.tasks import Task, get_task
 from rvdt_jax.variants import get_variant
 
@@ -277,48 +275,6 @@ def _fill_from_task(values: dict, task: Task | None) -> None:
     _fill(values["loss"], reward_scale=task.reward_scale, reward_shift=task.reward_shift)
     _fill(values["policy"], return_scale=task.return_scale)
     _fill(values["eval"], targets=task.targets)
-
-
-def to_json(config: Config) -> dict:
-    """The settings as plain JSON values, for ``config.json``."""
-    return dataclasses.asdict(config)
-
-
-def from_json(values: dict) -> Config:
-    """The inverse of ``to_json``."""
-    parts = {field.name: field.type for field in dataclasses.fields(Config)}
-    sections = {name: globals()[kind] for name, kind in parts.items() if kind.endswith("Config")}
-    built = {name: kind(**values[name]) for name, kind in sections.items()}
-    if built["eval"].targets is not None:
-        built["eval"] = dataclasses.replace(built["eval"], targets=tuple(built["eval"].targets))
-    if built["data"].observation_keys is not None:
-        built["data"] = dataclasses.replace(built["data"], observation_keys=tuple(built["data"].observation_keys))
-    plain = {name: values[name] for name in parts if name not in sections}
-    return Config(**plain | built | {"seeds": tuple(values["seeds"])})
-
-
-def training_settings(values: dict) -> dict:
-    """The part of ``to_json``'s values that determines the trained parameters."""
-    kept = {name: value for name, value in values.items() if name not in ("workdir", "parallel", "eval", "env")}
-    bookkeeping = ("log_every", "checkpoint_every", "keep_checkpoints")
-    kept["train"] = {name: value for name, value in values["train"].items() if name not in bookkeeping}
-    return json.loads(json.dumps(kept))
-
-
-def run_differences(config: Config, values: dict) -> list[str]:
-    """Where ``config.json``'s values describe another run than ``config`` does, its place and hardware aside.
-
-    What only the data can tell does not differ as long as ``config`` leaves it open.
-    """
-    skipped, layout = ("workdir", "parallel"), ("processes", "parallel_episodes")
-    own = json.loads(json.dumps(to_json(config)))
-    here, there = ({k: v for k, v in side.items() if k not in skipped} for side in (own, values))
-    for side in (here, there):
-        side["eval"] = {name: value for name, value in side.get("eval", {}).items() if name not in layout}
-    for section, field in (name.split(".") for name in FROM_DATA):
-        if here[section][field] is None:
-            here[section][field] = there.get(section, {}).get(field)
-    return differences(there, here, "config.")
 
 
 def settings_for(dataset_id: str, source: str, settings: Config | ConfigDict | None) -> Config:

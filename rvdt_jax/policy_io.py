@@ -9,7 +9,8 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from rvdt_jax.config import Config, from_json
+from rvdt_jax.config import Config
+from rvdt_jax.config_json import from_json
 from rvdt_jax.models.acting import EPISODE_STREAM, Actor, action_keys, choose_actions, empty_windows
 from rvdt_jax.models.build import make_critic, make_policy
 from rvdt_jax.spaces import flatten_observations, unscale_actions

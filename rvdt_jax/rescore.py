@@ -67,19 +67,23 @@ def score_run(
         processes=settings.processes if processes is None else processes,
         parallel_episodes=settings.parallel_episodes if parallel_episodes is None else parallel_episodes,
     )
-    try:
+    with contextlib.closing(evaluator):
         records = evaluator(saved.params, step=saved.step, episodes=episodes)
-    finally:
-        evaluator.close()
-    records = [record | {"final": True} for record in records]
-    tables = summarise(records, scoring.ref_min_return, scoring.ref_max_return)
-    scores = {
+    scores = _summary(saved, scoring, [record | {"final": True} for record in records])
+    path = _reserve(folder, saved.step)
+    write_json(path, scores)
+    return scores, path
+
+
+def _summary(saved: SavedRun, scoring: Scoring, records: list[dict]) -> dict:
+    """The content of ``scores-<update>.json``."""
+    return {
         "task": saved.config.task,
         "variant": saved.config.variant,
         "seeds": list(saved.config.seeds),
         "steps": saved.step,
         "headline_target": str(records[0]["target"]),
-        "final": tables["final"],
+        "final": summarise(records, scoring.ref_min_return, scoring.ref_max_return)["final"],
         "environment": scoring.environment.id,
         "ref_min_return": scoring.ref_min_return,
         "ref_max_return": scoring.ref_max_return,
@@ -88,9 +92,6 @@ def score_run(
         "versions": installed_versions(),
         "evaluations": records,
     }
-    path = _reserve(folder, saved.step)
-    write_json(path, scores)
-    return scores, path
 
 
 def record_video(

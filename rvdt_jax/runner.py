@@ -14,7 +14,8 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from rvdt_jax.config import Config, complete_config, settings_for, to_json, training_settings
+from rvdt_jax.config import Config, complete_config, settings_for
+from rvdt_jax.config_json import to_json, training_settings
 from rvdt_jax.data.episodes import Episodes, check_episodes
 from rvdt_jax.data.rebalance import ExpertSet, select_experts
 from rvdt_jax.data.store import make_normalizer, make_store

@@ -6,7 +6,8 @@ import os
 import pathlib
 import re
 
-from rvdt_jax.config import Config, run_differences
+from rvdt_jax.config import Config
+from rvdt_jax.config_json import run_differences
 from rvdt_jax.report.records import read_json
 
 

@@ -44,14 +44,15 @@ RULES = {
     "spaces": rule(never=JAX | SIMULATORS),
     "rebalance": rule("data", never=JAX | SIMULATORS),
     "train": rule("types models losses data differences", never=SIMULATORS | {"matplotlib", "tqdm"}),
-    "policy_io": rule("types models config spaces", never=SIMULATORS | {"optax", "matplotlib"}),
+    "policy_io": rule("types models config config_json spaces", never=SIMULATORS | {"optax", "matplotlib"}),
     "evaluation": rule("types models tasks envs", never={"optax", "minari", "matplotlib"}),
     "envs": rule("tasks spaces", never=JAX | {"minari"}),
     "recreate": rule("envs tasks data", never=JAX),
     "report": rule("tasks", never=JAX | SIMULATORS),
     "tasks": rule(never=JAX | SIMULATORS),
     "variants": rule(never=JAX | SIMULATORS),
-    "config": rule("config_checks defaults differences tasks variants", never=JAX | SIMULATORS),
+    "config": rule("config_checks defaults tasks variants", never=JAX | SIMULATORS),
+    "config_json": rule("config config_checks differences", never=JAX | SIMULATORS),
     "config_checks": rule("config tasks variants", never=JAX | SIMULATORS),
     "defaults": rule(never=JAX | SIMULATORS),
     "differences": rule(never=JAX | SIMULATORS),
@@ -64,7 +65,7 @@ RULES = {
     "datasets": rule("config data recreate tasks", never=JAX),
     "scoring": rule("config data tasks", never=JAX | SIMULATORS),
     "versions": rule(never=JAX | SIMULATORS),
-    "workdir": rule("config report", never=JAX | SIMULATORS),
+    "workdir": rule("config config_json report", never=JAX | SIMULATORS),
 }
 MAY_USE_ML_COLLECTIONS = {"config", "defaults"}
 

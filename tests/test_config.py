@@ -15,16 +15,8 @@ import pytest
 
 import rvdt_jax.defaults
 from rvdt_jax import config_checks
-from rvdt_jax.config import (
-    complete_config,
-    from_json,
-    resolve,
-    run_differences,
-    settings_for,
-    targets_of,
-    to_json,
-    training_settings,
-)
+from rvdt_jax.config import complete_config, resolve, settings_for, targets_of
+from rvdt_jax.config_json import from_json, run_differences, to_json, training_settings
 from rvdt_jax.defaults import default_config
 from rvdt_jax.tasks import all_tasks, get_task
 from rvdt_jax.variants import VARIANTS

@@ -15,7 +15,7 @@ import pytest
 
 import rvdt_jax
 from rvdt_jax import runner
-from rvdt_jax.config import from_json
+from rvdt_jax.config_json import from_json
 from rvdt_jax.data.cache import write_cache
 from rvdt_jax.data.episodes import Episodes
 from rvdt_jax.runner import fit, run_config

@@ -1,22 +1,12 @@
-"""Reading Minari data sets into checked episodes."""
+"""The Minari data sets on this machine: where they are, what is in them, what they say of themselves."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import json
-import logging
 import os
 import pathlib
-
-import numpy as np
-
-from rvdt_jax.data.episodes import Episodes, check_episodes
-from rvdt_jax.spaces import entry_of, flatten_observations, leaf_keys, scale_actions
-
-log = logging.getLogger(__name__)
-
-_OUTSIDE = 1e-5  # actions this far beyond their bounds, in parts of the range, are rounding
 
 
 def find_local(dataset_id: str) -> pathlib.Path | None:
@@ -73,7 +63,7 @@ def read_provenance(dataset_id: str, folder: pathlib.Path) -> dict:
         if not isinstance(metadata, dict):
             raise ValueError("metadata.json holds no table")
     except (OSError, ValueError) as error:
-        raise _corrupt(dataset_id, folder, error) from error
+        raise corrupt(dataset_id, folder, error) from error
     about = {"dataset_id": dataset_id, "source": "minari"} | {key: metadata[key] for key in _KNOWN if key in metadata}
     with contextlib.suppress(KeyError, TypeError, ValueError):  # not every data set knows its environment
         about["env_id"] = json.loads(metadata["env_spec"])["id"]
@@ -96,213 +86,14 @@ _KNOWN = (
 )
 
 
-def read_minari(dataset_id: str, folder: pathlib.Path, observation_keys: tuple[str, ...] = ()) -> Episodes:
-    """All episodes of a local Minari data set with Box actions, and Box observations or a dict of them.
-
-    Minari keeps T + 1 observations per episode; the last one, after the last action, is dropped.
-
-    Args:
-        dataset_id: for messages.
-        folder: the data set's.
-        observation_keys: the entries of dict observations that are read, in order; see ``spaces``.
-
-    Raises:
-        ValueError: the data set is corrupt, holds other spaces, or breaks the episode contract.
-    """
-    import minari
-
-    # Minari and h5py raise whatever a corrupt file makes them stumble over, RuntimeError and AttributeError included.
-    try:
-        dataset = minari.MinariDataset(folder)
-        observation_space, action_space = dataset.observation_space, dataset.action_space
-    except Exception as error:
-        raise _corrupt(dataset_id, folder, error) from error
-    seen = _check_spaces(dataset_id, observation_space, action_space, observation_keys)
-    try:
-        episodes = list(dataset.iterate_episodes())
-        stored = _stored_episodes(folder)
-    except Exception as error:
-        raise _corrupt(dataset_id, folder, error) from error
-    if stored not in (None, len(episodes)):
-        raise ValueError(
-            f"{dataset_id}: its metadata.json says total_episodes={len(episodes)}, but main_data.hdf5 holds {stored}. "
-            "Correct the number, or download or collect the data set again."
-        )
-    if not episodes:
-        raise ValueError(f"{dataset_id}: the data set has no episodes. Check its id, or collect it again.")
-    columns = [_read_episode(dataset_id, episode, seen, action_space.shape) for episode in episodes]
-    observations, actions, rewards, terminated = zip(*columns, strict=True)
-    actions, low, high = _read_actions(dataset_id, np.concatenate(actions), action_space)
-    return check_episodes(
-        Episodes(
-            name=dataset_id,
-            observations=np.concatenate(observations),
-            actions=actions,
-            rewards=np.concatenate(rewards),
-            lengths=np.array([len(part) for part in rewards], dtype=np.int64),
-            terminated=np.array(terminated),
-            action_low=low,
-            action_high=high,
-        )
-    )
-
-
-def _stored_episodes(folder: pathlib.Path) -> int | None:
-    """How many episodes the file holds; None where Minari keeps the data in another format."""
-    import h5py
-
-    path = folder / "main_data.hdf5"
-    if not path.exists():
-        return None
-    with h5py.File(path, "r") as file:
-        return sum(name.startswith("episode_") for name in file)
-
-
-def _check_spaces(dataset_id: str, observation_space, action_space, observation_keys: tuple[str, ...]) -> dict:
-    """Refuses, in a sentence, spaces that no vector of numbers can stand for.
-
-    Returns:
-        The shapes of what is read: ``{entry: shape}`` in order; the entry is None where observations are no dicts.
-    """
-    from gymnasium import spaces
-
-    if not isinstance(action_space, spaces.Box) or action_space.dtype.kind != "f":
-        raise ValueError(
-            f"{dataset_id}: actions are {_line(action_space)}; only Box spaces of floats can be learned, for the "
-            "policy is a Gaussian over continuous actions. Choose another data set."
-        )
-    seen = {None: observation_space}
-    if isinstance(observation_space, spaces.Dict):
-        tree = _tree(observation_space)
-        names = leaf_keys(tree)
-        unknown = next((key for key in observation_keys if key not in names), None)
-        if unknown is not None or not observation_keys:
-            raise ValueError(
-                f"config.data.observation_keys: observations of {dataset_id} are dicts with the entries "
-                f"{', '.join(names)}{f', and none called {unknown!r}' if unknown else ''}; name those that the policy "
-                "sees, in order, separated by commas."
-            )
-        seen = {key: entry_of(tree, key) for key in observation_keys}
-    elif observation_keys:
-        raise ValueError(
-            f"config.data.observation_keys={','.join(observation_keys)}: observations of {dataset_id} are no dicts; "
-            "leave it unset."
-        )
-    for name, space in seen.items():
-        if not isinstance(space, spaces.Box):
-            what = "observations" if name is None else f"observations.{name}"
-            raise ValueError(
-                f"{dataset_id}: {what} are {_line(space)}; only Box spaces, or dicts of them, can be read. Choose "
-                "other entries with config.data.observation_keys, or another data set."
-            )
-    return {name: space.shape for name, space in seen.items()}
-
-
-def _tree(space) -> dict:
-    """The nested names of a dict space, with the spaces that are no dicts."""
-    from gymnasium import spaces
-
-    return {name: _tree(part) if isinstance(part, spaces.Dict) else part for name, part in space.spaces.items()}
-
-
-def _read_episode(dataset_id: str, episode, seen: dict, action_shape: tuple[int, ...]) -> tuple:
-    """Observations (T, S) float32, actions (T, A), rewards (T,) and whether it terminated; all of one length."""
-    where = f"{dataset_id}: episode {episode.id}"
-    rewards = _array(where, "rewards", episode.rewards, ())
-    steps = len(rewards)
-    if steps == 0:
-        raise ValueError(f"{where} has no steps. Remove it from the data set.")
-    parts = []
-    for key, shape in seen.items():
-        values, name = episode.observations, "observations"
-        if key is not None:
-            name = f"observations.{key}"
-            try:
-                values = entry_of(values, key)
-            except (KeyError, TypeError) as error:
-                raise ValueError(f"{where} has no {name}. Repair or drop that episode.") from error
-        parts.append(flatten_observations(_array(where, name, values, shape, steps + 1), ())[:-1])
-    actions = _array(where, "actions", episode.actions, action_shape, steps)
-    terminations = _array(where, "terminations", episode.terminations, (), steps)
-    _array(where, "truncations", episode.truncations, (), steps)
-    if terminations[:-1].any():
-        raise ValueError(f"{where} terminates before its last step. Split it there, or drop it.")
-    return np.concatenate(parts, axis=1), actions.reshape(steps, -1), rewards, bool(terminations[-1])
-
-
-def _array(where: str, field: str, values, shape: tuple[int, ...], length: int | None = None) -> np.ndarray:
-    """The values as one array of real numbers, one row of ``shape`` a step.
-
-    Raises:
-        ValueError: they are not, or not ``length`` of them.
-    """
-    remedy = "Repair or drop that episode."
-    try:
-        array = np.asarray(values)
-    except ValueError as error:
-        raise ValueError(f"{where}: {field} do not form an array ({_line(error)}). {remedy}") from error
-    if array.dtype.kind not in "fiub":
-        raise ValueError(f"{where}: {field} have type {array.dtype}, not real numbers. {remedy}")
-    if array.ndim == 0 or array.shape[1:] != shape:
-        expected = f"(steps, {', '.join(map(str, shape))})" if shape else "(steps,)"
-        raise ValueError(f"{where}: {field} have shape {array.shape}; expected {expected}. {remedy}")
-    if length is not None and len(array) != length:
-        steps = length - field.startswith("observations")
-        raise ValueError(f"{where} has {steps} rewards but {len(array)} {field}; expected {length}. {remedy}")
-    return array
-
-
-def _read_actions(
-    dataset_id: str, actions: np.ndarray, space
-) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
-    """(N, A) actions in [-1, 1], and the bounds those stand for (None for -1 and 1).
-
-    Bounds that are not finite are taken from the data, dimension by dimension. Actions beyond their bounds are clipped,
-    as environments do, and that is said in the log; NaN and inf are left for the checker to name.
-    """
-    with np.errstate(over="ignore"):
-        finite = np.isfinite(actions.astype(np.float32))
-    actions, known = actions.astype(np.float64), np.where(finite, actions, 0.0).astype(np.float64)
-    low, high = space.low.astype(np.float64).ravel(), space.high.astype(np.float64).ravel()
-    low = np.where(np.isfinite(low), low, np.minimum(known.min(0), high - 1e-3))
-    high = np.where(np.isfinite(high), high, known.max(0))
-    constant = low >= high  # an action that never changes: any range around it will do
-    low, high = np.where(constant, low - 1.0, low), np.where(constant, low + 1.0, high)
-    _report_outside(dataset_id, known[finite.all(1)], low, high)
-    scaled = np.clip(scale_actions(known, low, high), -1.0, 1.0)
-    with np.errstate(over="ignore"):
-        scaled = np.where(finite, scaled, actions).astype(np.float32)
-    if np.array_equal(low, -np.ones_like(low)) and np.array_equal(high, np.ones_like(high)):
-        return scaled, None, None
-    return scaled, low.astype(np.float32), high.astype(np.float32)
-
-
-def _report_outside(dataset_id: str, actions: np.ndarray, low: np.ndarray, high: np.ndarray) -> None:
-    """Says how many actions lie beyond their bounds; refuses them where those are the most."""
-    outside = np.maximum(low - actions, actions - high) > _OUTSIDE * (high - low)
-    share = outside.any(1).mean() if outside.size else 0.0
-    worst = np.abs(actions[outside]).max(initial=0.0)
-    if outside.size and outside.mean() > 0.5:  # of the numbers: one joint of many may well be driven beyond its end
-        raise ValueError(
-            f"{dataset_id}: {share:.0%} of the actions lie outside the bounds of its action space, {_line(low)} to "
-            f"{_line(high)} (the largest is {worst:g}). Those bounds do not belong to these actions: correct the space."
-        )
-    if share > 0:
-        log.warning(
-            "%s: %.2g%% of the actions lie outside their bounds (the largest is %g): clipped, as environments do",
-            dataset_id,
-            100 * share,
-            worst,
-        )
-
-
-def _corrupt(dataset_id: str, folder: pathlib.Path, error: Exception) -> ValueError:
+def corrupt(dataset_id: str, folder: pathlib.Path, error: Exception) -> ValueError:
+    """The error that says that a data set cannot be read, and what to do."""
     return ValueError(
-        f"{dataset_id}: the data set in {folder.parent} cannot be read ({type(error).__name__}: {_line(error)}). "
+        f"{dataset_id}: the data set in {folder.parent} cannot be read ({type(error).__name__}: {one_line(error)}). "
         "Move that folder away, then download or recreate the data set."
     )
 
 
-def _line(words) -> str:
+def one_line(words) -> str:
     """Anything's text in one line."""
     return " ".join(str(words).split())

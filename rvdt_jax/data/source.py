@@ -7,7 +7,8 @@ import pathlib
 
 from rvdt_jax.data.cache import cache_path, read_cache, write_cache
 from rvdt_jax.data.episodes import Episodes, end_at_first_reward
-from rvdt_jax.data.minari import content_digest, find_local, read_minari, read_provenance
+from rvdt_jax.data.minari import content_digest, find_local, read_provenance
+from rvdt_jax.data.minari_reader import read_minari
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,53 @@
+"""Settings as JSON values: what ``config.json`` and checkpoints keep of them, and how two runs' settings compare."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import typing
+
+from rvdt_jax.config import Config
+from rvdt_jax.config_checks import FROM_DATA
+from rvdt_jax.differences import differences
+
+
+def to_json(config: Config) -> dict:
+    """The settings as plain JSON values, for ``config.json``."""
+    return dataclasses.asdict(config)
+
+
+def from_json(values: dict) -> Config:
+    """The inverse of ``to_json``."""
+    parts = typing.get_type_hints(Config)
+    sections = {name: kind for name, kind in parts.items() if dataclasses.is_dataclass(kind)}
+    built = {name: kind(**values[name]) for name, kind in sections.items()}
+    if built["eval"].targets is not None:
+        built["eval"] = dataclasses.replace(built["eval"], targets=tuple(built["eval"].targets))
+    if built["data"].observation_keys is not None:
+        built["data"] = dataclasses.replace(built["data"], observation_keys=tuple(built["data"].observation_keys))
+    plain = {name: values[name] for name in parts if name not in sections}
+    return Config(**plain | built | {"seeds": tuple(values["seeds"])})
+
+
+def training_settings(values: dict) -> dict:
+    """The part of ``to_json``'s values that determines the trained parameters."""
+    kept = {name: value for name, value in values.items() if name not in ("workdir", "parallel", "eval", "env")}
+    bookkeeping = ("log_every", "checkpoint_every", "keep_checkpoints")
+    kept["train"] = {name: value for name, value in values["train"].items() if name not in bookkeeping}
+    return json.loads(json.dumps(kept))
+
+
+def run_differences(config: Config, values: dict) -> list[str]:
+    """Where ``config.json``'s values describe another run than ``config`` does, its place and hardware aside.
+
+    What only the data can tell does not differ as long as ``config`` leaves it open.
+    """
+    skipped, layout = ("workdir", "parallel"), ("processes", "parallel_episodes")
+    own = json.loads(json.dumps(to_json(config)))
+    here, there = ({k: v for k, v in side.items() if k not in skipped} for side in (own, values))
+    for side in (here, there):
+        side["eval"] = {name: value for name, value in side.get("eval", {}).items() if name not in layout}
+    for section, field in (name.split(".") for name in FROM_DATA):
+        if here[section][field] is None:
+            here[section][field] = there.get(section, {}).get(field)
+    return differences(there, here, "config.")
