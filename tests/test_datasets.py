@@ -460,3 +460,30 @@ def test_the_rest_of_the_episodes_stays_as_it_is():
 def test_ending_twice_is_ending_once():
     cut = end_at_first_reward(make_episodes(REWARDS))
     assert end_at_first_reward(cut).digest() == cut.digest()
+
+
+def test_a_data_set_of_another_task_is_refused_by_both_names(calls):
+    with pytest.raises(
+        ValueError, match=r"minari_id=recreated/maze2d-large-v1 belongs to maze2d-large-v1.*config\.task"
+    ):
+        load(task="maze2d-umaze-v1", data__minari_id="recreated/maze2d-large-v1")
+    assert calls == []
+
+
+def test_with_an_environment_named_a_data_set_of_another_task_is_taken():
+    write("recreated/maze2d-large-v1")
+    _, provenance = load(
+        task="maze2d-umaze-v1", data__minari_id="recreated/maze2d-large-v1", env="rvdt/maze2d-large-v1"
+    )
+    assert provenance["dataset_id"] == "recreated/maze2d-large-v1"
+
+
+def test_a_tasks_data_are_read_as_the_tasks_without_naming_it():
+    """The table's entries of observations, and the end on success."""
+    space = gymnasium.spaces.Dict({"observation": box(3), "desired_goal": box(2), "achieved_goal": box(2)})
+    write("D4RL/antmaze/umaze-v1", ((0.0, 1.0, 1.0),), space=space)
+    episodes, provenance = load(data__minari_id="D4RL/antmaze/umaze-v1")
+    assert provenance["observation_keys"] == ["achieved_goal", "observation"]
+    assert episodes.observations.shape == (2, 5)
+    assert episodes.lengths.tolist() == [2]
+    assert episodes.terminated.tolist() == [True]

@@ -224,3 +224,11 @@ def test_a_refused_environment_is_closed(echo, monkeypatch):
     with pytest.raises(ValueError, match="no time limit"):
         make_env(echo(horizon=None))
     assert len(closed) == 1
+
+
+def test_actions_on_another_scale_than_the_environments_are_warned_of():
+    with pytest.warns(UserWarning, match=r"actions of Pendulum-v1 are bounded by low=\[-2\.\], those of the data by"):
+        make_env(Environment("Pendulum-v1"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        make_env(Environment("Pendulum-v1", action_low=(-2.0,), action_high=(2.0,)))

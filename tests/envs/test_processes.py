@@ -68,7 +68,7 @@ for trouble in ("", "raise", "exit", "die", "sleep", "linger"):
         f"probe/{trouble.title()}Probe-v0", "{module}:Probe", max_episode_steps=4, kwargs={"trouble": trouble}
     )
 """
-PATIENCE = 30.0  # seconds for what takes one at most
+PATIENCE = 60.0  # seconds for what takes one at most
 
 
 @pytest.fixture
@@ -360,10 +360,14 @@ def test_a_fork_of_the_parent_does_not_end_its_workers(probe):
 
 # --- the user's scripts: none of them is guarded by `if __name__ == "__main__"` ---
 
+# A shell that puts the tests into the background has them ignore SIGINT, and what they start: here it is to be heard.
 SCRIPT = """
+import signal
+
 from rvdt_jax.envs.processes import ProcessVectorEnv
 from rvdt_jax.tasks import Environment
 
+signal.signal(signal.SIGINT, signal.default_int_handler)
 print("begun", flush=True)
 env = ProcessVectorEnv(Environment("{env_id}"), 2, 2)
 print(*env.reset([0, 1])[:, 0].astype(int), flush=True)
