@@ -8,6 +8,8 @@ import itertools
 import logging
 import os
 import pathlib
+import warnings
+from collections.abc import Iterator
 
 import jax
 import numpy as np
@@ -114,7 +116,7 @@ def record_video(
     saved, scoring = _load(folder, step, targets)
     policy, partial = _film_policy(saved), path.with_name(f".{path.stem}.partial{path.suffix}")
     try:
-        with contextlib.closing(make_env(scoring.environment, render_mode="rgb_array")) as env:
+        with contextlib.closing(make_env(scoring.environment, render_mode="rgb_array")) as env, _without_fork_warning():
             fps = env.metadata.get("render_fps") or 30
             speed = {"duration": 1000 / fps, "loop": 0} if path.suffix == ".gif" else {"fps": fps}
             with imageio.get_writer(partial, **speed) as video:
@@ -189,6 +191,14 @@ def _film_policy(saved: SavedRun) -> Policy:
     first = jax.tree.map(lambda leaf: leaf[:1], saved.params)
     spaces = {"observation_keys": (), "action_low": (), "action_high": ()}
     return Policy(dataclasses.replace(saved, params=first, spaces=spaces), saved.config.seeds[0])
+
+
+@contextlib.contextmanager
+def _without_fork_warning() -> Iterator[None]:
+    """JAX warns of forks; the encoder's ends at once in another program, and touches nothing of JAX's."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
+        yield
 
 
 def _film(env, policy: Policy, seed: int, video) -> tuple[float, int]:
