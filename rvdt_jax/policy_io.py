@@ -13,7 +13,7 @@ from rvdt_jax.config import Config
 from rvdt_jax.config_json import from_json
 from rvdt_jax.models.acting import EPISODE_STREAM, Actor, action_keys, choose_actions, empty_windows
 from rvdt_jax.models.build import make_critic, make_policy
-from rvdt_jax.spaces import flatten_observations, unscale_actions
+from rvdt_jax.spaces import flatten_observations, one_step, unscale_actions
 from rvdt_jax.types import Normalizer, Params
 
 
@@ -51,8 +51,8 @@ class Policy:
         action = policy.act(observation, previous_reward=reward)
 
     Args:
-        saved: a run; of its seeds only the first is used.
-        seed: of the randomness of ``eval.action_selection`` other than ``mean``.
+        saved: a run.
+        seed: which of its training seeds'; also of the randomness of ``eval.action_selection`` other than ``mean``.
 
     Attributes:
         config: the settings it was trained with.
@@ -60,7 +60,9 @@ class Policy:
 
     def __init__(self, saved: SavedRun, seed: int):
         self.config = saved.config
-        self._actor, self._params, self._normalizer = saved.actor, saved.params, saved.normalizer
+        row = saved.config.seeds.index(seed)
+        self._params = jax.tree.map(lambda leaf: leaf[row : row + 1], saved.params)
+        self._actor, self._normalizer = saved.actor, saved.normalizer
         self._observation_keys = tuple(saved.spaces["observation_keys"])
         self._bounds = [np.array(saved.spaces[name], np.float32) for name in ("action_low", "action_high")]
         self._seed, self._episode, self._windows = seed, 0, None
@@ -121,20 +123,12 @@ class Policy:
 
     def _flatten(self, observation, episodes: int) -> np.ndarray:
         """(F, S) float32 of what ``act`` was given."""
-        flat = flatten_observations(
-            _with_leading_axis(observation) if self._single else observation, self._observation_keys
-        )
+        flat = flatten_observations(one_step(observation) if self._single else observation, self._observation_keys)
         expected = (episodes, self._actor.policy.observation_size)
         if flat.shape != expected:
             given = "entries of other sizes" if isinstance(observation, dict) else f"shape {np.shape(observation)}"
             raise ValueError(f"observation has {given}; expected {expected[1:] if self._single else expected}.")
         return flat
-
-
-def _with_leading_axis(observation):
-    if isinstance(observation, dict):
-        return {name: _with_leading_axis(part) for name, part in observation.items()}
-    return np.asarray(observation)[None]
 
 
 def load_policy(run_dir: str | pathlib.Path, *, seed: int | None = None, step: int | None = None) -> Policy:
@@ -153,9 +147,7 @@ def load_policy(run_dir: str | pathlib.Path, *, seed: int | None = None, step: i
     seed = seeds[0] if seed is None else seed
     if seed not in seeds:
         raise ValueError(f"{run_dir}: has no seed {seed}; trained were {', '.join(map(str, seeds))}.")
-    row = seeds.index(seed)
-    own = jax.tree.map(lambda leaf: leaf[row : row + 1], saved.params)
-    return Policy(dataclasses.replace(saved, params=own), seed)
+    return Policy(saved, seed)
 
 
 def load_run(run_dir: str | pathlib.Path, *, step: int | None = None) -> SavedRun:

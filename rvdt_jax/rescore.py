@@ -15,10 +15,12 @@ import jax
 import numpy as np
 
 from rvdt_jax.config_checks import check_targets
+from rvdt_jax.config_json import to_json
 from rvdt_jax.envs.adapters import make_env
 from rvdt_jax.evaluation.evaluator import Evaluator
 from rvdt_jax.policy_io import Policy, SavedRun, load_run
-from rvdt_jax.report.records import summarise, write_json
+from rvdt_jax.report.records import write_json
+from rvdt_jax.report.results import assemble_results
 from rvdt_jax.scoring import Scoring, scoring_from_json
 from rvdt_jax.versions import installed_versions
 
@@ -78,22 +80,18 @@ def score_run(
 
 
 def _summary(saved: SavedRun, scoring: Scoring, records: list[dict]) -> dict:
-    """The content of ``scores-<update>.json``."""
-    return {
-        "task": saved.config.task,
-        "variant": saved.config.variant,
-        "seeds": list(saved.config.seeds),
-        "steps": saved.step,
-        "headline_target": str(records[0]["target"]),
-        "final": summarise(records, scoring.ref_min_return, scoring.ref_max_return)["final"],
+    """The content of ``scores-<update>.json``: of one checkpoint there is a final score, and no best one."""
+    facts = {
         "environment": scoring.environment.id,
         "ref_min_return": scoring.ref_min_return,
         "ref_max_return": scoring.ref_max_return,
         "provenance": saved.provenance,
         "hardware": f"1 x {jax.devices()[0].device_kind}",
         "versions": installed_versions(),
-        "evaluations": records,
     }
+    results = assemble_results(to_json(saved.config), saved.step, records, facts)
+    del results["best"]
+    return results | {"evaluations": records}
 
 
 def record_video(
@@ -188,9 +186,8 @@ def _load(folder: pathlib.Path, step: int | None, targets: tuple[float, ...] | N
 
 def _film_policy(saved: SavedRun) -> Policy:
     """The first seed's policy for an adapted environment, which gives flat vectors and takes actions in [-1, 1]."""
-    first = jax.tree.map(lambda leaf: leaf[:1], saved.params)
     spaces = {"observation_keys": (), "action_low": (), "action_high": ()}
-    return Policy(dataclasses.replace(saved, params=first, spaces=spaces), saved.config.seeds[0])
+    return Policy(dataclasses.replace(saved, spaces=spaces), saved.config.seeds[0])
 
 
 @contextlib.contextmanager

@@ -66,13 +66,15 @@ class Data:
         episodes: the checked episodes.
         experts: which of them are expert.
         provenance: where they come from, as ``results.json`` records it.
-        scoring: what scores policies trained on them.
+        scoring: what can score policies trained on them.
+        environment: what scores this run's; None with config.env=none, or where there is none.
     """
 
     episodes: Episodes
     experts: ExpertSet
     provenance: dict
     scoring: Scoring
+    environment: Environment | None
 
 
 def fit(
@@ -132,7 +134,8 @@ def _run(config: Config, load: Callable[[Config], tuple[Episodes, dict]], resume
     config = complete_config(config, episodes.returns, int(episodes.lengths.max()), provenance["dataset_id"])
     check_workdir(folder, config, resume)  # again, with what only the data could tell
     scoring = choose_scoring(config, episodes, provenance)
-    check_fit(config, episodes, scoring.environment)
+    environment = None if config.env == "none" else scoring.environment
+    check_fit(config, episodes, environment)
     experts = select_experts(
         episodes.returns, episodes.lengths, fraction=config.expert.fraction, threshold=config.expert.threshold
     )
@@ -142,12 +145,12 @@ def _run(config: Config, load: Callable[[Config], tuple[Episodes, dict]], resume
     provenance |= {"content_digest": episodes.digest(), "expert_set": experts.describe()}
     observation_size, action_size = episodes.observations.shape[1], episodes.actions.shape[1]
     spec = make_spec(config, observation_size, action_size, int(episodes.lengths.max()), sharding)
-    data = Data(episodes, experts, provenance, scoring)
+    data = Data(episodes, experts, provenance, scoring, environment)
     signal = _train(config, folder, spec, mesh, data, resume, progress)
     if signal is not None:
         log.warning("interrupted; the state is saved in %s: continue with --resume", folder / "checkpoints")
         return Run(folder, results={}, signal=signal)
-    return Run(folder, results=write_results(to_json(config), folder, _facts(config, data, mesh)))
+    return Run(folder, results=write_results(to_json(config), folder, _facts(data, mesh)))
 
 
 def _same_data(config: Config, folder: pathlib.Path) -> Config:
@@ -169,11 +172,10 @@ def _make_store(config: Config, data: Data, normalizer: Normalizer) -> Store:
     )
 
 
-def _facts(config: Config, data: Data, mesh: Mesh | None) -> dict:
+def _facts(data: Data, mesh: Mesh | None) -> dict:
     """What belongs into the results besides scores."""
-    environment = data.scoring.environment
     return {
-        "environment": environment.id if environment and config.env != "none" else None,
+        "environment": data.environment and data.environment.id,
         "ref_min_return": data.scoring.ref_min_return,
         "ref_max_return": data.scoring.ref_max_return,
         "provenance": data.provenance,
@@ -189,7 +191,7 @@ def _train(
     normalizer = make_normalizer(data.episodes)
     states = init_states(jnp.asarray(config.seeds, jnp.int32), spec=spec)
     coefficients = make_coefficients(config)
-    evaluator = _make_evaluator(config, spec, normalizer, data.scoring)
+    evaluator = _make_evaluator(config, spec, normalizer, data.environment)
     about = _about(config, spec, data)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "config.json", to_json(config))  # first of all: from here on the folder can be resumed
@@ -232,7 +234,7 @@ def check_fit(config: Config, episodes: Episodes, environment: Environment | Non
             f"config.model.context_length={config.model.context_length} is longer than every episode of "
             f"{episodes.name} (the longest has {longest} steps). Set it to {longest} or less."
         )
-    if environment is None or config.env == "none":
+    if environment is None:
         return
     try:
         from rvdt_jax.envs.vector import environment_sizes
@@ -247,11 +249,13 @@ def check_fit(config: Config, episodes: Episodes, environment: Environment | Non
         )
 
 
-def _make_evaluator(config: Config, spec: Spec, normalizer: Normalizer, scoring: Scoring) -> Evaluator | None:
+def _make_evaluator(
+    config: Config, spec: Spec, normalizer: Normalizer, environment: Environment | None
+) -> Evaluator | None:
     """None where nothing is scored: so it was chosen, or no simulator is installed, which training does not need."""
     if config.env == "none":
         log.info("nothing will be scored: config.env=none")
-    if scoring.environment is None or config.env == "none":
+    if environment is None:
         return None
     try:
         from rvdt_jax.evaluation.evaluator import Evaluator
@@ -259,7 +263,7 @@ def _make_evaluator(config: Config, spec: Spec, normalizer: Normalizer, scoring:
         log.warning("nothing will be scored: %s is not installed", error.name)
         return None
     return Evaluator(
-        scoring.environment,
+        environment,
         Actor(spec.policy, spec.critic, spec.context_length, config.eval.action_selection),
         normalizer,
         seeds=config.seeds,

@@ -33,6 +33,13 @@ def flatten_observations(observations, keys: tuple[str, ...]) -> np.ndarray:
     return np.concatenate([_rows(_entry(observations, key)) for key in keys], axis=1)
 
 
+def one_step(observation):
+    """One observation, an array or a nested dict of arrays, as that of one step: every array (1, ...)."""
+    if isinstance(observation, Mapping):
+        return {name: one_step(part) for name, part in observation.items()}
+    return np.asarray(observation)[None]
+
+
 def leaf_keys(tree: Mapping, prefix: str = "") -> list[str]:
     """The dotted names of everything in a nested dict."""
     found = []

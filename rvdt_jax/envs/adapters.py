@@ -6,13 +6,12 @@ import dataclasses
 import json
 import pathlib
 import warnings
-from collections.abc import Mapping
 
 import gymnasium
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
-from rvdt_jax.spaces import flatten_observations, unscale_actions
+from rvdt_jax.spaces import flatten_observations, one_step, unscale_actions
 from rvdt_jax.tasks import Environment
 
 
@@ -75,7 +74,7 @@ class FlatEnv(gymnasium.Wrapper):
         return self._flatten(observation), reward, terminated, truncated, info
 
     def _flatten(self, observation) -> np.ndarray:
-        return flatten_observations(_one_step(observation), self._keys)[0]
+        return flatten_observations(one_step(observation), self._keys)[0]
 
     def _unscale(self, action) -> np.ndarray:
         values, space = np.clip(np.asarray(action, np.float32), -1.0, 1.0), self.env.action_space
@@ -84,19 +83,12 @@ class FlatEnv(gymnasium.Wrapper):
         return np.clip(values.reshape(space.shape), space.low, space.high).astype(space.dtype)
 
 
-def _one_step(observation):
-    """One observation as an array, or a nested dict of arrays, of one step: (1, ...)."""
-    if isinstance(observation, Mapping):
-        return {name: _one_step(part) for name, part in observation.items()}
-    return np.asarray(observation)[None]
-
-
 # --- spaces ---
 
 
 def _observation_size(space: gymnasium.Space, environment: Environment) -> int:
     try:
-        example = flatten_observations(_one_step(_example(space)), environment.observation_keys)
+        example = flatten_observations(one_step(_example(space)), environment.observation_keys)
     except ValueError as error:
         raise ValueError(f"config.env: {environment.id}: {error}") from error
     if np.isnan(example).any():

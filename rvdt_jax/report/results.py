@@ -21,19 +21,24 @@ def write_results(settings: dict, folder: pathlib.Path, facts: dict) -> dict:
             ``environment``, ``provenance``, ``hardware``, ``versions``.
     """
     evaluations = read_lines(folder / "evaluations.jsonl")
-    results = {
-        "task": settings["task"],
-        "variant": settings["variant"],
-        "seeds": list(settings["seeds"]),
-        "steps": settings["train"]["steps"],
-        "headline_target": str(evaluations[0]["target"]) if evaluations else None,
-        **summarise(evaluations, facts["ref_min_return"], facts["ref_max_return"]),
-        **facts,
-    }
+    results = assemble_results(settings, settings["train"]["steps"], evaluations, facts)
     write_json(folder / "results.json", results)
     if evaluations:
         _plot(results, evaluations, folder / "learning_curve.png")
     return results
+
+
+def assemble_results(settings: dict, steps: int, evaluations: list[dict], facts: dict) -> dict:
+    """The content of ``results.json``: see ``write_results``; ``steps`` is the final checkpoint's update."""
+    return {
+        "task": settings["task"],
+        "variant": settings["variant"],
+        "seeds": list(settings["seeds"]),
+        "steps": steps,
+        "headline_target": str(evaluations[0]["target"]) if evaluations else None,
+        **summarise(evaluations, facts["ref_min_return"], facts["ref_max_return"]),
+        **facts,
+    }
 
 
 def _plot(results: dict, evaluations: list[dict], path: pathlib.Path) -> None:
