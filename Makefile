@@ -8,10 +8,11 @@ INSTALLED := $(VENV)/.installed
 UNFINISHED := $(VENV)/.unfinished
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint clean
+.PHONY: help demo bench test lint clean
 
 help:
 	@echo "make demo   train BC, DT and RVDT on maze2d-umaze and print their scores (about 12 minutes on 2 CPU cores)"
+	@echo "make bench  measure speed, beside PyTorch, and print the table (under 15 minutes on 2 CPU cores)"
 	@echo "make test   the whole test suite"
 	@echo "make lint   style checks"
 	@echo "make clean  remove the environment and caches; data sets and runs stay"
@@ -29,6 +30,13 @@ $(INSTALLED): setup.py .config/constraints.txt
 
 demo: $(INSTALLED)
 	$(RUN) experiments/demo.py
+
+# PyTorch is there for the comparison alone; where it cannot be installed, the ratios are not measured.
+bench: $(INSTALLED)
+	@$(RUN) -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec("torch") is None)' || \
+	$(RUN) -m pip install --quiet --disable-pip-version-check -c .config/constraints.txt -e '.[bench]' || \
+	echo "PyTorch could not be installed: what is compared with it will not be measured" >&2
+	$(RUN) experiments/benchmark.py
 
 # Two processes: JAX uses more than one thread in each.
 test: lint

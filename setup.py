@@ -37,6 +37,7 @@ setup(
         "cuda": ["jax[cuda13]"],
         "tensorboard": ["tensorboardX>=2.6"],
         "video": ["imageio>=2.34", "imageio-ffmpeg>=0.5"],
+        "bench": ["torch>=2.4"],  # the peer of rvdt_jax/benchmark, and nothing else
         "test": ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "packaging>=24", "ruff==0.17.6"],
     },
 )

@@ -4,6 +4,7 @@ import difflib
 import functools
 import importlib.util
 import logging
+import os
 import pathlib
 import sys
 import traceback
@@ -77,9 +78,10 @@ def report_errors(main: Callable[[list[str]], int]) -> Callable[[list[str]], int
                 fail(str(error))
             raise
         except RuntimeError as error:
-            if (
-                type(error).__name__ == "WorkerDied"
-            ):  # of envs.processes, which is loaded only where something is scored
+            # WorkerDied is of envs.processes, ProcessFailed of processes: both are loaded only where they are needed.
+            if getattr(error, "dead", False):
+                fail_at_once(str(error))
+            if type(error).__name__ in ("WorkerDied", "ProcessFailed"):
                 fail(str(error))
             raise
 
@@ -111,11 +113,23 @@ def _set_up_logging() -> None:
         absl_logging.set_verbosity(absl_logging.WARNING)
 
 
+def only_warnings() -> None:
+    """Of the package too: what several processes have to say, process 0 says."""
+    logging.getLogger("rvdt_jax").setLevel(logging.WARNING)
+
+
 def _suggest(argument: str) -> str:
     # Of a configuration only --config itself is known here; its fields are flags as soon as they are used.
     head, dot, field = argument.lstrip("-").partition("=")[0].partition(".")
     nearest = difflib.get_close_matches(head, list(flags.FLAGS), n=1)
     return f" Did you mean --{nearest[0]}{dot}{field}?" if nearest else ""
+
+
+def fail_at_once(message: str) -> None:
+    """As ``fail``, but without JAX's wait, on leaving, for a process that is dead."""
+    print(f"error: {message}", file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    os._exit(2)
 
 
 def fail(message: str) -> None:

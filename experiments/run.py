@@ -5,19 +5,36 @@
 A relative path to a configuration that does not exist is tried relative to this folder. Every field of the
 configuration is a flag. Ctrl-C and SIGTERM save a checkpoint and exit with 128 + the signal's number; ``--resume``
 goes on.
+
+Several processes train one run together, on one machine or on many, when each is started with
+
+    --coordinator=HOST:PORT --num_processes=N --process_id=I
+
+and otherwise the same flags; HOST is the machine of process 0, which alone writes and scores. Under Slurm's ``srun``
+and Open MPI's ``mpirun`` they find each other without these flags.
 """
 
 from absl import app, flags
 
-from launcher import config_flag, parse_flags, report_errors
+from launcher import config_flag, only_warnings, parse_flags, report_errors
 
 _CONFIG = config_flag()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Run directory; the same as --config.workdir.")
+_COORDINATOR = flags.DEFINE_string("coordinator", None, "HOST:PORT where process 0 of several can be reached.")
+_NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "How many processes train this run together.")
+_PROCESS_ID = flags.DEFINE_integer("process_id", None, "Which of them this is, from 0.")
+_DISTRIBUTED = flags.DEFINE_bool(
+    "distributed",
+    None,
+    "Train together with the other tasks of this job. Unset: where Slurm, Open MPI or GKE say that there are several; "
+    "given: with whatever JAX detects, Kubernetes and Cloud TPU included; --nodistributed: alone.",
+)
 _RESUME = flags.DEFINE_bool("resume", False, "Continue the run in the work directory.")
 
 
 def main(argv: list[str]) -> int:
     """Resolves the settings and runs them."""
+    from rvdt_jax import cluster
     from rvdt_jax.config import resolve
     from rvdt_jax.report.summary import print_results
     from rvdt_jax.runner import run_config
@@ -25,10 +42,15 @@ def main(argv: list[str]) -> int:
     settings = _CONFIG.value
     if _WORKDIR.value is not None:
         settings.workdir = _WORKDIR.value
-    run = run_config(resolve(settings), resume=_RESUME.value)
+    config = resolve(settings)
+    index = cluster.start(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value, _DISTRIBUTED.value)
+    if index > 0:
+        only_warnings()
+    run = run_config(config, resume=_RESUME.value)
     if run.signal is not None:
         return 128 + run.signal
-    print_results([run.results], run.folder)
+    if index == 0:
+        print_results([run.results], run.folder)
     return 0
 
 

@@ -36,6 +36,7 @@ def default_config() -> ConfigDict:
     config.model.dtype = "float32"  # arithmetic of the networks: float32 or bfloat16; parameters stay float32
     config.model.critic_width = 256  # width of each critic's hidden layers (QT)
     config.model.critic_layers = 3  # hidden layers of each critic (QT)
+    config.model.plain = False  # True: the same functions the textbook way, slower, to check the fast ones against
 
     config.loss = ConfigDict()
     config.loss.eta = unset(float)  # weight of Q-guidance, eq. (3); unset: QT's for this task, else 1
@@ -82,6 +83,6 @@ def default_config() -> ConfigDict:
     config.data.path = unset(str)  # a flat cache file (.npz), for data.source=file
 
     config.parallel = ConfigDict()
-    config.parallel.devices = unset(int)  # devices to split the batch over; unset: all local ones
-    config.parallel.seeds = "auto"  # vmap: all seeds in one step; loop: one by one; auto: loop on CPU
+    config.parallel.devices = unset(int)  # devices for seeds and batch, over all processes; unset: all
+    config.parallel.seeds = "auto"  # vmap: all seeds in one step; loop: one by one; auto: loop on CPU, if not spread
     return config.lock()  # a misspelt field is an error that names the nearest

@@ -71,22 +71,20 @@ def expert_cloning(expert_means: Array, actions: Array, mask: Array, expert: Arr
     return (squared_error(expert_means, actions) * weights).sum() / jnp.maximum(weights.sum(), 1.0)
 
 
-def q_guidance(values: Array, mask: Array, swap: Array) -> tuple[Array, Array]:
+def q_guidance(values: Array, scale_values: Array, mask: Array) -> tuple[Array, Array]:
     """- mean Q_i / stop_grad(mean |Q_j|), eq. (3) in QT's normalisation.
 
     Args:
-        values: (2, B, K) both critics at the policy's actions.
+        values: (B, K) Q_i at the policy's actions.
+        scale_values: (B, K) Q_j at the same actions.
         mask: (B, K) 1 on valid steps.
-        swap: () bool; False takes (i, j) = (1, 2), True (2, 1).
 
     Returns:
         The loss, and mean Q_i for the log.
     """
-    chex.assert_shape(values, (2, *mask.shape))
-    first = jnp.where(swap, values[1], values[0])
-    second = jnp.where(swap, values[0], values[1])
-    mean_value = masked_mean(first, mask)
-    scale = masked_mean(jnp.abs(jax.lax.stop_gradient(second)), mask)
+    chex.assert_equal_shape([values, scale_values, mask])
+    mean_value = masked_mean(values, mask)
+    scale = masked_mean(jnp.abs(jax.lax.stop_gradient(scale_values)), mask)
     # A critic that says 0 everywhere (say, before any reward was seen) guides nowhere; it must not divide by 0.
     return -mean_value / jnp.maximum(scale, 1e-6), mean_value
 

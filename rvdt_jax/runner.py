@@ -1,4 +1,8 @@
-"""From settings to a finished run directory. Data, training, evaluation and records meet only here."""
+"""From settings to a finished run directory. Data, training, evaluation and records meet only here.
+
+Where ``jax.distributed`` has connected several processes, all go through it together: each loads the data and trains,
+and process 0 alone looks at the work directory, scores, and writes; see ``rvdt_jax.processes``.
+"""
 
 from __future__ import annotations
 
@@ -17,28 +21,26 @@ from jax.sharding import Mesh
 from rvdt_jax.config import Config, complete_config, settings_for
 from rvdt_jax.config_json import to_json, training_settings
 from rvdt_jax.data.episodes import Episodes, check_episodes
-from rvdt_jax.data.rebalance import ExpertSet, select_experts
 from rvdt_jax.data.store import make_normalizer, make_store
 from rvdt_jax.datasets import load_episodes
 from rvdt_jax.interruption import Interrupted, Interruption
-from rvdt_jax.models.acting import Actor
+from rvdt_jax.preparation import Data, make_evaluator, prepare, same_data, to_agree_on
+from rvdt_jax.processes import Group
 from rvdt_jax.report.records import read_json, write_json
 from rvdt_jax.report.results import write_results
-from rvdt_jax.scoring import Scoring, choose_scoring, spaces_of
-from rvdt_jax.session import Session
-from rvdt_jax.tasks import Environment
+from rvdt_jax.scoring import spaces_of
+from rvdt_jax.session import Session, SharedSession
 from rvdt_jax.train.build import make_coefficients, make_spec, seed_mapping
 from rvdt_jax.train.checkpoint import Checkpoints
 from rvdt_jax.train.driver import Schedule, init_states, train
-from rvdt_jax.train.parallel import batch_sharding, make_mesh, replicate
+from rvdt_jax.train.parallel import batch_sharding, from_process_0, make_mesh, replicate, spread_seeds
 from rvdt_jax.train.state import Spec
-from rvdt_jax.types import Normalizer, Store
+from rvdt_jax.types import Normalizer, Store, TrainState
 from rvdt_jax.versions import installed_versions
 from rvdt_jax.workdir import check_workdir, default_workdir
 
 if TYPE_CHECKING:
     from rvdt_jax.config import ConfigDict
-    from rvdt_jax.evaluation.evaluator import Evaluator
 
 log = logging.getLogger(__name__)
 
@@ -56,25 +58,6 @@ class Run:
     folder: pathlib.Path
     results: dict
     signal: int | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Data:
-    """What a run learns from.
-
-    Attributes:
-        episodes: the checked episodes.
-        experts: which of them are expert.
-        provenance: where they come from, as ``results.json`` records it.
-        scoring: what can score policies trained on them.
-        environment: what scores this run's; None with config.env=none, or where there is none.
-    """
-
-    episodes: Episodes
-    experts: ExpertSet
-    provenance: dict
-    scoring: Scoring
-    environment: Environment | None
 
 
 def fit(
@@ -101,7 +84,7 @@ def fit(
     else:
         keys = list(config.data.observation_keys or ())
         provenance = {"dataset_id": data.name, "source": "memory", "observation_keys": keys}
-        run = _run(config, lambda config: (check_episodes(data), provenance), resume, progress)
+        run = _run(config, lambda config, progress: (check_episodes(data), provenance), resume, progress)
     if run.signal == signals.SIGINT:
         raise KeyboardInterrupt
     return run
@@ -117,48 +100,35 @@ def run_config(config: Config, *, resume: bool = False, progress: bool = True) -
 
     Raises:
         ValueError: the settings do not fit the data or the machine, the data set is missing or corrupt, or the work
-            directory already holds a run; nothing was overwritten. Or training has diverged.
+            directory already holds a run; nothing was overwritten. Or training has diverged. Among several processes
+            what process 0 refuses is refused in all, and what differs between them is refused too.
+        ProcessFailed: another process has failed, or has died.
     """
-    return _run(config, lambda config: load_episodes(config, progress=progress), resume, progress)
+    return _run(config, lambda config, progress: load_episodes(config, progress=progress), resume, progress)
 
 
-def _run(config: Config, load: Callable[[Config], tuple[Episodes, dict]], resume: bool, progress: bool) -> Run:
-    """Checks everything, trains, writes the results."""
+def _run(config: Config, load: Callable[[Config, bool], tuple[Episodes, dict]], resume: bool, progress: bool) -> Run:
+    """Checks everything, trains, writes the results; with all processes that there are."""
     folder = pathlib.Path(config.workdir) if config.workdir else default_workdir(config)
-    check_workdir(folder, config, resume)
-    if resume:
-        config = _same_data(config, folder)
-    mesh = make_mesh(config.parallel.devices)
-    sharding = batch_sharding(mesh, config.train.batch_size)
-    episodes, provenance = load(config)
-    config = complete_config(config, episodes.returns, int(episodes.lengths.max()), provenance["dataset_id"])
-    check_workdir(folder, config, resume)  # again, with what only the data could tell
-    scoring = choose_scoring(config, episodes, provenance)
-    environment = None if config.env == "none" else scoring.environment
-    check_fit(config, episodes, environment)
-    experts = select_experts(
-        episodes.returns, episodes.lengths, fraction=config.expert.fraction, threshold=config.expert.threshold
-    )
-    log.info("data: %s, %d episodes, %d steps", episodes.name, episodes.lengths.size, episodes.rewards.size)
-    log.info("expert set: %s", experts.describe())
-    provenance = {name: value for name, value in provenance.items() if name != "env_spec"}  # now in ``scoring``
-    provenance |= {"content_digest": episodes.digest(), "expert_set": experts.describe()}
-    observation_size, action_size = episodes.observations.shape[1], episodes.actions.shape[1]
-    spec = make_spec(config, observation_size, action_size, int(episodes.lengths.max()), sharding)
-    data = Data(episodes, experts, provenance, scoring, environment)
-    signal = _train(config, folder, spec, mesh, data, resume, progress)
-    if signal is not None:
-        log.warning("interrupted; the state is saved in %s: continue with --resume", folder / "checkpoints")
+    with Group() as group:
+        group.agree(to_agree_on(config, resume))
+        group.lead(lambda: check_workdir(folder, config, resume))
+        if resume:
+            config = same_data(config, group.lead(lambda: read_json(folder / "config.json")["data"]["minari_id"]))
+        mesh = make_mesh(config.parallel.devices, 1 if config.parallel.seeds == "loop" else len(config.seeds))
+        sharding = batch_sharding(mesh, config.train.batch_size)
+        episodes, provenance = group.in_turn(lambda: load(config, progress and group.leads))
+        config = complete_config(config, episodes.returns, int(episodes.lengths.max()), provenance["dataset_id"])
+        data = prepare(config, episodes, provenance, folder, group, resume)
+        sizes = episodes.observations.shape[1], episodes.actions.shape[1]
+        spec = make_spec(config, *sizes, int(episodes.lengths.max()), sharding)
+        signal = _train(config, folder, spec, mesh, data, group, resume=resume, progress=progress)
+        if signal is None:
+            results = group.lead(lambda: write_results(to_json(config), folder, _facts(data, mesh, group)))
+            return Run(folder, results)
+        if group.leads:
+            log.warning("interrupted; the state is saved in %s: continue with --resume", folder / "checkpoints")
         return Run(folder, results={}, signal=signal)
-    return Run(folder, results=write_results(to_json(config), folder, _facts(data, mesh)))
-
-
-def _same_data(config: Config, folder: pathlib.Path) -> Config:
-    """Names the data set that the run was begun on: meanwhile there may be one that would come first."""
-    begun = read_json(folder / "config.json")["data"]["minari_id"]
-    if config.data.minari_id is None and begun is not None:
-        return dataclasses.replace(config, data=dataclasses.replace(config.data, minari_id=begun))
-    return config
 
 
 def _make_store(config: Config, data: Data, normalizer: Normalizer) -> Store:
@@ -172,106 +142,80 @@ def _make_store(config: Config, data: Data, normalizer: Normalizer) -> Store:
     )
 
 
-def _facts(data: Data, mesh: Mesh | None) -> dict:
+def _facts(data: Data, mesh: Mesh | None, group: Group) -> dict:
     """What belongs into the results besides scores."""
+    kind = jax.devices()[0].device_kind
+    devices = f"{mesh.size if mesh else 1} x {kind}"
     return {
         "environment": data.environment and data.environment.id,
         "ref_min_return": data.scoring.ref_min_return,
         "ref_max_return": data.scoring.ref_max_return,
         "provenance": data.provenance,
-        "hardware": f"{mesh.size if mesh else 1} x {jax.devices()[0].device_kind}",
+        "hardware": devices if group.count == 1 else f"{group.count} processes x {mesh.size // group.count} x {kind}",
         "versions": installed_versions(),
     }
 
 
 def _train(
-    config: Config, folder: pathlib.Path, spec: Spec, mesh: Mesh | None, data: Data, resume: bool, progress: bool
+    config: Config,
+    folder: pathlib.Path,
+    spec: Spec,
+    mesh: Mesh | None,
+    data: Data,
+    group: Group,
+    *,
+    resume: bool,
+    progress: bool,
 ) -> int | None:
     """Trains to the end, or to a signal, whose number is returned."""
     normalizer = make_normalizer(data.episodes)
     states = init_states(jnp.asarray(config.seeds, jnp.int32), spec=spec)
     coefficients = make_coefficients(config)
-    evaluator = _make_evaluator(config, spec, normalizer, data.environment)
-    about = _about(config, spec, data)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "config.json", to_json(config))  # first of all: from here on the folder can be resumed
-    with (
-        Interruption() as interruption,
-        Checkpoints(folder / "checkpoints", config.train.keep_checkpoints, about) as checkpoints,
-        Session(config, folder, checkpoints, interruption, evaluator, normalizer, progress=progress) as session,
-    ):
-        if checkpoints.latest_step() is not None:
-            states = checkpoints.restore(states, normalizer)
-        elif resume:
-            log.warning("no checkpoint was written before the interruption: starting from the first update")
-        session.rewind(int(states.step[0]))
+    session = None
+    with contextlib.ExitStack() as stack:
+        if group.leads:
+            evaluator = make_evaluator(config, spec, normalizer, data.environment)
+            about = _about(config, spec, data)
+            folder.mkdir(parents=True, exist_ok=True)
+            write_json(folder / "config.json", to_json(config))  # first of all: from here on the folder can be resumed
+        interruption = stack.enter_context(Interruption())
+        group.heed(interruption)
+        if group.leads:
+            checkpoints = stack.enter_context(Checkpoints(folder / "checkpoints", config.train.keep_checkpoints, about))
+            session = stack.enter_context(
+                Session(config, folder, checkpoints, interruption, evaluator, normalizer, mesh, progress=progress)
+            )
+            states = _restore(states, normalizer, checkpoints, session, resume)
+        group.lead(lambda: None)  # what follows are collectives, in which nobody waits for long
+        states = from_process_0(states)
         log.info("compiling; the first losses come after %d updates of every seed", config.train.log_every)
+        hooks = session if group.count == 1 else SharedSession(session, group, mesh, config.train.steps)
         # A signal during an evaluation: the checkpoint before it is written, and resuming repeats the evaluation.
-        with contextlib.suppress(Interrupted):
+        with contextlib.suppress(Interrupted), group.explained():
             train(
-                replicate(states, mesh),
+                spread_seeds(states, mesh),
                 replicate(_make_store(config, data, normalizer), mesh),
-                coefficients,
+                replicate(coefficients, mesh),
                 spec=spec,
-                map_seeds=seed_mapping(config),
+                map_seeds=seed_mapping(config, mesh),
                 schedule=Schedule(
                     config.train.steps, config.train.log_every, config.eval.every, config.train.checkpoint_every
                 ),
-                hooks=session,
+                hooks=hooks,
             )
-        return None if session.finished else interruption.signal
+        return None if hooks.finished else hooks.signal
 
 
-def check_fit(config: Config, episodes: Episodes, environment: Environment | None) -> None:
-    """Refuses a context that no episode can fill, and data that the environment cannot score.
-
-    Raises:
-        ValueError: naming both sides.
-    """
-    longest = int(episodes.lengths.max())
-    if config.model.context_length > longest:
-        raise ValueError(
-            f"config.model.context_length={config.model.context_length} is longer than every episode of "
-            f"{episodes.name} (the longest has {longest} steps). Set it to {longest} or less."
-        )
-    if environment is None:
-        return
-    try:
-        from rvdt_jax.envs.vector import environment_sizes
-    except ImportError:
-        return  # nothing is scored on this machine
-    sizes, expected = (episodes.observations.shape[1], episodes.actions.shape[1]), environment_sizes(environment)
-    if sizes != expected:
-        raise ValueError(
-            f"{episodes.name}: observations and actions have sizes {sizes}, but {environment.id}, which scores "
-            f"them, has {expected}. Choose config.task, config.env or the data to fit each other; config.env=none "
-            "trains without scores."
-        )
-
-
-def _make_evaluator(
-    config: Config, spec: Spec, normalizer: Normalizer, environment: Environment | None
-) -> Evaluator | None:
-    """None where nothing is scored: so it was chosen, or no simulator is installed, which training does not need."""
-    if config.env == "none":
-        log.info("nothing will be scored: config.env=none")
-    if environment is None:
-        return None
-    try:
-        from rvdt_jax.evaluation.evaluator import Evaluator
-    except ImportError as error:
-        log.warning("nothing will be scored: %s is not installed", error.name)
-        return None
-    return Evaluator(
-        environment,
-        Actor(spec.policy, spec.critic, spec.context_length, config.eval.action_selection),
-        normalizer,
-        seeds=config.seeds,
-        targets=config.eval.targets,
-        return_scale=config.policy.return_scale,
-        processes=config.eval.processes,
-        parallel_episodes=config.eval.parallel_episodes,
-    )
+def _restore(
+    states: TrainState, normalizer: Normalizer, checkpoints: Checkpoints, session: Session, resume: bool
+) -> TrainState:
+    """The states to go on from, with the records cut to where they stand."""
+    if checkpoints.latest_step() is not None:
+        states = checkpoints.restore(states, normalizer)
+    elif resume:
+        log.warning("no checkpoint was written before the interruption: starting from the first update")
+    session.rewind(int(states.step[0]))
+    return states
 
 
 def _about(config: Config, spec: Spec, data: Data) -> dict:

@@ -10,13 +10,16 @@ import time
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jax.sharding import Mesh
 from tqdm import tqdm
 
 from rvdt_jax.config import Config
-from rvdt_jax.interruption import Interruption
+from rvdt_jax.interruption import Interrupted, Interruption
+from rvdt_jax.processes import Group
 from rvdt_jax.report.records import append_lines, keep_lines, read_lines
 from rvdt_jax.report.tensorboard import make_writer
 from rvdt_jax.train.checkpoint import Checkpoints
+from rvdt_jax.train.parallel import collect
 from rvdt_jax.train.update import Metrics
 from rvdt_jax.types import Normalizer, TrainState
 
@@ -36,10 +39,12 @@ class Session:
         interruption: the signals received.
         evaluator: scores policies; None where there is no simulator, and then nothing is scored.
         normalizer: saved with every state.
+        mesh: the devices that the states are spread over; None for one.
         progress: show a progress bar.
 
     Attributes:
         finished: whether the last evaluation is on record.
+        signal: the number of the signal that stopped the run, or None.
     """
 
     def __init__(
@@ -50,11 +55,12 @@ class Session:
         interruption: Interruption,
         evaluator: Evaluator | None,
         normalizer: Normalizer,
+        mesh: Mesh | None,
         progress: bool,
     ):
         self._config, self._folder = config, folder
         self._checkpoints, self._interruption = checkpoints, interruption
-        self._evaluator, self._normalizer = evaluator, normalizer
+        self._evaluator, self._normalizer, self._mesh = evaluator, normalizer, mesh
         self._bar = tqdm(
             total=config.train.steps, unit="update", desc=config.variant, disable=not progress, dynamic_ncols=True
         )
@@ -127,17 +133,25 @@ class Session:
 
     def evaluate(self, step: int, states: TrainState) -> None:
         """Scores the policies of this step, unless there is no simulator or it was done before an interruption."""
-        final = step == self._config.train.steps
-        evaluated = any(record["step"] == step for record in read_lines(self._folder / "evaluations.jsonl"))
-        if self._evaluator is not None and not evaluated:
-            self._score(step, states, final)
-        self.finished = final
+        if self.is_due(step):
+            self.score(step, collect({"policy": states.policy, "critic": states.critic}, self._mesh))
+        self.finished = step == self._config.train.steps
 
-    def _score(self, step: int, states: TrainState, final: bool) -> None:
-        """Appends to evaluations.jsonl what the policies are worth."""
+    def is_due(self, step: int) -> bool:
+        """Whether the policies of this step are still to be scored."""
+        evaluated = any(record["step"] == step for record in read_lines(self._folder / "evaluations.jsonl"))
+        return self._evaluator is not None and not evaluated
+
+    def score(self, step: int, params: dict) -> None:
+        """Appends to evaluations.jsonl what policies are worth; of their ``params`` the leaves have an axis R.
+
+        Raises:
+            Interrupted: a signal came.
+        """
+        final = step == self._config.train.steps
         episodes = self._config.eval.episodes if final else self._config.eval.curve_episodes
         with self._interruption.at_once():  # the checkpoint of this step is written: stopping loses nothing
-            records = self._evaluator({"policy": states.policy, "critic": states.critic}, step=step, episodes=episodes)
+            records = self._evaluator(params, step=step, episodes=episodes)
         append_lines(self._folder / "evaluations.jsonl", [record | {"final": final} for record in records])
         for record in records:
             mean = float(np.mean(record["returns"]))
@@ -148,7 +162,65 @@ class Session:
 
     def should_stop(self) -> bool:
         """Whether a signal has come."""
-        return self._interruption.signal is not None
+        return self.signal is not None
+
+    @property
+    def signal(self) -> int | None:
+        return self._interruption.signal
+
+
+class SharedSession:
+    """The driver's hooks in each of several processes: process 0 keeps the session, and the others wait for it.
+
+    Args:
+        session: of process 0; None in the others.
+        group: the processes.
+        mesh: the devices of all of them.
+        steps: the last update.
+
+    Attributes:
+        finished, signal: as of ``Session``, and the same in all processes.
+    """
+
+    def __init__(self, session: Session | None, group: Group, mesh: Mesh, steps: int):
+        self._session, self._group, self._mesh, self._steps = session, group, mesh, steps
+        self.finished, self.signal = False, None
+
+    def log(self, step: int, metrics: Metrics) -> None:
+        """Process 0 records the metrics."""
+        if self._session is not None:
+            self._session.log(step, metrics)
+
+    def save(self, step: int, states: TrainState) -> None:
+        """Process 0 writes what all have."""
+        whole = collect(states, self._mesh)
+        if self._session is not None:
+            self._session.save(step, whole)
+
+    def evaluate(self, step: int, states: TrainState) -> None:
+        """Process 0 scores the policies, and the others wait as long as it takes.
+
+        Raises:
+            Interrupted: a signal came, to whichever of them.
+        """
+        if self._group.lead(lambda: self._session.is_due(step)):
+            params = collect({"policy": states.policy, "critic": states.critic}, self._mesh)
+            self.signal = self._group.lead(lambda: self._score(step, params))
+            if self.signal is not None:
+                raise Interrupted
+        self.finished = step == self._steps
+
+    def _score(self, step: int, params: dict) -> int | None:
+        try:
+            self._session.score(step, params)
+        except Interrupted:
+            return self._session.signal
+        return None
+
+    def should_stop(self) -> bool:
+        """Whether a signal has come to any of the processes."""
+        self.signal = self._group.any_signal()
+        return self.signal is not None
 
 
 _SHOWN = ("policy/nll", "policy/value", "critic/td_loss")

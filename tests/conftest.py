@@ -2,8 +2,9 @@
 
 import os
 
-# Eight virtual CPU devices, for the tests of data parallelism; must be said before JAX starts.
-os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
+# Eight virtual CPU devices, for the tests of data parallelism, and little optimisation by LLVM, because tests mostly
+# compile; must be said before JAX starts. (test_readme runs what a user types without these.)
+os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0")
 
 import numpy as np
 import pytest

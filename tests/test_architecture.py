@@ -46,6 +46,9 @@ RULES = {
     "train": rule("types models losses data differences", never=SIMULATORS | {"matplotlib", "tqdm"}),
     "policy_io": rule("types models config config_json spaces", never=SIMULATORS | {"optax", "matplotlib"}),
     "evaluation": rule("types models tasks envs", never={"optax", "minari", "matplotlib"}),
+    "benchmark": rule(
+        "types models losses train data config tasks envs evaluation report", never={"optax", "minari", "matplotlib"}
+    ),
     "envs": rule("tasks spaces", never=JAX | {"minari"}),
     "recreate": rule("envs tasks data", never=JAX),
     "report": rule("tasks", never=JAX | SIMULATORS),
@@ -57,10 +60,13 @@ RULES = {
     "defaults": rule(never=JAX | SIMULATORS),
     "differences": rule(never=JAX | SIMULATORS),
     "interruption": rule(never=JAX | SIMULATORS),
+    "cluster": rule(never=SIMULATORS),
+    "processes": rule("differences interruption", never=SIMULATORS),
     # Where the rooms meet.
     "__init__": rule(ANYTHING),
     "runner": rule(ANYTHING),
     "session": rule(ANYTHING),
+    "preparation": rule(ANYTHING),
     "rescore": rule(ANYTHING, never={"optax", "minari"}),
     "datasets": rule("config data recreate tasks", never=JAX),
     "scoring": rule("config data tasks", never=JAX | SIMULATORS),

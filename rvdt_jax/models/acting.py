@@ -82,10 +82,11 @@ def choose_actions(params: Params, windows: Windows, last: Array, keys: Array, s
     def one_seed(params: Params, observations: Array, actions: Array, returns_to_go: Array, key: Array) -> Array:
         def one_candidate(candidate_returns: Array):
             times = jnp.broadcast_to(windows.timesteps, candidate_returns.shape)
-            return actor.policy.apply({"params": params["policy"]}, observations, actions, candidate_returns, times)
+            inputs = (observations, actions, candidate_returns, times)
+            return actor.policy.apply({"params": params["policy"]}, *inputs, step=jnp.full(len(times), last))
 
         output = jax.vmap(one_candidate)(returns_to_go)
-        mean, log_std = output.mean[:, :, last], output.log_std[:, :, last]  # (C, F, A)
+        mean, log_std = output.mean[:, :, 0], output.log_std[:, :, 0]  # (C, F, A)
         if actor.selection == "mean":
             return mean[0]
         if actor.selection == "sample":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from rvdt_jax.models.critic import TwinCritic
+from rvdt_jax.models.critic import ExpertPolicy, TwinCritic
 from rvdt_jax.models.policy import TransformerPolicy
 
 
@@ -29,9 +29,17 @@ def make_policy(config, observation_size: int, action_size: int, max_timestep: i
         std=config.policy.std,
         predict_state=config.loss.state_prediction > 0,
         dtype=jnp.dtype(config.model.dtype),
+        plain=config.model.plain,
     )
 
 
 def make_critic(config) -> TwinCritic:
     """The critic that ``config`` describes."""
-    return TwinCritic(config.model.critic_width, config.model.critic_layers, jnp.dtype(config.model.dtype))
+    model = config.model
+    return TwinCritic(model.critic_width, model.critic_layers, jnp.dtype(model.dtype), model.plain)
+
+
+def make_expert(config, action_size: int) -> ExpertPolicy:
+    """The cloned expert of ``kl_explicit``."""
+    model = config.model
+    return ExpertPolicy(action_size, model.critic_width, model.critic_layers, jnp.dtype(model.dtype), model.plain)

@@ -6,11 +6,19 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from rvdt_jax.types import Array
+from rvdt_jax.models.layers import dense
+from rvdt_jax.types import Array, Params
 
 
 def mish(x: Array) -> Array:
-    """x tanh(softplus(x)) (Misra 2019)."""
+    """x tanh(softplus(x)) (Misra 2019), with one exponential: tanh(log(1 + e)) = n / (n + 2), where n = e (e + 2)."""
+    exponential = jnp.exp(jnp.minimum(x, 20.0))  # beyond, the quotient is 1 to the last bit
+    numerator = exponential * (exponential + 2.0)
+    return x * (numerator / (numerator + 2.0))
+
+
+def plain_mish(x: Array) -> Array:
+    """The definition."""
     return x * jnp.tanh(jax.nn.softplus(x))
 
 
@@ -21,29 +29,50 @@ class MLP(nn.Module):
     layers: int
     output_size: int
     dtype: jnp.dtype = jnp.float32
+    plain: bool = False
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """Maps (..., inputs) to (..., output_size)."""
-        for _ in range(self.layers):
-            x = mish(nn.Dense(self.width, dtype=self.dtype)(x))
+        activation = plain_mish if self.plain else mish
+        for index in range(self.layers):
+            x = activation(self._dense(self.width, self.dtype, index)(x))
         # Always in float32: bfloat16 has steps of .5 at a value of 100, more than a TD error.
-        return nn.Dense(self.output_size, dtype=jnp.float32)(x)
+        return self._dense(self.output_size, jnp.float32, self.layers)(x)
+
+    def _dense(self, features: int, dtype, index: int):
+        return dense(features, dtype, f"Dense_{index}", nn.initializers.lecun_normal(), self.plain)
+
+
+QS = ("q1", "q2")
 
 
 class TwinCritic(nn.Module):
-    """Two independent Q functions (clipped double Q-learning, Fujimoto et al. 2018)."""
+    """Two independent Q functions (clipped double Q-learning, Fujimoto et al. 2018); their parameters are ``QS``."""
 
     width: int = 256
     layers: int = 3
     dtype: jnp.dtype = jnp.float32
+    plain: bool = False
 
     @nn.compact
     def __call__(self, observations: Array, actions: Array) -> Array:
         """Maps (..., S) normalised observations and (..., A) actions to (2, ...) values."""
         inputs = jnp.concatenate([observations, actions], axis=-1)
-        values = [MLP(self.width, self.layers, 1, self.dtype, name=f"q{index}")(inputs) for index in (1, 2)]
-        return jnp.stack(values)[..., 0]
+        return jnp.stack([self._q(name)(inputs)[..., 0] for name in QS])
+
+    @nn.nowrap
+    def single(self, params: Params, observations: Array, actions: Array) -> Array:
+        """One Q function: as a call, with the parameters of one entry of ``QS``, to (...) values.
+
+        Who needs the gradient of one of the two saves the other's backward pass.
+        """
+        inputs = jnp.concatenate([observations, actions], axis=-1)
+        return self._q(None).apply({"params": params}, inputs)[..., 0]
+
+    @nn.nowrap
+    def _q(self, name: str | None) -> MLP:
+        return MLP(self.width, self.layers, 1, self.dtype, self.plain, name=name, **({} if name else {"parent": None}))
 
 
 class ExpertPolicy(nn.Module):
@@ -53,8 +82,9 @@ class ExpertPolicy(nn.Module):
     width: int = 256
     layers: int = 3
     dtype: jnp.dtype = jnp.float32
+    plain: bool = False
 
     @nn.compact
     def __call__(self, observations: Array) -> Array:
         """Maps (..., S) normalised observations to (..., A) action means in (-1, 1)."""
-        return jnp.tanh(MLP(self.width, self.layers, self.action_size, self.dtype)(observations))
+        return jnp.tanh(MLP(self.width, self.layers, self.action_size, self.dtype, self.plain)(observations))

@@ -6,8 +6,10 @@ import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from rvdt_jax.models.transformer import CausalTransformer, dense, weight_init
+from rvdt_jax.models.layers import dense, weight_init
+from rvdt_jax.models.transformer import CausalTransformer
 from rvdt_jax.types import Array, PolicyOutput
 
 LOG_STD_RANGE = (-5.0, 0.5)  # a learned log-std is clipped to this; config_checks holds settings to it
@@ -34,6 +36,7 @@ class TransformerPolicy(nn.Module):
         std: the fixed standard deviation, and the starting point of a learned one.
         predict_state: True adds QT's head for the next observation, read at the action token.
         dtype: arithmetic; parameters are float32 always.
+        plain: True computes the same function the textbook way (``models.transformer``), to check the fast one against.
     """
 
     observation_size: int
@@ -48,10 +51,17 @@ class TransformerPolicy(nn.Module):
     std: float = 0.1
     predict_state: bool = False
     dtype: jnp.dtype = jnp.float32
+    plain: bool = False
 
     @nn.compact
     def __call__(
-        self, observations: Array, actions: Array, returns_to_go: Array, timesteps: Array, deterministic: bool = True
+        self,
+        observations: Array,
+        actions: Array,
+        returns_to_go: Array,
+        timesteps: Array,
+        deterministic: bool = True,
+        step: Array | None = None,
     ) -> PolicyOutput:
         """Reads windows.
 
@@ -61,24 +71,38 @@ class TransformerPolicy(nn.Module):
             returns_to_go: (B, K), scaled.
             timesteps: (B, K) int32.
             deterministic: False applies dropout and needs the rng ``dropout``.
+            step: (B,) int32, the one step of each window that is wanted; None for all.
+
+        Returns:
+            The output at every step, or (with ``step``) at that one, K = 1, without ``next_observations``.
         """
         chex.assert_shape(observations, (*timesteps.shape, self.observation_size))
         chex.assert_shape(actions, (*timesteps.shape, self.action_size))
         chex.assert_equal_shape([returns_to_go, timesteps])
         tokens = self._embed(observations, actions, returns_to_go, timesteps)
-        hidden = CausalTransformer(self.layers, self.heads, self.dropout, self.dtype)(tokens, deterministic)
-        period = 3 if self.condition_on_return else 2
-        at_state, at_action = hidden[:, period - 2 :: period], hidden[:, period - 1 :: period]
+        period, predict = 3 if self.condition_on_return else 2, self.predict_state and step is None
+        if step is None:
+            read = np.arange(period - 2, tokens.shape[1], period)  # the state tokens, then the action tokens
+            read = np.concatenate([read, read[:-1] + 1]) if predict else read
+        else:
+            chex.assert_shape(step, (len(timesteps),))
+            read = (period * step + period - 2)[:, None]
+        trunk = CausalTransformer(self.layers, self.heads, self.dropout, self.dtype, self.plain)
+        hidden = trunk(tokens, deterministic, read)
+        steps = timesteps.shape[1] if step is None else 1
+        at_state, at_action = hidden[:, :steps], hidden[:, steps:]
 
         # The heads compute in float32, whatever the trunk does: tanh in bfloat16 reaches 1.
-        mean = jnp.tanh(dense(self.action_size, jnp.float32, "action_mean")(at_state))
+        mean = jnp.tanh(dense(self.action_size, jnp.float32, "action_mean", plain=self.plain)(at_state))
         log_std = jnp.full_like(mean, jnp.log(self.std))
         if self.learn_std:
-            offset = dense(self.action_size, jnp.float32, "action_log_std")(at_state)
+            offset = dense(self.action_size, jnp.float32, "action_log_std", plain=self.plain)(at_state)
             log_std = jnp.clip(log_std + offset, *LOG_STD_RANGE)
         next_observations = None
-        if self.predict_state:
-            next_observations = dense(self.observation_size, jnp.float32, "next_observation")(at_action)
+        if predict:
+            next_observations = dense(self.observation_size, jnp.float32, "next_observation", plain=self.plain)(
+                at_action
+            )
         return PolicyOutput(mean=mean, log_std=log_std, next_observations=next_observations)
 
     def _embed(self, observations: Array, actions: Array, returns_to_go: Array, timesteps: Array) -> Array:
@@ -86,10 +110,12 @@ class TransformerPolicy(nn.Module):
         table = nn.Embed(self.max_timestep, self.width, embedding_init=weight_init, name="timestep", dtype=self.dtype)
         time = table(jnp.minimum(timesteps, self.max_timestep - 1))
         streams = [
-            dense(self.width, self.dtype, "observation")(observations) + time,
-            dense(self.width, self.dtype, "action")(actions) + time,
+            dense(self.width, self.dtype, "observation", plain=self.plain)(observations) + time,
+            dense(self.width, self.dtype, "action", plain=self.plain)(actions) + time,
         ]
         if self.condition_on_return:
-            streams.insert(0, dense(self.width, self.dtype, "return_to_go")(returns_to_go[..., None]) + time)
+            streams.insert(
+                0, dense(self.width, self.dtype, "return_to_go", plain=self.plain)(returns_to_go[..., None]) + time
+            )
         interleaved = jnp.stack(streams, axis=2).reshape(observations.shape[0], -1, self.width)
         return nn.LayerNorm(dtype=self.dtype, name="embedding_norm")(interleaved[:, :-1])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
-from rvdt_jax.models.build import make_critic, make_policy
-from rvdt_jax.models.critic import ExpertPolicy
+from rvdt_jax.models.build import make_critic, make_expert, make_policy
 from rvdt_jax.train.state import Spec
 from rvdt_jax.types import Coefficients
 
@@ -18,13 +18,12 @@ def make_spec(config, observation_size: int, action_size: int, max_timestep: int
         config: a ``rvdt_jax.config.Config``.
         observation_size, action_size: S and A.
         max_timestep: steps of the longest training episode.
-        sharding: how a batch is laid over devices.
+        sharding: how a seed's batch is laid over devices; see ``train.parallel``.
     """
-    dtype = jnp.dtype(config.model.dtype)
     return Spec(
         policy=make_policy(config, observation_size, action_size, max_timestep),
         critic=make_critic(config),
-        expert=ExpertPolicy(action_size, config.model.critic_width, config.model.critic_layers, dtype),
+        expert=make_expert(config, action_size),
         batch_size=config.train.batch_size,
         context_length=config.model.context_length,
         gaussian=config.policy.head == "gaussian",
@@ -57,8 +56,13 @@ def make_coefficients(config) -> Coefficients:
     )
 
 
-def seed_mapping(config) -> str:
-    """``parallel.seeds``; ``auto`` is a loop on CPU, where one seed fills the cores, and a vmap elsewhere."""
+def seed_mapping(config, mesh: Mesh | None = None) -> str:
+    """``parallel.seeds``; ``auto`` is a loop on CPU, where one seed fills the cores, and a vmap elsewhere.
+
+    Seeds that are spread over devices are always a vmap: in a loop all but one group of devices would wait.
+    """
+    if mesh is not None and mesh.shape["seed"] > 1:
+        return "vmap"
     if config.parallel.seeds != "auto":
         return config.parallel.seeds
     return "loop" if jax.default_backend() == "cpu" else "vmap"

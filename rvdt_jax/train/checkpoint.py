@@ -2,7 +2,7 @@
 
 One checkpoint holds ``arrays`` (the train state of every seed and the observation statistics) and ``about`` (JSON:
 the identity of the run, its settings, versions). Orbax writes into a temporary folder and renames it, so a half
-written checkpoint is never read.
+written checkpoint is never read. Among several processes only process 0 writes and reads them.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import pathlib
 from importlib import metadata
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from rvdt_jax.differences import differences
 from rvdt_jax.types import Normalizer, TrainState
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 
 
 def versions() -> dict[str, str]:
@@ -35,8 +36,12 @@ class Checkpoints:
     """
 
     def __init__(self, folder: pathlib.Path, keep: int, about: dict):
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
         self._folder = folder.absolute()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        # Of several processes only this one is here; Orbax would wait for the others.
+        self._alone = jax.process_count() > 1
+        processes = ocp.options.MultiprocessingOptions(active_processes={0} if self._alone else None)
+        options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=False, multiprocessing_options=processes)
         self._about = {"format_version": FORMAT_VERSION, "versions": versions()} | about
         self._manager = ocp.CheckpointManager(self._folder, options=options)
 
@@ -55,7 +60,7 @@ class Checkpoints:
         self._manager.save(
             step,
             args=ocp.args.Composite(
-                arrays=ocp.args.StandardSave({"states": _raw_keys(states), "normalizer": normalizer}),
+                arrays=ocp.args.StandardSave(self._plain(states, normalizer)),
                 about=ocp.args.JsonSave(self._about),
             ),
         )
@@ -75,9 +80,14 @@ class Checkpoints:
                 f"{self._folder}: the checkpoint belongs to another run ({'; '.join(differing)}). Go back to its "
                 "settings and data, or choose another --workdir."
             )
-        template = jax.tree.map(_abstract, {"states": _raw_keys(states), "normalizer": normalizer})
+        template = jax.tree.map(_abstract, self._plain(states, normalizer))
         restored = self._read(step, arrays=ocp.args.StandardRestore(template))["arrays"]["states"]
         return restored.replace(key=jax.random.wrap_key_data(restored.key))
+
+    def _plain(self, states: TrainState, normalizer: Normalizer) -> dict:
+        """What is written; as NumPy arrays where Orbax would expect every process to hold a part of JAX's."""
+        tree = {"states": states.replace(key=jax.random.key_data(states.key)), "normalizer": normalizer}
+        return jax.tree.map(np.asarray, tree) if self._alone else tree
 
     def _read(self, step: int, **items):
         try:
@@ -91,9 +101,7 @@ class Checkpoints:
             ) from error
 
 
-def _raw_keys(states: TrainState) -> TrainState:
-    return states.replace(key=jax.random.key_data(states.key))
-
-
-def _abstract(array: jax.Array) -> jax.ShapeDtypeStruct:
+def _abstract(array: jax.Array | np.ndarray) -> jax.ShapeDtypeStruct | np.ndarray:
+    if isinstance(array, np.ndarray):
+        return array
     return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=array.sharding)

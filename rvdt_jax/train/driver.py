@@ -8,6 +8,7 @@ from typing import Protocol
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import NamedSharding, PartitionSpec
 
 from rvdt_jax.train.state import Spec, init_state
 from rvdt_jax.train.update import Metrics, update
@@ -27,7 +28,7 @@ def train_chunk(
     """Advances every seed by ``updates`` updates.
 
     Args:
-        states: stacked on a leading axis R; donated.
+        states: stacked on a leading axis R, which several devices may share; donated.
         store: shared by all seeds.
         coefficients: traced.
         spec: static structure.
@@ -46,9 +47,15 @@ def train_chunk(
         state, metrics = jax.lax.scan(body, state, length=updates)
         return state, jax.tree.map(jnp.mean, metrics)
 
+    if spec.batch_sharding is None:
+        return jax.vmap(train_seed)(states) if map_seeds == "vmap" else jax.lax.map(train_seed, states)
+    mesh = spec.batch_sharding.mesh
     if map_seeds == "vmap":
-        return jax.vmap(train_seed)(states)
-    return jax.lax.map(train_seed, states)
+        states, metrics = jax.vmap(train_seed, spmd_axis_name="seed")(states)
+    else:
+        states, metrics = jax.lax.map(train_seed, states)
+    states = jax.lax.with_sharding_constraint(states, NamedSharding(mesh, PartitionSpec("seed")))
+    return states, jax.lax.with_sharding_constraint(metrics, NamedSharding(mesh, PartitionSpec()))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +108,7 @@ def train(
 
     Stops early, with a checkpoint, when ``hooks.should_stop()``.
     """
-    step = int(states.step[0])
+    step = int(states.step.addressable_data(0)[0])  # all seeds stand at the same update
     while True:
         if step > 0 and schedule.evaluates(step):
             hooks.evaluate(step, states)

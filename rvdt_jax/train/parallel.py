@@ -1,11 +1,14 @@
-"""Data parallelism: the batch is split over a one-dimensional device mesh; everything else is replicated.
+"""Data parallelism over a mesh of devices, of one process or of several: seeds are spread first, then the batch.
 
+Of D devices and R seeds, gcd(R, D) groups of devices take R / gcd seeds each, and within a group the batch is split.
+So seeds, which never talk to each other, use as many devices as they can before gradients have to be summed over any.
 ``jax.jit`` inserts the communication. The random numbers do not depend on the layout, so any number of devices
 computes the same losses to rounding.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TypeVar
 
 import jax
@@ -15,38 +18,115 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 Tree = TypeVar("Tree")
 
 
-def make_mesh(devices: int) -> Mesh | None:
-    """A mesh over that many local devices (0: all of them), or None for a single one.
+def make_mesh(devices: int, seeds: int = 1) -> Mesh | None:
+    """A mesh with the axes ``seed`` and ``data``, or None for a single device.
+
+    Args:
+        devices: D, over all processes; 0: all there are.
+        seeds: R, how many seeds may be spread; 1 keeps them together.
 
     Raises:
-        ValueError: this machine has fewer devices.
+        ValueError: there are fewer devices, or several processes would not all use theirs.
     """
-    available = jax.local_devices()
+    available = jax.devices()
+    if jax.process_count() > 1:
+        _check_processes(devices, available)
     if devices > len(available):
         raise ValueError(
             f"config.parallel.devices={devices}, but this process sees {len(available)} {available[0].platform} "
             "device(s). Lower it, or leave it unset to use them all."
         )
     chosen = available[: devices or len(available)]
-    return Mesh(np.asarray(chosen), ("data",), axis_types=(AxisType.Auto,)) if len(chosen) > 1 else None
+    if len(chosen) == 1:
+        return None
+    groups = math.gcd(seeds, len(chosen))
+    return Mesh(np.asarray(chosen).reshape(groups, -1), ("seed", "data"), axis_types=(AxisType.Auto,) * 2)
+
+
+def _check_processes(devices: int, available: list) -> None:
+    if not jax.distributed.is_initialized():
+        raise ValueError(
+            f"JAX sees {jax.process_count()} processes that were never connected: call jax.distributed.initialize() "
+            "first, or start experiments/run.py with --distributed."
+        )
+    if devices not in (0, len(available)):
+        raise ValueError(
+            f"config.parallel.devices={devices}, but the {jax.process_count()} processes have {len(available)} devices "
+            "in all, and each must take part. Leave it unset; start fewer processes to use fewer."
+        )
+    if len(available) != jax.process_count() * jax.local_device_count():
+        raise ValueError("The processes have different numbers of devices. Give each of them as many.")
 
 
 def batch_sharding(mesh: Mesh | None, batch_size: int) -> NamedSharding | None:
-    """The layout of a batch: its leading axis over the mesh.
+    """The layout of one seed's batch: its leading axis over the axis ``data`` of the mesh.
 
     Raises:
         ValueError: the batch does not divide evenly.
     """
     if mesh is None:
         return None
-    if batch_size % mesh.size:
+    if batch_size % mesh.shape["data"]:
+        spread = f" (of {mesh.size}, for {mesh.shape['seed']} groups of seeds)" if mesh.shape["seed"] > 1 else ""
         raise ValueError(
-            f"config.train.batch_size={batch_size} does not divide over {mesh.size} devices. Choose a multiple, or set "
-            "config.parallel.devices."
+            f"config.train.batch_size={batch_size} does not divide over {mesh.shape['data']} devices{spread}. Choose a "
+            "multiple, or set config.parallel.devices."
         )
     return NamedSharding(mesh, PartitionSpec("data"))
 
 
 def replicate(tree: Tree, mesh: Mesh | None) -> Tree:
     """Puts a copy of every array on every device of the mesh."""
-    return tree if mesh is None else jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+    return tree if mesh is None else _place(tree, NamedSharding(mesh, PartitionSpec()))
+
+
+def spread_seeds(tree: Tree, mesh: Mesh | None) -> Tree:
+    """Splits the leading axis R of every array over the axis ``seed`` of the mesh."""
+    return tree if mesh is None else _place(tree, NamedSharding(mesh, PartitionSpec("seed")))
+
+
+def _place(tree: Tree, sharding: NamedSharding) -> Tree:
+    """Lays arrays that every process has in full over the devices of all of them."""
+    if sharding.is_fully_addressable:
+        return jax.device_put(tree, sharding)
+
+    def place(array: jax.Array) -> jax.Array:
+        if jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key):
+            return jax.random.wrap_key_data(place(jax.random.key_data(array)), impl=jax.random.key_impl(array))
+        # jax.device_put would first send every array through the network, to compare it.
+        host = np.asarray(array)
+        return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
+
+    return jax.tree.map(place, tree)
+
+
+def collect(tree: Tree, mesh: Mesh | None) -> Tree:
+    """Brings spread arrays together on the first device of this process; a collective among several processes."""
+    if mesh is None:
+        return tree
+    if jax.process_count() > 1:
+        whole = jax.jit(lambda arrays: arrays, out_shardings=NamedSharding(mesh, PartitionSpec()))(tree)
+        return jax.tree.map(_local_copy, whole)
+    return jax.device_put(tree, mesh.devices.flat[0])
+
+
+def _local_copy(array: jax.Array) -> jax.Array:
+    if jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key):
+        return jax.random.wrap_key_data(_local_copy(jax.random.key_data(array)), impl=jax.random.key_impl(array))
+    return array.addressable_data(0)
+
+
+def from_process_0(tree: Tree) -> Tree:
+    """The arrays of process 0, of every process's own shapes, bit for bit in all of them; a collective."""
+    if jax.process_count() == 1:
+        return tree
+    from jax.experimental import multihost_utils
+
+    leaves, structure = jax.tree.flatten(tree)
+    keys = [jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key) for leaf in leaves]
+    plain = [np.asarray(jax.random.key_data(leaf) if key else leaf) for leaf, key in zip(leaves, keys, strict=True)]
+    # It is a sum with zeros, in which only integers keep every bit.
+    sent = multihost_utils.broadcast_one_to_all([array.view(np.uint32) for array in plain])
+    received = [np.asarray(bits).view(array.dtype) for bits, array in zip(sent, plain, strict=True)]
+    wrapped = [jax.random.wrap_key_data(a) if key else a for a, key in zip(received, keys, strict=True)]
+    return jax.tree.unflatten(structure, wrapped)

@@ -7,6 +7,8 @@ The variants differ in the switches of ``Spec`` and in coefficients, and share e
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -14,6 +16,7 @@ import optax
 from rvdt_jax import losses
 from rvdt_jax.data.rebalance import expert_mixture, expert_weight
 from rvdt_jax.data.sampler import sample_batch
+from rvdt_jax.models.critic import QS
 from rvdt_jax.models.policy import sample_actions
 from rvdt_jax.train.state import Spec, make_optimizer
 from rvdt_jax.types import Array, Batch, Coefficients, Params, PolicyOutput, Store, TrainState
@@ -51,11 +54,13 @@ def draw_batch(key: Array, store: Store, coefficients: Coefficients, spec: Spec)
     return batch
 
 
-def apply_policy(spec: Spec, params: Params, batch: Batch, dropout_key: Array | None = None) -> PolicyOutput:
-    """The policy on a batch; with dropout where a key is given."""
+def apply_policy(
+    spec: Spec, params: Params, batch: Batch, *, dropout_key: Array | None = None, step: Array | None = None
+) -> PolicyOutput:
+    """The policy on a batch, at every step or at the one named; with dropout where a key is given."""
     inputs = (batch.observations, batch.actions, batch.returns_to_go, batch.timesteps)
     if dropout_key is None:
-        return spec.policy.apply({"params": params}, *inputs)
+        return spec.policy.apply({"params": params}, *inputs, step=step)
     return spec.policy.apply({"params": params}, *inputs, deterministic=False, rngs={"dropout": dropout_key})
 
 
@@ -68,9 +73,9 @@ def update_critic(
     state: TrainState, batch: Batch, key: Array, coefficients: Coefficients, spec: Spec
 ) -> tuple[TrainState, Metrics]:
     """TD learning of both critics toward the n-step target; the EMA policy says how the window goes on."""
-    output = apply_policy(spec, state.ema_policy, batch)
     rows, last = jnp.arange(spec.batch_size), losses.last_valid(batch.mask)
-    next_action = act(spec, output.mean[rows, last], output.log_std[rows, last], key)
+    output = apply_policy(spec, state.ema_policy, batch, step=last)
+    next_action = act(spec, output.mean[:, 0], output.log_std[:, 0], key)
     target_values = spec.critic.apply({"params": state.target_critic}, batch.observations[rows, last], next_action)
     targets, trained = losses.n_step_targets(
         batch.rewards, batch.mask, batch.terminals, target_values.min(0), coefficients.gamma
@@ -123,7 +128,7 @@ def policy_loss(
 ) -> tuple[Array, Metrics]:
     """The objective of the policy, eqs. (1) to (3), as a function of its parameters ``params``."""
     dropout_key, action_key, swap_key = jax.random.split(key, 3)
-    output = apply_policy(spec, params, batch, dropout_key)
+    output = apply_policy(spec, params, batch, dropout_key=dropout_key)
     if spec.gaussian:
         nll = losses.gaussian_nll(output.mean, output.log_std, batch.actions, spec.std)
     else:
@@ -138,13 +143,22 @@ def policy_loss(
         loss += coefficients.alpha * metrics["policy/kl"]
     if spec.q_guidance:
         actions = act(spec, output.mean, output.log_std, action_key)
-        values = spec.critic.apply({"params": state.critic}, batch.observations, actions)
-        guidance, metrics["policy/value"] = losses.q_guidance(values, batch.mask, jax.random.bernoulli(swap_key))
+        guiding, scaling = shuffle_critics(state.critic, jax.random.bernoulli(swap_key))
+        values = spec.critic.single(guiding, batch.observations, actions)
+        scale_values = spec.critic.single(scaling, batch.observations, jax.lax.stop_gradient(actions))
+        guidance, metrics["policy/value"] = losses.q_guidance(values, scale_values, batch.mask)
         loss += coefficients.eta * guidance
     if spec.policy.predict_state:
         metrics["policy/state_loss"] = losses.state_prediction(output.next_observations, batch.observations, batch.mask)
         loss += coefficients.state_prediction * metrics["policy/state_loss"]
     return loss, metrics | {"policy/loss": loss}
+
+
+def shuffle_critics(critic: Params, swap: Array) -> tuple[Params, Params]:
+    """The parameters of (Q_i, Q_j): (i, j) is (1, 2), or (2, 1) where ``swap``, () bool."""
+    first, second = (critic[name] for name in QS)
+    choose = functools.partial(jax.tree.map, lambda one, other: jnp.where(swap, other, one))
+    return choose(first, second), choose(second, first)
 
 
 def update_targets(state: TrainState, coefficients: Coefficients) -> TrainState:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rvdt_jax.models.critic import TwinCritic
+from rvdt_jax.models.critic import QS, TwinCritic
 from rvdt_jax.models.policy import LOG_STD_RANGE, TransformerPolicy
 
 B, K, S, A = 2, 5, 3, 2
@@ -77,6 +77,66 @@ def test_bfloat16_stays_near_float32(inputs):
     assert make(inputs, **small)().mean.dtype == jnp.float32
 
 
+OPTIONS = {
+    "all of it": {"predict_state": True, "learn_std": True},
+    "no returns": {"condition_on_return": False},
+    "no returns, state head": {"condition_on_return": False, "predict_state": True},
+    "one step of each window": {"step": jnp.array([3, 1])},
+    "one step, state head": {"step": jnp.array([0, 4]), "predict_state": True, "learn_std": True},
+}
+
+
+@pytest.mark.parametrize("case", OPTIONS)
+def test_the_fast_policy_is_the_plain_one(inputs, case):
+    """Same parameters, same outputs, same gradients; the plain one takes every token through every block."""
+    options = dict(OPTIONS[case])
+    step = options.pop("step", None)
+
+    def evaluate(plain):
+        policy = TransformerPolicy(S, A, max_timestep=10, width=16, layers=2, heads=2, plain=plain, **options)
+        params = jax.tree.map(lambda leaf: 8.0 * leaf, policy.init(jax.random.key(1), **inputs))
+
+        def total(params):
+            output = policy.apply(params, **inputs, step=step)
+            leaves = jax.tree.leaves(output)
+            return sum((jnp.cos(jnp.arange(leaf.size).reshape(leaf.shape)) * leaf).sum() for leaf in leaves), output
+
+        return params, *jax.grad(total, has_aux=True)(params)
+
+    (params, gradients, output), (plain_params, plain_gradients, plain_output) = evaluate(False), evaluate(True)
+    jax.tree.map(np.testing.assert_array_equal, params, plain_params)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), output, plain_output)
+    scale = max(np.abs(leaf).max() for leaf in jax.tree.leaves(plain_gradients))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4 * scale), gradients, plain_gradients)
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_one_step_of_a_window_is_what_the_window_says_there(inputs, plain):
+    apply = make(inputs, plain=plain, learn_std=True)
+    step = jnp.array([4, 2])
+    alone, all_steps = apply(step=step), apply()
+    for one, every in ((alone.mean, all_steps.mean), (alone.log_std, all_steps.log_std)):
+        np.testing.assert_allclose(one[:, 0], every[jnp.arange(B), step], rtol=1e-5, atol=1e-6)
+
+
+def test_dropout_does_to_the_output_what_drawn_masks_do(inputs):
+    def draw(plain):
+        policy = TransformerPolicy(S, A, max_timestep=10, width=16, layers=2, heads=2, dropout=0.1, plain=plain)
+        params = policy.init(jax.random.key(1), **inputs)
+
+        @jax.jit
+        @jax.vmap
+        def sample(key):
+            return policy.apply(params, **inputs, deterministic=False, rngs={"dropout": key}).mean
+
+        return np.asarray(sample(jax.random.split(jax.random.key(2), 4000)))
+
+    fast, plain = draw(False), draw(True)
+    error = np.sqrt((fast.var(0) + plain.var(0)) / len(fast))
+    assert (np.abs(fast.mean(0) - plain.mean(0)) < 5 * error).all()
+    np.testing.assert_allclose(fast.std(0), plain.std(0), rtol=0.1)
+
+
 def test_the_critics_are_independent(inputs):
     critic = TwinCritic(width=8, layers=2)
     params = critic.init(jax.random.key(0), inputs["observations"], inputs["actions"])["params"]
@@ -87,3 +147,20 @@ def test_the_critics_are_independent(inputs):
     changed = critic.apply({"params": silenced}, inputs["observations"], inputs["actions"])
     np.testing.assert_array_equal(changed[1], values[1])
     assert not changed[0].any()
+
+
+def test_a_single_critic_is_one_of_the_two(inputs):
+    critic = TwinCritic(width=8, layers=2)
+    data = inputs["observations"], inputs["actions"]
+    params = critic.init(jax.random.key(0), *data)["params"]
+    both = critic.apply({"params": params}, *data)
+    for row, name in enumerate(QS):
+        np.testing.assert_array_equal(critic.single(params[name], *data), both[row])
+
+
+def test_the_fast_critic_is_the_plain_one(inputs):
+    data = inputs["observations"], inputs["actions"]
+    fast, plain = TwinCritic(width=8, layers=2), TwinCritic(width=8, layers=2, plain=True)
+    params = fast.init(jax.random.key(0), *data)
+    jax.tree.map(np.testing.assert_array_equal, params, plain.init(jax.random.key(0), *data))
+    np.testing.assert_allclose(fast.apply(params, *data), plain.apply(params, *data), rtol=1e-5, atol=1e-6)

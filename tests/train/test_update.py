@@ -10,7 +10,7 @@ from rvdt_jax.train import driver
 from rvdt_jax.train.build import make_coefficients, make_spec
 from rvdt_jax.train.driver import init_states, train_chunk
 from rvdt_jax.train.state import init_state
-from rvdt_jax.train.update import policy_loss, update
+from rvdt_jax.train.update import policy_loss, shuffle_critics, update
 from rvdt_jax.variants import VARIANTS
 
 EXTRAS = {
@@ -177,26 +177,27 @@ def test_the_learning_rate_schedule_scales_the_step_not_the_gradient(small_confi
     assert_trees_equal(state.policy, after.policy, rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("devices", [2, 8])
-def test_several_devices_agree_with_one(devices, small_config, store):
-    from rvdt_jax.train.parallel import batch_sharding, make_mesh, replicate
+FAMILY = ("BC", "RVDT with kl_explicit", "QT with its state prediction")
 
-    if jax.device_count() < devices:
-        pytest.skip("started without virtual devices")
-    config = small_config(variant="RVDT")
-    single, coefficients = prepare(config)
-    mesh = make_mesh(devices)
-    spread = make_spec(config, 4, 2, 30, batch_sharding(mesh, config.train.batch_size))
-    one, one_metrics = train_chunk(
-        init_states(jnp.asarray([0]), spec=single), store, coefficients, spec=single, updates=10, map_seeds="loop"
-    )
-    many, many_metrics = train_chunk(
-        replicate(init_states(jnp.asarray([0]), spec=spread), mesh),
-        replicate(store, mesh),
-        coefficients,
-        spec=spread,
-        updates=10,
-        map_seeds="loop",
-    )
-    assert_trees_equal(one_metrics, many_metrics, rtol=1e-4, atol=1e-6)
-    assert_trees_equal(one.policy, many.policy, rtol=1e-3, atol=1e-5)
+
+@pytest.mark.parametrize("case", FAMILY)
+def test_the_fast_update_is_the_plain_one(case, small_config, store):
+    """Twenty updates of the fast layers and of flax's, from the same parameters on the same batches."""
+    options = CASES[case] | {"model__dropout": 0.0}
+
+    def run(plain):
+        spec, coefficients = prepare(small_config(**options, model__plain=plain))
+        states = init_states(jnp.asarray([4]), spec=spec)
+        return train_chunk(states, store, coefficients, spec=spec, updates=20, map_seeds="loop")
+
+    (fast, fast_metrics), (plain, plain_metrics) = run(False), run(True)
+    assert_trees_equal(fast_metrics, plain_metrics, rtol=1e-4, atol=1e-6)
+    assert_trees_equal(fast.policy, plain.policy, rtol=1e-3, atol=2e-5)
+
+
+def test_guidance_draws_both_orders_of_the_critics(small_config):
+    spec, _ = prepare(small_config(variant="QT"))
+    critic = init_state(0, spec).critic
+    for swap, expected in ((False, ("q1", "q2")), (True, ("q2", "q1"))):
+        for chosen, name in zip(shuffle_critics(critic, jnp.asarray(swap)), expected, strict=True):
+            jax.tree.map(np.testing.assert_array_equal, chosen, critic[name])

@@ -1,0 +1,91 @@
+"""How fast it is: updates, evaluation, start; beside a PyTorch peer, in the same run.
+
+    python experiments/benchmark.py [--preset=auto] [--only=updates,peer] [--cases=demo/RVDT] [--out=FILE]
+    python experiments/benchmark.py --table [--write_readme]
+
+A whole run writes experiments/results/benchmark-<device>.json, a partial one runs/benchmark-<device>.json. ``make
+bench`` installs PyTorch for the peer; without it the ratios are not measured, without a simulator evaluation is not.
+"""
+
+import pathlib
+import re
+
+from absl import app, flags
+from configs import demo, maze2d
+
+from launcher import parse_flags, report_errors
+
+SECTIONS = ("updates", "peer", "evaluation", "startup", "profile")
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+_PRESET = flags.DEFINE_enum("preset", "auto", ["auto", "cpu", "gpu"], "Which rows; auto: by JAX's device.")
+_ONLY = flags.DEFINE_list("only", list(SECTIONS), f"Parts to measure, of {', '.join(SECTIONS)}.")
+_CASES = flags.DEFINE_list("cases", [], "Rows of updates: those whose names contain one of these.")
+_OUT = flags.DEFINE_string("out", None, "File of results; unset: see above.")
+_PROFILE = flags.DEFINE_bool("profile", False, "Only where the time of an update goes; the same as --only=profile.")
+_TABLE = flags.DEFINE_bool("table", False, "Measure nothing: print the README's table from the committed results.")
+_WRITE_README = flags.DEFINE_bool("write_readme", False, "With --table: put it into README.md.")
+
+
+def main(argv: list[str]) -> int:
+    """Measures and prints, or prints alone."""
+    from rvdt_jax.benchmark.table import load_results, speed_table, write_section
+
+    folder = ROOT / "experiments" / "results"
+    if _TABLE.value:
+        table = speed_table(load_results(folder))
+        if _WRITE_README.value:
+            write_section(ROOT / "README.md", table)
+        print(table)
+        return 0
+    sections = ["profile"] if _PROFILE.value else _ONLY.value
+    unknown = sorted(set(sections) - set(SECTIONS))
+    if unknown:
+        raise ValueError(f"--only={','.join(unknown)}: there is no such part. Choose of {', '.join(SECTIONS)}.")
+    results = run(sections, folder)
+    print(f"\n{speed_table([results.content])}\n\nRecords: {results.path}")
+    return 0
+
+
+def run(sections: list[str], folder: pathlib.Path):
+    """Measures the parts; returns the ``Results``."""
+    import jax
+
+    from rvdt_jax.benchmark.machine import describe_machine, identity
+    from rvdt_jax.benchmark.plan import accelerator_cases, choose, cpu_cases
+    from rvdt_jax.benchmark.results import Results
+    from rvdt_jax.benchmark.suite import measure
+
+    machine = describe_machine()
+    whole = set(sections) == set(SECTIONS) and not _CASES.value
+    slug = re.sub(r"[^a-z0-9]+", "-", machine["device"].lower()).strip("-")
+    default = (folder if whole else ROOT / "runs") / f"benchmark-{slug}-{machine['cores']}-cores.json"
+    preset = _PRESET.value if _PRESET.value != "auto" else "cpu" if jax.default_backend() == "cpu" else "gpu"
+    sizes = {"reference": make_config(maze2d), "demo": make_config(demo)}
+    log_every = {name: make("RVDT", "float32").train.log_every for name, make in sizes.items()}
+    if preset == "cpu":
+        cases = cpu_cases(**sizes, log_every=log_every["demo"])
+    else:
+        cases = accelerator_cases(**sizes, log_every=log_every)
+    cases = choose(cases, _CASES.value, peers="peer" in sections)
+    results = Results(pathlib.Path(_OUT.value or default), machine, identity)
+    measure(results, sections, cases, sizes, preset)
+    return results
+
+
+def make_config(module):
+    """A function from variant and dtype to the resolved settings of a configuration file."""
+
+    def make(variant: str, dtype: str):
+        from rvdt_jax.config import resolve
+
+        settings = module.get_config()
+        settings.variant, settings.model.dtype = variant, dtype
+        settings.seeds = (0,)
+        return resolve(settings)
+
+    return make
+
+
+if __name__ == "__main__":
+    app.run(report_errors(main), flags_parser=parse_flags)

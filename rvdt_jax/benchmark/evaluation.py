@@ -1,0 +1,117 @@
+"""Evaluation in environment steps per second: all episodes side by side, against one environment at a time.
+
+The loop is the way of the public code bases: one environment, and at each of its steps one forward pass over 50
+candidate conditionings, of which the critic picks. Its forward pass is our own compiled one, so that the ratio measures
+what stepping together is worth; the PyTorch peer's is a line of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+import numpy as np
+
+from rvdt_jax.benchmark.timing import ratios, summarise, take_turns
+from rvdt_jax.benchmark.updates import Data
+from rvdt_jax.config import Config
+from rvdt_jax.data.store import make_normalizer
+from rvdt_jax.models.acting import EVALUATION_STREAM, Actor, action_keys
+from rvdt_jax.tasks import Environment
+from rvdt_jax.train.build import make_spec
+from rvdt_jax.train.driver import init_states
+
+SEEDS, EPISODES, CANDIDATES = (0, 1, 2), 100, 50
+TASK = "rvdt/maze2d-umaze-v1"
+
+
+def measure_evaluation(
+    config: Config, data: Data, *, steps: int, loop_steps: int, repeats: int, selections: tuple[str, ...]
+) -> dict:
+    """Environment steps per second of freshly initialised policies on maze2d-umaze.
+
+    Args:
+        config: settings of a variant with a critic.
+        data: its statistics normalise the observations.
+        steps: horizon of the episodes played side by side, shortened from 300.
+        loop_steps: steps of the loop.
+        repeats: turns of every contestant, after one that only warms up.
+        selections: of the ``Evaluator``: ``mean`` plays the first target, ``critic`` all targets as candidates.
+
+    Raises:
+        ImportError: this machine has no simulator.
+    """
+    normalizer, spec = make_normalizer(data.episodes), make_spec(config, *data.sizes)
+    states = init_states(jnp.asarray(SEEDS, jnp.int32), spec=spec)
+    params = {"policy": states.policy, "critic": states.critic}
+    targets, scale = config.eval.targets, config.policy.return_scale
+
+    def actor(selection: str) -> Actor:
+        return Actor(spec.policy, spec.critic, spec.context_length, selection)
+
+    contestants, counts = {}, {}
+    for selection in selections:
+        chosen = targets if selection == "critic" else targets[:1]
+        contestants[selection] = _side_by_side(actor(selection), params, normalizer, chosen, scale, steps)
+        counts[selection] = len(SEEDS) * EPISODES * steps
+    contestants["loop"] = _one_by_one(actor("critic"), params, normalizer, targets, scale, loop_steps)
+    counts["loop"] = loop_steps
+    peer = _peer_loop(config, data, loop_steps)
+    if peer is not None:
+        contestants["peer_loop"], counts["peer_loop"] = peer, loop_steps
+    for call in contestants.values():
+        call()
+    seconds = take_turns(contestants, repeats)
+    per_step = {name: [value / counts[name] for value in values] for name, values in seconds.items()}
+    record = {"task": TASK, "seeds": len(SEEDS), "episodes": EPISODES, "horizon": steps, "candidates": CANDIDATES}
+    for name, values in per_step.items():
+        record[name] = {"steps_per_second": summarise([1.0 / value for value in values])}
+        if name in selections:
+            loops = [other for other in ("loop", "peer_loop") if other in per_step]
+            record[name] |= {f"ratio_to_{other}": ratios(values, per_step[other]) for other in loops}
+    return record
+
+
+def _side_by_side(actor: Actor, params, normalizer, targets, scale: float, steps: int) -> Callable[[], object]:
+    from rvdt_jax.evaluation.evaluator import Evaluator  # needs a simulator
+
+    environment = Environment(id=TASK, horizon=steps)
+    evaluator = Evaluator(environment, actor, normalizer, seeds=SEEDS, targets=targets, return_scale=scale)
+    return lambda: evaluator(params, step=0, episodes=EPISODES)
+
+
+def _one_by_one(actor: Actor, params, normalizer, targets, scale: float, steps: int) -> Callable[[], object]:
+    import jax
+
+    from rvdt_jax.envs.vector import make_vector_env
+    from rvdt_jax.evaluation.rollout import rollout
+
+    env = make_vector_env(Environment(id=TASK, horizon=steps), 1)
+    first = jax.tree.map(lambda leaf: leaf[:1], params)
+    return lambda: rollout(
+        env,
+        actor,
+        first,
+        normalizer,
+        target_sets=candidates(targets)[None],
+        return_scale=scale,
+        env_seeds=np.zeros((1, 1), np.int64),
+        keys=action_keys(SEEDS[:1], EVALUATION_STREAM, 0),
+    )
+
+
+def candidates(targets: tuple[float, ...]) -> np.ndarray:
+    """(50,) raw conditionings, spread evenly from the smallest target to the largest."""
+    return np.linspace(min(targets), max(targets), CANDIDATES)
+
+
+def _peer_loop(config: Config, data: Data, steps: int) -> Callable[[], object] | None:
+    """None where PyTorch is not installed."""
+    try:
+        from rvdt_jax.benchmark.peer_acting import make_loop
+    except ImportError:
+        return None
+    from rvdt_jax.envs.vector import make_vector_env
+
+    env = make_vector_env(Environment(id=TASK, horizon=steps), 1)
+    return make_loop(config, data.sizes, env, candidates(config.eval.targets), steps)

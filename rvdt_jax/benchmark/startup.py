@@ -1,0 +1,80 @@
+"""From starting ``experiments/run.py`` to its first update, in processes of their own; and what memory they took."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+from rvdt_jax.data.cache import write_cache
+from rvdt_jax.data.episodes import Episodes
+
+LAUNCHER = pathlib.Path(__file__).resolve().parents[2] / "experiments" / "run.py"
+_POLL_SECONDS = 0.02
+
+
+def measure_startup(flags: list[str], episodes: Episodes, *, compilation_cache: bool) -> dict:
+    """Starts training twice, the second time with whatever the first has left on the disk.
+
+    Args:
+        flags: of ``run.py`` besides data, work directory and length.
+        episodes: the data, read from a flat cache.
+        compilation_cache: set JAX's persistent compilation cache, through its environment variables; else only what
+            the launcher sets by itself.
+
+    Returns:
+        ``first`` and ``second``, each with ``seconds_to_first_update`` and ``peak_rss_bytes``.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        write_cache(folder / "data.npz", episodes, {"dataset_id": "benchmark/synthetic"})
+        settings = {"data.source": "file", "data.path": folder / "data.npz", "env": "none"}
+        settings |= {"train.steps": 1, "train.log_every": 1, "eval.every": 1}
+        command = [
+            sys.executable,
+            str(LAUNCHER),
+            *flags,
+            *(f"--config.{key}={value}" for key, value in settings.items()),
+        ]
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("JAX_COMPILATION_CACHE")}
+        # Nothing of an earlier start; and beside a process that holds a device, take memory as it is needed.
+        environment |= {"RVDT_JAX_CACHE": str(folder / "cache"), "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+        if compilation_cache:
+            environment["JAX_COMPILATION_CACHE_DIR"] = str(folder / "compiled")
+            environment["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+        return {start: _start(command, environment, folder / start) for start in ("first", "second")}
+
+
+def _start(command: list[str], environment: dict[str, str], workdir: pathlib.Path) -> dict:
+    """Runs the command to its end, watching for its first line of metrics.
+
+    Raises:
+        RuntimeError: it failed; the message ends with the end of what it said.
+    """
+    log = workdir.with_suffix(".log")
+    with log.open("w", encoding="utf-8") as file:
+        begun = time.perf_counter()
+        process = subprocess.Popen([*command, f"--workdir={workdir}"], env=environment, stdout=file, stderr=file)
+        seconds, status = None, None
+        while status is None:
+            if seconds is None and _has_a_line(workdir / "metrics.jsonl"):
+                seconds = time.perf_counter() - begun
+            pid, code, usage = os.wait4(process.pid, os.WNOHANG)
+            if pid:
+                status = process.returncode = os.waitstatus_to_exitcode(code)
+            time.sleep(_POLL_SECONDS)
+    if status or not _has_a_line(workdir / "metrics.jsonl"):
+        raise RuntimeError(f"run.py ended with status {status}: {log.read_text(encoding='utf-8')[-500:]}")
+    unit = 1 if sys.platform == "darwin" else 1024
+    seconds = time.perf_counter() - begun if seconds is None else seconds
+    return {"seconds_to_first_update": round(seconds, 2), "peak_rss_bytes": usage.ru_maxrss * unit}
+
+
+def _has_a_line(path: pathlib.Path) -> bool:
+    try:
+        return b"\n" in path.read_bytes()
+    except OSError:
+        return False

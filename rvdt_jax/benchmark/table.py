@@ -1,0 +1,147 @@
+"""The README's speed tables, out of the committed results; neither JAX nor PyTorch is loaded."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Sequence
+
+from rvdt_jax.report.records import read_json
+
+BEGIN, END = "<!-- speed table: make bench -->", "<!-- end of speed table -->"
+MISSING = "not measured"
+BUSY_CORES = 0.2  # other work that kept more cores busy than this is told to the reader
+_STYLES = ("public", "strong")
+_UPDATES = (
+    *("device", "size", "variant", "arithmetic", "seeds", "ms per update", "updates/s", "tokens/s", "GFLOP/s"),
+    *("of matmul peak", "memory", "compilation", "PyTorch, public style", "PyTorch, compiled"),
+)
+_EVALUATION = ("evaluation, steps/s", "size", "all episodes at once", "one at a time", "PyTorch, one at a time")
+_STARTUP = ("start to first update", "what is started", "first start", "second start", "memory of the process")
+
+
+def load_results(folder: pathlib.Path) -> list[dict]:
+    """The results of every machine, from ``benchmark-*.json``, those of accelerators first.
+
+    Raises:
+        ValueError: a file cannot be read.
+    """
+    found = [read_json(path) for path in sorted(folder.glob("benchmark-*.json"))]
+    return sorted(found, key=lambda content: content["machine"]["platform"] == "cpu")
+
+
+def speed_table(results: list[dict]) -> str:
+    """Markdown: what each was measured on, updates, evaluation, start; "not measured" where nothing is on record."""
+    parts = [_machine_line(content) for content in results]
+    rows = [row for content in results for row in _update_rows(content)]
+    if all(content["machine"]["platform"] == "cpu" for content in results):
+        rows.append(["GPU", "reference", "RVDT", "bfloat16", "1", *[MISSING] * (len(_UPDATES) - 5)])
+    parts.append(_markdown(_UPDATES, rows))
+    evaluation = [row for content in results for row in _evaluation_rows(content)]
+    parts.append(_markdown(_EVALUATION, evaluation or [[MISSING] + [""] * 4]))
+    startup = [row for content in results for row in _startup_rows(content)]
+    parts.append(_markdown(_STARTUP, startup or [[MISSING] + [""] * 4]))
+    return "\n\n".join(parts)
+
+
+def write_section(path: pathlib.Path, table: str) -> None:
+    """Puts the table between the README's markers.
+
+    Raises:
+        ValueError: the file has no such markers.
+    """
+    text = path.read_text(encoding="utf-8")
+    if BEGIN not in text or END not in text.split(BEGIN, 1)[1]:
+        raise ValueError(f"{path}: has no lines {BEGIN!r} and {END!r} to put the table between. Add them.")
+    before, rest = text.split(BEGIN, 1)
+    path.write_text(f"{before}{BEGIN}\n\n{table}\n\n{END}{rest.split(END, 1)[1]}", encoding="utf-8")
+
+
+def section_of(text: str) -> str | None:
+    """What stands between the markers of a README's text; None where they are missing."""
+    if BEGIN not in text or END not in text.split(BEGIN, 1)[1]:
+        return None
+    return text.split(BEGIN, 1)[1].split(END, 1)[0].strip()
+
+
+def _machine_line(content: dict) -> str:
+    machine, peak = content["machine"], content.get("matmul_peak", {})
+    versions = machine["versions"]
+    torch = f"PyTorch {versions['torch']}" if versions.get("torch") else "no PyTorch"
+    peaks = []
+    for dtype, row in peak.items():
+        if "jax" in row:
+            theirs = f" (PyTorch {row['torch']['best'] / 1e9:,.0f})" if row["torch"] else ""
+            peaks.append(f"{dtype} {row['jax']['best'] / 1e9:,.0f}{theirs}")
+    measured = f"; matmul peak, GFLOP/s: {', '.join(peaks)}" if peaks else ""
+    return f"{_device(machine)}, {machine['date'][:10]}: JAX {versions['jax']}, {torch}{measured}."
+
+
+def _device(machine: dict) -> str:
+    if machine["platform"] == "cpu":
+        return f"{machine['device']}, {machine['cores']} cores"
+    return machine["device"] if machine["devices"] == 1 else f"{machine['devices']} x {machine['device']}"
+
+
+def _update_rows(content: dict) -> list[list[str]]:
+    rows = []
+    for name, row in content.get("updates", {}).items():
+        if "failed" in row:
+            size, variant, dtype, seeds = name.split("/")
+            reason = row["failed"].replace("|", "/")
+            rows.append([_device(content["machine"]), size, variant, dtype, seeds, f"failed: {reason}", *[""] * 8])
+            continue
+        seeds = str(row["seeds"]) if row["seeds"] == 1 else f"{row['seeds']}, {row['map_seeds']}"
+        busy = " (busy machine)" if (row.get("cores_busy_with_other_work") or 0.0) > BUSY_CORES else ""
+        share, milliseconds = row["share_of_peak"], row["milliseconds_per_update"]["median"]
+        rows.append(
+            [_device(content["machine"]), row["size"], row["variant"], row["dtype"], seeds]
+            + [f"{milliseconds:,.4g}{busy}", f"{row['updates_per_second']:,.4g}", f"{row['tokens_per_second']:,.0f}"]
+            + [f"{row['executed_flops_per_second'] / 1e9:,.0f}", MISSING if share is None else f"{100 * share:.0f} %"]
+            + [_bytes(row["program_bytes"]), f"{row['compile_seconds'] + row['trace_seconds']:.0f} s"]
+            + [_peer(row, style) for style in _STYLES]
+        )
+    return rows
+
+
+def _peer(row: dict, style: str) -> str:
+    """The peer's milliseconds and how many times ours they are."""
+    peer = row["peers"].get(style)
+    if peer is None:
+        return "" if row["seeds"] > 1 or row["dtype"] != "float32" else MISSING
+    if "ratio" not in peer:
+        return MISSING
+    eager = " (not compiled)" if style == "strong" and not peer["compiled"] else ""
+    return f"{peer['milliseconds_per_update']['median']:,.4g} ms{eager}, **{peer['ratio']['median']:.2f} x**"
+
+
+def _evaluation_rows(content: dict) -> list[list[str]]:
+    rows = []
+    for size, row in content.get("evaluation", {}).items():
+        if "mean" not in row:
+            rows.append([_device(content["machine"]), size, row.get("not_measured", MISSING), MISSING, MISSING])
+            continue
+        speeds = {name: f"{row[name]['steps_per_second']['median']:,.4g}" for name in ("mean", "loop")}
+        ratio = f" (**{row['mean']['ratio_to_loop']['median']:.0f} x**)"
+        peer = f"{row['peer_loop']['steps_per_second']['median']:,.4g}" if "peer_loop" in row else MISSING
+        rows.append([_device(content["machine"]), size, speeds["mean"] + ratio, speeds["loop"], peer])
+    return rows
+
+
+def _startup_rows(content: dict) -> list[list[str]]:
+    rows = []
+    for name, row in content.get("startup", {}).items():
+        cells = [row.get("failed", MISSING), "", ""]
+        if "first" in row:
+            cells = [f"{row[start]['seconds_to_first_update']:.1f} s" for start in ("first", "second")]
+            cells.append(_bytes(max(row[start]["peak_rss_bytes"] for start in ("first", "second"))))
+        rows.append([_device(content["machine"]), name, *cells])
+    return rows
+
+
+def _bytes(count: float) -> str:
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
+
+
+def _markdown(headings: Sequence[str], rows: list[list[str]]) -> str:
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

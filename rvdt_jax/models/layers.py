@@ -1,0 +1,130 @@
+"""Layers built for throughput: the functions of ``flax.linen.Dense`` and ``Dropout``, cheaper to differentiate and draw.
+
+Parameters are named, shaped and initialised as flax's, so a policy trained with one kind of layer runs with the other.
+What each is worth is in ``experiments/results/benchmark-*.json``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rvdt_jax.types import Array
+
+weight_init: Callable = nn.initializers.normal(0.02)  # GPT-2's, for every matrix and embedding
+
+
+def dense(features: int, dtype, name: str | None = None, kernel_init: Callable = weight_init, plain: bool = False):
+    """A layer x W + b; parameters float32, arithmetic in ``dtype``.
+
+    Args:
+        features: output size.
+        dtype: of the arithmetic.
+        name: of the module.
+        kernel_init: of the kernel; biases begin at 0.
+        plain: flax's own layer.
+    """
+    layer = nn.Dense if plain else Dense
+    return layer(features, dtype=dtype, kernel_init=kernel_init, name=name)
+
+
+class Dense(nn.Module):
+    """``flax.linen.Dense`` with ``linear`` as its function."""
+
+    features: int
+    dtype: jnp.dtype
+    kernel_init: Callable = weight_init
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Maps (..., inputs) to (..., features)."""
+        kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features))
+        bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
+        return linear(x.astype(self.dtype), kernel.astype(self.dtype), bias.astype(self.dtype))
+
+
+@jax.custom_vjp
+def linear(x: Array, kernel: Array, bias: Array) -> Array:
+    """x W + b over the last axis: (..., I), (I, O) and (O,) to (..., O).
+
+    Its gradient is two products of matrices, with all leading axes as one, of an upstream gradient that is computed
+    once: left to itself the compiler computes it again for each product.
+    """
+    return _rows(x) @ kernel + bias if x.ndim == 2 else (_rows(x) @ kernel + bias).reshape(*x.shape[:-1], -1)
+
+
+def _rows(x: Array) -> Array:
+    return x.reshape(-1, x.shape[-1])
+
+
+def _linear_forward(x: Array, kernel: Array, bias: Array):
+    return linear(x, kernel, bias), (x, kernel)
+
+
+def _linear_backward(saved, upstream: Array):
+    x, kernel = saved
+    upstream = jax.lax.optimization_barrier(_rows(upstream))
+    into_x = (upstream @ kernel.T).reshape(x.shape)
+    if kernel.shape[1] == 1:
+        return into_x, (_rows(x) * upstream).sum(0)[:, None], upstream.sum(0)
+    return into_x, _rows(x).T @ upstream, upstream.sum(0)
+
+
+linear.defvjp(_linear_forward, _linear_backward)
+
+
+def make_dropout(key: Array | None, rate: float, plain: bool = False) -> Callable[[Array, int], Array]:
+    """The function (x, site) -> x with each element zeroed with probability ``rate``, the others scaled by 1/(1 - rate).
+
+    Masks are a hash of (key, site, position): none is stored or read back, for the hash is computed anew wherever it
+    is needed, and they do not depend on how ``x`` is laid over devices.
+
+    Args:
+        key: PRNG key of one forward pass; None drops nothing.
+        rate: in [0, 1), held to multiples of 2^-32.
+        plain: draw the masks with ``jax.random`` instead.
+
+    Returns:
+        A function of an array of fewer than 2^32 elements and the number of a place in the network; each place needs
+        a number of its own.
+    """
+    if key is None or rate == 0.0:
+        return lambda x, site: x
+    seed = None if plain else jax.random.bits(key, (2,))
+
+    def drop(x: Array, site: int) -> Array:
+        if plain:
+            keep = jax.random.bernoulli(jax.random.fold_in(key, site), 1.0 - rate, x.shape)
+        else:
+            keep = uniform_bits(seed, site, x.shape) >= np.uint32(round(rate * 2**32))
+        return jnp.where(keep, x / np.asarray(1.0 - rate, x.dtype), 0)
+
+    return drop
+
+
+def uniform_bits(seed: Array, site: int, shape: tuple[int, ...]) -> Array:
+    """uint32 hashes of (seed, site, position): a multiply-xorshift mixer (two rounds), keyed before and between.
+
+    Args:
+        seed: (2,) uint32.
+        site: int.
+        shape: of the result; positions count in row-major order.
+    """
+    first, second = _mix(seed[0] ^ _mix(np.uint32(2 * site + 1))), _mix(seed[1] ^ _mix(np.uint32(2 * site + 2)))
+    x = jax.lax.iota(jnp.uint32, int(np.prod(shape))).reshape(shape)
+    x = (x ^ first) * np.uint32(0x9E3779B1)
+    x = ((x ^ (x >> 16)) + second) * np.uint32(0x21F0AAAD)
+    x = (x ^ (x >> 15)) * np.uint32(0x735A2D97)
+    return x ^ (x >> 15)
+
+
+def _mix(x):
+    """A bijection of uint32 in which every input bit moves every output bit (Wellons' triple-free mixer)."""
+    with np.errstate(over="ignore"):
+        x = (x ^ (x >> np.uint32(16))) * np.uint32(0x21F0AAAD)
+        x = (x ^ (x >> np.uint32(15))) * np.uint32(0x735A2D97)
+        return x ^ (x >> np.uint32(15))

@@ -1,0 +1,138 @@
+"""What a run needs before it trains: data that all processes share, checked against settings and environment."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import pathlib
+from typing import TYPE_CHECKING
+
+from rvdt_jax import __version__
+from rvdt_jax.config import Config
+from rvdt_jax.config_json import to_json
+from rvdt_jax.data.episodes import Episodes
+from rvdt_jax.data.rebalance import ExpertSet, select_experts
+from rvdt_jax.models.acting import Actor
+from rvdt_jax.processes import Group
+from rvdt_jax.scoring import Scoring, choose_scoring
+from rvdt_jax.tasks import Environment
+from rvdt_jax.train.checkpoint import versions
+from rvdt_jax.train.state import Spec
+from rvdt_jax.types import Normalizer
+from rvdt_jax.workdir import check_workdir
+
+if TYPE_CHECKING:
+    from rvdt_jax.evaluation.evaluator import Evaluator
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """What a run learns from.
+
+    Attributes:
+        episodes: the checked episodes.
+        experts: which of them are expert.
+        provenance: where they come from, as ``results.json`` records it.
+        scoring: what can score policies trained on them; None in processes that do not lead.
+        environment: what scores this run's; None with config.env=none, or where there is none.
+    """
+
+    episodes: Episodes
+    experts: ExpertSet
+    provenance: dict
+    scoring: Scoring | None
+    environment: Environment | None
+
+
+def to_agree_on(config: Config, resume: bool) -> dict:
+    """What must be the same in all processes; places of files need not be."""
+    settings = {name: value for name, value in to_json(config).items() if name != "workdir"}
+    settings["data"] = {name: value for name, value in settings["data"].items() if name != "path"}
+    return {"config": settings, "resume": resume, "versions": {"rvdt_jax": __version__} | versions()}
+
+
+def prepare(
+    config: Config, episodes: Episodes, provenance: dict, folder: pathlib.Path, group: Group, resume: bool
+) -> Data:
+    """Checks what only the data could tell, and says what the run learns from.
+
+    Raises:
+        ValueError: data, settings, environment and work directory do not fit each other, or processes have other data.
+    """
+    digest = episodes.digest()
+    group.agree({"data": provenance["dataset_id"], "content_digest": digest})
+    scoring = environment = None
+    if group.leads:
+        check_workdir(folder, config, resume)
+        scoring = choose_scoring(config, episodes, provenance)
+        environment = None if config.env == "none" else scoring.environment
+        check_fit(config, episodes, environment)
+    experts = select_experts(
+        episodes.returns, episodes.lengths, fraction=config.expert.fraction, threshold=config.expert.threshold
+    )
+    log.info("data: %s, %d episodes, %d steps", episodes.name, episodes.lengths.size, episodes.rewards.size)
+    log.info("expert set: %s", experts.describe())
+    provenance = {name: value for name, value in provenance.items() if name != "env_spec"}  # now in ``scoring``
+    provenance |= {"content_digest": digest, "expert_set": experts.describe()}
+    return Data(episodes, experts, provenance, scoring, environment)
+
+
+def same_data(config: Config, begun: str | None) -> Config:
+    """Names the data set that the run was begun on: meanwhile there may be one that would come first."""
+    if config.data.minari_id is None and begun is not None:
+        return dataclasses.replace(config, data=dataclasses.replace(config.data, minari_id=begun))
+    return config
+
+
+def check_fit(config: Config, episodes: Episodes, environment: Environment | None) -> None:
+    """Refuses a context that no episode can fill, and data that the environment cannot score.
+
+    Raises:
+        ValueError: naming both sides.
+    """
+    longest = int(episodes.lengths.max())
+    if config.model.context_length > longest:
+        raise ValueError(
+            f"config.model.context_length={config.model.context_length} is longer than every episode of "
+            f"{episodes.name} (the longest has {longest} steps). Set it to {longest} or less."
+        )
+    if environment is None:
+        return
+    try:
+        from rvdt_jax.envs.vector import environment_sizes
+    except ImportError:
+        return  # nothing is scored on this machine
+    sizes, expected = (episodes.observations.shape[1], episodes.actions.shape[1]), environment_sizes(environment)
+    if sizes != expected:
+        raise ValueError(
+            f"{episodes.name}: observations and actions have sizes {sizes}, but {environment.id}, which scores "
+            f"them, has {expected}. Choose config.task, config.env or the data to fit each other; config.env=none "
+            "trains without scores."
+        )
+
+
+def make_evaluator(
+    config: Config, spec: Spec, normalizer: Normalizer, environment: Environment | None
+) -> Evaluator | None:
+    """None where nothing is scored: so it was chosen, or no simulator is installed, which training does not need."""
+    if config.env == "none":
+        log.info("nothing will be scored: config.env=none")
+    if environment is None:
+        return None
+    try:
+        from rvdt_jax.evaluation.evaluator import Evaluator
+    except ImportError as error:
+        log.warning("nothing will be scored: %s is not installed", error.name)
+        return None
+    return Evaluator(
+        environment,
+        Actor(spec.policy, spec.critic, spec.context_length, config.eval.action_selection),
+        normalizer,
+        seeds=config.seeds,
+        targets=config.eval.targets,
+        return_scale=config.policy.return_scale,
+        processes=config.eval.processes,
+        parallel_episodes=config.eval.parallel_episodes,
+    )

@@ -1,0 +1,25 @@
+"""What it means that two runs trained the same, to rounding."""
+
+import jax
+import numpy as np
+
+
+def assert_losses_equal(one: dict, many: dict):
+    """To 1e-5; the whole loss, whose terms cancel, to 1e-5 of its terms."""
+    for name, expected in one.items():
+        scale = np.abs(expected)
+        if name == "policy/loss":
+            scale = scale + np.abs(one["policy/weighted_nll"])
+        assert (np.abs(many[name] - expected) <= 1e-5 * scale).all(), name
+
+
+def assert_params_equal(one, many):
+    """Every array to 1e-5 of its norm.
+
+    Not the bias of the attention's keys: it adds the same to all logits of a query, so that its gradient is zero but
+    for rounding, which Adam blows up to steps of full length. It changes no output.
+    """
+    for (path, expected), found in zip(jax.tree_util.tree_leaves_with_path(one), jax.tree.leaves(many), strict=True):
+        name = jax.tree_util.keystr(path)
+        if not name.endswith("['key']['bias']"):
+            assert np.linalg.norm(found - expected) <= 1e-5 * np.linalg.norm(expected), name

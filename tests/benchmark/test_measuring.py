@@ -1,0 +1,144 @@
+"""Rows of the benchmark: timing in turns, one small row from end to end, results on the disk, the plan, the machine."""
+
+import json
+import sys
+
+import pytest
+
+from rvdt_jax.benchmark import machine, plan, startup, suite
+from rvdt_jax.benchmark.data import LONGEST, make_episodes
+from rvdt_jax.benchmark.profile import measure_profile
+from rvdt_jax.benchmark.results import Results
+from rvdt_jax.benchmark.timing import ratios, summarise, take_turns
+from rvdt_jax.benchmark.updates import Case, Data, measure_case
+from rvdt_jax.data.episodes import check_episodes
+
+
+def test_contestants_take_turns():
+    order = []
+    seconds = take_turns({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, repeats=2)
+    assert order == ["a", "b", "a", "b"]
+    assert {name: len(values) for name, values in seconds.items()} == {"a": 2, "b": 2}
+
+
+def test_ratios_are_taken_turn_by_turn():
+    assert ratios([1.0, 2.0, 4.0], [3.0, 4.0, 4.0]) == {"median": 2.0, "min": 1.0, "max": 3.0, "all": [3.0, 2.0, 1.0]}
+    assert summarise([0.123456, 0.2])["all"] == [0.1235, 0.2]
+
+
+def test_the_data_are_like_maze2d_umaze():
+    episodes = check_episodes(make_episodes(200_000))
+    assert 75 < episodes.lengths.mean() < 86
+    assert 45 < episodes.lengths.std() < 60
+    assert episodes.lengths.max() <= LONGEST
+    assert 0.2 < (episodes.returns > 0).mean() < 0.3
+    assert make_episodes(1000).digest() == make_episodes(1000).digest() != make_episodes(1000, seed=1).digest()
+
+
+def test_a_row_from_end_to_end(small_config):
+    config = small_config(variant="DT", model__dropout=0.1)
+    data = Data.of(make_episodes(2000))
+    case = Case("small", config, 2, "vmap", updates=3, repeats=2, peers=("public", "no such style"), peer_updates=2)
+    said = []
+    row = measure_case(case, data, peak_flops=1e9, say=said.append)
+    json.dumps(row)
+    seconds = row["milliseconds_per_update"]["median"] / 1000
+    assert row["updates_per_second"] == pytest.approx(2 / seconds, rel=1e-3)
+    assert row["tokens_per_second"] == pytest.approx(2 * 8 * 4 * 3 / seconds, rel=1e-3)
+    assert row["share_of_peak"] == pytest.approx(row["executed_flops_per_update"] / seconds / 1e9, rel=1e-3)
+    assert row["program_bytes"] > data.episodes.observations.nbytes
+    assert "failed" in row["peers"]["no such style"]
+    assert any("no such style" in line for line in said)
+    public = row["peers"]["public"]
+    if "failed" not in public:  # where PyTorch is installed; two seeds take it twice as long
+        ours, theirs = row["milliseconds_per_update"]["all"], public["milliseconds_per_update"]["all"]
+        assert public["ratio"]["all"] == pytest.approx([2 * b / a for a, b in zip(ours, theirs, strict=True)], rel=2e-3)
+    profile = measure_profile(case, data)
+    assert sum(profile["by_operation"].values()) == pytest.approx(1.0, abs=0.01)
+    assert sum(profile["by_part"].values()) == pytest.approx(1.0, abs=0.01)
+    assert profile["by_operation"]["matrix products"] > 0
+    assert profile["by_part"]["policy, backward"] > 0
+
+
+def test_results_are_written_row_by_row_and_failures_kept(tmp_path):
+    here = {"platform": "cpu", "device": "A", "devices": 1, "cores": 2, "date": "2026-01-01"}
+    results = Results(tmp_path / "new" / "r.json", here, machine.identity, say=lambda line: None)
+    results.measure("updates", "first", lambda: {"value": 1})
+
+    def fail():
+        raise MemoryError("no room\nat all")
+
+    results.measure("updates", "second", fail)
+    content = json.loads(results.path.read_text())
+    assert content["updates"] == {"first": {"value": 1}, "second": {"failed": "MemoryError: no room"}}
+    assert content["machine"] == here
+    said = []
+    Results(results.path, here | {"date": "2026-02-02"}, machine.identity, say=said.append)
+    assert "2026-01-01" in said[0]
+    with pytest.raises(ValueError, match="holds results of A"):
+        Results(results.path, here | {"device": "B"}, machine.identity)
+    (tmp_path / "other.json").write_text("{}")
+    with pytest.raises(ValueError, match="something else"):
+        Results(tmp_path / "other.json", here, machine.identity)
+
+
+def test_the_plans_cover_what_they_should(small_config):
+    def make(variant, dtype):
+        return small_config(variant=variant, model__dtype=dtype)
+
+    cpu = [case.name for case in plan.cpu_cases(make, make, 20)]
+    assert len(set(cpu)) == len(cpu)
+    assert [name for name in cpu if name.startswith("reference")] == [
+        f"reference/{variant}/float32/1 seed" for variant in ("DT", "RVDT")
+    ]
+    assert "demo/RVDT/float32/8 seeds, vmap" in cpu
+    cases = plan.accelerator_cases(make, make, {"reference": 20, "demo": 100})
+    assert len({case.name for case in cases}) == 2 * 2 * 3 * 4
+    (chosen,) = plan.choose(cases, ["reference/QT/bfloat16/1 seed"], peers=False)
+    assert not chosen.peers
+    with pytest.raises(ValueError, match="no row has such a name"):
+        plan.choose(cases, ["reference/XT"], peers=True)
+
+
+def test_the_matmul_peak_is_the_best_of_the_sizes(monkeypatch):
+    monkeypatch.setattr(machine, "_SIZES", {"cpu": (16, 32), "other": (16, 32)})
+    for peak in (machine.matmul_peak("float32"), machine.matmul_peak("bfloat16")):
+        assert peak["best"] == max(peak["by_size"].values()) > 0
+
+
+def test_the_machine_is_described():
+    described = machine.describe_machine()
+    json.dumps(described)
+    assert described["versions"]["jax"]
+    assert len(machine.identity(described)) == 4
+    with machine.OtherWork() as others:
+        pass
+    assert others.cores is None or others.cores >= 0.0
+
+
+LAUNCHER = """
+import pathlib, sys
+folder = pathlib.Path(sys.argv[-1].removeprefix("--workdir="))
+folder.mkdir()
+(folder / "metrics.jsonl").write_text("{}" + {newline!r})
+"""
+
+
+def test_a_start_is_timed_to_its_first_whole_line(tmp_path):
+    command = [sys.executable, "-c", LAUNCHER.replace("{newline!r}", repr("\n"))]
+    found = startup._start(command, {}, tmp_path / "run")
+    assert 0 < found["seconds_to_first_update"] < 60
+    assert found["peak_rss_bytes"] > 2**20
+    command = [sys.executable, "-c", LAUNCHER.replace("{newline!r}", repr(""))]
+    with pytest.raises(RuntimeError, match="status 0"):
+        startup._start(command, {}, tmp_path / "other")
+
+
+def test_without_a_simulator_evaluation_is_not_measured(monkeypatch):
+    from rvdt_jax.benchmark import evaluation
+
+    def missing(*_, **__):
+        raise ModuleNotFoundError("No module named 'mujoco'", name="mujoco")
+
+    monkeypatch.setattr(evaluation, "measure_evaluation", missing)
+    assert suite._evaluate(None, None, {}) == {"not_measured": "mujoco is not installed"}

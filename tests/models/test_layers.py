@@ -1,0 +1,119 @@
+"""The fast layers compute flax's functions; dropout from a hash is as random as it needs to be."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rvdt_jax.models.critic import mish, plain_mish
+from rvdt_jax.models.layers import Dense, make_dropout, uniform_bits
+
+SIZE = (64, 64, 256)  # 2^20 elements
+RATE = 0.1
+
+
+@pytest.mark.parametrize("shape", [(6, 5), (3, 4, 5), (2, 3, 4, 5)])
+@pytest.mark.parametrize("features", [1, 7])
+def test_dense_is_flax_dense_with_its_gradients(shape, features):
+    x = jax.random.normal(jax.random.key(0), shape)
+    layers = [
+        Dense(features, jnp.float32, nn.initializers.lecun_normal(), name="layer"),
+        nn.Dense(features, name="layer"),
+    ]
+    params = [layer.init(jax.random.key(1), x) for layer in layers]
+    jax.tree.map(np.testing.assert_array_equal, *params)
+    weights = jax.random.normal(jax.random.key(2), (*shape[:-1], features))
+
+    def gradients(layer):
+        return jax.value_and_grad(lambda params, x: (weights * jnp.sin(layer.apply(params, x))).sum(), argnums=(0, 1))(
+            params[0], x
+        )
+
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), *(gradients(layer) for layer in layers)
+    )
+
+
+def test_dense_computes_in_its_dtype_and_gives_float32_gradients():
+    x, layer = jnp.ones((4, 3)), Dense(2, jnp.bfloat16)
+    params = layer.init(jax.random.key(0), x)
+    assert layer.apply(params, x).dtype == jnp.bfloat16
+    gradients = jax.grad(lambda params: layer.apply(params, x).astype(jnp.float32).sum())(params)
+    assert {leaf.dtype for leaf in jax.tree.leaves(gradients)} == {jnp.dtype(jnp.float32)}
+
+
+def test_mish_is_its_definition_everywhere():
+    x = jnp.concatenate([jnp.linspace(-100, 100, 4001), jnp.linspace(-3, 3, 1001)])
+    exact = np.asarray(x, np.float64) * np.tanh(np.logaddexp(0, np.asarray(x, np.float64)))
+    np.testing.assert_allclose(mish(x), exact, rtol=1e-6, atol=1e-30)
+    slopes, plain_slopes = (jax.vmap(jax.grad(f))(x) for f in (mish, plain_mish))
+    np.testing.assert_allclose(slopes, plain_slopes, rtol=1e-5, atol=2e-6)
+
+
+def dropped(key: int, site: int = 0, rate: float = RATE) -> np.ndarray:
+    """The places dropped, as floats in a row."""
+    return np.asarray(make_dropout(jax.random.key(key), rate)(jnp.ones(SIZE), site) == 0).ravel().astype(np.float64)
+
+
+def assert_unrelated(one: np.ndarray, other: np.ndarray):
+    """Their correlation is that of independent draws, within 5 standard errors."""
+    assert abs(np.corrcoef(one, other)[0, 1]) < 5 / np.sqrt(one.size)
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.1, 0.5, 0.9])
+@pytest.mark.parametrize("plain", [False, True])
+def test_the_rate_of_dropout_and_its_scale(rate, plain):
+    y = np.asarray(make_dropout(jax.random.key(3), rate, plain)(jnp.ones(SIZE), 1))
+    assert abs((y == 0).mean() - rate) < 5 * np.sqrt(rate * (1 - rate) / y.size)
+    np.testing.assert_allclose(np.unique(y), [0, 1 / (1 - rate)], rtol=1e-6)
+
+
+def test_masks_are_independent_across_sites_steps_and_seeds():
+    steps = [jax.random.fold_in(jax.random.key(0), step) for step in (0, 1, 2)]
+    over_steps = [
+        np.asarray(make_dropout(key, RATE)(jnp.ones(SIZE), 0) == 0).ravel().astype(np.float64) for key in steps
+    ]
+    masks = over_steps + [dropped(0, site) for site in (0, 1, 2, 12)] + [dropped(seed) for seed in (1, 2)]
+    for index, mask in enumerate(masks):
+        for other in masks[:index]:
+            assert_unrelated(mask, other)
+            for shift in (1, 256, 64 * 256):  # nor are they shifted copies
+                assert_unrelated(mask[shift:], other[:-shift])
+
+
+def test_the_places_of_a_mask_are_independent():
+    mask = dropped(5)
+    for lag in (*range(1, 33), 64, 255, 256, 257, 4096, 64 * 256, 2**19):
+        assert_unrelated(mask[lag:], mask[:-lag])
+    for width in (4, 64, 256, 4096):  # neither more even than chance, nor more clustered
+        counts = mask.reshape(-1, width).sum(1)
+        dispersion = counts.var() / (width * RATE * (1 - RATE))
+        assert abs(dispersion - 1) < 5 * np.sqrt(2 / len(counts) + 1 / (len(counts) * width * RATE))
+
+
+def test_every_bit_of_the_hash_is_fair_and_unrelated_to_its_position_and_key():
+    bits = np.asarray(uniform_bits(jnp.array([1, 2], jnp.uint32), 3, (2**16,)))
+    as_bits = np.unpackbits(bits.view(np.uint8)).reshape(-1, 32)
+    assert np.abs(as_bits.mean(0) - 0.5).max() < 5 * 0.5 / 2**8
+    for word in (0, 1):
+        for flipped in (1, 2**15, 2**31):
+            seed = np.array([1, 2], np.uint32)
+            seed[word] ^= flipped
+            changed = np.asarray(uniform_bits(jnp.asarray(seed), 3, (2**16,))) ^ bits
+            shares = np.unpackbits(changed.view(np.uint8)).reshape(-1, 32).mean(0)
+            assert np.abs(shares - 0.5).max() < 5 * 0.5 / 2**8
+    assert len(np.unique(bits)) > 0.999 * len(bits)
+
+
+def test_masks_of_mapped_seeds_are_those_of_each_seed():
+    keys = jax.random.split(jax.random.key(0), 3)
+    mapped = jax.vmap(lambda key: make_dropout(key, RATE)(jnp.ones((8, 16)), 2))(keys)
+    for row, key in enumerate(keys):
+        np.testing.assert_array_equal(mapped[row], make_dropout(key, RATE)(jnp.ones((8, 16)), 2))
+
+
+def test_nothing_is_dropped_without_a_key_or_a_rate():
+    x = jnp.arange(6.0)
+    assert make_dropout(None, 0.5)(x, 0) is x
+    assert make_dropout(jax.random.key(0), 0.0)(x, 0) is x

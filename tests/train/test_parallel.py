@@ -1,0 +1,113 @@
+"""Several devices: how seeds and batch are laid over them, and that the layout changes nothing but rounding."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from agreement import assert_losses_equal, assert_params_equal
+
+from rvdt_jax.train.build import make_coefficients, make_spec, seed_mapping
+from rvdt_jax.train.driver import init_states, train_chunk
+from rvdt_jax.train.parallel import batch_sharding, collect, from_process_0, make_mesh, replicate, spread_seeds
+
+needs_devices = pytest.mark.skipif(jax.device_count() < 8, reason="started without eight virtual devices")
+
+
+def run(config, store, seeds, devices, chunks=5):
+    """Trains 10 updates a chunk; returns the states, the metrics (chunks, R), and the text of the compiled program."""
+    mesh = make_mesh(devices, len(seeds))
+    spec = make_spec(config, 4, 2, 30, batch_sharding(mesh, config.train.batch_size))
+    states = spread_seeds(init_states(jnp.asarray(seeds, jnp.int32), spec=spec), mesh)
+    store, coefficients = replicate(store, mesh), replicate(make_coefficients(config), mesh)
+    static = {"spec": spec, "updates": 10, "map_seeds": seed_mapping(config, mesh)}
+    # Unoptimised machine code: less than half of the time goes into making it, and the layout is the same.
+    options = {"xla_backend_optimization_level": 0}
+    compiled = train_chunk.lower(states, store, coefficients, **static).compile(compiler_options=options)
+    history = []
+    for _ in range(chunks):
+        states, metrics = compiled(states, store, coefficients)
+        history.append(jax.tree.map(np.asarray, metrics))
+    return states, jax.tree.map(lambda *values: np.stack(values), *history), compiled.as_text()
+
+
+@pytest.fixture(scope="module")
+def alone():
+    """A function that trains one seed on one device, once."""
+    known = {}
+
+    def train(config, store, seed):
+        if seed not in known:
+            states, metrics, _ = run(config, store, [seed], 1)
+            known[seed] = jax.tree.map(lambda leaf: leaf[0], states), metrics
+        return known[seed]
+
+    return train
+
+
+@needs_devices
+@pytest.mark.parametrize(("seeds", "devices"), [(1, 8), (2, 8), (8, 8)])
+def test_every_seed_on_any_layout_equals_the_seed_alone_on_one_device(seeds, devices, small_config, store, alone):
+    config = small_config(variant="RVDT")
+    states, metrics, program = run(config, store, list(range(seeds)), devices)
+    groups = np.gcd(seeds, devices)
+    assert states.policy["action"]["kernel"].sharding.shard_shape((seeds, 1))[0] == seeds // groups
+    # Seeds that have a device each, or several seeds of one device, have nothing to sum up.
+    assert bool(re.search(r"= \S.* all-reduce(-start)?\(", program)) == (groups < devices)
+    for seed in range(seeds):
+        expected, expected_metrics = alone(config, store, seed)
+        assert_losses_equal(
+            {name: values[:, 0] for name, values in expected_metrics.items()},
+            {name: values[:, seed] for name, values in metrics.items()},
+        )
+        for part in ("policy", "ema_policy", "critic", "target_critic"):
+            found = jax.tree.map(lambda leaf, seed=seed: np.asarray(leaf)[seed], getattr(states, part))
+            assert_params_equal(getattr(expected, part), found)
+
+
+@needs_devices
+@pytest.mark.parametrize(
+    ("seeds", "devices", "shape"),
+    [(1, 8, (1, 8)), (2, 8, (2, 4)), (3, 2, (1, 2)), (8, 8, (8, 1)), (12, 8, (4, 2)), (5, 0, (1, 8))],
+)
+def test_seeds_are_spread_before_the_batch(seeds, devices, shape):
+    assert make_mesh(devices, seeds).devices.shape == shape
+
+
+def test_one_device_needs_no_mesh():
+    assert make_mesh(1, 5) is None
+    assert batch_sharding(None, 7) is None
+    tree = {"a": jnp.zeros(3)}
+    assert replicate(tree, None) is spread_seeds(tree, None) is collect(tree, None) is from_process_0(tree) is tree
+
+
+@needs_devices
+def test_a_batch_that_does_not_divide_is_refused():
+    with pytest.raises(ValueError, match=r"batch_size=10 does not divide over 8 devices\. Choose"):
+        batch_sharding(make_mesh(8, 1), 10)
+    with pytest.raises(ValueError, match=r"batch_size=10 does not divide over 4 devices \(of 8, for 2 groups of seeds"):
+        batch_sharding(make_mesh(8, 2), 10)
+    assert batch_sharding(make_mesh(8, 4), 10).shard_shape((10, 3)) == (5, 3)
+
+
+def test_devices_that_are_not_there_are_refused():
+    with pytest.raises(ValueError, match=r"parallel\.devices=999, but this process sees \d+ cpu device"):
+        make_mesh(999)
+
+
+@needs_devices
+def test_seeds_that_are_spread_are_never_looped(small_config):
+    config = small_config(seeds=(0, 1))
+    assert seed_mapping(config, make_mesh(2, 2)) == "vmap"
+    assert seed_mapping(config, make_mesh(2, 1)) == seed_mapping(config) == "loop"
+
+
+@needs_devices
+def test_collecting_brings_every_seed_to_one_device():
+    values = {"a": jnp.arange(24.0).reshape(8, 3)}
+    spread = spread_seeds(values, make_mesh(8, 8))
+    assert len(spread["a"].sharding.device_set) == 8
+    gathered = collect(spread, make_mesh(8, 8))["a"]
+    assert gathered.devices() == {jax.devices()[0]}
+    np.testing.assert_array_equal(gathered, values["a"])
