@@ -1,8 +1,8 @@
 """Several processes that train one run: what process 0 does for all, what they agree on, how they stop together.
 
-Small messages go through the key-value store of ``jax.distributed``, where a wait may last as long as process 0 takes
-(collectives of gloo and NCCL have time-outs). Whatever ends one process ends all: a thread in each of them looks once a
-second whether another has failed, was signalled, or has fallen silent.
+Small messages go through the key-value store of ``jax.distributed``: there a wait may last as long as process 0 takes,
+and signals are heard meanwhile; a collective is deaf and may time out. Whatever ends one process ends all: a thread in
+each of them looks once a second whether another has failed, was signalled, or has fallen silent.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ attention scores, ``torch.optim.Adam``, ``clip_grad_norm_``, loops over paramete
 guidance whose gradient also reaches the critic (and is thrown away), and losses read with ``.item()`` at every step.
 Kinder than they are: no graph is built for the EMA policy, and the n-step target has no Python loop over windows.
 
-``STRONG`` is what PyTorch offers beyond: ``scaled_dot_product_attention``, ``torch.compile`` of both losses, a fused
-Adam, ``_foreach`` target updates, a frozen critic under the guidance, no value read back.
+``STRONG`` is what PyTorch offers beyond: ``scaled_dot_product_attention``, ``torch.compile`` of both losses (kept where
+it is faster), a fused Adam, ``_foreach`` target updates, a frozen critic under the guidance, no value read back.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ BUSY_CORES = 0.2  # other work that kept more cores busy than this is told to th
 _STYLES = ("public", "strong")
 _UPDATES = (
     *("device", "size", "variant", "arithmetic", "seeds", "ms per update", "updates/s", "tokens/s", "GFLOP/s"),
-    *("of matmul peak", "memory", "compilation", "PyTorch, public style", "PyTorch, compiled"),
+    *("of matmul peak", "memory", "compilation", "PyTorch, public style", "PyTorch, tuned"),
 )
 _EVALUATION = ("evaluation, steps/s", "size", "all episodes at once", "one at a time", "PyTorch, one at a time")
 _STARTUP = ("start to first update", "what is started", "first start", "second start", "memory of the process")
@@ -110,7 +110,7 @@ def _peer(row: dict, style: str) -> str:
         return "" if row["seeds"] > 1 or row["dtype"] != "float32" else MISSING
     if "ratio" not in peer:
         return MISSING
-    eager = " (not compiled)" if style == "strong" and not peer["compiled"] else ""
+    eager = " (eager)" if style == "strong" and not peer["compiled"] else ""
     return f"{peer['milliseconds_per_update']['median']:,.4g} ms{eager}, **{peer['ratio']['median']:.2f} x**"
 
 

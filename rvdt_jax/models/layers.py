@@ -1,4 +1,4 @@
-"""Layers built for throughput: the functions of ``flax.linen.Dense`` and ``Dropout``, cheaper to differentiate and draw.
+"""Layers built for throughput: flax's ``Dense`` and ``Dropout``, cheaper to differentiate and to draw.
 
 Parameters are named, shaped and initialised as flax's, so a policy trained with one kind of layer runs with the other.
 What each is worth is in ``experiments/results/benchmark-*.json``.
@@ -78,7 +78,7 @@ linear.defvjp(_linear_forward, _linear_backward)
 
 
 def make_dropout(key: Array | None, rate: float, plain: bool = False) -> Callable[[Array, int], Array]:
-    """The function (x, site) -> x with each element zeroed with probability ``rate``, the others scaled by 1/(1 - rate).
+    """The function (x, site) -> x with elements zeroed with probability ``rate``, the others scaled by 1 / (1 - rate).
 
     Masks are a hash of (key, site, position): none is stored or read back, for the hash is computed anew wherever it
     is needed, and they do not depend on how ``x`` is laid over devices.

@@ -69,10 +69,10 @@ def dropped(small_config):
     window = [rng.normal(size=(1, length, size)).astype(np.float32) for size in (4, 2)]
     window += [rng.normal(size=(1, length)).astype(np.float32), np.arange(length, dtype=np.int32)[None]]
     window = [np.repeat(part, DRAWS, axis=0) for part in window]
-    apply = jax.jit(
-        lambda *parts: policy.apply({"params": params}, *parts[:-1], False, rngs={"dropout": parts[-1]}).mean
-    )
-    ours = apply(*window, jax.random.key(3))
+
+    @jax.jit
+    def ours(key):
+        return policy.apply({"params": params}, *window, deterministic=False, rngs={"dropout": key}).mean[:, -1]
 
     def theirs(fused, off=()):
         peer = PeerPolicy(4, 2, LONGEST, config.model, fused=fused)
@@ -84,7 +84,7 @@ def dropped(small_config):
         with torch.no_grad():
             return peer(*tensors[:3], tensors[3].long(), torch.ones(DRAWS, length))[:, -1].numpy()
 
-    return np.asarray(ours)[:, -1], theirs
+    return np.asarray(ours(jax.random.key(3))), theirs
 
 
 def differs(ours, theirs) -> bool:
