@@ -21,7 +21,7 @@ def cpu_cases(reference: MakeConfig, demo: MakeConfig, log_every: int) -> list[C
         log_every: updates of one compiled call of the demo size, as its users run it.
     """
     rows = [
-        Case("reference", reference(variant, "float32"), 1, "loop", 3, 3, ("public", "strong"), 2)
+        Case("reference", reference(variant, "float32"), 1, "loop", 4, 3, ("public", "strong"), 2)
         for variant in ("DT", "RVDT")
     ]
     rows += [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rvdt_jax.benchmark.flops import executed_flops, model_flops, sizes_of
+from rvdt_jax.benchmark.peer_process import PeerProcess
 from rvdt_jax.benchmark.timing import ratios, summarise, take_turns
 from rvdt_jax.config import Config
 from rvdt_jax.data.episodes import Episodes
@@ -109,13 +111,14 @@ def measure_case(case: Case, data: Data, peak_flops: float | None, say: Callable
     """
     _, call, facts = compile_ours(case, data)
     contestants, notes = {"ours": call}, {}
-    for style in case.peers:
-        try:
-            contestants[style], notes[style] = _make_peer(case, data, style)
-        except Exception as error:  # of torch.compile almost anything; the rest of the row stands without it
-            notes[style] = {"failed": f"{type(error).__name__}: {error}".splitlines()[0]}
-            say(f"  {style}: {notes[style]['failed']}")
-    seconds = take_turns(contestants, case.repeats)
+    with contextlib.ExitStack() as processes:
+        for style in case.peers:
+            try:
+                contestants[style], notes[style] = _start_peer(case, data, style, processes)
+            except RuntimeError as error:  # of torch.compile almost anything; the rest of the row stands without it
+                notes[style] = {"failed": str(error).splitlines()[0]}
+                say(f"  {style}: {notes[style]['failed']}")
+        seconds = take_turns(contestants, case.repeats)
     ours = [value / case.updates for value in seconds.pop("ours")]
     record = case.describe() | facts | _speed(case, ours, peak_flops)
     for style, values in seconds.items():
@@ -160,10 +163,10 @@ def compile_ours(case: Case, data: Data) -> tuple[jax.stages.Compiled, Callable[
     return compiled, call, facts | {"program_bytes": used}
 
 
-def _make_peer(case: Case, data: Data, name: str) -> tuple[Callable[[], None], dict]:
-    from rvdt_jax.benchmark.peer import make_peer  # torch is an extra
-
-    return make_peer(case.config, data.episodes, data.experts, data.sizes, name, case.peer_updates)
+def _start_peer(case: Case, data: Data, name: str, processes: contextlib.ExitStack) -> tuple[PeerProcess, dict]:
+    peer = PeerProcess(case.config, data.episodes, data.experts, data.sizes, name, case.peer_updates)
+    processes.callback(peer.close)
+    return peer, peer.notes
 
 
 def _speed(case: Case, seconds: list[float], peak_flops: float | None) -> dict:

@@ -77,6 +77,60 @@ def _linear_backward(saved, upstream: Array):
 linear.defvjp(_linear_forward, _linear_backward)
 
 
+def layer_norm(dtype, name: str | None = None, plain: bool = False):
+    """Layer normalisation over the last axis with scale and bias (Ba et al. 2016), as ``flax.linen.LayerNorm``.
+
+    Args:
+        dtype: of the result; statistics are float32.
+        name: of the module.
+        plain: flax's own layer.
+    """
+    return (nn.LayerNorm if plain else LayerNorm)(dtype=dtype, name=name)
+
+
+class LayerNorm(nn.Module):
+    """``flax.linen.LayerNorm`` with ``normalise`` as its function."""
+
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Maps (..., width) to the same shape."""
+        scale = self.param("scale", nn.initializers.ones_init(), (x.shape[-1],))
+        bias = self.param("bias", nn.initializers.zeros_init(), (x.shape[-1],))
+        return normalise(x, scale, bias).astype(self.dtype)
+
+
+@jax.custom_vjp
+def normalise(x: Array, scale: Array, bias: Array) -> Array:
+    """(x - mean) / std * scale + bias over the last axis, in float32: (..., I), (I,) and (I,) to (..., I).
+
+    For its gradient it keeps ``x`` and a mean and a deviation per row; left to itself the compiler keeps and reads
+    arrays as large as ``x``.
+    """
+    return _normalise_forward(x, scale, bias)[0]
+
+
+def _normalise_forward(x: Array, scale: Array, bias: Array):
+    wide = x.astype(jnp.float32)
+    mean = wide.mean(-1, keepdims=True)
+    variance = jnp.maximum(jnp.square(wide).mean(-1, keepdims=True) - jnp.square(mean), 0.0)
+    inverse = jax.lax.rsqrt(variance + 1e-6)
+    return (wide - mean) * (inverse * scale) + bias, (x, mean, inverse, scale)
+
+
+def _normalise_backward(saved, upstream: Array):
+    x, mean, inverse, scale = saved
+    normal, into_normal = (x.astype(jnp.float32) - mean) * inverse, upstream * scale
+    along = (into_normal * normal).mean(-1, keepdims=True)
+    into_x = inverse * (into_normal - into_normal.mean(-1, keepdims=True) - normal * along)
+    into_scale = _rows(upstream * normal).sum(0)
+    return into_x.astype(x.dtype), into_scale, _rows(upstream).sum(0)
+
+
+normalise.defvjp(_normalise_forward, _normalise_backward)
+
+
 def make_dropout(key: Array | None, rate: float, plain: bool = False) -> Callable[[Array, int], Array]:
     """The function (x, site) -> x with elements zeroed with probability ``rate``, the others scaled by 1 / (1 - rate).
 

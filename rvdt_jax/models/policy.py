@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rvdt_jax.models.layers import dense, weight_init
+from rvdt_jax.models.layers import dense, layer_norm, weight_init
 from rvdt_jax.models.transformer import CausalTransformer
 from rvdt_jax.types import Array, PolicyOutput
 
@@ -118,4 +118,4 @@ class TransformerPolicy(nn.Module):
                 0, dense(self.width, self.dtype, "return_to_go", plain=self.plain)(returns_to_go[..., None]) + time
             )
         interleaved = jnp.stack(streams, axis=2).reshape(observations.shape[0], -1, self.width)
-        return nn.LayerNorm(dtype=self.dtype, name="embedding_norm")(interleaved[:, :-1])
+        return layer_norm(self.dtype, "embedding_norm", self.plain)(interleaved[:, :-1])

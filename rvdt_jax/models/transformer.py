@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rvdt_jax.models.layers import dense, make_dropout
+from rvdt_jax.models.layers import dense, layer_norm, make_dropout
 from rvdt_jax.types import Array
 
 Drop = Callable[[Array, int], Array]  # dropout at a numbered place of the network
@@ -67,9 +67,9 @@ class Block(nn.Module):
         """Maps (B, L, width) to (B, R, width); drops at the places ``site`` to ``site + 2``."""
         width = x.shape[-1]
         attend = CausalSelfAttention(self.heads, self.dtype, self.plain)
-        attended = attend(nn.LayerNorm(dtype=self.dtype)(x), read, drop, site)
+        attended = attend(layer_norm(self.dtype, "LayerNorm_0", self.plain)(x), read, drop, site)
         x = take_tokens(x, read) + drop(attended, site + 1)
-        hidden = nn.LayerNorm(dtype=self.dtype)(x)
+        hidden = layer_norm(self.dtype, "LayerNorm_1", self.plain)(x)
         hidden = nn.relu(dense(4 * width, self.dtype, "Dense_0", plain=self.plain)(hidden))
         hidden = dense(width, self.dtype, "Dense_1", plain=self.plain)(hidden)
         return x + drop(hidden, site + 2)
@@ -107,4 +107,4 @@ class CausalTransformer(nn.Module):
             x = Block(self.heads, self.dtype, self.plain)(x, wanted, drop, 1 + 3 * layer)
         if self.plain:
             x = take_tokens(x, read)
-        return nn.LayerNorm(dtype=self.dtype)(x)
+        return layer_norm(self.dtype, "LayerNorm_0", self.plain)(x)

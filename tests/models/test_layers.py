@@ -1,5 +1,7 @@
 """The fast layers compute flax's functions; dropout from a hash is as random as it needs to be."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -7,7 +9,7 @@ import numpy as np
 import pytest
 
 from rvdt_jax.models.critic import mish, plain_mish
-from rvdt_jax.models.layers import Dense, make_dropout, uniform_bits
+from rvdt_jax.models.layers import Dense, LayerNorm, make_dropout, uniform_bits
 
 SIZE = (64, 64, 256)  # 2^20 elements
 RATE = 0.1
@@ -17,22 +19,30 @@ RATE = 0.1
 @pytest.mark.parametrize("features", [1, 7])
 def test_dense_is_flax_dense_with_its_gradients(shape, features):
     x = jax.random.normal(jax.random.key(0), shape)
-    layers = [
-        Dense(features, jnp.float32, nn.initializers.lecun_normal(), name="layer"),
-        nn.Dense(features, name="layer"),
-    ]
-    params = [layer.init(jax.random.key(1), x) for layer in layers]
-    jax.tree.map(np.testing.assert_array_equal, *params)
     weights = jax.random.normal(jax.random.key(2), (*shape[:-1], features))
+    assert_same_layer(Dense(features, jnp.float32, nn.initializers.lecun_normal()), nn.Dense(features), x, weights)
 
-    def gradients(layer):
-        return jax.value_and_grad(lambda params, x: (weights * jnp.sin(layer.apply(params, x))).sum(), argnums=(0, 1))(
-            params[0], x
-        )
 
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), *(gradients(layer) for layer in layers)
-    )
+@pytest.mark.parametrize("shape", [(6, 5), (3, 4, 16)])
+def test_layer_norm_is_flax_layer_norm_with_its_gradients(shape):
+    x, weights = (3.0 * jax.random.normal(jax.random.key(seed), shape) + 1.0 for seed in (0, 2))
+    assert_same_layer(LayerNorm(jnp.float32), nn.LayerNorm(), x, weights)
+
+
+def assert_same_layer(one: nn.Module, other: nn.Module, x: jax.Array, weights: jax.Array):
+    """They begin with the same parameters, and with any others their values and gradients agree."""
+    params, others = (layer.init(jax.random.key(1), x) for layer in (one, other))
+    jax.tree.map(np.testing.assert_array_equal, params, others)
+    params = jax.tree.map(lambda leaf: leaf + 0.3 * jnp.cos(jnp.arange(leaf.size)).reshape(leaf.shape), params)
+
+    def differentiate(layer: nn.Module):
+        def value(params, x):
+            return (weights * jnp.sin(layer.apply(params, x))).sum()
+
+        return jax.value_and_grad(value, argnums=(0, 1))(params, x)
+
+    compare = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=2e-6)
+    jax.tree.map(compare, differentiate(one), differentiate(other))
 
 
 def test_dense_computes_in_its_dtype_and_gives_float32_gradients():
