@@ -98,16 +98,12 @@ def inputs_of_update(
 def _perturbed(states: TrainState, seed: int) -> TrainState:
     """No bias is zero, and the slow copies are no copies, so that nothing can stand in for another unnoticed."""
     names = ("policy", "ema_policy", "critic", "target_critic")
-    keys = dict(zip(names, jax.random.split(jax.random.key(seed), len(names)), strict=True))
+    draws = np.random.default_rng(seed)
 
-    def perturb(tree, key: Array):
-        leaves, shape = jax.tree.flatten(tree)
-        keys = jax.random.split(key, max(1, len(leaves)))
-        return shape.unflatten(
-            [leaf + 0.05 * jax.random.normal(key, leaf.shape) for leaf, key in zip(leaves, keys, strict=False)]
-        )
+    def perturb(leaf: Array) -> Array:
+        return leaf + 0.05 * draws.standard_normal(leaf.shape, np.float32)
 
-    return states.replace(**{name: perturb(getattr(states, name), key) for name, key in keys.items()})
+    return states.replace(**{name: jax.tree.map(perturb, getattr(states, name)) for name in names})
 
 
 def _networks(peer: Peer) -> dict[str, tuple[torch.nn.Module, Callable[[dict], dict]]]:

@@ -60,17 +60,6 @@ def test_a_row_from_end_to_end(small_config):
     assert profile["by_part"]["policy, backward"] > 0
 
 
-def test_a_peer_that_cannot_start_says_why_and_the_row_stands(small_config, monkeypatch):
-    # Refused by the peer where there is PyTorch; where there is none, that is what it says.
-    config = dataclasses.replace(small_config, policy=dataclasses.replace(small_config.policy, learn_std=True))
-    case = Case("small", config, 1, "loop", 2, 1, ("public",), 1)
-    said = []
-    row = measure_case(case, Data.of(make_episodes(2_000)), None, say=said.append)
-    assert row["milliseconds_per_update"]["median"] > 0
-    assert re.search("torch|policy.learn_std", row["peers"]["public"]["failed"])
-    assert len(said) == 1 and "public" in said[0]
-
-
 def test_results_are_written_row_by_row_and_failures_kept(tmp_path):
     here = {"platform": "cpu", "device": "A", "devices": 1, "cores": 2, "date": "2026-01-01"}
     results = Results(tmp_path / "new" / "r.json", here, machine.identity, say=lambda line: None)
