@@ -70,6 +70,7 @@ def run(sections: list[str], folder: pathlib.Path):
     cases = choose(cases, _CASES.value, peers="peer" in sections)
     results = Results(pathlib.Path(_OUT.value or default), machine, identity)
     measure(results, sections, cases, sizes, preset)
+    results.finish()
     return results
 
 

@@ -1,7 +1,8 @@
-"""The file of results: written after every row, so that a crash keeps what was measured."""
+"""The file of results: rows are written as they come, beside it; only a whole run takes the place of an earlier one."""
 
 from __future__ import annotations
 
+import os
 import pathlib
 import traceback
 from collections.abc import Callable
@@ -15,7 +16,7 @@ class Results:
     """The results of one run of the benchmark.
 
     Args:
-        path: the file; what an earlier run on the same hardware wrote there is replaced at the first row.
+        path: the file; what an earlier run on the same hardware wrote there is replaced by ``finish``.
         machine: see ``machine.describe_machine``.
         identity: of the hardware, out of a description; results of other hardware are never replaced.
         say: receives what happens, a line at a time.
@@ -26,6 +27,7 @@ class Results:
 
     def __init__(self, path: pathlib.Path, machine: dict, identity: Callable[[dict], tuple], say: Callable = print):
         self.path, self._say = path, say
+        self.unfinished = path.with_name(f"{path.name}.unfinished")  # where a run that breaks off leaves its rows
         if path.exists():
             old = read_json(path)
             if "machine" not in old:
@@ -33,7 +35,7 @@ class Results:
             if identity(old["machine"]) != identity(machine):
                 theirs, here = (f"{each['device']} ({each['cores']} cores)" for each in (old["machine"], machine))
                 raise ValueError(f"--out={path}: holds results of {theirs}, this is {here}. Choose another --out.")
-            say(f"{path}: replaces the results of {old['machine']['date']}")
+            say(f"{path}: in the end replaces the results of {old['machine']['date']}")
         self.content: dict = {"format_version": FORMAT_VERSION, "machine": machine}
 
     def measure(self, section: str, name: str, call: Callable[[], dict]) -> dict:
@@ -45,6 +47,10 @@ class Results:
             row = {"failed": f"{type(error).__name__}: {error}".splitlines()[0][:300]}
             self._say(f"  failed: {row['failed']}\n{traceback.format_exc(limit=-3)}")
         self.content.setdefault(section, {})[name] = row
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(self.path, self.content)
+        self.unfinished.parent.mkdir(parents=True, exist_ok=True)
+        write_json(self.unfinished, self.content)
         return row
+
+    def finish(self) -> None:
+        """Puts what was measured in its place; to be called when the run is through."""
+        os.replace(self.unfinished, self.path)

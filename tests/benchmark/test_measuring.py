@@ -69,9 +69,12 @@ def test_results_are_written_row_by_row_and_failures_kept(tmp_path):
         raise MemoryError("no room\nat all")
 
     results.measure("updates", "second", fail)
-    content = json.loads(results.path.read_text())
+    content = json.loads(results.unfinished.read_text())
     assert content["updates"] == {"first": {"value": 1}, "second": {"failed": "MemoryError: no room"}}
     assert content["machine"] == here
+    assert not results.path.exists()  # a run that breaks off replaces nothing
+    results.finish()
+    assert json.loads(results.path.read_text()) == content
     said = []
     Results(results.path, here | {"date": "2026-02-02"}, machine.identity, say=said.append)
     assert "2026-01-01" in said[0]
