@@ -35,7 +35,7 @@ def measure_evaluation(
         data: its statistics normalise the observations.
         steps: horizon of the episodes played side by side, shortened from 300.
         loop_steps: steps of the loop.
-        repeats: turns of every contestant, after one that only warms up.
+        repeats: turns of every contestant.
         selections: of the ``Evaluator``: ``mean`` plays the first target, ``critic`` all targets as candidates.
 
     Raises:
@@ -59,8 +59,6 @@ def measure_evaluation(
     peer = _peer_loop(config, data, loop_steps)
     if peer is not None:
         contestants["peer_loop"], counts["peer_loop"] = peer, loop_steps
-    for call in contestants.values():
-        call()
     seconds = take_turns(contestants, repeats)
     per_step = {name: [value / counts[name] for value in values] for name, values in seconds.items()}
     record = {"task": TASK, "seeds": len(SEEDS), "episodes": EPISODES, "horizon": steps, "candidates": CANDIDATES}

@@ -64,7 +64,7 @@ class PeerProcess:
     def _answer(self) -> dict:
         try:
             failure, notes = self._pipe.recv()
-        except EOFError:
+        except (EOFError, ConnectionResetError):
             self._process.join()
             raise RuntimeError(f"the peer's process ended with status {self._process.exitcode}") from None
         if failure:

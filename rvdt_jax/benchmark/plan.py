@@ -18,7 +18,7 @@ def cpu_cases(reference: MakeConfig, demo: MakeConfig, log_every: int) -> list[C
 
     Args:
         reference, demo: make the settings of either size.
-        log_every: updates of one compiled call of the demo size, as its users run it.
+        log_every: updates of one compiled call of the demo size, as its users run it; a timed call is a part of that.
     """
     rows = [
         Case("reference", reference(variant, "float32"), 1, "loop", 3, 3, ("public", "strong"), 1)

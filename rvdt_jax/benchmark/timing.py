@@ -10,10 +10,11 @@ from collections.abc import Callable
 def take_turns(contestants: dict[str, Callable[[], None]], repeats: int) -> dict[str, list[float]]:
     """Seconds of a call in every turn, by contestant: A, B, C, A, B, C, ...
 
-    A turn is two calls, and the second is timed: the first meets the caches and the memory that others left.
+    A turn is two calls, and the second is timed: the first warms up, after whatever the others left in
+    caches and memory.
 
     Args:
-        contestants: what is timed; each returns when its work is done, and was warmed up.
+        contestants: what is timed; each returns when its work is done.
         repeats: turns of each.
     """
     seconds: dict[str, list[float]] = {name: [] for name in contestants}

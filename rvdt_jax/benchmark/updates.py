@@ -114,7 +114,8 @@ def measure_case(case: Case, data: Data, peak_flops: float | None, say: Callable
     with contextlib.ExitStack() as processes:
         for style in case.peers:
             try:
-                contestants[style], notes[style] = _start_peer(case, data, style, processes)
+                peer = PeerProcess(case.config, data.episodes, data.experts, data.sizes, style, case.peer_updates)
+                contestants[style], notes[style] = processes.enter_context(contextlib.closing(peer)), peer.notes
             except RuntimeError as error:  # of torch.compile almost anything; the rest of the row stands without it
                 notes[style] = {"failed": str(error).splitlines()[0]}
                 say(f"  {style}: {notes[style]['failed']}")
@@ -134,7 +135,7 @@ def measure_case(case: Case, data: Data, peak_flops: float | None, say: Callable
 
 
 def compile_ours(case: Case, data: Data) -> tuple[jax.stages.Compiled, Callable[[], None], dict]:
-    """Compiles ``train_chunk`` for the row and runs it once.
+    """Compiles ``train_chunk`` for the row.
 
     Returns:
         The compiled program; a call of it, which goes on where the one before it stopped and waits for the device; and
@@ -155,18 +156,11 @@ def compile_ours(case: Case, data: Data) -> tuple[jax.stages.Compiled, Callable[
         states, metrics = compiled(states, store, coefficients)
         jax.block_until_ready(metrics)
 
-    call()
     memory = compiled.memory_analysis()
     facts = {"trace_seconds": round(traced - begun, 2), "compile_seconds": round(done - traced, 2)}
     sizes = ("argument_size_in_bytes", "output_size_in_bytes", "temp_size_in_bytes")
     used = sum(getattr(memory, name) for name in sizes) - memory.alias_size_in_bytes
     return compiled, call, facts | {"program_bytes": used}
-
-
-def _start_peer(case: Case, data: Data, name: str, processes: contextlib.ExitStack) -> tuple[PeerProcess, dict]:
-    peer = PeerProcess(case.config, data.episodes, data.experts, data.sizes, name, case.peer_updates)
-    processes.callback(peer.close)
-    return peer, peer.notes
 
 
 def _speed(case: Case, seconds: list[float], peak_flops: float | None) -> dict:

@@ -41,7 +41,7 @@ def assert_same_layer(one: nn.Module, other: nn.Module, x: jax.Array, weights: j
 
         return jax.value_and_grad(value, argnums=(0, 1))(params, x)
 
-    compare = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=2e-6)
+    compare = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
     jax.tree.map(compare, differentiate(one), differentiate(other))
 
 
