@@ -9,7 +9,7 @@ import pathlib
 
 from absl import app, flags
 
-from launcher import parse_flags, report_errors
+from launcher import keep_compiled_programs, parse_flags, report_errors
 
 VARIANTS = ("BC", "DT", "RVDT")
 # D4RL's reference points, and what its controller reaches when it plans anew at every episode (144.3 +- 1.3 over 1000
@@ -21,6 +21,7 @@ _WORKDIR = flags.DEFINE_string("workdir", "runs/demo", "Where the runs go, one f
 
 def main(argv: list[str]) -> int:
     """Trains what is not trained yet, then prints the table and draws the curves."""
+    keep_compiled_programs()
     from rvdt_jax.report.comparison import compare
 
     folder = pathlib.Path(_WORKDIR.value)

@@ -11,7 +11,7 @@ import sys
 
 from absl import app, flags
 
-from launcher import parse_flags, report_errors
+from launcher import keep_compiled_programs, parse_flags, report_errors
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run directory.", required=True)
 _STEP = flags.DEFINE_integer("step", None, "The checkpoint's update; unset: the newest.")
@@ -24,6 +24,7 @@ _VIDEO = flags.DEFINE_string("video", None, "Film one episode of the first seed 
 
 def main(argv: list[str]) -> int:
     """Plays, prints, writes."""
+    keep_compiled_programs()
     if _VIDEO.value and sys.platform == "linux" and not os.environ.get("DISPLAY"):
         os.environ.setdefault("MUJOCO_GL", "egl")  # MuJoCo reads it when it is loaded
     from rvdt_jax.report.summary import print_results

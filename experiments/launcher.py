@@ -63,6 +63,19 @@ def _find_config(name: str) -> pathlib.Path:
     fail(f"--config: there is no file {name!r}. This package brings {known}.")
 
 
+def keep_compiled_programs() -> None:
+    """Has JAX keep what it compiles beside our caches, so that a second start need not compile it again.
+
+    To be called before JAX is loaded. JAX's own variables win: ``JAX_COMPILATION_CACHE_DIR`` names another folder, and
+    ``JAX_ENABLE_COMPILATION_CACHE=false`` keeps nothing.
+    """
+    from rvdt_jax.data.cache import cache_folder
+
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_folder() / "compiled"))
+    # Ours are many small programs beside one large one; JAX by itself keeps those alone that took a second.
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+
+
 def report_errors(main: Callable[[list[str]], int]) -> Callable[[list[str]], int]:
     """Wraps a launcher's main: a user's error ends it with one line and status 2; a bug keeps its traceback."""
 

@@ -16,7 +16,7 @@ and Open MPI's ``mpirun`` they find each other without these flags.
 
 from absl import app, flags
 
-from launcher import config_flag, only_warnings, parse_flags, report_errors
+from launcher import config_flag, keep_compiled_programs, only_warnings, parse_flags, report_errors
 
 _CONFIG = config_flag()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Run directory; the same as --config.workdir.")
@@ -34,6 +34,7 @@ _RESUME = flags.DEFINE_bool("resume", False, "Continue the run in the work direc
 
 def main(argv: list[str]) -> int:
     """Resolves the settings and runs them."""
+    keep_compiled_programs()
     from rvdt_jax import cluster
     from rvdt_jax.config import resolve
     from rvdt_jax.report.summary import print_results

@@ -111,6 +111,28 @@ def test_a_configuration_that_is_not_there_is_named(tmp_path):
     assert "Traceback" not in result.stderr
 
 
+def test_a_second_start_compiles_nothing_anew(tmp_path, data_flags, monkeypatch):
+    def start(name):
+        result = launch("run.py", "--config=configs/maze2d.py", f"--workdir={tmp_path / name}", *TINY, *data_flags)
+        assert result.returncode == 0, result.stderr
+        kept = {path.name for path in (tmp_path / "cache" / "compiled").glob("*-cache")}
+        return kept, (tmp_path / name / "metrics.jsonl").read_bytes(), result.stderr
+
+    monkeypatch.setenv("JAX_ENABLE_COMPILATION_CACHE", "false")
+    nothing, metrics, _ = start("without")
+    assert nothing == set()
+    monkeypatch.delenv("JAX_ENABLE_COMPILATION_CACHE")
+    first, *_ = start("first")
+    assert any("train_chunk" in name for name in first)
+    second, from_the_cache, said = start("second")
+    assert second == first
+    assert from_the_cache == metrics
+    assert "Target machine feature" not in said
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "elsewhere"))
+    start("third")
+    assert list((tmp_path / "elsewhere").glob("*train_chunk*"))
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_and_resume_finishes_the_same_run(number, tmp_path, data_flags):
     # Long enough to be hit in the middle, wherever this machine is slow.

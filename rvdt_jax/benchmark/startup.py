@@ -22,8 +22,7 @@ def measure_startup(flags: list[str], episodes: Episodes, *, compilation_cache: 
     Args:
         flags: of ``run.py`` besides data, work directory and length.
         episodes: the data, read from a flat cache.
-        compilation_cache: set JAX's persistent compilation cache, through its environment variables; else only what
-            the launcher sets by itself.
+        compilation_cache: keep what is compiled, as the launcher does by itself; else have JAX keep nothing.
 
     Returns:
         ``first`` and ``second``, each with ``seconds_to_first_update`` and ``peak_rss_bytes``.
@@ -39,12 +38,11 @@ def measure_startup(flags: list[str], episodes: Episodes, *, compilation_cache: 
             *flags,
             *(f"--config.{key}={value}" for key, value in settings.items()),
         ]
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("JAX_COMPILATION_CACHE")}
+        environment = {key: value for key, value in os.environ.items() if "COMPILATION_CACHE" not in key}
         # Nothing of an earlier start; and beside a process that holds a device, take memory as it is needed.
         environment |= {"RVDT_JAX_CACHE": str(folder / "cache"), "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-        if compilation_cache:
-            environment["JAX_COMPILATION_CACHE_DIR"] = str(folder / "compiled")
-            environment["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+        if not compilation_cache:
+            environment["JAX_ENABLE_COMPILATION_CACHE"] = "false"
         return {start: _start(command, environment, folder / start) for start in ("first", "second")}
 
 
