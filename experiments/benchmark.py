@@ -29,13 +29,14 @@ _WRITE_README = flags.DEFINE_bool("write_readme", False, "With --table: put it i
 
 def main(argv: list[str]) -> int:
     """Measures and prints, or prints alone."""
-    from rvdt_jax.benchmark.table import load_results, speed_table, write_section
+    from rvdt_jax.benchmark.table import MARKERS, load_results, speed_table
+    from rvdt_jax.report.sections import write_section
 
     folder = ROOT / "experiments" / "results"
     if _TABLE.value:
         table = speed_table(load_results(folder))
         if _WRITE_README.value:
-            write_section(ROOT / "README.md", table)
+            write_section(ROOT / "README.md", table, MARKERS)
         print(table)
         return 0
     sections = ["profile"] if _PROFILE.value else _ONLY.value

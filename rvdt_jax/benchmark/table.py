@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Sequence
 
 from rvdt_jax.report.records import read_json
+from rvdt_jax.report.sections import markdown_table
 
-BEGIN, END = "<!-- speed table: make bench -->", "<!-- end of speed table -->"
+MARKERS = ("<!-- speed table: make bench -->", "<!-- end of speed table -->")
 MISSING = "not measured"
 BUSY_CORES = 0.2  # other work that kept more cores busy than this is told to the reader
 _STYLES = ("public", "strong")
@@ -35,32 +35,12 @@ def speed_table(results: list[dict]) -> str:
     rows = [row for content in results for row in _update_rows(content)]
     if all(content["machine"]["platform"] == "cpu" for content in results):
         rows.append(["GPU", "reference", "RVDT", "bfloat16", "1", *[MISSING] * (len(_UPDATES) - 5)])
-    parts.append(_markdown(_UPDATES, rows))
+    parts.append(markdown_table(_UPDATES, rows))
     evaluation = [row for content in results for row in _evaluation_rows(content)]
-    parts.append(_markdown(_EVALUATION, evaluation or [[MISSING] + [""] * 4]))
+    parts.append(markdown_table(_EVALUATION, evaluation or [[MISSING] + [""] * 4]))
     startup = [row for content in results for row in _startup_rows(content)]
-    parts.append(_markdown(_STARTUP, startup or [[MISSING] + [""] * 4]))
+    parts.append(markdown_table(_STARTUP, startup or [[MISSING] + [""] * 4]))
     return "\n\n".join(parts)
-
-
-def write_section(path: pathlib.Path, table: str) -> None:
-    """Puts the table between the README's markers.
-
-    Raises:
-        ValueError: the file has no such markers.
-    """
-    text = path.read_text(encoding="utf-8")
-    if BEGIN not in text or END not in text.split(BEGIN, 1)[1]:
-        raise ValueError(f"{path}: has no lines {BEGIN!r} and {END!r} to put the table between. Add them.")
-    before, rest = text.split(BEGIN, 1)
-    path.write_text(f"{before}{BEGIN}\n\n{table}\n\n{END}{rest.split(END, 1)[1]}", encoding="utf-8")
-
-
-def section_of(text: str) -> str | None:
-    """What stands between the markers of a README's text; None where they are missing."""
-    if BEGIN not in text or END not in text.split(BEGIN, 1)[1]:
-        return None
-    return text.split(BEGIN, 1)[1].split(END, 1)[0].strip()
 
 
 def _machine_line(content: dict) -> str:
@@ -140,8 +120,3 @@ def _startup_rows(content: dict) -> list[list[str]]:
 
 def _bytes(count: float) -> str:
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
-
-
-def _markdown(headings: Sequence[str], rows: list[list[str]]) -> str:
-    lines = [headings, ["---"] * len(headings), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

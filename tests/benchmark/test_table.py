@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from rvdt_jax.benchmark.table import BEGIN, END, MISSING, load_results, section_of, speed_table, write_section
+from rvdt_jax.benchmark.table import MARKERS, MISSING, load_results, speed_table
+from rvdt_jax.report.sections import section_of
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "experiments" / "results"
@@ -49,8 +50,8 @@ def row(**changes):
 
 
 def test_the_readme_has_the_table_of_the_committed_results():
-    section = section_of((ROOT / "README.md").read_text(encoding="utf-8"))
-    assert section is not None, f"README.md has no lines {BEGIN} and {END}"
+    section = section_of((ROOT / "README.md").read_text(encoding="utf-8"), MARKERS)
+    assert section is not None, f"README.md has no lines {MARKERS}"
     assert section == speed_table(load_results(RESULTS))
 
 
@@ -73,17 +74,6 @@ def test_what_was_not_measured_is_said():
     assert "12.5 (busy machine)" in busy
     widths = {line.count("|") for line in busy.split("\n\n")[1].splitlines()}
     assert len(widths) == 1
-
-
-def test_the_section_is_replaced_and_nothing_else(tmp_path):
-    readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n", encoding="utf-8")
-    write_section(readme, "new")
-    assert section_of(readme.read_text(encoding="utf-8")) == "new"
-    assert readme.read_text(encoding="utf-8") == f"before\n{BEGIN}\n\nnew\n\n{END}\nafter\n"
-    readme.write_text("nothing here", encoding="utf-8")
-    with pytest.raises(ValueError, match="has no lines"):
-        write_section(readme, "new")
 
 
 def test_the_launcher_prints_it_without_jax_and_torch(tmp_path):
