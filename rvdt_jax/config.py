@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 
 from rvdt_jax.config_checks import check_config, check_seeds, check_set, check_targets
 from rvdt_jax.defaults import default_config
-from rvdt_jax.tasks import Task, get_task
+from rvdt_jax.tasks import LOW_DATA, Task, get_task
 from rvdt_jax.variants import get_variant
 
 
@@ -109,12 +109,15 @@ class EvalConfig:
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
-    """Where the data comes from."""
+    """Where the data comes from, and how much of it is used."""
 
     source: str
     minari_id: str | None
     observation_keys: tuple[str, ...] | None
     path: str | None
+    regime: str | None
+    fraction: float
+    subset_seed: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,6 +167,7 @@ def resolve(settings: ConfigDict) -> Config:
     _fill(values["policy"], head=own["head"], condition_on_return=own["condition_on_return"])
     _fill(values["expert"], only=own["expert_only"])
     _fill_eta(values)
+    _fill_fraction(values["data"])
     _fill(values["parallel"], devices=0)
     _fill(values["eval"], processes=0)
     _fill(values["train"], lr_decay_steps=values["train"]["steps"], checkpoint_every=values["eval"]["every"])
@@ -253,6 +257,21 @@ def _fill_eta(values: dict) -> None:
         )
     published = get_task(task).eta if task else _ETA
     _fill(loss, eta=published if loss["q_guidance"] else 0.0)
+
+
+def _fill_fraction(data: dict) -> None:
+    regime = data["regime"]
+    if regime is None:
+        _fill(data, fraction=1.0)
+        return
+    if regime not in LOW_DATA:
+        raise ValueError(f"config.data.regime is {regime!r}; choose one of {', '.join(LOW_DATA)}, or leave it unset.")
+    if data["fraction"] not in (None, LOW_DATA[regime]):
+        raise ValueError(
+            f"config.data.regime={regime} keeps {LOW_DATA[regime]:g} of the trajectories, but config.data.fraction is "
+            f"{data['fraction']}. Set one of the two."
+        )
+    data["fraction"] = LOW_DATA[regime]
 
 
 def _fill_from_task(values: dict, task: Task | None) -> None:

@@ -76,6 +76,8 @@ _RANGES = (
     ("ema.every", 1, _MAX_INT),
     ("ema.start", 0, _MAX_INT),
     ("expert.fraction", _TINY, 1),
+    ("data.fraction", _TINY, 1),
+    ("data.subset_seed", 0, _MAX_INT),
     ("policy.std", _TINY, _INF),
     ("policy.return_scale", _TINY, _INF),
     ("eval.every", 1, _MAX_INT),

@@ -81,6 +81,9 @@ def default_config() -> ConfigDict:
     config.data.minari_id = unset(str)  # unset: the first of the task's data sets that can be had
     config.data.observation_keys = unset(tuple)  # entries of dict observations, in order; unset: the task's
     config.data.path = unset(str)  # a flat cache file (.npz), for data.source=file
+    config.data.regime = unset(str)  # D1 to D4: keep 10, 5, 2 or 1 % of the trajectories (our choice); fills fraction
+    config.data.fraction = unset(float)  # share of the trajectories to keep, drawn at random; unset: all
+    config.data.subset_seed = 0  # of that draw, the same for all seeds; a smaller share is part of a larger one
 
     config.parallel = ConfigDict()
     config.parallel.devices = unset(int)  # devices for seeds and batch, over all processes; unset: all

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rvdt_jax import __version__
 from rvdt_jax.config import Config
 from rvdt_jax.config_json import to_json
-from rvdt_jax.data.episodes import Episodes
+from rvdt_jax.data.episodes import Episodes, draw_episodes, keep_episodes
 from rvdt_jax.data.rebalance import ExpertSet, select_experts
 from rvdt_jax.models.acting import Actor
 from rvdt_jax.processes import Group
@@ -77,6 +77,23 @@ def prepare(
     provenance = {name: value for name, value in provenance.items() if name != "env_spec"}  # now in ``scoring``
     provenance |= {"content_digest": digest, "expert_set": experts.describe()}
     return Data(episodes, experts, provenance, scoring, environment)
+
+
+def take_share(config: Config, episodes: Episodes, provenance: dict) -> tuple[Episodes, dict]:
+    """The share of the trajectories that ``config.data.fraction`` keeps, and a provenance that says so."""
+    if config.data.fraction >= 1.0:
+        return episodes, provenance
+    count = episodes.lengths.size
+    kept = draw_episodes(count, config.data.fraction, config.data.subset_seed)
+    share = {
+        "regime": config.data.regime,
+        "fraction": config.data.fraction,
+        "seed": config.data.subset_seed,
+        "episodes": int(kept.sum()),
+        "of": count,
+    }
+    log.info("data.fraction=%g keeps %d of %d trajectories", config.data.fraction, share["episodes"], count)
+    return keep_episodes(episodes, kept), provenance | {"subset": share}
 
 
 def same_data(config: Config, begun: str | None) -> Config:

@@ -24,7 +24,7 @@ from rvdt_jax.data.episodes import Episodes, check_episodes
 from rvdt_jax.data.store import make_normalizer, make_store
 from rvdt_jax.datasets import load_episodes
 from rvdt_jax.interruption import Interrupted, Interruption
-from rvdt_jax.preparation import Data, make_evaluator, prepare, same_data, to_agree_on
+from rvdt_jax.preparation import Data, make_evaluator, prepare, same_data, take_share, to_agree_on
 from rvdt_jax.processes import Group
 from rvdt_jax.report.records import read_json, write_json
 from rvdt_jax.report.results import write_results
@@ -117,7 +117,7 @@ def _run(config: Config, load: Callable[[Config, bool], tuple[Episodes, dict]], 
             config = same_data(config, group.lead(lambda: read_json(folder / "config.json")["data"]["minari_id"]))
         mesh = make_mesh(config.parallel.devices, 1 if config.parallel.seeds == "loop" else len(config.seeds))
         sharding = batch_sharding(mesh, config.train.batch_size)
-        episodes, provenance = group.in_turn(lambda: load(config, progress and group.leads))
+        episodes, provenance = take_share(config, *group.in_turn(lambda: load(config, progress and group.leads)))
         config = complete_config(config, episodes.returns, int(episodes.lengths.max()), provenance["dataset_id"])
         data = prepare(config, episodes, provenance, folder, group, resume)
         sizes = episodes.observations.shape[1], episodes.actions.shape[1]

@@ -181,6 +181,10 @@ _RECIPE_STEPS = {
     "maze2d-large": 4_000_000,
 }
 
+# The low-data regimes D_1 to D_4: the share of the trajectories that is kept. The published table names the regimes
+# and their scores alone; these shares are this package's own.
+LOW_DATA = {"D1": 0.1, "D2": 0.05, "D3": 0.02, "D4": 0.01}
+
 # QT's reward transforms as published -> (scale, shift) of scale * (r + shift).
 _REWARD_TRANSFORMS = {"none": (1.0, 0.0), "4*(r-0.5)": (4.0, -0.5)}
 

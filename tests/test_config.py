@@ -181,6 +181,20 @@ def test_explicit_settings_win(name, value):
     assert get(resolved({name: value}, variant="RVDT"), name) == value
 
 
+@pytest.mark.parametrize(("regime", "fraction"), [("D1", 0.1), ("D2", 0.05), ("D3", 0.02), ("D4", 0.01)])
+def test_a_low_data_regime_is_a_share_of_the_trajectories(regime, fraction):
+    assert resolved({"data.regime": regime}).data.fraction == fraction
+    assert resolved({"data.regime": regime, "data.fraction": fraction}).data.fraction == fraction
+    assert resolved().data.fraction == 1.0
+    with pytest.raises(ValueError, match=rf"regime={regime} keeps {fraction:g} .* data.fraction is 0.5"):
+        resolved({"data.regime": regime, "data.fraction": 0.5})
+
+
+def test_an_unknown_regime_is_named_with_those_there_are():
+    with pytest.raises(ValueError, match="config.data.regime is 'D5'; choose one of D1, D2, D3, D4"):
+        resolved({"data.regime": "D5"})
+
+
 def test_without_q_guidance_eta_is_zero():
     assert resolved({"loss.q_guidance": False}, variant="RVDT").loss.eta == 0.0
     assert of_own_data({"loss.q_guidance": False}, variant="RVDT").loss.eta == 0.0
@@ -338,6 +352,8 @@ BAD_NUMBERS = {
     "ema.every": (0, -1),
     "ema.start": (-1,),
     "expert.fraction": (0.0, -0.1, 1.001),
+    "data.fraction": (0.0, -0.1, 1.001),
+    "data.subset_seed": (-1,),
     "policy.std": (0.0, -0.1),
     "policy.return_scale": (0.0, -1.0),
     "eval.every": (0, -100),

@@ -17,7 +17,8 @@ import rvdt_jax
 from rvdt_jax import runner
 from rvdt_jax.config_json import from_json
 from rvdt_jax.data.cache import write_cache
-from rvdt_jax.data.episodes import Episodes
+from rvdt_jax.data.episodes import Episodes, draw_episodes, keep_episodes
+from rvdt_jax.report.summary import data_label
 from rvdt_jax.runner import fit, run_config
 from rvdt_jax.session import Session
 from rvdt_jax.tasks import get_task
@@ -48,6 +49,20 @@ def final_params(folder):
     from rvdt_jax.policy_io import load_run
 
     return jax.tree.leaves(load_run(folder).params)
+
+
+def test_a_share_of_the_data_is_trained_on_and_said_to_be_one(make_run_config, episodes, caplog):
+    run = run_config(make_run_config(data__fraction=0.2), progress=False)
+    share = run.results["provenance"]["subset"]
+    assert share == {"regime": None, "fraction": 0.2, "seed": 0, "episodes": 6, "of": 30}
+    kept = keep_episodes(episodes, draw_episodes(30, 0.2, 0))
+    assert run.results["provenance"]["content_digest"] == kept.digest() != episodes.digest()
+    assert "of 6 trajectories are expert" in run.results["provenance"]["expert_set"]
+    assert "6 of 30 trajectories: recreated" in data_label(run.results["provenance"])
+    with pytest.raises(ValueError, match="data.fraction"):
+        run_config(make_run_config(data__fraction=0.3), resume=True, progress=False)
+    whole = run_config(make_run_config("whole"), progress=False)
+    assert "subset" not in whole.results["provenance"]
 
 
 def test_a_run_directory_holds_what_it_promises(make_run_config):

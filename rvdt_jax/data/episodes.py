@@ -64,6 +64,30 @@ class Episodes:
         return state.hexdigest()
 
 
+def keep_episodes(episodes: Episodes, kept: np.ndarray) -> Episodes:
+    """The episodes that the (E,) bool array ``kept`` marks, in their order."""
+    steps = np.repeat(kept, episodes.lengths)
+    return dataclasses.replace(
+        episodes,
+        observations=episodes.observations[steps],
+        actions=episodes.actions[steps],
+        rewards=episodes.rewards[steps],
+        lengths=episodes.lengths[kept],
+        terminated=episodes.terminated[kept],
+    )
+
+
+def draw_episodes(count: int, fraction: float, seed: int) -> np.ndarray:
+    """(E,) bool: a random share of ``count`` episodes, at least one of them.
+
+    The shares of one seed are nested: what a smaller one keeps, a larger one keeps too.
+    """
+    order = np.random.Generator(np.random.Philox(seed)).permutation(count)
+    kept = np.zeros(count, bool)
+    kept[order[: max(1, round(fraction * count))]] = True
+    return kept
+
+
 def end_at_first_reward(episodes: Episodes) -> Episodes:
     """Cuts every episode after its first step with a positive reward, and calls that step terminal.
 

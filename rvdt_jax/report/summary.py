@@ -31,9 +31,11 @@ def _outcomes(cell: dict) -> list[str]:
 
 def data_label(provenance: dict) -> str:
     """What the scores rest on, for a reader: recreated data is never called by another name."""
+    share = provenance.get("subset")
+    part = f", {share['episodes']} of {share['of']} trajectories" if share else ""
     if provenance.get("recreated"):
-        return f"{provenance['dataset_id']}: recreated data, not D4RL's files"
-    return f"data: {provenance['dataset_id']}"
+        return f"{provenance['dataset_id']}{part}: recreated data, not D4RL's files"
+    return f"data: {provenance['dataset_id']}{part}"
 
 
 def target_name(run: dict) -> str:

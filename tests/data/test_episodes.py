@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from rvdt_jax.data.episodes import Episodes, check_episodes
+from rvdt_jax.data.episodes import Episodes, check_episodes, draw_episodes, keep_episodes
 
 LENGTHS = np.array([3, 1, 4])
 
@@ -59,6 +59,28 @@ def test_many_small_rewards_are_summed_in_double_precision():
     each = float(np.float32(0.1))
     np.testing.assert_allclose(episodes.returns, [each * (steps - 1), each], rtol=1e-9)
     np.testing.assert_allclose(episodes.returns_to_go()[-3:], [2 * each, each, each], rtol=1e-6)
+
+
+def test_kept_episodes_stay_whole_and_in_order(episodes):
+    kept = keep_episodes(episodes, np.array([True, False, True]))
+    first, last = LENGTHS[0], LENGTHS[2]
+    np.testing.assert_array_equal(kept.lengths, [first, last])
+    np.testing.assert_array_equal(kept.terminated, episodes.terminated[[0, 2]])
+    for field in ("observations", "actions", "rewards"):
+        whole = getattr(episodes, field)
+        np.testing.assert_array_equal(getattr(kept, field), np.concatenate([whole[:first], whole[-last:]]))
+    np.testing.assert_array_equal(kept.returns, episodes.returns[[0, 2]])
+
+
+def test_shares_have_their_size_are_nested_and_follow_their_seed():
+    half, tenth = draw_episodes(1000, 0.5, seed=3), draw_episodes(1000, 0.1, seed=3)
+    assert (half.sum(), tenth.sum(), draw_episodes(1000, 1e-9, seed=3).sum()) == (500, 100, 1)
+    assert half[tenth].all()
+    np.testing.assert_array_equal(tenth, draw_episodes(1000, 0.1, seed=3))
+    other = draw_episodes(1000, 0.1, seed=4)
+    assert (tenth & other).sum() < 30  # 10 by chance; 99.99 % of draws stay below 25
+    everyone = sum(draw_episodes(20, 0.25, seed) for seed in range(200))
+    assert everyone.min() > 20  # 50 on average, whatever the place in the data
 
 
 def test_good_episodes_pass_untouched(episodes):
