@@ -186,12 +186,12 @@ def test_a_low_data_regime_is_a_share_of_the_trajectories(regime, fraction):
     assert resolved({"data.regime": regime}).data.fraction == fraction
     assert resolved({"data.regime": regime, "data.fraction": fraction}).data.fraction == fraction
     assert resolved().data.fraction == 1.0
-    with pytest.raises(ValueError, match=rf"regime={regime} keeps {fraction:g} .* data.fraction is 0.5"):
+    with pytest.raises(ValueError, match=rf"regime={regime} keeps {fraction:g} .* config.data.fraction is 0.5"):
         resolved({"data.regime": regime, "data.fraction": 0.5})
 
 
 def test_an_unknown_regime_is_named_with_those_there_are():
-    with pytest.raises(ValueError, match="config.data.regime is 'D5'; choose one of D1, D2, D3, D4"):
+    with pytest.raises(ValueError, match=r"config\.data\.regime is 'D5'; choose one of D1, D2, D3, D4"):
         resolved({"data.regime": "D5"})
 
 
