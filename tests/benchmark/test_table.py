@@ -5,7 +5,6 @@ import pathlib
 import subprocess
 import sys
 
-
 from rvdt_jax.benchmark.table import MARKERS, MISSING, load_results, speed_table
 from rvdt_jax.report.sections import section_of
 
