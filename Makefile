@@ -11,7 +11,7 @@ UNFINISHED := $(VENV)/.unfinished
 .PHONY: help demo bench test lint clean
 
 help:
-	@echo "make demo   train BC, DT and RVDT on maze2d-umaze and print their scores (about 12 minutes on 2 CPU cores)"
+	@echo "make demo   train BC, DT and RVDT on maze2d-umaze and print their scores (about 8 minutes on 2 CPU cores)"
 	@echo "make bench  measure speed, beside PyTorch, and print the table (about a quarter of an hour on 2 CPU cores)"
 	@echo "make test   the whole test suite"
 	@echo "make lint   style checks"
