@@ -7,6 +7,7 @@ A whole run writes experiments/results/benchmark-<device>.json, a partial one ru
 bench`` installs PyTorch for the peer; without it the ratios are not measured, without a simulator evaluation is not.
 """
 
+import os
 import pathlib
 import re
 
@@ -50,6 +51,7 @@ def main(argv: list[str]) -> int:
 
 def run(sections: list[str], folder: pathlib.Path):
     """Measures the parts; returns the ``Results``."""
+    os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # else compiling would be timed as reading
     import jax
 
     from rvdt_jax.benchmark.machine import describe_machine, identity

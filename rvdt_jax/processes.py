@@ -258,8 +258,13 @@ def _store():
 
 
 def _is_broken_connection(error: BaseException) -> bool:
-    """Whether it came out of a collective that lost its peer: JAX has no type of its own for that."""
-    return bool(re.search(r"gloo|nccl|connection (closed|reset|refused)|socket closed", str(error), re.IGNORECASE))
+    """Whether it came out of a collective that lost its peer.
+
+    JAX has no type of its own for that, and raises ValueError or JaxRuntimeError; but the text begins with XLA's
+    status, as no error of ours does.
+    """
+    words = r"[A-Z_]+: (?s:.*)(?i:gloo|nccl|connection (?:closed|reset|refused)|socket closed)"
+    return re.match(words, str(error)) is not None
 
 
 def _first_line(error: BaseException) -> str:

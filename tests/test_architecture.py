@@ -86,6 +86,7 @@ NOT_LOADED = {
     "rvdt_jax.recreate": JAX,
     "rvdt_jax.train": SIMULATORS | {"matplotlib"},
     "rvdt_jax.data": SIMULATORS | {"matplotlib"},
+    "rvdt_jax.benchmark.suite": SIMULATORS | {"matplotlib", "torch"},
 }
 
 

@@ -140,11 +140,16 @@ def test_two_processes_stop_and_go_on_together_and_train_what_one_trains(place):
     assert (two / "results.json").stat().st_mtime_ns == before
 
 
-def test_a_killed_process_stops_the_other(place):
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_killed_process_stops_the_other(victim, place):
     started = start(place, "killed", *ENDLESS)
     wait_for(place / "killed" / "metrics.jsonl", started)
-    started[1].kill()
-    (status, _, errors), _ = finish(started, timeout=60)
+    started[victim].kill()
+    status, _, errors = finish(started, timeout=60)[1 - victim]
+    if victim == 0 and status == -signal.SIGABRT:
+        # JAX's own client ends a process that has lost the coordinator, which process 0 is, and says so.
+        assert "coordination service" in errors.lower()
+        return
     assert status == 2
     assert "error: another process of the run has died (" in errors
     assert "Traceback" not in errors

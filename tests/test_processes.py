@@ -129,6 +129,23 @@ def test_a_connection_that_breaks_without_a_word_is_a_death(together):
         assert "another process of the run has died" in str(outcome)
 
 
+@pytest.mark.parametrize(
+    ("error", "broken"),
+    [
+        (ValueError("UNKNOWN: Gloo all-reduce failed: Connection closed by peer"), True),
+        (jax.errors.JaxRuntimeError("FAILED_PRECONDITION: Buffer Definition Event: Gloo\nconnect failed"), True),
+        (jax.errors.JaxRuntimeError("INTERNAL: NCCL operation failed"), True),
+        (jax.errors.JaxRuntimeError("UNAVAILABLE: Socket closed"), True),
+        (ValueError("config.task=x: Minari's servers cannot be reached: [Errno 111] Connection refused"), False),
+        (ValueError("/data/igloo/run: already holds a run. Continue it with --resume"), False),
+        (jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory"), False),
+    ],
+    ids=lambda value: str(value)[:24],
+)
+def test_what_a_lost_connection_looks_like(error, broken):
+    assert processes._is_broken_connection(error) is broken
+
+
 def test_a_connection_that_breaks_because_of_an_error_is_that_error(together):
     def work(group):
         if group.leads:

@@ -191,8 +191,5 @@ def _distance(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) ->
 
 def worst(deviations: dict[str, float]) -> float:
     """The largest deviation as a multiple of its tolerance; at most 1 where the two agree."""
-    limits = {name: MOVE_TOLERANCE if name in _ADAM_MOVES else TOLERANCE for name in deviations}
-    return max(value / limits[name] for name, value in deviations.items())
-
-
-_ADAM_MOVES = ("move/policy", "move/critic", "move/ema_policy", "move/target_critic")
+    limits = {name: MOVE_TOLERANCE if name.startswith("move/") else TOLERANCE for name in deviations}
+    return float(np.max([value / limits[name] for name, value in deviations.items()]))  # a NaN stays one

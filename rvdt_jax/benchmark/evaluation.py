@@ -1,8 +1,9 @@
 """Evaluation in environment steps per second: all episodes side by side, against one environment at a time.
 
-The loop is the way of the public code bases: one environment, and at each of its steps one forward pass over 50
-candidate conditionings, of which the critic picks. Its forward pass is our own compiled one, so that the ratio measures
-what stepping together is worth; the PyTorch peer's is a line of its own.
+Three loops: the way of the public code bases, one environment and at each of its steps one forward pass over 50
+candidate conditionings, of which the critic picks, with our own compiled forward pass (``loop``) and with the PyTorch
+peer's (``peer_loop``); and one environment with one conditioning (``loop_mean``), which asks of the network what the
+``mean`` of all episodes side by side asks, so that this ratio alone says what stepping together is worth.
 """
 
 from __future__ import annotations
@@ -54,8 +55,12 @@ def measure_evaluation(
         chosen = targets if selection == "critic" else targets[:1]
         contestants[selection] = _side_by_side(actor(selection), params, normalizer, chosen, scale, steps)
         counts[selection] = len(SEEDS) * EPISODES * steps
-    contestants["loop"] = _one_by_one(actor("critic"), params, normalizer, targets, scale, loop_steps)
-    counts["loop"] = loop_steps
+    for name, selection, shown in (
+        ("loop", "critic", candidates(targets)),
+        ("loop_mean", "mean", np.asarray(targets[:1])),
+    ):
+        contestants[name] = _one_by_one(actor(selection), params, normalizer, shown, scale, loop_steps)
+        counts[name] = loop_steps
     peer = _peer_loop(config, data, loop_steps)
     if peer is not None:
         contestants["peer_loop"], counts["peer_loop"] = peer, loop_steps
@@ -65,7 +70,7 @@ def measure_evaluation(
     for name, values in per_step.items():
         record[name] = {"steps_per_second": summarise([1.0 / value for value in values])}
         if name in selections:
-            loops = [other for other in ("loop", "peer_loop") if other in per_step]
+            loops = [other for other in ("loop", "loop_mean", "peer_loop") if other in per_step]
             record[name] |= {f"ratio_to_{other}": ratios(values, per_step[other]) for other in loops}
     return record
 
@@ -78,7 +83,8 @@ def _side_by_side(actor: Actor, params, normalizer, targets, scale: float, steps
     return lambda: evaluator(params, step=0, episodes=EPISODES)
 
 
-def _one_by_one(actor: Actor, params, normalizer, targets, scale: float, steps: int) -> Callable[[], object]:
+def _one_by_one(actor: Actor, params, normalizer, shown: np.ndarray, scale: float, steps: int) -> Callable[[], object]:
+    """One environment, and at each of its steps one forward pass over the conditionings ``shown``."""
     import jax
 
     from rvdt_jax.envs.vector import make_vector_env
@@ -91,7 +97,7 @@ def _one_by_one(actor: Actor, params, normalizer, targets, scale: float, steps: 
         actor,
         first,
         normalizer,
-        target_sets=candidates(targets)[None],
+        target_sets=shown[None],
         return_scale=scale,
         env_seeds=np.zeros((1, 1), np.int64),
         keys=action_keys(SEEDS[:1], EVALUATION_STREAM, 0),

@@ -95,8 +95,11 @@ def _fastest(call: Callable, argument, flops: int, repeats: int = 4) -> float:
     return flops / best
 
 
+STAT = pathlib.Path("/proc/stat")
+
+
 class OtherWork:
-    """How many cores others kept busy while the block ran: what a reader needs to trust a time. Linux only.
+    """How many cores others kept busy, or the host took away, while the block ran. Linux only.
 
     Attributes:
         cores: the number, after the block; None where the system does not tell.
@@ -117,10 +120,11 @@ class OtherWork:
     def _read() -> tuple[float, float, float] | None:
         """Seconds that all cores were busy, that this process and its children used, and of the clock."""
         try:
-            fields = pathlib.Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()[1:]
+            fields = STAT.read_text(encoding="ascii").split("\n", 1)[0].split()[1:]
         except OSError:
             return None
-        user, nice, system, _, _, *interrupts = (int(field) for field in fields[:7])
+        # The last of the eight is what the host gave to other machines while this one wanted it.
+        user, nice, system, _, _, *interrupts = (int(field) for field in fields[:8])
         times = os.times()
         own = times.user + times.system + times.children_user + times.children_system
         return (user + nice + system + sum(interrupts)) / os.sysconf("SC_CLK_TCK"), own, time.perf_counter()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -56,19 +57,30 @@ def _start(command: list[str], environment: dict[str, str], workdir: pathlib.Pat
     with log.open("w", encoding="utf-8") as file:
         begun = time.perf_counter()
         process = subprocess.Popen([*command, f"--workdir={workdir}"], env=environment, stdout=file, stderr=file)
-        seconds, status = None, None
+        seconds, status, memory = None, None, None
         while status is None:
             if seconds is None and _has_a_line(workdir / "metrics.jsonl"):
                 seconds = time.perf_counter() - begun
-            pid, code, usage = os.wait4(process.pid, os.WNOHANG)
-            if pid:
-                status = process.returncode = os.waitstatus_to_exitcode(code)
+            memory = _peak_memory(process.pid) or memory
+            status = process.poll()
             time.sleep(_POLL_SECONDS)
     if status or not _has_a_line(workdir / "metrics.jsonl"):
         raise RuntimeError(f"run.py ended with status {status}: {log.read_text(encoding='utf-8')[-500:]}")
-    unit = 1 if sys.platform == "darwin" else 1024
     seconds = time.perf_counter() - begun if seconds is None else seconds
-    return {"seconds_to_first_update": round(seconds, 2), "peak_rss_bytes": usage.ru_maxrss * unit}
+    return {"seconds_to_first_update": round(seconds, 2), "peak_rss_bytes": memory}
+
+
+def _peak_memory(pid: int) -> int | None:
+    """The most bytes that a living process has held in memory; None where the system does not tell.
+
+    Not ``ru_maxrss``: on Linux a child begins with the high-water mark of the process that started it.
+    """
+    try:
+        status = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    except OSError:
+        return None
+    found = re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)  # missing once it has ended
+    return int(found[1]) * 1024 if found else None
 
 
 def _has_a_line(path: pathlib.Path) -> bool:

@@ -9,13 +9,18 @@ from rvdt_jax.report.sections import markdown_table
 
 MARKERS = ("<!-- speed table: make bench -->", "<!-- end of speed table -->")
 MISSING = "not measured"
+UNSTEADY = 1.2  # turns that differ by more than this factor are told to the reader
 BUSY_CORES = 0.2  # other work that kept more cores busy than this is told to the reader
 _STYLES = ("public", "strong")
 _UPDATES = (
     *("device", "size", "variant", "arithmetic", "seeds", "ms per update", "updates/s", "tokens/s", "GFLOP/s"),
-    *("of matmul peak", "memory", "compilation", "PyTorch, public style", "PyTorch, tuned"),
+    *("of JAX's peak", "memory", "compilation", "PyTorch, public style", "PyTorch, tuned"),
 )
-_EVALUATION = ("evaluation, steps/s", "size", "all episodes at once", "one at a time", "PyTorch, one at a time")
+_EVALUATION = (
+    *("evaluation, steps/s", "size", "all episodes at once", "one at a time, 50 candidates"),
+    *("PyTorch, one at a time, 50 candidates", "one at a time, one conditioning"),
+)
+_LOOPS = ("loop", "peer_loop", "loop_mean")
 _STARTUP = ("start to first update", "what is started", "first start", "second start", "memory of the process")
 
 
@@ -37,7 +42,7 @@ def speed_table(results: list[dict]) -> str:
         rows.append(["GPU", "reference", "RVDT", "bfloat16", "1", *[MISSING] * (len(_UPDATES) - 5)])
     parts.append(markdown_table(_UPDATES, rows))
     evaluation = [row for content in results for row in _evaluation_rows(content)]
-    parts.append(markdown_table(_EVALUATION, evaluation or [[MISSING] + [""] * 4]))
+    parts.append(markdown_table(_EVALUATION, evaluation or [[MISSING] + [""] * 5]))
     startup = [row for content in results for row in _startup_rows(content)]
     parts.append(markdown_table(_STARTUP, startup or [[MISSING] + [""] * 4]))
     return "\n\n".join(parts)
@@ -72,10 +77,15 @@ def _update_rows(content: dict) -> list[list[str]]:
             continue
         seeds = str(row["seeds"]) if row["seeds"] == 1 else f"{row['seeds']}, {row['map_seeds']}"
         busy = " (busy machine)" if (row.get("cores_busy_with_other_work") or 0.0) > BUSY_CORES else ""
-        share, milliseconds = row["share_of_peak"], row["milliseconds_per_update"]["median"]
+        share, times = row["share_of_peak"], row["milliseconds_per_update"]
+        unsteady = f" ({times['min']:,.4g} to {times['max']:,.4g})" if times["max"] > UNSTEADY * times["min"] else ""
         rows.append(
             [_device(content["machine"]), row["size"], row["variant"], row["dtype"], seeds]
-            + [f"{milliseconds:,.4g}{busy}", f"{row['updates_per_second']:,.4g}", f"{row['tokens_per_second']:,.0f}"]
+            + [
+                f"{times['median']:,.4g}{unsteady}{busy}",
+                f"{row['updates_per_second']:,.4g}",
+                f"{row['tokens_per_second']:,.0f}",
+            ]
             + [f"{row['executed_flops_per_second'] / 1e9:,.0f}", MISSING if share is None else f"{100 * share:.0f} %"]
             + [_bytes(row["program_bytes"]), f"{row['compile_seconds'] + row['trace_seconds']:.0f} s"]
             + [_peer(row, style) for style in _STYLES]
@@ -98,13 +108,20 @@ def _evaluation_rows(content: dict) -> list[list[str]]:
     rows = []
     for size, row in content.get("evaluation", {}).items():
         if "mean" not in row:
-            rows.append([_device(content["machine"]), size, row.get("not_measured", MISSING), MISSING, MISSING])
+            reason = row.get("not_measured", MISSING)
+            rows.append([_device(content["machine"]), size, reason, *[MISSING] * len(_LOOPS)])
             continue
-        speeds = {name: f"{row[name]['steps_per_second']['median']:,.4g}" for name in ("mean", "loop")}
-        ratio = f" (**{row['mean']['ratio_to_loop']['median']:.0f} x**)"
-        peer = f"{row['peer_loop']['steps_per_second']['median']:,.4g}" if "peer_loop" in row else MISSING
-        rows.append([_device(content["machine"]), size, speeds["mean"] + ratio, speeds["loop"], peer])
+        ours = f"{row['mean']['steps_per_second']['median']:,.4g}"
+        rows.append([_device(content["machine"]), size, ours, *(_loop(row, name) for name in _LOOPS)])
     return rows
+
+
+def _loop(row: dict, name: str) -> str:
+    """The speed of a loop, and how many times as fast all episodes at once are."""
+    if name not in row:
+        return MISSING
+    ratio = row["mean"][f"ratio_to_{name}"]["median"]
+    return f"{row[name]['steps_per_second']['median']:,.4g}, **{ratio:.{0 if ratio >= 10 else 1}f} x**"
 
 
 def _startup_rows(content: dict) -> list[list[str]]:
@@ -113,7 +130,8 @@ def _startup_rows(content: dict) -> list[list[str]]:
         cells = [row.get("failed", MISSING), "", ""]
         if "first" in row:
             cells = [f"{row[start]['seconds_to_first_update']:.1f} s" for start in ("first", "second")]
-            cells.append(_bytes(max(row[start]["peak_rss_bytes"] for start in ("first", "second"))))
+            memory = [row[start]["peak_rss_bytes"] for start in ("first", "second")]
+            cells.append(MISSING if None in memory else _bytes(max(memory)))
         rows.append([_device(content["machine"]), name, *cells])
     return rows
 

@@ -70,6 +70,8 @@ def test_what_was_not_measured_is_said():
     assert "| GPU |" not in speed_table([content("gpu", updates={"x": row()})])
     busy = speed_table([content(updates={"x": row(cores_busy_with_other_work=0.5)})])
     assert "12.5 (busy machine)" in busy
+    times = {"median": 12.5, "min": 10.0, "max": 13.0, "all": [10.0, 12.5, 13.0]}
+    assert "| 12.5 (10 to 13) |" in speed_table([content(updates={"x": row(milliseconds_per_update=times)})])
     widths = {line.count("|") for line in busy.split("\n\n")[1].splitlines()}
     assert len(widths) == 1
 

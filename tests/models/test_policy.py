@@ -1,18 +1,21 @@
 """The transformer policy: what it may see, and what it must not."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from rvdt_jax.models import transformer
 from rvdt_jax.models.critic import QS, TwinCritic
+from rvdt_jax.models.layers import make_dropout
 from rvdt_jax.models.policy import LOG_STD_RANGE, TransformerPolicy
 
 B, K, S, A = 2, 5, 3, 2
 
 
-@pytest.fixture
-def inputs():
+def make_inputs():
     keys = jax.random.split(jax.random.key(0), 3)
     return {
         "observations": jax.random.normal(keys[0], (B, K, S)),
@@ -20,6 +23,11 @@ def inputs():
         "returns_to_go": jax.random.uniform(keys[2], (B, K)),
         "timesteps": jnp.tile(jnp.arange(K), (B, 1)),
     }
+
+
+@pytest.fixture
+def inputs():
+    return make_inputs()
 
 
 def make(inputs, **options):
@@ -119,22 +127,57 @@ def test_one_step_of_a_window_is_what_the_window_says_there(inputs, plain):
         np.testing.assert_allclose(one[:, 0], every[jnp.arange(B), step], rtol=1e-5, atol=1e-6)
 
 
-def test_dropout_does_to_the_output_what_drawn_masks_do(inputs):
-    def draw(plain):
-        policy = TransformerPolicy(S, A, max_timestep=10, width=16, layers=2, heads=2, dropout=0.1, plain=plain)
-        params = policy.init(jax.random.key(1), **inputs)
+DRAWS = 40_000
+
+
+@pytest.fixture(scope="module")
+def draw():
+    """A function that draws (DRAWS, B, K, A) means under dropout, of one loud network; ``off`` is left out."""
+    rng = np.random.default_rng(1)
+    inputs = make_inputs()
+    silent = TransformerPolicy(S, A, max_timestep=10, width=16, layers=2, heads=2)
+
+    def loud(leaf):  # at the size of the start what is dropped inside a block would drown
+        return np.asarray(leaf + 0.5 * rng.normal(size=leaf.shape), np.float32)
+
+    params = jax.tree.map(loud, silent.init(jax.random.key(1), **inputs))
+
+    @functools.cache
+    def draw(plain, off=None):
+        policy = silent.clone(dropout=0.2, plain=plain)
 
         @jax.jit
         @jax.vmap
         def sample(key):
             return policy.apply(params, **inputs, deterministic=False, rngs={"dropout": key}).mean
 
-        return np.asarray(sample(jax.random.split(jax.random.key(2), 4000)))
+        def without(key, rate, plain=False):
+            drop = make_dropout(key, rate, plain)
+            return lambda x, site: x if site == off else drop(x, site)
 
-    fast, plain = draw(False), draw(True)
-    error = np.sqrt((fast.var(0) + plain.var(0)) / len(fast))
-    assert (np.abs(fast.mean(0) - plain.mean(0)) < 5 * error).all()
-    np.testing.assert_allclose(fast.std(0), plain.std(0), rtol=0.1)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(transformer, "make_dropout", without)
+            return np.asarray(sample(jax.random.split(jax.random.key(2 + plain), DRAWS)))
+
+    return draw
+
+
+def differ(one, other) -> bool:
+    """Whether two samples have other means or other spreads, by five standard errors."""
+    means = np.abs(one.mean(0) - other.mean(0)) / np.sqrt((one.var(0) + other.var(0)) / DRAWS)
+    squares = [(sample - sample.mean(0)) ** 2 for sample in (one, other)]
+    spreads = np.abs(squares[0].mean(0) - squares[1].mean(0))
+    spreads /= np.sqrt((squares[0].var(0) + squares[1].var(0)) / DRAWS)
+    return bool(max(means.max(), spreads.max()) > 5.0)
+
+
+def test_dropout_does_to_the_output_what_drawn_masks_do(draw):
+    assert not differ(draw(False), draw(True))
+
+
+@pytest.mark.parametrize("site", range(7))
+def test_a_place_of_dropout_left_out_is_seen(site, draw):
+    assert differ(draw(False, site), draw(True))
 
 
 def test_the_critics_are_independent(inputs):

@@ -15,13 +15,13 @@ from rvdt_jax.train.parallel import batch_sharding, collect, from_process_0, mak
 needs_devices = pytest.mark.skipif(jax.device_count() < 8, reason="started without eight virtual devices")
 
 
-def run(config, store, seeds, devices, chunks=5):
-    """Trains 10 updates a chunk; returns the states, the metrics (chunks, R), and the text of the compiled program."""
+def run(config, store, seeds, devices, chunks=50, updates=1):
+    """Trains chunk by chunk; returns the states, the metrics (chunks, R), and the text of the compiled program."""
     mesh = make_mesh(devices, len(seeds))
     spec = make_spec(config, 4, 2, 30, batch_sharding(mesh, config.train.batch_size))
     states = spread_seeds(init_states(jnp.asarray(seeds, jnp.int32), spec=spec), mesh)
     store, coefficients = replicate(store, mesh), replicate(make_coefficients(config), mesh)
-    static = {"spec": spec, "updates": 10, "map_seeds": seed_mapping(config, mesh)}
+    static = {"spec": spec, "updates": updates, "map_seeds": seed_mapping(config, mesh)}
     # Unoptimised machine code: less than half of the time goes into making it, and the layout is the same.
     options = {"xla_backend_optimization_level": 0}
     compiled = train_chunk.lower(states, store, coefficients, **static).compile(compiler_options=options)
@@ -49,7 +49,7 @@ def alone():
 @needs_devices
 @pytest.mark.parametrize(("seeds", "devices"), [(1, 8), (2, 8), (8, 8)])
 def test_every_seed_on_any_layout_equals_the_seed_alone_on_one_device(seeds, devices, small_config, store, alone):
-    config = small_config(variant="RVDT")
+    config = small_config(variant="RVDT", model__layers=2)
     states, metrics, program = run(config, store, list(range(seeds)), devices)
     groups = np.gcd(seeds, devices)
     assert states.policy["action"]["kernel"].sharding.shard_shape((seeds, 1))[0] == seeds // groups
