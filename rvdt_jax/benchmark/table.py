@@ -20,6 +20,7 @@ _EVALUATION = (
     *("evaluation, steps/s", "size", "all episodes at once", "one at a time, 50 candidates"),
     *("PyTorch, one at a time, 50 candidates", "one at a time, one conditioning"),
 )
+_PROFILE = ("where an update's time goes", "row", "by operation", "by part")
 _LOOPS = ("loop", "peer_loop", "loop_mean")
 _STARTUP = ("start to first update", "what is started", "first start", "second start", "memory of the process")
 
@@ -45,6 +46,8 @@ def speed_table(results: list[dict]) -> str:
     parts.append(markdown_table(_EVALUATION, evaluation or [[MISSING] + [""] * 5]))
     startup = [row for content in results for row in _startup_rows(content)]
     parts.append(markdown_table(_STARTUP, startup or [[MISSING] + [""] * 4]))
+    profile = [row for content in results for row in _profile_rows(content)]
+    parts.append(markdown_table(_PROFILE, profile or [[MISSING] + [""] * 3]))
     return "\n\n".join(parts)
 
 
@@ -134,6 +137,20 @@ def _startup_rows(content: dict) -> list[list[str]]:
             cells.append(MISSING if None in memory else _bytes(max(memory)))
         rows.append([_device(content["machine"]), name, *cells])
     return rows
+
+
+def _profile_rows(content: dict) -> list[list[str]]:
+    rows = []
+    for name, row in content.get("profile", {}).items():
+        cells = [_shares(row.get(kind, {})) or row.get("failed", MISSING) for kind in ("by_operation", "by_part")]
+        rows.append([_device(content["machine"]), name.replace("/", " "), *cells])
+    return rows
+
+
+def _shares(parts: dict[str, float]) -> str:
+    """The largest first; what takes less than a hundredth is left out."""
+    ordered = sorted(parts.items(), key=lambda item: -item[1])
+    return ", ".join(f"{name} {100 * share:.0f} %" for name, share in ordered if share >= 0.01)
 
 
 def _bytes(count: float) -> str:

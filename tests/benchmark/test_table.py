@@ -76,6 +76,18 @@ def test_what_was_not_measured_is_said():
     assert len(widths) == 1
 
 
+def test_where_the_time_goes_and_how_loops_compare():
+    speed = {"steps_per_second": {"median": 200.0}}
+    mean = speed | {"ratio_to_loop": {"median": 41.2}, "ratio_to_loop_mean": {"median": 1.26}}
+    evaluation = {"demo": {"mean": mean, "loop": {"steps_per_second": {"median": 5.0}}, "loop_mean": speed}}
+    profile = {
+        "demo/RVDT/float32/1 seed": {"by_operation": {"sums": 0.2, "products": 0.796, "x": 0.004}, "by_part": {}}
+    }
+    table = speed_table([content(evaluation=evaluation, profile=profile)])
+    assert f"| Box, 2 cores | demo | 200 | 5, **41 x** | {MISSING} | 200, **1.3 x** |" in table
+    assert f"| Box, 2 cores | demo RVDT float32 1 seed | products 80 %, sums 20 % | {MISSING} |" in table
+
+
 def test_the_launcher_prints_it_without_jax_and_torch(tmp_path):
     blocker = "import sys\nfor name in ('jax', 'jaxlib', 'flax', 'torch'):\n    sys.modules[name] = None\n"
     (tmp_path / "sitecustomize.py").write_text(blocker)
