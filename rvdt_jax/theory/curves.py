@@ -1,0 +1,108 @@
+"""Gap and bounds against coverage, stochasticity and the number of trajectories, over many random MDPs."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from rvdt_jax.theory import bounds, csm, mdp
+
+MDPS, SKILL, EPSILON = 200, 0.6, 0.02
+SKILLS = (0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.75, 0.9)
+EPSILONS = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
+COUNTS = (10, 30, 100, 300, 1000, 3000, 10_000)
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """One MDP with one behaviour, conditioned on the expert's return f*.
+
+    Attributes:
+        alpha: alpha_f*, in which f = f*.
+        gap: J(pi*) - J(pi_f).
+        regret: E f*(s_1) - J(pi_f), what [B] bounds.
+        bound: of [B].
+        constant: the smallest C with which the source's bound (4) holds.
+    """
+
+    alpha: float
+    gap: float
+    regret: float
+    bound: float
+    constant: float
+
+
+def measure(seed: int, skill: float, epsilon: float, **sizes: int) -> Point:
+    """Infinite data: the exact policy."""
+    problem = mdp.random_mdp(seed, epsilon=epsilon, **sizes)
+    behaviour, targets = mdp.mixed_behaviour(problem, skill, seed), mdp.expert_returns(problem)
+    returns = csm.return_distributions(problem, behaviour)
+    achieved = csm.performance(problem, csm.csm_policy(behaviour, returns), targets, behaviour)
+    alpha, horizon = csm.coverage(problem, returns, targets), problem.horizon
+    gap = csm.optimal_performance(problem) - achieved
+    return Point(
+        alpha=alpha,
+        gap=gap,
+        regret=float(problem.initial @ targets) / problem.levels - achieved,
+        bound=bounds.brandfonbrener(epsilon, alpha, horizon),
+        constant=bounds.smallest_constant(gap, epsilon, alpha, alpha, horizon),
+    )
+
+
+def measure_samples(seed: int, count: int, skill: float = SKILL, epsilon: float = EPSILON) -> tuple[float, float]:
+    """J(pi*) - J of the policy learned from ``count`` trajectories, and the terms of bound (5) with C = 0, summed.
+
+    The class is every tabular policy whose probabilities are multiples of 1 / count, so that log |Pi| is at most
+    H S G A log(count + 1); C_f is at most 1 / alpha_f, and c at most log(count).
+    """
+    problem = mdp.random_mdp(seed, epsilon=epsilon)
+    behaviour, targets = mdp.mixed_behaviour(problem, skill, seed), mdp.expert_returns(problem)
+    alpha = csm.coverage(problem, csm.return_distributions(problem, behaviour), targets)
+    policy = csm.learned_policy(problem, *csm.sample_trajectories(problem, behaviour, count, seed))
+    gap = csm.optimal_performance(problem) - csm.performance(problem, policy, targets, behaviour)
+    terms = bounds.sample_bound(
+        trajectories=count,
+        epsilon=epsilon,
+        alpha=alpha,
+        expert_alpha=alpha,
+        horizon=problem.horizon,
+        ratio=1 / alpha,
+        log_policies=policy.size * np.log(count + 1),
+        log_ratio=np.log(count),
+        approximation=0.0,
+        constant=0.0,
+    )
+    return gap, sum(terms.values())
+
+
+def theory_curves(count: int = MDPS, say=lambda line: None) -> dict:
+    """Everything that ``experiments/theory.py`` draws, as JSON values."""
+    seeds = range(count)
+    say("against coverage")
+    against_coverage = {skill: [measure(seed, skill, EPSILON) for seed in seeds] for skill in SKILLS}
+    say("against stochasticity")
+    against_epsilon = {epsilon: [measure(seed, SKILL, epsilon) for seed in seeds] for epsilon in EPSILONS}
+    say("against the number of trajectories")
+    few = range(max(1, count // 5))
+    against_samples = {n: [measure_samples(seed, n) for seed in few] for n in COUNTS}
+    return {
+        "mdps": count,
+        "skill": SKILL,
+        "epsilon": EPSILON,
+        "coverage": _columns(against_coverage),
+        "stochasticity": _columns(against_epsilon),
+        "samples": {
+            "mdps": len(few),
+            "n": list(against_samples),
+            "gap": [[gap for gap, _ in pairs] for pairs in against_samples.values()],
+            "bound": [[bound for _, bound in pairs] for pairs in against_samples.values()],
+        },
+    }
+
+
+def _columns(by_dial: dict[float, list[Point]]) -> dict:
+    columns = {"dial": list(by_dial)}
+    for field in dataclasses.fields(Point):
+        columns[field.name] = [[getattr(point, field.name) for point in points] for points in by_dial.values()]
+    return columns

@@ -1,0 +1,72 @@
+"""The bounds, by hand and on random MDPs."""
+
+import numpy as np
+import pytest
+
+from rvdt_jax.theory import bounds
+from rvdt_jax.theory.curves import measure, measure_samples, theory_curves
+
+SEEDS = 250
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 0.01, 0.1])
+@pytest.mark.parametrize("skill", [0.1, 0.5, 0.9])
+def test_the_bound_without_a_constant_holds_on_random_mdps(epsilon, skill):
+    points = [measure(seed, skill, epsilon) for seed in range(SEEDS)]
+    assert all(point.alpha > 0 for point in points)
+    assert all(point.regret <= point.bound + 1e-9 for point in points)
+    if epsilon == 0.0:  # then it says that the expert's return is reached
+        np.testing.assert_allclose([point.regret for point in points], 0.0, atol=1e-9)
+    elif skill == 0.9:  # and with slips it is not idle: some gap is of its order
+        assert max(point.regret / point.bound for point in points) > 0.02
+
+
+def test_terms_by_hand():
+    assert bounds.brandfonbrener(0.1, 0.5, 3) == pytest.approx(0.1 * 4 * 9)
+    terms = bounds.first_bound(0.1, 0.5, 0.25, 2, constant=0.5)
+    assert terms == pytest.approx({"stochasticity": 7 * 4 * 0.1, "coverage": 6 * 4 * 0.5})
+    assert bounds.smallest_constant(sum(terms.values()), 0.1, 0.5, 0.25, 2) == pytest.approx(0.5)
+    assert bounds.smallest_constant(0.1, 0.1, 0.5, 0.25, 2) == 0.0
+    terms = bounds.sample_bound(
+        trajectories=16,
+        epsilon=0.1,
+        alpha=0.5,
+        expert_alpha=0.25,
+        horizon=2,
+        ratio=3.0,
+        log_policies=16 - np.log(10),
+        log_ratio=4.0,
+        approximation=0.25,
+        constant=0.2,
+    )
+    expected = {"estimation": 48.0, "approximation": 12.0, "expert coverage": 4.8, "coverage": 1.6}
+    assert terms == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("gap", "enough"), [(0.5, True), (1.0, True), (3.0, False), (5.0, False)])
+def test_the_constant_that_the_source_leaves_open_is_the_smallest_that_will_do(gap, enough):
+    """With it (4) holds, and unless the first term alone suffices, with equality: with less it would not."""
+    constant = bounds.smallest_constant(gap, epsilon=0.01, alpha=0.5, expert_alpha=0.1, horizon=3)
+    terms = bounds.first_bound(0.01, 0.5, 0.1, 3, constant)
+    assert terms["stochasticity"] == pytest.approx(1.17)
+    if enough:
+        assert constant == 0.0
+        assert sum(terms.values()) >= gap
+    else:
+        assert sum(terms.values()) == pytest.approx(gap)
+
+
+def test_more_trajectories_close_the_gap_and_shrink_the_bound():
+    pairs = {count: [measure_samples(seed, count) for seed in range(15)] for count in (10, 3000)}
+    few, many = (np.array(pairs[count]) for count in (10, 3000))
+    assert many[:, 0].mean() < 0.5 * few[:, 0].mean()
+    assert (many[:, 1] < few[:, 1]).all()
+    assert (few[:, 0] <= few[:, 1]).all()
+    assert (many[:, 0] <= many[:, 1]).all()
+
+
+def test_the_curves_have_every_dial():
+    curves = theory_curves(3)
+    assert np.array(curves["coverage"]["regret"]).shape == (len(curves["coverage"]["dial"]), 3)
+    assert np.array(curves["stochasticity"]["bound"]).shape == (len(curves["stochasticity"]["dial"]), 3)
+    assert len(curves["samples"]["gap"]) == len(curves["samples"]["n"])

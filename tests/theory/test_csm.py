@@ -1,0 +1,105 @@
+"""The exact policy and its performance, against enumeration of every trajectory and against simulation."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from rvdt_jax.theory import csm, mdp
+
+
+def small(seed, epsilon=0.2):
+    problem = mdp.random_mdp(seed, states=3, actions=2, horizon=3, levels=2, epsilon=epsilon)
+    return problem, mdp.mixed_behaviour(problem, 0.4, seed)
+
+
+def enumerate_trajectories(problem, behaviour, first):
+    """Every (states, actions, probability) from ``first``."""
+    count, kinds = problem.successor.shape
+    for actions in itertools.product(range(kinds), repeat=problem.horizon):
+        for later in itertools.product(range(count), repeat=problem.horizon - 1):
+            states, probability = (first, *later), 1.0
+            for step, (state, action) in enumerate(zip(states, actions, strict=True)):
+                probability *= behaviour[step][state, action]
+                if step + 1 < problem.horizon:
+                    probability *= problem.transitions[state, action, states[step + 1]]
+            yield states, actions, probability
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_distributions_and_policy_are_those_of_all_trajectories(seed):
+    problem, behaviour = small(seed)
+    returns = csm.return_distributions(problem, behaviour)
+    policy = csm.csm_policy(behaviour, returns)
+    np.testing.assert_allclose(returns.state.sum(-1), 1.0)
+    for first in range(3):
+        joint = np.zeros((2, problem.returns))
+        for states, actions, probability in enumerate_trajectories(problem, behaviour, first):
+            joint[actions[0], sum(problem.units[s, a] for s, a in zip(states, actions, strict=True))] += probability
+        np.testing.assert_allclose(returns.state[0, first], joint.sum(0), atol=1e-12)
+        shown = joint.sum(0) > 0
+        np.testing.assert_allclose(policy[0, first, shown], (joint / joint.sum(0).clip(1e-300)).T[shown], atol=1e-12)
+    np.testing.assert_allclose(policy.sum(-1), 1.0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_performance_is_that_of_playing(seed):
+    problem, behaviour = small(seed)
+    policy = csm.csm_policy(behaviour, csm.return_distributions(problem, behaviour))
+    targets, rng, plays = mdp.expert_returns(problem), np.random.default_rng(seed), 40_000
+    state = rng.choice(3, size=plays, p=problem.initial)
+    target, total = targets[state], np.zeros(plays)
+    for step in range(problem.horizon):
+        chances = np.where((target >= 0)[:, None], policy[step][state, target.clip(0)], behaviour[step][state])
+        action = csm._draw(rng, chances)
+        paid = problem.units[state, action]
+        total, target = total + paid, target - paid
+        state = csm._draw(rng, problem.transitions[state, action])
+    exact = csm.performance(problem, policy, targets, behaviour)
+    assert abs(total.mean() / problem.levels - exact) < 5 * total.std() / problem.levels / plays**0.5
+
+
+def test_without_slips_asking_for_the_experts_return_is_optimal():
+    for seed in range(20):
+        problem, behaviour = small(seed, epsilon=0.0)
+        returns = csm.return_distributions(problem, behaviour)
+        achieved = csm.performance(problem, csm.csm_policy(behaviour, returns), mdp.expert_returns(problem), behaviour)
+        assert achieved == pytest.approx(csm.optimal_performance(problem))
+
+
+def test_skill_is_a_dial_for_coverage():
+    problem, _ = small(0, epsilon=0.05)
+    targets = mdp.expert_returns(problem)
+    found = [
+        csm.coverage(problem, csm.return_distributions(problem, mdp.mixed_behaviour(problem, skill, 0)), targets)
+        for skill in (0.1, 0.3, 0.6, 1.0)
+    ]
+    assert found == sorted(found)
+    assert found[-1] >= 0.95**3 - 1e-9 > found[0]
+
+
+def test_many_trajectories_teach_the_exact_policy():
+    problem, behaviour = small(1)
+    returns = csm.return_distributions(problem, behaviour)
+    exact = csm.csm_policy(behaviour, returns)
+    states, actions, to_go = csm.sample_trajectories(problem, behaviour, 200_000, seed=0)
+    assert (to_go[:, 0] == problem.units[states, actions].sum(1)).all()
+    learned = csm.learned_policy(problem, states, actions, to_go)
+    often = returns.state[0] * problem.initial[:, None] > 0.02
+    np.testing.assert_allclose(learned[0][often], exact[0][often], atol=0.05)
+    targets = mdp.expert_returns(problem)
+    here, there = (csm.performance(problem, policy, targets, behaviour) for policy in (learned, exact))
+    assert here == pytest.approx(there, abs=0.02)
+
+
+def test_what_no_trajectory_tells_is_uniform_and_weights_count():
+    problem, behaviour = small(2)
+    states, actions, to_go = csm.sample_trajectories(problem, behaviour, 50, seed=0)
+    learned = csm.learned_policy(problem, states, actions, to_go)
+    unseen = np.ones(learned.shape[:3], bool)
+    unseen[np.broadcast_to(np.arange(3), states.shape), states, to_go] = False
+    assert unseen.any()
+    assert (learned[unseen] == 0.5).all()
+    twice = csm.learned_policy(*(problem, *(np.concatenate([part, part[:9]]) for part in (states, actions, to_go))))
+    weighted = csm.learned_policy(problem, states, actions, to_go, np.where(np.arange(50) < 9, 2.0, 1.0))
+    np.testing.assert_allclose(weighted, twice)
