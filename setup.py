@@ -29,6 +29,7 @@ setup(
         # with an enum tuple); below 3.5 the geom margins of maze2d would count otherwise.
         "mujoco>=3.5,<3.12",
         "numpy>=2.0",
+        "scipy>=1.14",
         "h5py>=3.10",
         "tqdm>=4.66",
         "matplotlib>=3.9",
@@ -37,7 +38,17 @@ setup(
         "cuda": ["jax[cuda13]"],
         "tensorboard": ["tensorboardX>=2.6"],
         "video": ["imageio>=2.34", "imageio-ffmpeg>=0.5"],
+        # Statistics over tasks. With pandas 3 the arch that rliable stands on cannot be imported.
+        "report": ["rliable>=1.2", "pandas<3"],
         "bench": ["torch>=2.4"],  # the peer of rvdt_jax/benchmark, and nothing else
-        "test": ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "packaging>=24", "ruff==0.17.6"],
+        "test": [
+            "pytest>=8",
+            "pytest-xdist>=3.6",
+            "hypothesis>=6.100",
+            "packaging>=24",
+            "ruff==0.17.6",
+            "rliable>=1.2",
+            "pandas<3",
+        ],
     },
 )

@@ -1,0 +1,63 @@
+"""How often a data set shows the return that a policy will be asked for, before and after rebalancing.
+
+    python experiments/coverage.py --task=maze2d-umaze-v1
+    python experiments/coverage.py --minari_id=my/data-v0 --target=90 --alpha=4
+
+Prints a verdict, and writes ``coverage.json`` and ``coverage.png`` into ``--out``. How states are grouped and returns
+binned is documented in ``rvdt_jax/data/coverage.py``.
+"""
+
+import pathlib
+
+from absl import app, flags
+
+from launcher import parse_flags, report_errors
+
+_TASK = flags.DEFINE_string("task", None, "A task of the table.")
+_DATASET = flags.DEFINE_string("minari_id", None, "A Minari data set; with --task, instead of the task's own.")
+_TARGET = flags.DEFINE_float("target", None, "Raw return that inference asks for; unset: the headline target.")
+_ALPHA = flags.DEFINE_float("alpha", 1.0, "Strength of the rebalancing.", lower_bound=0.0)
+_FRACTION = flags.DEFINE_float("fraction", 0.1, "Share of the trajectories that is expert.")
+_THRESHOLD = flags.DEFINE_float("threshold", None, "Or: every trajectory of at least this raw return.")
+_BINS = flags.DEFINE_integer("bins", 20, "Bins of return.", lower_bound=1)
+_GROUPS = flags.DEFINE_integer("groups", 8, "Groups of initial states.", lower_bound=1)
+_OUT = flags.DEFINE_string("out", None, "Folder of the results; unset: runs/coverage/<task or data set>.")
+
+
+def main(argv: list[str]) -> int:
+    """Reads the data, measures, prints and writes."""
+    from rvdt_jax.config import complete_config, resolve
+    from rvdt_jax.data.coverage import measure_coverage
+    from rvdt_jax.data.rebalance import select_experts
+    from rvdt_jax.datasets import load_episodes
+    from rvdt_jax.defaults import default_config
+    from rvdt_jax.report.coverage import plot_coverage, verdict
+    from rvdt_jax.report.records import write_json
+    from rvdt_jax.report.summary import data_label
+
+    if not _TASK.value and not _DATASET.value:
+        raise ValueError("name the data: --task=maze2d-umaze-v1, or --minari_id=ID for a Minari data set.")
+    settings = default_config()
+    settings.variant, settings.task, settings.data.minari_id = "DT", _TASK.value, _DATASET.value
+    config = resolve(settings)
+    episodes, provenance = load_episodes(config)
+    longest = int(episodes.lengths.max())
+    target = (
+        complete_config(config, episodes.returns, longest).eval.targets[0] if _TARGET.value is None else _TARGET.value
+    )
+    experts = select_experts(episodes.returns, episodes.lengths, fraction=_FRACTION.value, threshold=_THRESHOLD.value)
+    measured = measure_coverage(
+        episodes, experts, target=target, alpha=_ALPHA.value, bins=_BINS.value, groups=_GROUPS.value
+    )
+    measured = {"task": _TASK.value, "data": data_label(provenance)} | measured
+    name = _TASK.value or _DATASET.value.replace("/", "_")
+    folder = pathlib.Path(_OUT.value or pathlib.Path("runs", "coverage", name))
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "coverage.json", measured)
+    plot_coverage(measured, folder / "coverage.png", title=f"{name} ({measured['data']})")
+    print(f"{measured['data']}\nexpert set: {experts.describe()}\n{verdict(measured)}\n\nNumbers and picture: {folder}")
+    return 0
+
+
+if __name__ == "__main__":
+    app.run(report_errors(main), flags_parser=parse_flags)

@@ -1,0 +1,139 @@
+"""Return coverage: how often data show the return that a policy will be asked for, from where it will be asked.
+
+The theory of conditional sequence modelling (Brandfonbrener et al. 2022; RVDT's theorems) rests on
+P_beta(g = f(s_1) | s_1) >= alpha_f for every initial state s_1: the behaviour reaches the return that the conditioning
+function f names with at least that probability. Here it is estimated from trajectories:
+
+    returns    in equal bins from the smallest to the largest; g = f is read as "g falls into f's bin"
+    states     initial observations, standardised, in groups by k-means (Lloyd, k-means++, seeded); P is a share of the
+               trajectories that start in a group
+    before     every trajectory counts once
+    after      trajectory i counts 1 + alpha 1[i in D_e] times, as ``kl`` and ``dup`` make it count
+    interval   Wilson's at 95 %, with Kish's effective number (sum w)^2 / sum w^2 of the group's trajectories
+
+NumPy and SciPy alone; a million steps take about a second.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.cluster.vq import kmeans2
+
+from rvdt_jax.data.episodes import Episodes
+from rvdt_jax.data.rebalance import ExpertSet, loss_weights
+
+BINS, GROUPS = 20, 8
+_PER_GROUP = 50  # trajectories that a group should have on average
+_NORMAL_95 = 1.959963984540054
+
+
+def measure_coverage(
+    episodes: Episodes,
+    experts: ExpertSet,
+    *,
+    target: float,
+    alpha: float,
+    bins: int = BINS,
+    groups: int = GROUPS,
+    seed: int = 0,
+) -> dict:
+    """Everything that ``report.coverage`` shows, as JSON values.
+
+    Args:
+        episodes: E trajectories of N steps.
+        experts: which of them are expert.
+        target: f*, the raw return that inference will ask for at the first step.
+        alpha: strength of the rebalancing.
+        bins: of return, between the data's extremes.
+        groups: of initial states; fewer where there are fewer than 50 trajectories for each.
+        seed: of the grouping.
+
+    Raises:
+        ValueError: ``target`` is not finite, or ``bins`` or ``groups`` is not positive, or alpha is negative.
+    """
+    if not np.isfinite(target):
+        raise ValueError(f"--target={target}: give a finite return.")
+    if bins < 1 or groups < 1:
+        raise ValueError(f"--bins={bins}, --groups={groups}: both must be positive.")
+    returns = episodes.returns
+    edges = _edges(returns, bins)
+    labels = group_states(episodes.observations[episodes.starts], groups, seed)
+    bin_of = _bin(returns, edges)
+    weights = {"before": np.ones(returns.size), "after": loss_weights(experts.mask, alpha)}
+    asked = float(np.clip(target, edges[0], edges[-1]))  # the nearest return that the data show
+    asked_bin = int(_bin(np.array([asked]), edges)[0])
+    to_go, trajectory = episodes.returns_to_go(), np.repeat(np.arange(returns.size), episodes.lengths)
+    result = {
+        "target": float(target),
+        "target_is_in_range": bool(edges[0] <= target <= edges[-1]),
+        "alpha": float(alpha),
+        "episodes": int(returns.size),
+        "steps": int(episodes.rewards.size),
+        "returns": {name: float(value) for name, value in _spread(returns).items()},
+        "expert_set": {
+            "episodes": experts.episodes,
+            "steps": experts.steps,
+            "min_return": experts.threshold,
+            "max_return": experts.max_return,
+        },
+        "edges": edges.tolist(),
+        "asked_bin": asked_bin,
+        "group_sizes": np.bincount(labels).tolist(),
+    }
+    for name, weight in weights.items():
+        shares, low, high = shares_by_group(labels, bin_of, weight, edges.size - 1)
+        step_weight = weight[trajectory]
+        result[name] = {
+            "histogram": (np.bincount(bin_of, weight, edges.size - 1) / weight.sum()).tolist(),
+            "by_group": shares.tolist(),
+            "by_group_low": low.tolist(),
+            "by_group_high": high.tolist(),
+            "step_share": float(step_weight[to_go >= edges[asked_bin]].sum() / step_weight.sum()),
+        }
+    return result
+
+
+def group_states(states: np.ndarray, groups: int, seed: int) -> np.ndarray:
+    """(E,) labels 0, 1, ... of (E, S) initial observations; no label is left out."""
+    groups = max(1, min(groups, len(states) // _PER_GROUP))
+    spread = states.std(0)
+    standard = (states - states.mean(0)) / np.where(spread > 1e-6, spread, 1.0)
+    if groups == 1 or not (spread > 1e-6).any():
+        return np.zeros(len(states), int)
+    _, labels = kmeans2(standard.astype(np.float64), groups, minit="++", rng=np.random.default_rng(seed))
+    return np.unique(labels, return_inverse=True)[1]
+
+
+def shares_by_group(
+    labels: np.ndarray, bin_of: np.ndarray, weights: np.ndarray, bins: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(G, bins) weighted share of each group's trajectories in each bin, and both ends of its interval."""
+    groups = int(labels.max()) + 1
+    counts = np.bincount(labels * bins + bin_of, weights, groups * bins).reshape(groups, bins)
+    total = np.bincount(labels, weights, groups)
+    effective = total**2 / np.bincount(labels, weights**2, groups)
+    shares = counts / total[:, None]
+    return shares, *wilson(shares, effective[:, None])
+
+
+def wilson(share: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both ends of Wilson's 95 % interval of a share of ``count`` independent trials."""
+    z2 = _NORMAL_95**2
+    centre = (share + z2 / (2 * count)) / (1 + z2 / count)
+    half = _NORMAL_95 * np.sqrt(share * (1 - share) / count + z2 / (4 * count**2)) / (1 + z2 / count)
+    return np.clip(centre - half, 0.0, 1.0), np.clip(centre + half, 0.0, 1.0)
+
+
+def _edges(returns: np.ndarray, bins: int) -> np.ndarray:
+    low, high = float(returns.min()), float(returns.max())
+    return np.linspace(low, high, bins + 1) if high > low else np.array([low, low])
+
+
+def _bin(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """The bin of each value; the last one is closed on both sides."""
+    return np.clip(np.searchsorted(edges, values, side="right") - 1, 0, edges.size - 2)
+
+
+def _spread(returns: np.ndarray) -> dict[str, float]:
+    quantiles = {f"percentile_{q}": np.percentile(returns, q) for q in (5, 25, 50, 75, 95)}
+    return {"mean": returns.mean(), "std": returns.std(), "min": returns.min(), "max": returns.max(), **quantiles}

@@ -1,0 +1,103 @@
+"""What ``data.coverage`` measured, for a reader: a verdict in words, and a picture."""
+
+from __future__ import annotations
+
+import pathlib
+
+import numpy as np
+
+_WEAK, _RARE = 0.01, 0.1
+
+
+def worst_and_mean(measured: dict, when: str) -> tuple[float, float, float, float]:
+    """Coverage of the return that is asked for: of the worst group of initial states with its interval, and overall.
+
+    Args:
+        measured: of ``data.coverage.measure_coverage``.
+        when: ``before`` or ``after`` rebalancing.
+    """
+    bin_, part = measured["asked_bin"], measured[when]
+    shares = np.array(part["by_group"])[:, bin_]
+    worst = int(shares.argmin())
+    ends = (part[f"by_group_{end}"][worst][bin_] for end in ("low", "high"))
+    return float(shares[worst]), *ends, float(part["histogram"][bin_])
+
+
+def verdict(measured: dict) -> str:
+    """What the numbers mean for a policy that is asked for the target, in plain words."""
+    edges, bin_ = measured["edges"], measured["asked_bin"]
+    low, high = edges[bin_], edges[bin_ + 1]
+    target, spread = measured["target"], measured["returns"]
+    lines = []
+    if measured["target_is_in_range"]:
+        lines.append(
+            f"Inference will ask for a return of {target:g}; the data show returns of {low:.4g} to {high:.4g}."
+        )
+    else:
+        side = "above" if target > spread["max"] else "below"
+        lines.append(
+            f"Inference will ask for a return of {target:g}, which lies {side} everything in the data "
+            f"({spread['min']:.4g} to {spread['max']:.4g}): no trajectory shows it. What follows is about the nearest "
+            f"returns that the data do show, {low:.4g} to {high:.4g}."
+        )
+    for when, words in (("before", "In the data"), ("after", f"Rebalanced with alpha {measured['alpha']:g}")):
+        worst, worst_low, worst_high, mean = worst_and_mean(measured, when)
+        lines.append(
+            f"{words}, {_percent(mean)} of the trajectories reach them, and {_percent(worst)} "
+            f"({_percent(worst_low)} to {_percent(worst_high)}) in the group of initial states where they are rarest; "
+            f"{_percent(measured[when]['step_share'])} of the training steps have such a return or more still to come."
+        )
+    lines.append(_judgement(*(measured[when]["step_share"] for when in ("before", "after"))))
+    return "\n".join(lines)
+
+
+def _judgement(before: float, after: float) -> str:
+    gain = f"rebalancing multiplies that by {after / before:.2g}" if before > 0 else "rebalancing has nothing to raise"
+    if after < _WEAK:
+        return (
+            f"So next to nothing that is learned is about what will be asked; {gain}. Lower the target, or raise alpha."
+        )
+    if after < _RARE:
+        return f"So little of what is learned is about what will be asked; {gain}. A larger alpha would teach it more."
+    return f"So a good part of what is learned is about what will be asked; {gain}."
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.0f} %"
+
+
+def plot_coverage(measured: dict, path: pathlib.Path | object, *, title: str, kind: str = "png") -> None:
+    """Draws the returns of the data, and coverage over the whole spectrum of returns, before and after rebalancing."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    edges = np.array(measured["edges"])
+    centres, width = (edges[:-1] + edges[1:]) / 2, max(edges[1] - edges[0], 1e-9)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
+    for offset, (when, colour, label) in enumerate(_LOOKS):
+        part, place = measured[when], centres + (offset - 0.5) * 0.42 * width
+        left.bar(place, part["histogram"], width=0.42 * width, color=colour, label=label)
+        shares = np.array(part["by_group"])
+        worst = shares.argmin(0)
+        columns = np.arange(shares.shape[1])
+        ends = [np.array(part[f"by_group_{end}"])[worst, columns] for end in ("low", "high")]
+        right.plot(centres, part["histogram"], color=colour, marker=".", label=f"{label}, all initial states")
+        right.plot(centres, shares.min(0), color=colour, linestyle=":", label=f"{label}, where it is rarest")
+        right.fill_between(centres, *ends, color=colour, alpha=0.15, linewidth=0)
+    for axes in (left, right):
+        axes.axvspan(edges[measured["asked_bin"]], edges[measured["asked_bin"] + 1] + 1e-9, color="grey", alpha=0.2)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.set(xlabel="return of a trajectory")
+        axes.set_yscale("symlog", linthresh=10 / measured["episodes"])  # what never occurs is drawn at 0
+        axes.set_ylim(bottom=0)
+        axes.legend(frameon=False, fontsize=8)
+    left.set(ylabel="share of the trajectories")
+    right.set(ylabel="P(g in bin | initial state), 95 % interval")
+    figure.suptitle(f"{title}; grey: what will be asked", fontsize=10)
+    figure.savefig(path, dpi=150, format=kind, metadata={"Date": None} if kind == "svg" else None)
+    plt.close(figure)
+
+
+_LOOKS = (("before", "#0072B2", "data"), ("after", "#D55E00", "rebalanced"))

@@ -1,0 +1,117 @@
+"""Coverage: shares counted by hand, groups that are there, intervals that hold."""
+
+import json
+
+import numpy as np
+import pytest
+
+from rvdt_jax.data.coverage import group_states, measure_coverage, wilson
+from rvdt_jax.data.episodes import Episodes
+from rvdt_jax.data.rebalance import select_experts
+
+
+def make_episodes(starts, returns, length=2):
+    """Trajectories of ``length`` steps from the given (E,) places, whose whole return is paid at the last one."""
+    count = len(returns)
+    observations = np.zeros((count, length, 2), np.float32)
+    observations[:, :, 0] = np.asarray(starts)[:, None]
+    rewards = np.zeros((count, length), np.float32)
+    rewards[:, -1] = returns
+    return Episodes(
+        name="made up",
+        observations=observations.reshape(-1, 2),
+        actions=np.zeros((count * length, 1), np.float32),
+        rewards=rewards.reshape(-1),
+        lengths=np.full(count, length),
+        terminated=np.zeros(count, bool),
+    )
+
+
+@pytest.fixture
+def two_rooms():
+    """From 0 a tenth of 100 trajectories returns 10, from 5 half of 100; the others return 0."""
+    starts = np.repeat([0.0, 5.0], 100)
+    returns = np.concatenate([np.repeat([10.0, 0.0], [10, 90]), np.repeat([10.0, 0.0], [50, 50])])
+    return make_episodes(starts, returns)
+
+
+def measure(episodes, **options):
+    experts = select_experts(episodes.returns, episodes.lengths, fraction=0.3)
+    return measure_coverage(episodes, experts, **{"target": 10.0, "alpha": 1.0, "bins": 5, "groups": 2} | options)
+
+
+def test_shares_by_hand(two_rooms):
+    found = measure(two_rooms)
+    json.dumps(found)
+    assert found["edges"] == [0, 2, 4, 6, 8, 10]
+    assert (found["asked_bin"], found["group_sizes"]) == (4, [100, 100])
+    assert sorted(row[4] for row in found["before"]["by_group"]) == pytest.approx([0.1, 0.5])
+    # The 60 trajectories of return 10 are expert and count twice: 20 of 110, and 100 of 150.
+    assert found["expert_set"]["episodes"] == 60
+    assert sorted(row[4] for row in found["after"]["by_group"]) == pytest.approx([20 / 110, 100 / 150])
+    assert found["before"]["histogram"] == pytest.approx([140 / 200, 0, 0, 0, 60 / 200])
+    assert found["after"]["histogram"][4] == pytest.approx(120 / 260)
+    assert found["before"]["step_share"] == pytest.approx(60 / 200)  # of such a trajectory both steps
+    assert found["after"]["step_share"] == pytest.approx(120 / 260)
+    for when in ("before", "after"):
+        np.testing.assert_allclose(np.sum(found[when]["by_group"], 1), 1)
+
+
+def test_alpha_zero_changes_nothing(two_rooms):
+    found = measure(two_rooms, alpha=0.0)
+    assert found["before"] == found["after"]
+
+
+@pytest.mark.parametrize(
+    ("target", "inside", "bin_"), [(10.0, True, 4), (250.0, False, 4), (-3.0, False, 0), (4.0, True, 2)]
+)
+def test_a_target_outside_the_data_is_said_to_be(target, inside, bin_, two_rooms):
+    found = measure(two_rooms, target=target)
+    assert (found["target_is_in_range"], found["asked_bin"]) == (inside, bin_)
+
+
+def test_order_does_not_matter(two_rooms):
+    order = np.random.default_rng(0).permutation(200)
+    starts, returns = two_rooms.observations[two_rooms.starts, 0], two_rooms.returns
+    shuffled = measure(make_episodes(starts[order], returns[order]))
+    assert shuffled["before"]["histogram"] == pytest.approx(measure(two_rooms)["before"]["histogram"])
+    found = [sorted(row[4] for row in result["before"]["by_group"]) for result in (shuffled, measure(two_rooms))]
+    assert found[0] == pytest.approx(found[1])
+
+
+def test_equal_returns_are_one_bin():
+    found = measure(make_episodes(np.zeros(60), np.full(60, 3.0)), target=3.0)
+    assert found["before"]["histogram"] == [1.0]
+    assert found["before"]["step_share"] == 1.0
+
+
+def test_few_trajectories_or_equal_states_are_one_group():
+    assert not group_states(np.random.default_rng(0).normal(size=(70, 3)), 8, 0).any()
+    assert not group_states(np.ones((1000, 3)), 8, 0).any()
+    labels = group_states(np.random.default_rng(0).normal(size=(1000, 3)), 8, 0)
+    assert set(labels) == set(range(8))
+    np.testing.assert_array_equal(labels, group_states(np.random.default_rng(0).normal(size=(1000, 3)), 8, 0))
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.5])
+@pytest.mark.parametrize("count", [40, 400])
+def test_the_interval_holds_the_truth_as_often_as_it_says(share, count):
+    drawn = np.random.default_rng(0).binomial(count, share, 20_000) / count
+    low, high = wilson(drawn, np.full(drawn.size, count))
+    assert 0.92 < ((low <= share) & (share <= high)).mean() < 0.985
+    assert (low >= 0).all()
+    assert (high <= 1).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"target": np.nan}, "--target=nan"),
+        ({"bins": 0}, "--bins=0"),
+        ({"groups": 0}, "--groups=0"),
+        ({"alpha": -1.0}, "alpha is -1"),
+    ],
+)
+def test_bad_settings_are_named(options, words, two_rooms):
+    with pytest.raises(ValueError, match=words):
+        measure(two_rooms, **options)

@@ -1,0 +1,59 @@
+"""Made-up records of runs, for the tests of the tables."""
+
+from rvdt_jax.report.records import append_lines, write_json
+from rvdt_jax.report.results import assemble_results
+from rvdt_jax.tasks import get_task
+
+RECREATED = {"dataset_id": "recreated/x", "recreated": True}
+
+
+def write_run(folder, task, variant, scores, *, regime=None, best=500.0, provenance=RECREATED, eta=1.0, steps=20):
+    """A finished run whose final checkpoint has these normalised ``scores``, by seed, and before the end ``best``."""
+    low, high = get_task(task).ref_min_return, get_task(task).ref_max_return
+    evaluations = [
+        {"step": step, "seed": seed, "target": 50.0, "final": step == steps, "returns": [low + (high - low) * s / 100]}
+        for step, values in ((steps // 2, dict.fromkeys(scores, best)), (steps, scores))
+        for seed, s in values.items()
+    ]
+    settings = {
+        "task": task,
+        "variant": variant,
+        "seeds": list(scores),
+        "workdir": str(folder),
+        "train": {"steps": steps, "batch_size": 256},
+        "model": {"width": 32, "layers": 1, "context_length": 5},
+        "loss": {"eta": eta},
+        "data": {"regime": regime},
+    }
+    facts = {"ref_min_return": low, "ref_max_return": high, "provenance": provenance, "hardware": "1 x cpu"}
+    folder.mkdir(parents=True)
+    append_lines(folder / "evaluations.jsonl", evaluations)
+    write_json(folder / "config.json", settings)
+    write_json(folder / "results.json", assemble_results(settings, steps, evaluations, facts))
+
+
+def measured_coverage(target=10.0, before=0.3, after=0.5, inside=True):
+    """What ``measure_coverage`` returns, for two bins and two groups; ``before`` and ``after`` are shares of steps."""
+
+    def part(share, steps):
+        groups = [[1 - share / 2, share / 2], [1 - share, share]]
+        low, high = ([[row[0] + d, row[1] + d] for row in groups] for d in (-0.001, 0.001))
+        return {
+            "histogram": [1 - share, share],
+            "by_group": groups,
+            "by_group_low": low,
+            "by_group_high": high,
+            "step_share": steps,
+        }
+
+    return {
+        "target": target,
+        "episodes": 100,
+        "target_is_in_range": inside,
+        "alpha": 2.0,
+        "edges": [0.0, 5.0, 10.0],
+        "asked_bin": 1,
+        "returns": {"min": 0.0, "max": 10.0},
+        "before": part(0.2, before),
+        "after": part(0.4, after),
+    }
