@@ -9,11 +9,12 @@ UNFINISHED := $(VENV)/.unfinished
 TORCH := $(VENV)/.torch
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench test lint clean
+.PHONY: help demo bench tables test lint clean
 
 help:
 	@echo "make demo   train BC, DT and RVDT on maze2d-umaze and print their scores (about 8 minutes on 2 CPU cores)"
 	@echo "make bench  measure speed, beside PyTorch, and print the table (about a quarter of an hour on 2 CPU cores)"
+	@echo "make tables make every table and the README's results anew from the committed records"
 	@echo "make test   the whole test suite"
 	@echo "make lint   style checks"
 	@echo "make clean  remove the environment and caches; data sets and runs stay"
@@ -26,7 +27,7 @@ $(INSTALLED): setup.py .config/constraints.txt
 	@test ! -e $(UNFINISHED) && $(RUN) -m pip --version >/dev/null 2>&1 || { rm -rf $(VENV) && $(PYTHON) -m venv $(VENV); }
 	@touch $(UNFINISHED)
 	@echo "Installing into $(VENV); the first time this takes a few minutes."
-	$(RUN) -m pip install --quiet --disable-pip-version-check -c .config/constraints.txt -e '.[tensorboard,video,test]'
+	$(RUN) -m pip install --quiet --disable-pip-version-check -c .config/constraints.txt -e '.[tensorboard,video,report,test]'
 	@rm -f $(UNFINISHED) && touch $(INSTALLED)
 
 demo: $(INSTALLED)
@@ -42,6 +43,9 @@ $(TORCH): $(INSTALLED)
 
 bench: $(TORCH)
 	$(RUN) experiments/benchmark.py
+
+tables: $(INSTALLED)
+	$(RUN) experiments/tables.py --table=all --out=experiments/results/tables --write_readme
 
 # Two processes: JAX uses more than one thread in each.
 test: lint $(TORCH)

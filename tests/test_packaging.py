@@ -17,7 +17,7 @@ from packaging.version import Version
 import rvdt_jax
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-TESTED_EXTRAS = ("tensorboard", "video", "test")
+TESTED_EXTRAS = ("tensorboard", "video", "report", "test")
 
 
 @functools.cache

@@ -1,0 +1,68 @@
+"""The published tables with our cells beside them, from the records of runs alone; JAX is not needed.
+
+    python experiments/tables.py --table=maze2d [--records=FOLDER,...] [--format=markdown|latex|csv]
+
+prints one; ``--table=all --out=FOLDER`` writes every table in every format, and ``--write_readme`` puts what was run
+into the README (``make tables`` does both with the committed records). ``--aggregate`` adds the interquartile mean over
+tasks and probabilities of improvement with bootstrap intervals, ``--html=FILE`` one page with tables and pictures, for
+the browser.
+"""
+
+import pathlib
+
+from absl import app, flags
+
+from launcher import parse_flags, report_errors
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+RECORDS = ROOT / "experiments" / "results" / "runs"
+_SUFFIXES = {"markdown": "md", "latex": "tex", "csv": "csv"}
+
+_TABLE = flags.DEFINE_string("table", None, "The table; all: every one.", required=True)
+_RECORDS = flags.DEFINE_list("records", None, "Folders of runs; unset: the committed ones.")
+_FORMAT = flags.DEFINE_enum("format", "markdown", list(_SUFFIXES), "How it is printed.")
+_OUT = flags.DEFINE_string("out", None, "Write the tables into this folder, in every format, instead of printing.")
+_AGGREGATE = flags.DEFINE_bool("aggregate", False, "Add statistics over tasks; needs rliable: pip install '.[report]'.")
+_HTML = flags.DEFINE_string("html", None, "Write one self-contained page.")
+_WRITE_README = flags.DEFINE_bool("write_readme", False, "Put what was run into README.md.")
+
+
+def main(argv: list[str]) -> int:
+    """Reads the records, prints or writes."""
+    from rvdt_jax.report.cells import read_cells
+    from rvdt_jax.report.published import TABLES
+    from rvdt_jax.report.readme import MARKERS, results_section
+    from rvdt_jax.report.render import as_csv, latex, markdown
+    from rvdt_jax.report.sections import write_section
+    from rvdt_jax.report.tables import make_table
+
+    roots = [pathlib.Path(folder) for folder in _RECORDS.value or [RECORDS]]
+    cells = read_cells(roots)
+    tables = [make_table(name, cells) for name in (TABLES if _TABLE.value == "all" else [_TABLE.value])]
+    writers = {"markdown": markdown, "latex": latex, "csv": as_csv}
+    if _OUT.value:
+        folder = pathlib.Path(_OUT.value)
+        folder.mkdir(parents=True, exist_ok=True)
+        for table in tables:
+            for name, write in writers.items():
+                (folder / f"{table.name}.{_SUFFIXES[name]}").write_text(write(table), encoding="utf-8")
+        print(f"{len(tables)} tables: {folder}")
+    elif not _HTML.value:
+        print("\n".join(writers[_FORMAT.value](table) for table in tables))
+    if _AGGREGATE.value:
+        from rvdt_jax.report.aggregate import aggregates
+
+        for table in tables:
+            print(aggregates(table))
+    if _HTML.value:
+        from rvdt_jax.report.page import page, read_coverages
+
+        pathlib.Path(_HTML.value).write_text(page(tables, read_coverages(roots)), encoding="utf-8")
+        print(f"Page: {_HTML.value}")
+    if _WRITE_README.value:
+        write_section(ROOT / "README.md", results_section(cells), MARKERS)
+    return 0
+
+
+if __name__ == "__main__":
+    app.run(report_errors(main), flags_parser=parse_flags)

@@ -1,0 +1,172 @@
+"""Our side of the tables: what the records of runs say, cell by cell."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import pathlib
+
+from rvdt_jax.report.records import aggregate, read_json
+from rvdt_jax.report.summary import data_label
+
+COMMANDS_FILE = "commands.json"
+FAILED_SUFFIX = ".failed.json"
+
+Key = tuple[str, str, str]  # task as rvdt_jax.tasks names it, variant, regime ("" for the whole data set)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """What was run for one cell: scores of final checkpoints alone.
+
+    Attributes:
+        key: what the cell is.
+        scores: seed -> normalised score of the final checkpoint at the headline target; NaN where it is not finite.
+        steps: updates.
+        episodes: per seed.
+        target: the headline target, as the records spell it.
+        data: what the scores rest on.
+        recreated: whether that is recreated data.
+        hardware, size: where, and how large a model.
+        folders: the run directories.
+        command: what repeats it; "" where the records do not say.
+        failed: why there is no score; "" where there is one.
+    """
+
+    key: Key
+    scores: dict[int, float]
+    steps: int
+    episodes: int
+    target: str
+    data: str
+    recreated: bool
+    hardware: str
+    size: str
+    folders: tuple[pathlib.Path, ...]
+    command: str = ""
+    failed: str = ""
+
+    @property
+    def mean(self) -> float | None:
+        """Over seeds; None if a seed failed: a mean of those that did not would flatter."""
+        return None if self.failed else self._aggregate()["normalized_score"]
+
+    @property
+    def std(self) -> float | None:
+        """Over seeds (of the sample, n - 1); None for a single seed."""
+        return None if self.failed else self._aggregate()["normalized_score_std"]
+
+    def _aggregate(self) -> dict:
+        return aggregate([{"episodes": 0, "normalized_score": score} for score in self.scores.values()])
+
+
+def read_cells(roots: list[pathlib.Path]) -> dict[Key, Cell]:
+    """Every finished or failed cell below some folders. Runs of one cell with equal settings pool their seeds.
+
+    Raises:
+        ValueError: a folder is missing, a record is damaged, or two runs of one cell share a seed or differ in their
+            settings; the message names them.
+    """
+    cells: dict[Key, Cell] = {}
+    settings: dict[Key, dict] = {}
+    for root in roots:
+        if not root.is_dir():
+            raise ValueError(f"--records: there is no folder {root}.")
+        commands = read_json(root / COMMANDS_FILE) if (root / COMMANDS_FILE).exists() else {}
+        for path in sorted(root.rglob("results.json")):
+            results, config = read_json(path), read_json(path.parent / "config.json")
+            if not results["task"] or not results["final"]:
+                continue  # data of the user's own, or nothing was scored: no cell of any table
+            found = _cell(path.parent, results, config, commands.get(str(path.parent.relative_to(root)), ""))
+            own = _what_must_agree(config)
+            if found.key in cells:
+                found = _pool(cells[found.key], found, settings[found.key] == own)
+            cells[found.key], settings[found.key] = found, own
+        for path in sorted(root.rglob(f"*{FAILED_SUFFIX}")):
+            failure = _failure(path)
+            cells.setdefault(failure.key, failure)
+    return cells
+
+
+def _cell(folder: pathlib.Path, results: dict, config: dict, command: str) -> Cell:
+    table = results["final"][results["headline_target"]]["seeds"]
+    scores = {int(seed): _finite(cell["normalized_score"]) for seed, cell in table.items()}
+    bad = [seed for seed, score in scores.items() if math.isnan(score)]
+    provenance = results["provenance"]
+    return Cell(
+        key=(results["task"], results["variant"], config.get("data", {}).get("regime") or ""),
+        scores=scores,
+        steps=results["steps"],
+        episodes=min(cell["episodes"] for cell in table.values()),
+        target=results["headline_target"],
+        data=data_label(provenance),
+        recreated=bool(provenance.get("recreated")),
+        hardware=results["hardware"],
+        size=_size(config),
+        folders=(folder,),
+        command=command,
+        failed=f"no finite score for {'seed' if len(bad) == 1 else 'seeds'} {', '.join(map(str, bad))}" if bad else "",
+    )
+
+
+def _finite(score: float | None) -> float:
+    return score if score is not None and math.isfinite(score) else math.nan
+
+
+def _size(config: dict) -> str:
+    model, batch = config["model"], config["train"]["batch_size"]
+    layers = f"{model['layers']} layer{'s' if model['layers'] > 1 else ''}"
+    return f"width {model['width']}, {layers}, K={model['context_length']}, batch {batch}"
+
+
+def _what_must_agree(config: dict) -> dict:
+    """A run's settings but for its seeds, place and hardware."""
+    return {name: value for name, value in config.items() if name not in ("seeds", "workdir", "parallel")}
+
+
+def _pool(one: Cell, other: Cell, same_settings: bool) -> Cell:
+    """The seeds of two runs of one cell together."""
+    both = " and ".join(str(folder) for cell in (one, other) for folder in cell.folders)
+    if not same_settings:
+        raise ValueError(f"{both}: two runs of {' '.join(one.key)} with other settings. Name one of them: --records.")
+    shared = set(one.scores) & set(other.scores)
+    if shared:
+        raise ValueError(f"{both}: both hold seed {min(shared)} of {' '.join(one.key)}. Name one of them: --records.")
+    return dataclasses.replace(
+        one,
+        scores=one.scores | other.scores,
+        episodes=min(one.episodes, other.episodes),
+        folders=one.folders + other.folders,
+        command="\n".join(filter(None, (one.command, other.command))),
+        failed="; ".join(filter(None, (one.failed, other.failed))),
+    )
+
+
+def _failure(path: pathlib.Path) -> Cell:
+    """What a sweep wrote of a run that ended with an error."""
+    record = read_json(path)
+    return Cell(
+        key=(record["task"], record["variant"], record["regime"] or ""),
+        scores={},
+        steps=0,
+        episodes=0,
+        target="",
+        data="",
+        recreated=False,
+        hardware="",
+        size="",
+        folders=(path.parent / path.name.removesuffix(FAILED_SUFFIX),),
+        command=record["command"],
+        failed=f"the run ended with status {record['status']}",
+    )
+
+
+def write_commands(root: pathlib.Path, commands: dict[str, str]) -> None:
+    """Adds to the list of what repeats each cell, by its folder below ``root``."""
+    path = root / COMMANDS_FILE
+    held = read_json(path) if path.exists() else {}
+    text = json.dumps(dict(sorted((held | commands).items())), indent=1) + "\n"
+    partial = path.with_suffix(".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)

@@ -1,0 +1,69 @@
+"""The README's results: of every table the rows of which we ran something, beside the published ones."""
+
+from __future__ import annotations
+
+from rvdt_jax.report.cells import Cell, Key
+from rvdt_jax.report.published import TABLES
+from rvdt_jax.report.render import our_text, published_text
+from rvdt_jax.report.sections import markdown_table
+from rvdt_jax.report.tables import Row, Table, make_table
+
+MARKERS = ("<!-- results: make tables -->", "<!-- end of results -->")
+# The table maze2d holds three of the rows of maze2d-reward, with other numbers for QT; its footnotes say which.
+_SHOWN = tuple(name for name in TABLES if name != "maze2d")
+
+
+def results_section(cells: dict[Key, Cell]) -> str:
+    """Markdown: our rows beside the published ones, what they rest on, what was not run, and the commands."""
+    tables = [make_table(name, cells) for name in _SHOWN]
+    parts = [part for table in tables for part in _table(table)]
+    if not parts:
+        return "Nothing was run yet."
+    return "\n\n".join([*parts, *_commands(cells)])
+
+
+def _table(table: Table) -> list[str]:
+    rows = [row for row in table.rows if any(table.cell(row, variant) for variant in table.variants)]
+    if not rows:
+        return []
+    compared = any(row.published for row in rows)
+    headings = [""]
+    for variant in table.variants:
+        headings += [f"{variant}, published", f"{variant}, ours"] if compared else [variant]
+    rows += [row for row in table.rows if row.average and any(table.average(row, name) for name in table.variants)]
+    body = [[row.label, *_scores(table, row, compared)] for row in rows]
+    parts = [f"**{table.title}** ({_rests_on(table)})", markdown_table(headings, body)]
+    missing = [f"{row.label} {variant}" for row, variant in table.missing() if row in rows]
+    return parts + ([f"Not run: {', '.join(missing)}."] if missing else [])
+
+
+def _scores(table: Table, row: Row, compared: bool) -> list[str]:
+    found = []
+    for variant in table.variants:
+        ours = our_text(table, row, variant, " ± ")
+        ours = f"**{ours}**" if ours else ""
+        found += [published_text(row.published.get(variant), " ± "), ours] if compared else [ours]
+    return found
+
+
+def _rests_on(table: Table) -> str:
+    """What all numbers of ours in one table have in common, and what not."""
+    cells = [cell for _, _, cell in table.cells()]
+    data = "recreated data, not D4RL's files" if any(cell.recreated for cell in cells) else "the data sets named below"
+    words = [data]
+    for name, values in (
+        ("", {cell.size for cell in cells if cell.size}),
+        ("", {f"{cell.steps} updates" for cell in cells if cell.steps}),
+        ("", {f"{len(cell.scores)} seeds of {cell.episodes} episodes" for cell in cells if cell.scores}),
+        ("", {cell.hardware for cell in cells if cell.hardware}),
+    ):
+        words.append(name + " or ".join(sorted(values)))
+    return "; ".join(word for word in words if word)
+
+
+def _commands(cells: dict[Key, Cell]) -> list[str]:
+    commands = [cell.command for cell in cells.values() if cell.command]
+    if not commands:
+        return []
+    lines = "\n".join(commands)
+    return [f"<details><summary>The command of each cell</summary>\n\n```text\n{lines}\n```\n\n</details>"]

@@ -1,0 +1,158 @@
+"""Tables as Markdown, LaTeX and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from rvdt_jax.report.cells import Cell
+from rvdt_jax.report.published import Published
+from rvdt_jax.report.sections import markdown_table
+from rvdt_jax.report.tables import Row, Table
+
+_DETAILS = (
+    *("task", "variant", "ours", "published", "difference", "seeds", "episodes a seed", "updates", "target", "model"),
+    *("data", "hardware"),
+)
+
+
+def markdown(table: Table) -> str:
+    """The table, under it one line for each of our cells, and what a reader must know."""
+    header = ["", *table.methods, *(f"{variant}, ours" for variant in table.variants)]
+    body = [
+        [
+            row.label,
+            *(published_text(row.published.get(method), " ± ") for method in table.methods),
+            *(_strong(our_text(table, row, variant, " ± ")) for variant in table.variants),
+        ]
+        for row in table.rows
+    ]
+    parts = [f"### {table.title}", caption(table), markdown_table(header, body)]
+    headings, lines = details(table)
+    if lines:
+        parts += ["Our cells:", markdown_table(headings, lines)]
+    parts += ["\n".join(f"* {note}" for note in table.notes)] if table.notes else []
+    return "\n\n".join(parts) + "\n"
+
+
+def caption(table: Table) -> str:
+    """What the numbers are; on what data and hardware ours were made is said cell by cell."""
+    cells = [cell for _, _, cell in table.cells()]
+    text = (
+        "Normalised score, mean ± std over seeds. Published columns as printed; ours: the final checkpoint, run by "
+        "this package. A blank cell was not run."
+    )
+    if any(cell.recreated for cell in cells):
+        text += " Ours rest on recreated data where the list of cells says so, which are not D4RL's files."
+    sizes = sorted({cell.size for cell in cells if cell.size})
+    return text + (f" Our models: {'; '.join(sizes)}." if sizes else "")
+
+
+def latex(table: Table) -> str:
+    """The table alone, for booktabs."""
+    columns = [*table.methods, *(f"{variant} (ours)" for variant in table.variants)]
+    lines = [
+        f"% {caption(table)}",
+        *(f"% {note}" for note in table.notes),
+        r"\begin{tabular}{l" + "r" * len(columns) + "}",
+        r"\toprule",
+        " & ".join(["", *map(_escape, columns)]) + r" \\",
+        r"\midrule",
+    ]
+    for row in table.rows:
+        cells = [published_text(row.published.get(method), r" $\pm$ ") for method in table.methods]
+        cells += [our_text(table, row, variant, r" $\pm$ ") for variant in table.variants]
+        lines.append(" & ".join([_escape(row.label), *cells]) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+_COLUMNS = (
+    *("table", "regime", "task", "method", "published_mean", "published_std", "our_mean", "our_std", "difference"),
+    *("seeds", "episodes_per_seed", "updates", "target", "model", "data", "hardware", "failed", "command"),
+)
+
+
+def as_csv(table: Table) -> str:
+    """One line per cell, published or ours; our columns are blank where nothing was run."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    for row in table.rows:
+        for method in dict.fromkeys((*table.methods, *table.variants)):
+            if method in row.published or (row.task and method in table.variants):
+                writer.writerow(_csv_line(table, row, method))
+    return text.getvalue()
+
+
+def _csv_line(table: Table, row: Row, method: str) -> list:
+    published = row.published.get(method)
+    printed = ["", ""] if published is None else [_plain(published.mean), _plain(published.std)]
+    line = [table.name, row.regime, row.label.removeprefix(row.regime).strip(), method, *printed]
+    if row.average:
+        ours = table.average(row, method) if method in table.variants else None
+        return [*line, _plain(ours), "", _plain(_gap(ours, published)), *[""] * 9]
+    cell = table.cell(row, method) if method in table.variants else None
+    if cell is None:
+        return [*line, *[""] * 12]
+    numbers = [_plain(cell.mean), _plain(cell.std), _plain(_gap(cell.mean, published)), len(cell.scores)]
+    rest = [cell.episodes, cell.steps, cell.target, cell.size, cell.data, cell.hardware, cell.failed, cell.command]
+    return [*line, *numbers, *rest]
+
+
+def our_text(table: Table, row: Row, variant: str, sign: str) -> str:
+    """Our cell, or our average, as printed; ``sign`` stands between mean and std."""
+    if row.average:
+        return _score(table.average(row, variant), None, sign)
+    cell = table.cell(row, variant)
+    if cell is None:
+        return ""
+    return "failed" if cell.failed else _score(cell.mean, cell.std, sign)
+
+
+def details(table: Table) -> tuple[tuple[str, ...], list[list[str]]]:
+    """Headings, and one line for each of our cells."""
+    return _DETAILS, [_detail(row, variant, cell) for row, variant, cell in table.cells()]
+
+
+def _detail(row: Row, variant: str, cell: Cell) -> list[str]:
+    published = row.published.get(variant)
+    gap = _gap(cell.mean, published)
+    return [
+        row.label,
+        variant,
+        f"failed: {cell.failed}" if cell.failed else _score(cell.mean, cell.std, " ± "),
+        published_text(published, " ± "),
+        "" if gap is None else f"{gap:+.1f}",
+        *map(str, (len(cell.scores), cell.episodes, cell.steps)),
+        cell.target.removesuffix(".0"),
+        cell.size,
+        cell.data.removeprefix("data: "),
+        cell.hardware,
+    ]
+
+
+def _gap(ours: float | None, published: Published | None) -> float | None:
+    return None if ours is None or published is None or published.mean is None else ours - published.mean
+
+
+def published_text(cell: Published | None, sign: str) -> str:
+    """A published cell as printed."""
+    return "" if cell is None else _score(cell.mean, cell.std, sign)
+
+
+def _score(mean: float | None, std: float | None, sign: str) -> str:
+    if mean is None:
+        return ""
+    return f"{mean:.1f}" if std is None else f"{mean:.1f}{sign}{std:.1f}"
+
+
+def _plain(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def _strong(text: str) -> str:
+    return f"**{text}**" if text else ""
+
+
+def _escape(text: str) -> str:
+    return text.replace("%", r"\%").replace("_", r"\_").replace("&", r"\&")

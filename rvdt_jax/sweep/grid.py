@@ -1,0 +1,120 @@
+"""The cells of a table as commands: each is an ordinary start of ``experiments/run.py``."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import shlex
+from collections.abc import Callable, Iterable
+
+from rvdt_jax.report.tables import ABLATION_TASKS, make_table, variants_of
+from rvdt_jax.tasks import LOW_DATA, get_task
+from rvdt_jax.variants import get_variant
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One run: a task, a variant, and for low data a regime."""
+
+    task: str
+    variant: str
+    regime: str = ""
+
+    @property
+    def name(self) -> str:
+        """Its folder below the sweep's."""
+        return f"{self.task}{'-' if self.regime else ''}{self.regime}/{self.variant.replace('%', 'percent-')}"
+
+
+def cells_of_table(
+    table: str,
+    tasks: Iterable[str] | None = None,
+    variants: Iterable[str] | None = None,
+    regimes: Iterable[str] | None = None,
+) -> tuple[Cell, ...]:
+    """The cells of a table, or those of them that are asked for; a row is finished before the next begins.
+
+    Raises:
+        ValueError: the table, or what is asked for, does not exist.
+    """
+    rows = [(row.task, row.regime) for row in make_table(table, {}).rows if row.task]
+    if table == "ablation":
+        rows = [(task, "") for task in ABLATION_TASKS]
+    tasks = _chosen("--tasks", tasks, [task for task, _ in rows], lambda name: get_task(name).name)
+    regimes = _chosen("--regimes", regimes, [regime for _, regime in rows], _regime)
+    variants = [get_variant(name) and name for name in variants] if variants else variants_of(table)
+    return tuple(
+        Cell(task, variant, regime)
+        for task, regime in rows
+        if task in tasks and regime in regimes
+        for variant in variants
+    )
+
+
+def _regime(name: str) -> str:
+    if name not in LOW_DATA:
+        raise ValueError(f"--regimes: there is no regime {name!r}; choose from {', '.join(LOW_DATA)}.")
+    return name
+
+
+def _chosen(flag: str, wanted: Iterable[str] | None, there: list[str], check: Callable[[str], str]) -> list[str]:
+    """What is wanted, each of which must be there."""
+    if not wanted:
+        return there
+    for name in wanted:
+        if check(name) not in there:
+            nearest = difflib.get_close_matches(name, there, n=1)
+            hint = f" Did you mean {nearest[0]}?" if nearest else ""
+            raise ValueError(f"{flag}: the table has no {name}.{hint} It has {', '.join(dict.fromkeys(there))}.")
+    return list(wanted)
+
+
+def flags_of(cell: Cell, config: str, seeds: tuple[int, ...], workdir: str, settings: dict[str, object]) -> list[str]:
+    """The flags of ``run.py`` that train one cell.
+
+    Args:
+        cell: what to train.
+        config: the configuration file.
+        seeds: trained in one program.
+        workdir: the run directory.
+        settings: further fields of the configuration, without ``config.``.
+    """
+    fields = {"task": cell.task, "variant": cell.variant, "seeds": ",".join(map(str, seeds)) + "," * (len(seeds) == 1)}
+    if cell.regime:
+        fields["data.regime"] = cell.regime
+    flags = [f"--config.{name}={value}" for name, value in (fields | settings).items()]
+    return [f"--config={config}", *flags, f"--workdir={workdir}"]
+
+
+def as_text(command: list[str]) -> str:
+    """A command as it is typed."""
+    return shlex.join(command)
+
+
+def slurm_script(commands: list[str], *, at_once: int | None = None, options: tuple[str, ...] = ()) -> str:
+    """A Slurm array job, one task per command; started again, each goes on where it was.
+
+    Args:
+        commands: as typed, from the folder in which the job is submitted.
+        at_once: how many tasks run at a time; None leaves it to the cluster.
+        options: of sbatch, e.g. ``--gres=gpu:1``.
+    """
+    limit = f"%{at_once}" if at_once else ""
+    lines = [
+        "#!/usr/bin/env bash",
+        f"#SBATCH --array=0-{len(commands) - 1}{limit}",
+        "#SBATCH --signal=TERM@120",
+        "#SBATCH --requeue",
+        *(f"#SBATCH {option}" for option in options),
+        "set -u",
+        "commands=(",
+        *(f"  {shlex.quote(command)}" for command in commands),
+        ")",
+        'command="${commands[$SLURM_ARRAY_TASK_ID]}"',
+        'workdir="${command##*--workdir=}"',
+        "# A finished cell is left alone, one that was interrupted goes on.",
+        'if [ -e "$workdir/results.json" ]; then exit 0; fi',
+        'if [ -e "$workdir/config.json" ]; then command="$command --resume"; fi',
+        'eval "exec $command"',
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,108 @@
+"""What the records of runs amount to: final checkpoints alone, seeds pooled, failures shown."""
+
+import json
+import math
+
+import pytest
+from made_up_runs import write_run
+
+from rvdt_jax.report.cells import read_cells, write_commands
+
+UMAZE = ("maze2d-umaze-v1", "RVDT", "")
+
+
+def test_a_cell_is_the_final_checkpoints_mean_and_std_over_seeds(tmp_path):
+    write_run(tmp_path / "a", "maze2d-umaze-v1", "RVDT", {0: 10.0, 1: 20.0, 2: 60.0}, best=900.0)
+    cell = read_cells([tmp_path])[UMAZE]
+    assert cell.mean == pytest.approx(30.0)
+    assert cell.std == pytest.approx(math.sqrt(700.0))
+    assert (cell.steps, cell.episodes, cell.target, cell.recreated) == (20, 1, "50.0", True)
+    assert cell.size == "width 32, 1 layer, K=5, batch 256"
+    assert "recreated data, not D4RL's files" in cell.data
+
+
+def test_one_seed_has_no_std(tmp_path):
+    write_run(tmp_path / "a", "maze2d-umaze-v1", "RVDT", {3: 10.0})
+    cell = read_cells([tmp_path])[UMAZE]
+    assert (cell.mean, cell.std) == (pytest.approx(10.0), None)
+
+
+def test_runs_of_one_cell_pool_their_seeds(tmp_path):
+    write_run(tmp_path / "a", "maze2d-umaze-v1", "RVDT", {0: 10.0, 1: 20.0})
+    write_run(tmp_path / "b", "maze2d-umaze-v1", "RVDT", {2: 60.0})
+    write_commands(tmp_path, {"a": "run a", "b": "run b"})
+    cell = read_cells([tmp_path])[UMAZE]
+    assert cell.mean == pytest.approx(30.0)
+    assert len(cell.scores) == 3
+    assert cell.command == "run a\nrun b"
+    assert [folder.name for folder in cell.folders] == ["a", "b"]
+
+
+def test_runs_with_other_settings_are_not_pooled(tmp_path):
+    write_run(tmp_path / "a", "maze2d-umaze-v1", "RVDT", {0: 10.0})
+    write_run(tmp_path / "b", "maze2d-umaze-v1", "RVDT", {1: 60.0}, eta=2.0)
+    with pytest.raises(ValueError, match=r"a and .*b: two runs of maze2d-umaze-v1 RVDT .*other settings"):
+        read_cells([tmp_path])
+
+
+def test_a_seed_counts_once(tmp_path):
+    write_run(tmp_path / "a", "maze2d-umaze-v1", "RVDT", {0: 10.0, 1: 3.0})
+    write_run(tmp_path / "b", "maze2d-umaze-v1", "RVDT", {1: 60.0})
+    with pytest.raises(ValueError, match="both hold seed 1"):
+        read_cells([tmp_path])
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_score_that_is_not_finite_fails_the_cell(bad, tmp_path):
+    write_run(tmp_path / "a", "maze2d-umaze-v1", "RVDT", {0: 10.0, 1: bad, 2: 20.0})
+    cell = read_cells([tmp_path])[UMAZE]
+    assert cell.failed == "no finite score for seed 1"
+    assert (cell.mean, cell.std) == (None, None)
+
+
+def test_regimes_are_cells_of_their_own(tmp_path):
+    write_run(tmp_path / "a", "maze2d-umaze-v1", "RVDT", {0: 10.0})
+    write_run(tmp_path / "b", "maze2d-umaze-v1", "RVDT", {0: 5.0}, regime="D2")
+    cells = read_cells([tmp_path])
+    assert cells[UMAZE].mean == pytest.approx(10.0)
+    assert cells["maze2d-umaze-v1", "RVDT", "D2"].mean == pytest.approx(5.0)
+
+
+def test_a_run_that_failed_is_a_cell_without_a_score(tmp_path):
+    failure = {
+        "task": "maze2d-umaze-v1",
+        "variant": "RVDT",
+        "regime": "",
+        "status": 2,
+        "command": "run",
+        "end_of_log": "",
+    }
+    (tmp_path / "RVDT.failed.json").write_text(json.dumps(failure))
+    cell = read_cells([tmp_path])[UMAZE]
+    assert cell.failed == "the run ended with status 2"
+    assert (cell.mean, cell.command) == (None, "run")
+
+
+def test_runs_without_scores_or_without_a_task_are_no_cells(tmp_path):
+    write_run(tmp_path / "a", "maze2d-umaze-v1", "RVDT", {0: 10.0})
+    path = tmp_path / "a" / "results.json"
+    results = json.loads(path.read_text())
+    path.write_text(json.dumps(results | {"final": {}}))
+    assert read_cells([tmp_path]) == {}
+    path.write_text(json.dumps(results | {"task": None}))
+    assert read_cells([tmp_path]) == {}
+
+
+def test_a_missing_folder_and_a_damaged_record_are_named(tmp_path):
+    with pytest.raises(ValueError, match=r"no folder .*nowhere"):
+        read_cells([tmp_path / "nowhere"])
+    write_run(tmp_path / "a", "maze2d-umaze-v1", "RVDT", {0: 10.0})
+    (tmp_path / "a" / "results.json").write_text("{")
+    with pytest.raises(ValueError, match=r"a/results.json: cannot be read"):
+        read_cells([tmp_path])
+
+
+def test_commands_are_added_to_those_there_are(tmp_path):
+    write_commands(tmp_path, {"b": "2"})
+    write_commands(tmp_path, {"a": "1"})
+    assert json.loads((tmp_path / "commands.json").read_text()) == {"a": "1", "b": "2"}

@@ -1,0 +1,163 @@
+"""Sweeps with a stand-in for run.py: what is done is skipped, what was cut short goes on, failures are kept."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import pytest
+
+from rvdt_jax.report.cells import read_cells
+from rvdt_jax.sweep.execute import Job, State, Sweep, failure_of
+from rvdt_jax.sweep.grid import Cell
+
+# What run.py does to a folder: config.json first, results.json last; a signal ends it with 128 + its number.
+LAUNCHER = """
+import json, os, pathlib, signal, sys, time
+flags = dict(word.lstrip("-").partition("=")[::2] for word in sys.argv[1:])
+folder = pathlib.Path(flags["workdir"])
+begun = (folder / "config.json").exists()
+if begun != ("resume" in flags):
+    sys.exit("error: the folder is there" if begun else "error: nothing to resume")
+signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+folder.mkdir(parents=True, exist_ok=True)
+(folder / "config.json").touch()
+with (folder.parent / "starts").open("a") as file:
+    file.write(folder.name + (" again" if begun else "") + "\\n")
+print("cores", len(os.sched_getaffinity(0)), "bars", os.environ.get("TQDM_DISABLE"), flush=True)
+time.sleep(float(flags.get("seconds", 0)))
+deadline = time.monotonic() + 60
+while len((folder.parent / "starts").read_text().split()) < int(flags.get("together", 0)):
+    time.sleep(0.02)
+    if time.monotonic() > deadline:
+        sys.exit("error: alone")
+if flags.get("fail") and not (folder.parent / "mended").exists():
+    print("first\\nerror: it broke")
+    sys.exit(2)
+(folder / "results.json").touch()
+"""
+
+
+@pytest.fixture
+def make_sweep(tmp_path):
+    launcher = tmp_path / "run.py"
+    launcher.write_text(LAUNCHER)
+    root = tmp_path / "out" / "task"
+
+    def make(*flags, variants=("DT", "QT"), **options):
+        jobs = []
+        for variant in variants:
+            cell = Cell("task", variant)
+            jobs.append(Job(cell, root / variant, (*flags, f"--workdir={root / variant}")))
+        return Sweep(root.parent, launcher, jobs, **options), jobs, root
+
+    return make
+
+
+def starts(root):
+    path = root / "starts"
+    return path.read_text().split("\n")[:-1] if path.exists() else []
+
+
+def test_cells_are_run_once_and_their_commands_are_kept(make_sweep):
+    sweep, jobs, root = make_sweep()
+    assert [job.state() for job in jobs] == [State.NEW, State.NEW]
+    assert set(sweep.run().values()) == {State.DONE}
+    assert starts(root) == ["DT", "QT"]
+    commands = json.loads((root.parent / "commands.json").read_text())
+    assert commands == {"task/DT": jobs[0].command, "task/QT": jobs[1].command}
+    assert jobs[0].command == f"python experiments/run.py --workdir={root / 'DT'}"
+    again, *_ = make_sweep()
+    assert set(again.run().values()) == {State.DONE}
+    assert starts(root) == ["DT", "QT"]
+    assert "bars 1" in jobs[0].beside(".log").read_text()
+
+
+def test_what_was_interrupted_goes_on(make_sweep):
+    sweep, jobs, root = make_sweep()
+    (root / "QT").mkdir(parents=True)
+    (root / "QT" / "config.json").touch()
+    assert jobs[1].state() is State.STARTED
+    sweep.run()
+    assert starts(root) == ["DT", "QT again"]
+
+
+def test_a_failure_is_kept_reported_and_run_again_on_demand_alone(make_sweep):
+    sweep, jobs, root = make_sweep("--fail=1")
+    assert set(sweep.run().values()) == {State.FAILED}
+    assert failure_of(jobs[0]) == "error: it broke"
+    assert read_cells([root.parent])["task", "DT", ""].failed == "the run ended with status 2"
+    make_sweep("--fail=1")[0].run()
+    assert starts(root) == ["DT", "QT"]
+    (root / "mended").touch()
+    again, *_ = make_sweep("--fail=1", retry=True)
+    assert set(again.run().values()) == {State.DONE}
+    assert starts(root)[2:] == ["DT again", "QT again"]
+    assert not list(root.glob("*.failed.json"))
+
+
+def test_a_cell_that_another_command_trained_is_refused_before_anything_starts(make_sweep):
+    make_sweep(variants=("QT",))[0].run()
+    sweep, _, root = make_sweep("--config.loss.eta=2")
+    with pytest.raises(ValueError, match=r"QT: was trained by another command .*Choose another --out"):
+        sweep.run()
+    assert starts(root) == ["QT"]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system does not keep processes to cores")
+def test_two_at_a_time_share_the_cores(make_sweep):
+    sweep, jobs, _ = make_sweep("--together=2", at_once=2)
+    assert set(sweep.run().values()) == {State.DONE}
+    cores = len(os.sched_getaffinity(0))
+    for job in jobs:
+        assert f"cores {max(1, cores // 2)}" in job.beside(".log").read_text()
+
+
+def test_a_signal_stops_every_run_and_the_same_sweep_goes_on(make_sweep):
+    sweep, _, root = make_sweep("--seconds=30", at_once=2, variants=("DT", "QT", "RVDT"))
+
+    def interrupt():
+        while len(starts(root)) < 2:
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    states = sweep.run()
+    thread.join()
+    assert sweep.signal == signal.SIGTERM
+    assert list(states.values()) == [State.STARTED, State.STARTED, State.NEW]
+    assert not list(root.glob("*.failed.json"))
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    again, *_ = make_sweep(variants=("DT", "QT", "RVDT"))
+    assert set(again.run().values()) == {State.DONE}
+    assert starts(root)[2:] == ["DT again", "QT again", "RVDT"]
+
+
+def test_after_a_kill_no_second_run_starts_where_the_first_one_lives(make_sweep, tmp_path):
+    """The sweep is killed outright; its run lives on, and holds the cell until it ends."""
+    sweep, jobs, root = make_sweep("--seconds=2", variants=("DT",))
+    script = f"""
+        import pathlib
+        from rvdt_jax.sweep.execute import Job, Sweep
+        from rvdt_jax.sweep.grid import Cell
+        job = Job(Cell("task", "DT"), pathlib.Path({str(root / "DT")!r}), {jobs[0].flags!r})
+        Sweep(pathlib.Path({str(root.parent)!r}), pathlib.Path({str(tmp_path / "run.py")!r}), [job]).run()
+    """
+    killed = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], cwd=pathlib.Path(__file__).parents[2])
+    while not starts(root):
+        time.sleep(0.02)
+    killed.kill()
+    killed.wait()
+    assert jobs[0].state() is State.RUNNING
+    assert sweep.run() == {jobs[0].cell: State.RUNNING}
+    assert starts(root) == ["DT"]
+    while jobs[0].state() is State.RUNNING:
+        time.sleep(0.05)
+    assert make_sweep("--seconds=2", variants=("DT",))[0].run() == {jobs[0].cell: State.DONE}
+    assert starts(root) == ["DT"]

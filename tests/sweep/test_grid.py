@@ -1,0 +1,88 @@
+"""Which cells a table has, and the commands they are."""
+
+import shlex
+import subprocess
+
+import pytest
+
+from rvdt_jax.report.published import TABLES
+from rvdt_jax.sweep.grid import Cell, cells_of_table, flags_of, slurm_script
+from rvdt_jax.tasks import all_tasks
+
+
+@pytest.mark.parametrize(
+    ("table", "count"),
+    [
+        *(("gym", 27), ("adroit", 12), ("kitchen", 6), ("maze2d", 9), ("antmaze", 12)),
+        *(("maze2d-reward", 24), ("low-data", 24), ("ablation", 16)),
+    ],
+)
+def test_every_table_is_a_grid(table, count):
+    cells = cells_of_table(table)
+    assert len({cell.name for cell in cells}) == len(cells) == count
+    assert {cell.task for cell in cells} <= set(all_tasks())
+
+
+def test_the_tables_are_all_there_are():
+    with pytest.raises(ValueError, match="no table 'x'; choose one of gym"):
+        cells_of_table("x")
+    assert all(cells_of_table(table) for table in TABLES)
+
+
+def test_some_of_a_table():
+    cells = cells_of_table("low-data", tasks=["maze2d-umaze-v1"], variants=["RVDT", "BC"], regimes=["D3", "D1"])
+    assert [cell.name for cell in cells] == [
+        *("maze2d-umaze-v1-D1/RVDT", "maze2d-umaze-v1-D1/BC", "maze2d-umaze-v1-D3/RVDT", "maze2d-umaze-v1-D3/BC")
+    ]
+    assert cells_of_table("ablation", variants=["%BC"])[0].name == "maze2d-umaze-v1/percent-BC"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "words"),
+    [
+        ({"tasks": ["maze2d-umase-v1"]}, "no task 'maze2d-umase-v1'.*Did you mean"),
+        ({"tasks": ["hopper-medium-v2"]}, "--tasks: the table has no hopper-medium-v2"),
+        ({"variants": ["RVTD"]}, "no variant 'RVTD'.*Did you mean"),
+        ({"regimes": ["D7"]}, "no regime 'D7'; choose from D1, D2, D3, D4"),
+        ({"regimes": ["D1"]}, "--regimes: the table has no D1"),
+    ],
+)
+def test_what_a_table_does_not_have_is_named(chosen, words):
+    with pytest.raises(ValueError, match=words):
+        cells_of_table("maze2d", **chosen)
+
+
+def test_a_cell_is_an_ordinary_start_of_run():
+    cell = Cell("maze2d-umaze-v1", "QT", "D2")
+    assert flags_of(cell, "configs/x.py", (0, 1), "runs/x", {"loss.eta": 3.0}) == [
+        "--config=configs/x.py",
+        "--config.task=maze2d-umaze-v1",
+        "--config.variant=QT",
+        "--config.seeds=0,1",
+        "--config.data.regime=D2",
+        "--config.loss.eta=3.0",
+        "--workdir=runs/x",
+    ]
+    assert "--config.seeds=7," in flags_of(cell, "x", (7,), "y", {})  # a tuple of one
+
+
+def test_the_array_job_skips_what_is_done_and_resumes_what_was_begun(tmp_path):
+    """Each task of the job is run by bash, with an echo in the place of the launcher."""
+    for name in ("done", "begun", "new"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "done" / "results.json").touch()
+    (tmp_path / "begun" / "config.json").touch()
+    commands = [f"echo {shlex.quote(name + '!')} --workdir={name}" for name in ("done", "begun", "new")]
+    script = tmp_path / "job.sh"
+    script.write_text(slurm_script(commands, at_once=2, options=("--gres=gpu:1",)))
+    said = [
+        subprocess.run(
+            ["bash", str(script)], cwd=tmp_path, env={"SLURM_ARRAY_TASK_ID": str(task)}, capture_output=True, text=True
+        ).stdout
+        for task in range(3)
+    ]
+    assert said == ["", "begun! --workdir=begun --resume\n", "new! --workdir=new\n"]
+    text = script.read_text()
+    assert "#SBATCH --array=0-2%2\n" in text
+    assert "#SBATCH --gres=gpu:1\n" in text
+    assert text.index("#SBATCH --gres") < text.index("commands=")

@@ -1,0 +1,49 @@
+"""Records of finished cells, gathered without replacing anything."""
+
+import json
+
+import pytest
+from made_up_runs import write_run
+
+from rvdt_jax.report.cells import read_cells, write_commands
+from rvdt_jax.sweep.execute import Job
+from rvdt_jax.sweep.grid import Cell
+from rvdt_jax.sweep.keep import keep_records
+
+TASK = "maze2d-umaze-v1"
+
+
+@pytest.fixture
+def jobs(tmp_path):
+    """Two finished cells with a checkpoint each, and one that is not."""
+    root, jobs = tmp_path / "out", []
+    for variant, score in (("DT", 10.0), ("QT", 20.0), ("RVDT", None)):
+        cell = Cell(TASK, variant)
+        if score is not None:
+            write_run(root / cell.name, TASK, variant, {0: score})
+            (root / cell.name / "checkpoints").mkdir()
+            write_commands(root, {cell.name: f"run {variant}"})
+        jobs.append(Job(cell, root / cell.name, ()))
+    return jobs
+
+
+def test_records_and_commands_of_finished_cells_are_kept_once(jobs, tmp_path):
+    assert keep_records(tmp_path / "out", jobs, tmp_path / "kept") == 2
+    cells = read_cells([tmp_path / "kept"])
+    assert {variant: (cell.mean, cell.command) for (_, variant, _), cell in cells.items()} == {
+        "DT": (pytest.approx(10.0), "run DT"),
+        "QT": (pytest.approx(20.0), "run QT"),
+    }
+    files = {path.name for path in (tmp_path / "kept" / TASK / "DT").iterdir()}
+    assert files == {"config.json", "evaluations.jsonl", "results.json"}
+    assert keep_records(tmp_path / "out", jobs, tmp_path / "kept") == 0
+
+
+def test_other_records_of_a_cell_are_not_replaced(jobs, tmp_path):
+    keep_records(tmp_path / "out", jobs, tmp_path / "kept")
+    path = tmp_path / "kept" / TASK / "DT" / "results.json"
+    held = json.loads(path.read_text()) | {"steps": 7}
+    path.write_text(json.dumps(held))
+    with pytest.raises(ValueError, match=r"kept/.*DT: holds other records than .*out/.*DT"):
+        keep_records(tmp_path / "out", jobs, tmp_path / "kept")
+    assert json.loads(path.read_text()) == held
