@@ -6,7 +6,22 @@ functions are those that this package's own trainer uses. With D_e the expert tr
     kl    multiply the loss of trajectory i by   1 + alpha 1[i in D_e]                    (RVDT, eq. (2))
     dup   sample trajectory i with a probability proportional to   length_i (1 + alpha 1[i in D_e])
 
-The two have the same expected gradient up to the constant that normalises the probabilities.
+The two have the same expected gradient up to the constant that normalises the probabilities. In a Decision
+Transformer's training loop in PyTorch, whose ``sample(p)`` draws windows and says of which trajectories they are:
+
+    experts = select_experts(returns, lengths, fraction=0.1)
+    weights = torch.as_tensor(loss_weights(experts.mask, alpha=1.0), dtype=torch.float32)
+    for _ in range(updates):
+        states, actions, returns_to_go, timesteps, mask, trajectory = sample(p=lengths / lengths.sum())
+        predicted = model(states, actions, returns_to_go, timesteps, mask)
+        error = ((predicted - actions) ** 2).mean(-1) * mask
+        loss = (weights[trajectory][:, None] * error).sum() / mask.sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+That is ``kl``. For ``dup`` leave the weights out and
+sample(p=sampling_probabilities(lengths, experts.mask, alpha=1.0)).
 """
 
 from __future__ import annotations

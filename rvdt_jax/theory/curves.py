@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -95,8 +96,8 @@ def theory_curves(count: int = MDPS, say=lambda line: None) -> dict:
         "samples": {
             "mdps": len(few),
             "n": list(against_samples),
-            "gap": [[gap for gap, _ in pairs] for pairs in against_samples.values()],
-            "bound": [[bound for _, bound in pairs] for pairs in against_samples.values()],
+            "gap": [_round(gap for gap, _ in pairs) for pairs in against_samples.values()],
+            "bound": [_round(bound for _, bound in pairs) for pairs in against_samples.values()],
         },
     }
 
@@ -104,5 +105,10 @@ def theory_curves(count: int = MDPS, say=lambda line: None) -> dict:
 def _columns(by_dial: dict[float, list[Point]]) -> dict:
     columns = {"dial": list(by_dial)}
     for field in dataclasses.fields(Point):
-        columns[field.name] = [[getattr(point, field.name) for point in points] for points in by_dial.values()]
+        columns[field.name] = [_round(getattr(point, field.name) for point in points) for points in by_dial.values()]
     return columns
+
+
+def _round(values: Iterable[float]) -> list[float]:
+    """Six digits, which is what a picture and a reader need."""
+    return [float(f"{value:.6g}") for value in values]

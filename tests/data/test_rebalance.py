@@ -1,10 +1,13 @@
 """The rebalancing plug-in: properties over all inputs, and its cases worked out by hand."""
 
+import textwrap
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rvdt_jax.data import rebalance
 from rvdt_jax.data.rebalance import loss_weights, sampling_probabilities, select_experts
 
 returns_lists = st.lists(st.sampled_from([-2.0, 0.0, 0.5, 1.0, 30.0]), min_size=1, max_size=40)
@@ -36,6 +39,30 @@ def test_weights_and_probabilities(returns, alpha):
     assert probabilities.sum() == pytest.approx(1.0)
     ratio = probabilities / lengths
     np.testing.assert_allclose(ratio / ratio.min(), weights / weights.min())
+
+
+@pytest.mark.parametrize("dup", [False, True])
+def test_the_documented_loop_trains_a_pytorch_model(dup):
+    """As it stands in the docstring; with ``dup`` changed as it says. Experts act 1 and are a tenth of the data."""
+    torch = pytest.importorskip("torch")
+    text = rebalance.__doc__.split("of which trajectories they are:")[1].split("That is ``kl``")[0]
+    code = textwrap.dedent(text)
+    if dup:
+        code = code.replace("weights[trajectory][:, None] * ", "")
+        code = code.replace("p=lengths / lengths.sum()", "p=sampling_probabilities(lengths, experts.mask, alpha=1.0)")
+    rng, model = np.random.default_rng(0), torch.nn.Linear(1, 1)
+    returns, lengths = np.array([1.0] + [0.0] * 9), np.full(10, 4)
+    acted = torch.as_tensor(returns, dtype=torch.float32)
+
+    def sample(p):
+        trajectory = torch.as_tensor(rng.choice(10, size=256, p=p))
+        ones = torch.ones(256, 4)
+        return ones[..., None], acted[trajectory][:, None, None] * ones[..., None], ones, ones, ones, trajectory
+
+    optimizer = torch.optim.Adam(model.parameters(), 0.02)
+    names = vars(rebalance) | {"torch": torch, "updates": 300, "sample": sample, "optimizer": optimizer}
+    exec(code, names | {"returns": returns, "lengths": lengths, "model": lambda states, *_: model(states)})
+    assert model(torch.ones(1)).item() == pytest.approx(2 / 11, abs=0.03)  # the weighted mean, where the plain is 1/10
 
 
 def test_nine_failures_in_ten_leave_one_expert():

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from rvdt_jax.data.coverage import group_states, measure_coverage
 from rvdt_jax.data.episodes import Episodes, check_episodes
 from rvdt_jax.data.rebalance import select_experts
 from rvdt_jax.data.store import make_normalizer, make_store
@@ -188,3 +189,17 @@ def test_stitching(variant, options, solves, small_config, corridor):
         small_config, variant, corridor, Corridor(len(SEEDS)), 1.0, 1500, model__context_length=4, **options
     )
     assert (returns == 1.0).all() if solves else (returns == 0.0).all()
+
+
+def test_the_coverage_of_the_corridor_shows_why(corridor):
+    """Where the episodes of evaluation begin, no trajectory shows the return that will be asked for."""
+    experts = select_experts(corridor.returns, corridor.lengths)
+    for alpha in (1.0, 100.0):  # and rebalancing raises what is there, not what is not
+        measured = measure_coverage(corridor, experts, target=1.0, alpha=alpha, groups=6)
+        starts = corridor.observations[corridor.starts]
+        labels = group_states(starts, 6, seed=0)
+        there = labels[np.abs(starts[:, 0] + 0.8).argmin()]
+        asked = measured["asked_bin"]
+        assert measured["after"]["by_group"][there][asked] == 0.0
+        assert measured["after"]["by_group_high"][there][asked] < 0.1
+        assert measured["after"]["histogram"][asked] > measured["before"]["histogram"][asked] > 0.1
