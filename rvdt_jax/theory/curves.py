@@ -12,17 +12,18 @@ from rvdt_jax.theory import bounds, csm, mdp
 MDPS, SKILL, EPSILON = 200, 0.6, 0.02
 SKILLS = (0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.75, 0.9)
 EPSILONS = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
+ASKED = (0.25, 0.5, 0.75, 1.0)
 COUNTS = (10, 30, 100, 300, 1000, 3000, 10_000)
 
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """One MDP with one behaviour, conditioned on the expert's return f*.
+    """One MDP with one behaviour and one conditioning function f.
 
     Attributes:
-        alpha: alpha_f*, in which f = f*.
+        alpha: alpha_f.
         gap: J(pi*) - J(pi_f).
-        regret: E f*(s_1) - J(pi_f), what [B] bounds.
+        regret: E f(s_1) - J(pi_f), what [B] bounds.
         bound: of [B].
         constant: the smallest C with which the source's bound (4) holds.
     """
@@ -34,20 +35,22 @@ class Point:
     constant: float
 
 
-def measure(seed: int, skill: float, epsilon: float, **sizes: int) -> Point:
-    """Infinite data: the exact policy."""
+def measure(seed: int, skill: float, epsilon: float, asked: float = 1.0, **sizes: int) -> Point:
+    """Infinite data: the exact policy, asked for ``asked`` times the expert's return f*, in whole units."""
     problem = mdp.random_mdp(seed, epsilon=epsilon, **sizes)
-    behaviour, targets = mdp.mixed_behaviour(problem, skill, seed), mdp.expert_returns(problem)
+    behaviour, expert = mdp.mixed_behaviour(problem, skill, seed), mdp.expert_returns(problem)
+    targets = np.round(asked * expert).astype(int)
     returns = csm.return_distributions(problem, behaviour)
     achieved = csm.performance(problem, csm.csm_policy(behaviour, returns), targets, behaviour)
-    alpha, horizon = csm.coverage(problem, returns, targets), problem.horizon
+    alpha, expert_alpha = (csm.coverage(problem, returns, f) for f in (targets, expert))
+    horizon = problem.horizon
     gap = csm.optimal_performance(problem) - achieved
     return Point(
         alpha=alpha,
         gap=gap,
         regret=float(problem.initial @ targets) / problem.levels - achieved,
-        bound=bounds.brandfonbrener(epsilon, alpha, horizon),
-        constant=bounds.smallest_constant(gap, epsilon, alpha, alpha, horizon),
+        bound=bounds.brandfonbrener(epsilon, alpha, horizon) if alpha > 0 else np.inf,
+        constant=bounds.smallest_constant(gap, epsilon, alpha, expert_alpha, horizon) if alpha > 0 else 0.0,
     )
 
 
@@ -84,6 +87,8 @@ def theory_curves(count: int = MDPS, say=lambda line: None) -> dict:
     against_coverage = {skill: [measure(seed, skill, EPSILON) for seed in seeds] for skill in SKILLS}
     say("against stochasticity")
     against_epsilon = {epsilon: [measure(seed, SKILL, epsilon) for seed in seeds] for epsilon in EPSILONS}
+    say("against what is asked for")
+    against_asked = {asked: [measure(seed, SKILL, 0.0, asked) for seed in seeds] for asked in ASKED}
     say("against the number of trajectories")
     few = range(max(1, count // 5))
     against_samples = {n: [measure_samples(seed, n) for seed in few] for n in COUNTS}
@@ -93,6 +98,7 @@ def theory_curves(count: int = MDPS, say=lambda line: None) -> dict:
         "epsilon": EPSILON,
         "coverage": _columns(against_coverage),
         "stochasticity": _columns(against_epsilon),
+        "asked": _columns(against_asked),
         "samples": {
             "mdps": len(few),
             "n": list(against_samples),
@@ -109,6 +115,6 @@ def _columns(by_dial: dict[float, list[Point]]) -> dict:
     return columns
 
 
-def _round(values: Iterable[float]) -> list[float]:
-    """Six digits, which is what a picture and a reader need."""
-    return [float(f"{value:.6g}") for value in values]
+def _round(values: Iterable[float]) -> list[float | None]:
+    """Six digits, which is what a picture and a reader need; None for a bound that is infinite."""
+    return [float(f"{value:.6g}") if np.isfinite(value) else None for value in values]

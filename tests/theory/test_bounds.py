@@ -21,6 +21,15 @@ def test_the_bound_without_a_constant_holds_on_random_mdps(epsilon, skill):
         assert max(point.regret / point.bound for point in points) > 0.02
 
 
+def test_asking_for_less_than_the_expert_earns_less_and_takes_a_constant():
+    """The bound of [B] is about the return that is asked for; the source's is about the best one."""
+    points = [measure(seed, 0.6, 0.0, asked=0.5) for seed in range(SEEDS)]
+    found = [point for point in points if point.alpha > 0]
+    assert len(found) > 50
+    assert all(point.regret <= point.bound + 1e-9 for point in found)
+    assert max(point.constant for point in found) > 0
+
+
 def test_terms_by_hand():
     assert bounds.brandfonbrener(0.1, 0.5, 3) == pytest.approx(0.1 * 4 * 9)
     terms = bounds.first_bound(0.1, 0.5, 0.25, 2, constant=0.5)
