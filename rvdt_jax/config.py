@@ -46,6 +46,7 @@ class ModelConfig:
     dtype: str
     critic_width: int
     critic_layers: int
+    positions: str
     plain: bool
 
 

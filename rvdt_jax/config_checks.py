@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rvdt_jax.config import Config
 
 DTYPES = ("float32", "bfloat16")
+POSITIONS = ("episode", "window")
 SOURCES = ("auto", "minari", "file", "memory")
 ACTION_SELECTIONS = ("mean", "sample", "critic")
 SEED_MAPPINGS = ("auto", "vmap", "loop")
@@ -30,6 +31,7 @@ def check_config(config: Config) -> None:
         ("loss.rebalancing", REBALANCINGS),
         ("policy.head", HEADS),
         ("model.dtype", DTYPES),
+        ("model.positions", POSITIONS),
         ("data.source", SOURCES),
         ("eval.action_selection", ACTION_SELECTIONS),
         ("parallel.seeds", SEED_MAPPINGS),

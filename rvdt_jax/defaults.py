@@ -36,6 +36,7 @@ def default_config() -> ConfigDict:
     config.model.dtype = "float32"  # arithmetic of the networks: float32 or bfloat16; parameters stay float32
     config.model.critic_width = 256  # width of each critic's hidden layers (QT)
     config.model.critic_layers = 3  # hidden layers of each critic (QT)
+    config.model.positions = "episode"  # what is embedded: the timestep in the episode (DT), or in the window
     config.model.plain = False  # True: the same functions the textbook way, slower, to check the fast ones against
 
     config.loss = ConfigDict()

@@ -432,6 +432,7 @@ def test_the_ends_of_a_range_belong_to_it(name, value):
         ("loss.rebalancing", "KL", "none, dup, kl, kl_explicit"),
         ("policy.head", "tanh", "deterministic, gaussian"),
         ("model.dtype", "float16", "float32, bfloat16"),
+        ("model.positions", "learned", "episode, window"),
         ("data.source", "d4rl", "auto, minari, file"),
         ("eval.action_selection", "max", "mean, sample, critic"),
         ("parallel.seeds", "pmap", "auto, vmap, loop"),

@@ -218,6 +218,7 @@ def _check(config: Config) -> None:
         "policy.learn_std": config.policy.learn_std,
         "loss.state_prediction": config.loss.state_prediction > 0,
         "expert.only": config.expert.only,
+        "model.positions": config.model.positions != "episode",
     }
     wrong = [name for name, used in covered.items() if used]
     if wrong or config.loss.rebalancing not in ("none", "kl") or not config.policy.condition_on_return:

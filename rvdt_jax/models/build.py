@@ -30,6 +30,7 @@ def make_policy(config, observation_size: int, action_size: int, max_timestep: i
         predict_state=config.loss.state_prediction > 0,
         dtype=jnp.dtype(config.model.dtype),
         plain=config.model.plain,
+        positions=config.model.positions,
     )
 
 

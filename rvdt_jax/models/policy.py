@@ -30,6 +30,7 @@ class TransformerPolicy(nn.Module):
     Attributes:
         observation_size, action_size: S and A.
         max_timestep: rows of the timestep embedding; later timesteps share the last row.
+        positions: ``episode`` embeds the timestep in the episode; ``window`` the place in the window alone.
         width, layers, heads, dropout: size of the transformer.
         condition_on_return: False drops the return tokens (behaviour cloning).
         learn_std: True learns a state-dependent log-std, clipped to ``LOG_STD_RANGE``.
@@ -52,6 +53,7 @@ class TransformerPolicy(nn.Module):
     predict_state: bool = False
     dtype: jnp.dtype = jnp.float32
     plain: bool = False
+    positions: str = "episode"
 
     @nn.compact
     def __call__(
@@ -108,6 +110,8 @@ class TransformerPolicy(nn.Module):
     def _embed(self, observations: Array, actions: Array, returns_to_go: Array, timesteps: Array) -> Array:
         """The interleaved tokens, (B, period K - 1, width)."""
         table = nn.Embed(self.max_timestep, self.width, embedding_init=weight_init, name="timestep", dtype=self.dtype)
+        if self.positions == "window":
+            timesteps = jnp.broadcast_to(jnp.arange(timesteps.shape[1]), timesteps.shape)
         time = table(jnp.minimum(timesteps, self.max_timestep - 1))
         streams = [
             dense(self.width, self.dtype, "observation", plain=self.plain)(observations) + time,

@@ -45,7 +45,12 @@ def test_a_small_difference_is_seen(method, mutant, small_config, store, monkeyp
 
 
 def test_settings_that_the_peer_does_not_cover_are_refused(small_config):
-    for settings in ({"variant": "BC"}, {"variant": "RVDT-Dup"}, {"loss__state_prediction": 1.0}):
+    for settings in (
+        {"variant": "BC"},
+        {"variant": "RVDT-Dup"},
+        {"loss__state_prediction": 1.0},
+        {"model__positions": "window"},
+    ):
         with pytest.raises(ValueError, match="--only=updates"):
             Peer(small_config(**settings), 4, 2, LONGEST, PUBLIC, "cpu")
 

@@ -60,6 +60,14 @@ def test_a_policy_without_return_tokens_does_not_see_returns(inputs):
     np.testing.assert_array_equal(apply(returns_to_go=inputs["returns_to_go"] + 5).mean, apply().mean)
 
 
+def test_positions_in_the_window_do_not_depend_on_where_the_window_lies(inputs):
+    later = {"timesteps": inputs["timesteps"] + 3}
+    episode, window = make(inputs), make(inputs, positions="window")
+    assert not np.allclose(episode(**later).mean, episode().mean)
+    np.testing.assert_array_equal(window(**later).mean, window().mean)
+    np.testing.assert_array_equal(window().mean, episode().mean)  # of a window that begins an episode both are one
+
+
 def test_late_timesteps_share_the_last_embedding(inputs):
     apply = make(inputs)
     late = jnp.full((B, K), 9)
