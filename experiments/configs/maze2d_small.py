@@ -1,8 +1,8 @@
 """D4RL's maze2d tasks with a model small enough for two CPU cores: one setting for all tasks.
 
 Chosen on maze2d-medium-v1 with seeds 100 and 101, starting from configs/demo.py, and used everywhere else as they are.
-What was tried there, as the score of the last evaluation (20 episodes a seed, so give or take 10; both seeds), when asked
-for 277, the return that scores 100, and for 40, near the best return in the data:
+What was tried there, as the score of the last evaluation (20 episodes a seed, so give or take 10; both seeds), when
+asked for 277, the return that scores 100, and for 40, near the best return in the data:
 
            K  gamma eta alpha  embedded        updates  asked for 277  asked for 40
     RVDT   5   .99    3   1    timestep         10,000      31   20       55   21
