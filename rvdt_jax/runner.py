@@ -37,7 +37,7 @@ from rvdt_jax.train.parallel import batch_sharding, from_process_0, make_mesh, r
 from rvdt_jax.train.state import Spec
 from rvdt_jax.types import Normalizer, Store, TrainState
 from rvdt_jax.versions import installed_versions
-from rvdt_jax.workdir import check_workdir, default_workdir
+from rvdt_jax.workdir import check_workdir, default_workdir, lock_workdir
 
 if TYPE_CHECKING:
     from rvdt_jax.config import ConfigDict
@@ -177,6 +177,8 @@ def _train(
             evaluator = make_evaluator(config, spec, normalizer, data.environment)
             about = _about(config, spec, data)
             folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(lock_workdir(folder))
+            check_workdir(folder, config, resume)  # once more: another process may have been in there meanwhile
             write_json(folder / "config.json", to_json(config))  # first of all: from here on the folder can be resumed
         interruption = stack.enter_context(Interruption())
         group.heed(interruption)

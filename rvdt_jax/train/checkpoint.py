@@ -7,6 +7,7 @@ written checkpoint is never read. Among several processes only process 0 writes 
 
 from __future__ import annotations
 
+import logging
 import pathlib
 from importlib import metadata
 
@@ -17,12 +18,17 @@ import orbax.checkpoint as ocp
 from rvdt_jax.differences import differences
 from rvdt_jax.types import Normalizer, TrainState
 
+log = logging.getLogger(__name__)
 FORMAT_VERSION = 4
 
 
 def versions() -> dict[str, str]:
     """The versions that a checkpoint records."""
     return {name: metadata.version(name) for name in ("jax", "flax", "optax", "orbax-checkpoint", "numpy")}
+
+
+class OtherRun(ValueError):
+    """A checkpoint belongs to other settings or other data."""
 
 
 class Checkpoints:
@@ -66,39 +72,56 @@ class Checkpoints:
         )
 
     def restore(self, states: TrainState, normalizer: Normalizer) -> TrainState:
-        """The newest checkpoint, in the layout of freshly made ``states``.
+        """The newest checkpoint that can be read, in the layout of freshly made ``states``.
+
+        Newer ones that cannot be read are moved out of the way, beside the folder of checkpoints, and a warning names
+        them.
 
         Raises:
-            ValueError: it cannot be read, or it belongs to other settings or other data; the difference is named.
+            ValueError: none can be read, or the newest that can belongs to other settings or other data; the difference
+                is named, and nothing is moved.
         """
-        step = self.latest_step()
-        found = self._read(step, about=ocp.args.JsonRestore())["about"]
+        template, unreadable = jax.tree.map(_abstract, self._plain(states, normalizer)), {}
+        for step in sorted(self._manager.all_steps(), reverse=True):
+            try:
+                about = self._manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore()))["about"]
+                self._check_identity(about)
+                arrays = ocp.args.Composite(arrays=ocp.args.StandardRestore(template))
+                restored = self._manager.restore(step, args=arrays)["arrays"]["states"]
+            except OtherRun:
+                raise
+            except Exception as error:  # a damaged file makes Orbax raise almost anything
+                unreadable[step] = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+                continue
+            self._move_away(unreadable, step)
+            return restored.replace(key=jax.random.wrap_key_data(restored.key))
+        reasons = "; ".join(f"{step}: {reason}" for step, reason in unreadable.items())
+        raise ValueError(f"{self._folder}: no checkpoint can be read ({reasons}). Start anew in another --workdir.")
+
+    def _check_identity(self, about: dict) -> None:
         compared = ("format_version", "identity")
-        differing = differences({name: found.get(name) for name in compared}, {n: self._about[n] for n in compared})
+        differing = differences({name: about.get(name) for name in compared}, {n: self._about[n] for n in compared})
         if differing:
-            raise ValueError(
+            raise OtherRun(
                 f"{self._folder}: the checkpoint belongs to another run ({'; '.join(differing)}). Go back to its "
                 "settings and data, or choose another --workdir."
             )
-        template = jax.tree.map(_abstract, self._plain(states, normalizer))
-        restored = self._read(step, arrays=ocp.args.StandardRestore(template))["arrays"]["states"]
-        return restored.replace(key=jax.random.wrap_key_data(restored.key))
+
+    def _move_away(self, unreadable: dict[int, str], step: int) -> None:
+        for damaged, reason in unreadable.items():
+            place = self._folder.with_name(f"damaged-checkpoint-{damaged}")
+            (self._folder / str(damaged)).rename(place)
+            log.warning(
+                "the checkpoint of update %d cannot be read (%s): going on from update %d; it was moved to %s",
+                *(damaged, reason, step, place),
+            )
+        if unreadable:
+            self._manager.reload()
 
     def _plain(self, states: TrainState, normalizer: Normalizer) -> dict:
         """What is written; as NumPy arrays where Orbax would expect every process to hold a part of JAX's."""
         tree = {"states": states.replace(key=jax.random.key_data(states.key)), "normalizer": normalizer}
         return jax.tree.map(np.asarray, tree) if self._alone else tree
-
-    def _read(self, step: int, **items):
-        try:
-            return self._manager.restore(step, args=ocp.args.Composite(**items))
-        except Exception as error:  # a damaged file makes Orbax raise almost anything
-            older = [other for other in self._manager.all_steps() if other < step]
-            remedy = f"to continue from update {max(older)} instead, move it away" if older else "no older one is kept"
-            reason = f"{type(error).__name__}: {error}"
-            raise ValueError(
-                f"{self._folder / str(step)}: the checkpoint cannot be read ({reason}); {remedy}."
-            ) from error
 
 
 def _abstract(array: jax.Array | np.ndarray) -> jax.ShapeDtypeStruct | np.ndarray:

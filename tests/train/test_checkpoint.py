@@ -57,18 +57,47 @@ def test_another_run_is_refused_and_the_difference_named(states, tmp_path):
         checkpoints.restore(states, NORMALIZER)
 
 
-def test_a_damaged_checkpoint_is_named_with_the_one_before(states, tmp_path):
-    with Checkpoints(tmp_path, 2, ABOUT) as checkpoints:
+def damage(folder, part):
+    """Cuts every file of a part of a checkpoint short."""
+    found = [path for path in (folder / part).rglob("*") if path.is_file() and path.stat().st_size > 60]
+    assert found
+    for path in found:
+        path.write_bytes(path.read_bytes()[:50])
+
+
+@pytest.mark.parametrize("part", ["arrays", "about"])
+def test_behind_a_damaged_checkpoint_the_one_before_is_taken(part, states, tmp_path, caplog):
+    folder = tmp_path / "checkpoints"
+    newer = states.replace(step=states.step + 2)
+    with Checkpoints(folder, 2, ABOUT) as checkpoints:
+        checkpoints.save(2, states, NORMALIZER)
+        checkpoints.save(4, newer, NORMALIZER)
+    damage(folder / "4", part)
+    with Checkpoints(folder, 2, ABOUT) as checkpoints:
+        restored = checkpoints.restore(newer, NORMALIZER)
+        np.testing.assert_array_equal(restored.step, states.step)
+        assert checkpoints.latest_step() == 2
+        assert "the checkpoint of update 4 cannot be read" in caplog.text
+        assert "going on from update 2" in caplog.text
+        assert (tmp_path / "damaged-checkpoint-4").is_dir()
+        checkpoints.save(4, newer, NORMALIZER)  # and its place is free again
+    with Checkpoints(folder, 2, ABOUT) as checkpoints:
+        np.testing.assert_array_equal(checkpoints.restore(states, NORMALIZER).step, newer.step)
+
+
+def test_if_none_can_be_read_all_are_named_and_left_where_they_are(states, tmp_path):
+    folder = tmp_path / "checkpoints"
+    with Checkpoints(folder, 2, ABOUT) as checkpoints:
         checkpoints.save(2, states, NORMALIZER)
         checkpoints.save(4, states, NORMALIZER)
-    for path in (tmp_path / "4").rglob("*"):
-        if path.is_file() and "about" not in str(path) and path.stat().st_size > 100:
-            path.write_bytes(path.read_bytes()[:50])
+    damage(folder / "2", "arrays")
+    damage(folder / "4", "arrays")
     with (
-        Checkpoints(tmp_path, 2, ABOUT) as checkpoints,
-        pytest.raises(ValueError, match=r"4: the checkpoint cannot be read .*continue from update 2 instead"),
+        Checkpoints(folder, 2, ABOUT) as checkpoints,
+        pytest.raises(ValueError, match=r"no checkpoint can be read \(4: .*; 2: .*another --workdir"),
     ):
         checkpoints.restore(states, NORMALIZER)
+    assert {path.name for path in folder.iterdir()} >= {"2", "4"}
 
 
 def test_a_half_written_checkpoint_is_not_seen(states, tmp_path):
