@@ -6,7 +6,8 @@ Of the table's cells ``--tasks``, ``--variants`` and ``--regimes`` choose some, 
 of all of them, ``--jobs`` says how many run at a time. Ctrl-C and SIGTERM have every run save a checkpoint; the same
 command goes on. A cell that ended with an error is reported, and run again with ``--retry``.
 
-``--print`` runs nothing and writes one command a line, ``--slurm=FILE`` an array job for Slurm.
+``--print`` runs nothing and writes the commands of all cells, finished ones too, one a line; ``--slurm=FILE`` writes an
+array job for Slurm, whose tasks leave finished cells alone and go on with interrupted ones.
 """
 
 import importlib.util
@@ -24,7 +25,7 @@ _TASKS = flags.DEFINE_list("tasks", None, "Of the table's tasks these alone.")
 _VARIANTS = flags.DEFINE_list("variants", None, "These variants; unset: the table's.")
 _REGIMES = flags.DEFINE_list("regimes", None, "Of the low-data regimes these alone.")
 _SET = flags.DEFINE_multi_string("set", [], "FIELD=VALUE of the configuration, for every cell; may be repeated.")
-_JOBS = flags.DEFINE_integer("jobs", 1, "Runs at a time; each gets its share of the cores.", lower_bound=1)
+_JOBS = flags.DEFINE_integer("jobs", None, "Runs at a time, each on its share of the cores; unset: one.", lower_bound=1)
 _RETRY = flags.DEFINE_bool("retry", False, "Run the cells that failed again.")
 _KEEP = flags.DEFINE_string("keep", None, "Copy the records of finished cells, without checkpoints, to this folder.")
 _PRINT = flags.DEFINE_bool("print", False, "Print the commands, one a line, and run nothing.")
@@ -45,7 +46,8 @@ def main(argv: list[str]) -> int:
         own = overrides(cell.task, cell.variant) | settings
         jobs.append(Job(cell, workdir, tuple(flags_of(cell, _config_name(), _seeds(), str(workdir), own))))
     if _SLURM.value:
-        script = slurm_script([job.command for job in jobs], at_once=_JOBS.value, options=tuple(_SBATCH.value))
+        commands, workdirs = [job.command for job in jobs], [str(job.workdir) for job in jobs]
+        script = slurm_script(commands, workdirs, at_once=_JOBS.value, options=tuple(_SBATCH.value))
         pathlib.Path(_SLURM.value).write_text(script, encoding="utf-8")
         print(f"{len(jobs)} cells: sbatch {_SLURM.value}")
         return 0
@@ -53,7 +55,7 @@ def main(argv: list[str]) -> int:
         print("\n".join(job.command for job in jobs))
         return 0
     launcher = pathlib.Path(__file__).resolve().parent / "run.py"
-    sweep = Sweep(root, launcher, jobs, at_once=_JOBS.value, retry=_RETRY.value)
+    sweep = Sweep(launcher, jobs, at_once=_JOBS.value or 1, retry=_RETRY.value)
     states = sweep.run()
     for job in jobs:
         failed = states[job.cell] is State.FAILED

@@ -16,6 +16,7 @@ from launcher import parse_flags, report_errors
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 RECORDS = ROOT / "experiments" / "results" / "runs"
+COVERAGE = ROOT / "experiments" / "results" / "coverage"
 _SUFFIXES = {"markdown": "md", "latex": "tex", "csv": "csv"}
 
 _TABLE = flags.DEFINE_string("table", None, "The table; all: every one.", required=True)
@@ -23,6 +24,7 @@ _RECORDS = flags.DEFINE_list("records", None, "Folders of runs; unset: the commi
 _FORMAT = flags.DEFINE_enum("format", "markdown", list(_SUFFIXES), "How it is printed.")
 _OUT = flags.DEFINE_string("out", None, "Write the tables into this folder, in every format, instead of printing.")
 _AGGREGATE = flags.DEFINE_bool("aggregate", False, "Add statistics over tasks; needs rliable: pip install '.[report]'.")
+_COVERAGE = flags.DEFINE_list("coverage", None, "Of --html: folders of coverage.json files; unset: the committed ones.")
 _HTML = flags.DEFINE_string("html", None, "Write one self-contained page.")
 _WRITE_README = flags.DEFINE_bool("write_readme", False, "Put what was run into README.md.")
 
@@ -57,7 +59,8 @@ def main(argv: list[str]) -> int:
     if _HTML.value:
         from rvdt_jax.report.page import page, read_coverages
 
-        pathlib.Path(_HTML.value).write_text(page(tables, read_coverages(roots)), encoding="utf-8")
+        coverages = read_coverages([pathlib.Path(folder) for folder in _COVERAGE.value or [COVERAGE]])
+        pathlib.Path(_HTML.value).write_text(page(tables, coverages), encoding="utf-8")
         print(f"Page: {_HTML.value}")
     if _WRITE_README.value:
         write_section(ROOT / "README.md", results_section(cells), MARKERS)

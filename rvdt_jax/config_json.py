@@ -17,16 +17,23 @@ def to_json(config: Config) -> dict:
 
 
 def from_json(values: dict) -> Config:
-    """The inverse of ``to_json``."""
+    """The inverse of ``to_json``; settings that are younger than the values are what they were before they came."""
     parts = typing.get_type_hints(Config)
     sections = {name: kind for name, kind in parts.items() if dataclasses.is_dataclass(kind)}
-    built = {name: kind(**values[name]) for name, kind in sections.items()}
+    built = {name: kind(**_YOUNGER.get(name, {}) | values[name]) for name, kind in sections.items()}
     if built["eval"].targets is not None:
         built["eval"] = dataclasses.replace(built["eval"], targets=tuple(built["eval"].targets))
     if built["data"].observation_keys is not None:
         built["data"] = dataclasses.replace(built["data"], observation_keys=tuple(built["data"].observation_keys))
     plain = {name: values[name] for name in parts if name not in sections}
     return Config(**plain | built | {"seeds": tuple(values["seeds"])})
+
+
+# Settings that came later, by section, with what was done before they came.
+_YOUNGER = {
+    "data": {"regime": None, "fraction": 1.0, "subset_seed": 0},
+    "model": {"positions": "episode"},
+}
 
 
 def training_settings(values: dict) -> dict:

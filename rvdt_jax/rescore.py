@@ -22,7 +22,7 @@ from rvdt_jax.policy_io import Policy, SavedRun, load_run
 from rvdt_jax.report.records import write_json
 from rvdt_jax.report.results import assemble_results
 from rvdt_jax.scoring import Scoring, scoring_from_json
-from rvdt_jax.versions import installed_versions
+from rvdt_jax.versions import hardware, installed_versions
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ def _summary(saved: SavedRun, scoring: Scoring, records: list[dict]) -> dict:
         "ref_min_return": scoring.ref_min_return,
         "ref_max_return": scoring.ref_max_return,
         "provenance": saved.provenance,
-        "hardware": f"1 x {jax.devices()[0].device_kind}",
+        "hardware": f"1 x {hardware(jax.devices()[0].device_kind)}",
         "versions": installed_versions(),
     }
     results = assemble_results(to_json(saved.config), saved.step, records, facts)

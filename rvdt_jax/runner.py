@@ -36,7 +36,7 @@ from rvdt_jax.train.driver import Schedule, init_states, train
 from rvdt_jax.train.parallel import batch_sharding, from_process_0, make_mesh, replicate, spread_seeds
 from rvdt_jax.train.state import Spec
 from rvdt_jax.types import Normalizer, Store, TrainState
-from rvdt_jax.versions import installed_versions
+from rvdt_jax.versions import hardware, installed_versions
 from rvdt_jax.workdir import check_workdir, default_workdir, lock_workdir
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def _make_store(config: Config, data: Data, normalizer: Normalizer) -> Store:
 
 def _facts(data: Data, mesh: Mesh | None, group: Group) -> dict:
     """What belongs into the results besides scores."""
-    kind = jax.devices()[0].device_kind
+    kind = hardware(jax.devices()[0].device_kind)
     devices = f"{mesh.size if mesh else 1} x {kind}"
     return {
         "environment": data.environment and data.environment.id,

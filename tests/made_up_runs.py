@@ -7,7 +7,9 @@ from rvdt_jax.tasks import get_task
 RECREATED = {"dataset_id": "recreated/x", "recreated": True}
 
 
-def write_run(folder, task, variant, scores, *, regime=None, best=500.0, provenance=RECREATED, eta=1.0, steps=20):
+def write_run(
+    folder, task, variant, scores, *, regime=None, best=500.0, provenance=RECREATED, eta=1.0, steps=20, fraction=1.0
+):
     """A finished run whose final checkpoint has these normalised ``scores``, by seed, and before the end ``best``."""
     low, high = get_task(task).ref_min_return, get_task(task).ref_max_return
     evaluations = [
@@ -23,7 +25,7 @@ def write_run(folder, task, variant, scores, *, regime=None, best=500.0, provena
         "train": {"steps": steps, "batch_size": 256},
         "model": {"width": 32, "layers": 1, "context_length": 5},
         "loss": {"eta": eta},
-        "data": {"regime": regime},
+        "data": {"regime": regime, "fraction": fraction},
     }
     facts = {"ref_min_return": low, "ref_max_return": high, "provenance": provenance, "hardware": "1 x cpu"}
     folder.mkdir(parents=True)
@@ -32,11 +34,12 @@ def write_run(folder, task, variant, scores, *, regime=None, best=500.0, provena
     write_json(folder / "results.json", assemble_results(settings, steps, evaluations, facts))
 
 
-def measured_coverage(target=10.0, before=0.3, after=0.5, inside=True):
+def measured_coverage(target=10.0, before=0.3, after=0.5, inside=True, worst=None):
     """What ``measure_coverage`` returns, for two bins and two groups; ``before`` and ``after`` are shares of steps."""
 
     def part(share, steps):
-        groups = [[1 - share / 2, share / 2], [1 - share, share]]
+        least = share / 2 if worst is None else worst
+        groups = [[1 - least, least], [1 - share, share]]
         low, high = ([[row[0] + d, row[1] + d] for row in groups] for d in (-0.001, 0.001))
         return {
             "histogram": [1 - share, share],

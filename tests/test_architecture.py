@@ -47,11 +47,12 @@ RULES = {
     "policy_io": rule("types models config config_json spaces", never=SIMULATORS | {"optax", "matplotlib"}),
     "evaluation": rule("types models tasks envs", never={"optax", "minari", "matplotlib"}),
     "benchmark": rule(
-        "types models losses train data config tasks envs evaluation report", never={"optax", "minari", "matplotlib"}
+        "types models losses train data config tasks envs evaluation report versions",
+        never={"optax", "minari", "matplotlib"},
     ),
     "envs": rule("tasks spaces", never=JAX | {"minari"}),
     "recreate": rule("envs tasks data", never=JAX),
-    "report": rule("tasks", never=JAX | SIMULATORS),
+    "report": rule("tasks differences", never=JAX | SIMULATORS),
     "sweep": rule("report tasks variants", never=JAX | SIMULATORS),
     "theory": rule(never=JAX | SIMULATORS),
     "tasks": rule(never=JAX | SIMULATORS),

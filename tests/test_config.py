@@ -812,10 +812,10 @@ def test_every_configuration_file_resolves_as_it_is(path):
 
 def test_every_family_of_tasks_has_its_configuration_file():
     families = {task.family for task in all_tasks().values()}
-    assert {path.stem for path in CONFIG_FILES} == families | {"demo", "own"}
+    assert {path.stem for path in CONFIG_FILES} == families | {"demo", "own", "maze2d_small"}
     for path in CONFIG_FILES:
         if path.stem != "own":
-            expected = "maze2d" if path.stem == "demo" else path.stem
+            expected = "maze2d" if path.stem in ("demo", "maze2d_small") else path.stem
             assert get_task(settings_of(path).task).family == expected
 
 
@@ -824,3 +824,10 @@ def test_the_range_of_a_learned_std_is_the_models():
     from rvdt_jax.models import policy
 
     assert config_checks.LOG_STD_RANGE == policy.LOG_STD_RANGE
+
+
+def test_settings_from_before_a_field_came_mean_what_they_meant():
+    values = json.loads(json.dumps(to_json(resolved())))
+    for section, name in (("data", "regime"), ("data", "fraction"), ("data", "subset_seed"), ("model", "positions")):
+        del values[section][name]
+    assert from_json(values) == resolved()

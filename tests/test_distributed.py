@@ -127,7 +127,7 @@ def test_two_processes_stop_and_go_on_together_and_train_what_one_trains(place):
     assert_losses_equal(losses(one), losses(two))
     assert_params_equal(params(one), params(two))
     results = json.loads((two / "results.json").read_text())
-    assert results["hardware"] == "2 processes x 1 x cpu"
+    assert results["hardware"] == f"2 processes x 1 x {hardware('cpu')}"
     assert results["final"]["50.0"]["aggregate"]["episodes"] == 2
     assert {path.name for path in two.iterdir()} == {path.name for path in one.iterdir()}
 

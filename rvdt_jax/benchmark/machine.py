@@ -14,6 +14,8 @@ from importlib import metadata
 import jax
 import jax.numpy as jnp
 
+from rvdt_jax.versions import processor, usable_cores
+
 _PACKAGES = ("rvdt-jax", "jax", "jaxlib", "flax", "numpy", "torch", "mujoco", "gymnasium")
 _SIZES = {"cpu": (512, 1024, 2048), "other": (2048, 4096, 8192)}  # of the square matrices; a larger one is no faster
 _CHAIN = 8  # products of one call
@@ -24,9 +26,9 @@ def describe_machine() -> dict:
     device = jax.devices()[0]
     return {
         "platform": device.platform,
-        "device": device.device_kind if device.platform != "cpu" else _processor(),
+        "device": device.device_kind if device.platform != "cpu" else processor(),
         "devices": jax.device_count(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": usable_cores(),
         "system": platform.platform(),
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in _PACKAGES},
@@ -128,16 +130,6 @@ class OtherWork:
         times = os.times()
         own = times.user + times.system + times.children_user + times.children_system
         return (user + nice + system + sum(interrupts)) / os.sysconf("SC_CLK_TCK"), own, time.perf_counter()
-
-
-def _processor() -> str:
-    """The processor's name; ``platform`` gives none on Linux."""
-    try:
-        lines = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 def _version(name: str) -> str | None:

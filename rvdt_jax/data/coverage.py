@@ -9,7 +9,8 @@ function f names with at least that probability. Here it is estimated from traje
                trajectories that start in a group
     before     every trajectory counts once
     after      trajectory i counts 1 + alpha 1[i in D_e] times, as ``kl`` and ``dup`` make it count
-    interval   Wilson's at 95 %, with Kish's effective number (sum w)^2 / sum w^2 of the group's trajectories
+    interval   Wilson's at 95 %, with the number of trajectories that gives the weighted share its variance,
+               p (1 - p) (sum w)^2 / sum w^2 (y - p)^2; Kish's would not do, for the weights follow from the return
 
 NumPy and SciPy alone; a million steps take about a second.
 """
@@ -62,7 +63,7 @@ def measure_coverage(
     weights = {"before": np.ones(returns.size), "after": loss_weights(experts.mask, alpha)}
     asked = float(np.clip(target, edges[0], edges[-1]))  # the nearest return that the data show
     asked_bin = int(_bin(np.array([asked]), edges)[0])
-    to_go, trajectory = episodes.returns_to_go(), np.repeat(np.arange(returns.size), episodes.lengths)
+    shown = bin_of == asked_bin
     result = {
         "target": float(target),
         "target_is_in_range": bool(edges[0] <= target <= edges[-1]),
@@ -82,13 +83,13 @@ def measure_coverage(
     }
     for name, weight in weights.items():
         shares, low, high = shares_by_group(labels, bin_of, weight, edges.size - 1)
-        step_weight = weight[trajectory]
+        steps = weight * episodes.lengths
         result[name] = {
             "histogram": (np.bincount(bin_of, weight, edges.size - 1) / weight.sum()).tolist(),
             "by_group": shares.tolist(),
             "by_group_low": low.tolist(),
             "by_group_high": high.tolist(),
-            "step_share": float(step_weight[to_go >= edges[asked_bin]].sum() / step_weight.sum()),
+            "step_share": float((steps * shown).sum() / steps.sum()),
         }
     return result
 
@@ -109,11 +110,16 @@ def shares_by_group(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(G, bins) weighted share of each group's trajectories in each bin, and both ends of its interval."""
     groups = int(labels.max()) + 1
-    counts = np.bincount(labels * bins + bin_of, weights, groups * bins).reshape(groups, bins)
-    total = np.bincount(labels, weights, groups)
-    effective = total**2 / np.bincount(labels, weights**2, groups)
-    shares = counts / total[:, None]
-    return shares, *wilson(shares, effective[:, None])
+    place = labels * bins + bin_of
+    counts, squares = (np.bincount(place, w, groups * bins).reshape(groups, bins) for w in (weights, weights**2))
+    total, square = counts.sum(1, keepdims=True), squares.sum(1, keepdims=True)
+    shares = counts / total
+    # sum w^2 (y - p)^2, y = 1 in the bin and 0 elsewhere. A share of 0 or 1 says nothing of weights.
+    spread = squares * (1 - shares) ** 2 + (square - squares) * shares**2
+    certain = (shares == 0) | (shares == 1)
+    variance = np.where(certain, 1.0, spread / total**2)
+    number = np.bincount(labels, minlength=groups)[:, None]
+    return shares, *wilson(shares, np.where(certain, number, shares * (1 - shares) / variance))
 
 
 def wilson(share: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -61,6 +61,8 @@ def aggregates(table: Table, resamples: int = RESAMPLES) -> str:
 
     pairs = {f"{y} > {x}": (matrices[y], matrices[x]) for x, y in itertools.combinations(matrices, 2)}
     title = f"{table.title}: {tasks} tasks, {runs} runs each"
+    left_out = [row.label for row, _, cell in table.cells() if cell.failed]
+    title += f" (without {', '.join(dict.fromkeys(left_out))}, where a run failed)" if left_out else ""
     parts = [f"{title}; {100 * CONFIDENCE:.0f} % intervals by stratified bootstrap, {resamples} resamples"]
     with _same_random_numbers():
         means = rows(matrices, metrics.aggregate_iqm, 1)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import pathlib
 
+from rvdt_jax.differences import differences
 from rvdt_jax.report.records import aggregate, read_json
 from rvdt_jax.report.summary import data_label
 
-COMMANDS_FILE = "commands.json"
+COMMAND_SUFFIX = ".command"
 FAILED_SUFFIX = ".failed.json"
 
 Key = tuple[str, str, str]  # task as rvdt_jax.tasks names it, variant, regime ("" for the whole data set)
@@ -73,29 +73,31 @@ def read_cells(roots: list[pathlib.Path]) -> dict[Key, Cell]:
     for root in roots:
         if not root.is_dir():
             raise ValueError(f"--records: there is no folder {root}.")
-        commands = read_json(root / COMMANDS_FILE) if (root / COMMANDS_FILE).exists() else {}
         for path in sorted(root.rglob("results.json")):
             results, config = read_json(path), read_json(path.parent / "config.json")
             if not results["task"] or not results["final"]:
                 continue  # data of the user's own, or nothing was scored: no cell of any table
-            found = _cell(path.parent, results, config, commands.get(str(path.parent.relative_to(root)), ""))
-            own = _what_must_agree(config)
+            found, own = _cell(path.parent, results, config), _what_must_agree(config, results)
             if found.key in cells:
-                found = _pool(cells[found.key], found, settings[found.key] == own)
+                found = _pool(cells[found.key], found, differences(settings[found.key], own))
             cells[found.key], settings[found.key] = found, own
         for path in sorted(root.rglob(f"*{FAILED_SUFFIX}")):
             failure = _failure(path)
-            cells.setdefault(failure.key, failure)
+            if (failure.folders[0] / "results.json").exists():
+                continue  # it has succeeded since
+            known = cells.get(failure.key)
+            # A cell of which one run failed has failed: the mean of the other seeds would flatter.
+            cells[failure.key] = failure if known is None else dataclasses.replace(known, failed=failure.failed)
     return cells
 
 
-def _cell(folder: pathlib.Path, results: dict, config: dict, command: str) -> Cell:
+def _cell(folder: pathlib.Path, results: dict, config: dict) -> Cell:
     table = results["final"][results["headline_target"]]["seeds"]
     scores = {int(seed): _finite(cell["normalized_score"]) for seed, cell in table.items()}
     bad = [seed for seed, score in scores.items() if math.isnan(score)]
-    provenance = results["provenance"]
+    provenance, command = results["provenance"], folder.with_name(folder.name + COMMAND_SUFFIX)
     return Cell(
-        key=(results["task"], results["variant"], config.get("data", {}).get("regime") or ""),
+        key=(results["task"], results["variant"], _regime(config["data"])),
         scores=scores,
         steps=results["steps"],
         episodes=min(cell["episodes"] for cell in table.values()),
@@ -105,9 +107,15 @@ def _cell(folder: pathlib.Path, results: dict, config: dict, command: str) -> Ce
         hardware=results["hardware"],
         size=_size(config),
         folders=(folder,),
-        command=command,
+        command=command.read_text(encoding="utf-8").strip() if command.exists() else "",
         failed=f"no finite score for {'seed' if len(bad) == 1 else 'seeds'} {', '.join(map(str, bad))}" if bad else "",
     )
+
+
+def _regime(data: dict) -> str:
+    """Of the low-data regimes; a share of the data that is none of them is no cell of the whole data's row."""
+    fraction = data.get("fraction", 1.0)
+    return data.get("regime") or ("" if fraction == 1.0 else f"{fraction:g} of the data")
 
 
 def _finite(score: float | None) -> float:
@@ -120,23 +128,28 @@ def _size(config: dict) -> str:
     return f"width {model['width']}, {layers}, K={model['context_length']}, batch {batch}"
 
 
-def _what_must_agree(config: dict) -> dict:
-    """A run's settings but for its seeds, place and hardware."""
-    return {name: value for name, value in config.items() if name not in ("seeds", "workdir", "parallel")}
+def _what_must_agree(config: dict, results: dict) -> dict:
+    """A run's settings but for its seeds, place and hardware, and what it was trained and scored on."""
+    settings = {name: value for name, value in config.items() if name not in ("seeds", "workdir", "parallel")}
+    content = results["provenance"].get("content_digest")
+    return {"config": settings, "data": content, "environment": results.get("environment")}
 
 
-def _pool(one: Cell, other: Cell, same_settings: bool) -> Cell:
+def _pool(one: Cell, other: Cell, differing: list[str]) -> Cell:
     """The seeds of two runs of one cell together."""
     both = " and ".join(str(folder) for cell in (one, other) for folder in cell.folders)
-    if not same_settings:
-        raise ValueError(f"{both}: two runs of {' '.join(one.key)} with other settings. Name one of them: --records.")
+    if differing:
+        words = f"two runs of {' '.join(one.key).strip()} that differ ({'; '.join(differing)})"
+        raise ValueError(f"{both}: {words}. Name the folder of one of them: --records.")
     shared = set(one.scores) & set(other.scores)
     if shared:
-        raise ValueError(f"{both}: both hold seed {min(shared)} of {' '.join(one.key)}. Name one of them: --records.")
+        words = f"both hold seed {min(shared)} of {' '.join(one.key).strip()}"
+        raise ValueError(f"{both}: {words}. Name the folder of one of them: --records.")
     return dataclasses.replace(
         one,
         scores=one.scores | other.scores,
         episodes=min(one.episodes, other.episodes),
+        hardware=" and ".join(dict.fromkeys((one.hardware, other.hardware))),
         folders=one.folders + other.folders,
         command="\n".join(filter(None, (one.command, other.command))),
         failed="; ".join(filter(None, (one.failed, other.failed))),
@@ -160,13 +173,3 @@ def _failure(path: pathlib.Path) -> Cell:
         command=record["command"],
         failed=f"the run ended with status {record['status']}",
     )
-
-
-def write_commands(root: pathlib.Path, commands: dict[str, str]) -> None:
-    """Adds to the list of what repeats each cell, by its folder below ``root``."""
-    path = root / COMMANDS_FILE
-    held = read_json(path) if path.exists() else {}
-    text = json.dumps(dict(sorted((held | commands).items())), indent=1) + "\n"
-    partial = path.with_suffix(".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)

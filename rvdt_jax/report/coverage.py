@@ -6,7 +6,7 @@ import pathlib
 
 import numpy as np
 
-_WEAK, _RARE = 0.01, 0.1
+_RARE = 0.05  # of the training steps, or of the trajectories from a group of initial states
 
 
 def worst_and_mean(measured: dict, when: str) -> tuple[float, float, float, float]:
@@ -43,23 +43,29 @@ def verdict(measured: dict) -> str:
     for when, words in (("before", "In the data"), ("after", f"Rebalanced with alpha {measured['alpha']:g}")):
         worst, worst_low, worst_high, mean = worst_and_mean(measured, when)
         lines.append(
-            f"{words}, {_percent(mean)} of the trajectories reach them, and {_percent(worst)} "
-            f"({_percent(worst_low)} to {_percent(worst_high)}) in the group of initial states where they are rarest; "
-            f"{_percent(measured[when]['step_share'])} of the training steps have such a return or more still to come."
+            f"{words}, {_percent(mean)} of the trajectories show that, and {_percent(worst)} ({_percent(worst_low)} to "
+            f"{_percent(worst_high)}) from the group of initial states where it is rarest; they make up "
+            f"{_percent(measured[when]['step_share'])} of the training steps."
         )
-    lines.append(_judgement(*(measured[when]["step_share"] for when in ("before", "after"))))
+    lines.append(_judgement(measured))
     return "\n".join(lines)
 
 
-def _judgement(before: float, after: float) -> str:
-    gain = f"rebalancing multiplies that by {after / before:.2g}" if before > 0 else "rebalancing has nothing to raise"
-    if after < _WEAK:
+def _judgement(measured: dict) -> str:
+    before, after = (measured[when]["step_share"] for when in ("before", "after"))
+    gain = after / before if before > 0 else 1.0
+    if not measured["target_is_in_range"]:
         return (
-            f"So next to nothing that is learned is about what will be asked; {gain}. Lower the target, or raise alpha."
+            "So nothing that is learned by imitation is about what will be asked, and no rebalancing can change that."
         )
-    if after < _RARE:
-        return f"So little of what is learned is about what will be asked; {gain}. A larger alpha would teach it more."
-    return f"So a good part of what is learned is about what will be asked; {gain}."
+    raised = f"rebalancing raises it {gain:.2g} times" if gain > 1.05 else "rebalancing does not raise it"
+    if worst_and_mean(measured, "after")[2] < _RARE:
+        scope = "from some initial states next to nothing teaches what will be asked"
+    elif after < _RARE:
+        scope = "little of what is learned is about what will be asked"
+    else:
+        scope = "a good part of what is learned is about what will be asked"
+    return f"So {scope}; {raised}."
 
 
 def _percent(share: float) -> str:

@@ -85,9 +85,18 @@ def _cells(tag: str, texts) -> str:
 
 
 def read_coverages(roots: list[pathlib.Path]) -> dict[str, dict]:
-    """Task -> content of its ``coverage.json``, wherever below the folders that lies."""
-    found = [read_json(path) for root in roots for path in sorted(root.rglob("coverage.json"))]
-    return {measured["task"]: measured for measured in found}
+    """Task -> content of its ``coverage.json``, wherever below the folders that lies.
+
+    Raises:
+        ValueError: there are two of one task.
+    """
+    found: dict[str, dict] = {}
+    for path in (path for root in roots for path in sorted(root.rglob("coverage.json"))):
+        measured = read_json(path)
+        if measured["task"] in found:
+            raise ValueError(f"{path}: is a second coverage of {measured['task']}. Name one folder: --coverage.")
+        found[measured["task"]] = measured
+    return found
 
 
 def _pictures(tables: list[Table], coverages: dict[str, dict]) -> str:
@@ -113,7 +122,8 @@ def _coverage(measured: dict) -> str:
     with matplotlib.rc_context(_SVG):
         text = io.StringIO()
         plot_coverage(measured, text, title=measured["data"], kind="svg")
-    words = html.escape(verdict(measured)).replace("\n", "<br>")
+    words = html.escape(f"Asked for {measured['target']:g}, which need not be what our cells were asked for. ")
+    words += html.escape(verdict(measured)).replace("\n", "<br>")
     picture = _inline(text)
     return f'<figure><figcaption>Return coverage</figcaption>{picture}</figure><p class="note">{words}</p>'
 

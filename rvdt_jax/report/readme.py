@@ -9,7 +9,7 @@ from rvdt_jax.report.sections import markdown_table
 from rvdt_jax.report.tables import Row, Table, make_table
 
 MARKERS = ("<!-- results: make tables -->", "<!-- end of results -->")
-# The table maze2d holds three of the rows of maze2d-reward, with other numbers for QT; its footnotes say which.
+# The table maze2d holds three of the rows of maze2d-reward, whose footnotes say where the two differ.
 _SHOWN = tuple(name for name in TABLES if name != "maze2d")
 
 
@@ -32,9 +32,10 @@ def _table(table: Table) -> list[str]:
         headings += [f"{variant}, published", f"{variant}, ours"] if compared else [variant]
     rows += [row for row in table.rows if row.average and any(table.average(row, name) for name in table.variants)]
     body = [[row.label, *_scores(table, row, compared)] for row in rows]
-    parts = [f"**{table.title}** ({_rests_on(table)})", markdown_table(headings, body)]
+    parts = [f"**{table.title}**", markdown_table(headings, body), f"Ours: {_rests_on(table)}."]
     missing = [f"{row.label} {variant}" for row, variant in table.missing() if row in rows]
-    return parts + ([f"Not run: {', '.join(missing)}."] if missing else [])
+    parts += [f"Not run: {', '.join(missing)}."] if missing else []
+    return [*parts, "\n".join(f"* {note}" for note in table.notes)]
 
 
 def _scores(table: Table, row: Row, compared: bool) -> list[str]:
@@ -47,18 +48,16 @@ def _scores(table: Table, row: Row, compared: bool) -> list[str]:
 
 
 def _rests_on(table: Table) -> str:
-    """What all numbers of ours in one table have in common, and what not."""
+    """What the numbers of ours in one table rest on."""
     cells = [cell for _, _, cell in table.cells()]
-    data = "recreated data, not D4RL's files" if any(cell.recreated for cell in cells) else "the data sets named below"
-    words = [data]
-    for name, values in (
-        ("", {cell.size for cell in cells if cell.size}),
-        ("", {f"{cell.steps} updates" for cell in cells if cell.steps}),
-        ("", {f"{len(cell.scores)} seeds of {cell.episodes} episodes" for cell in cells if cell.scores}),
-        ("", {cell.hardware for cell in cells if cell.hardware}),
-    ):
-        words.append(name + " or ".join(sorted(values)))
-    return "; ".join(word for word in words if word)
+    words = (
+        {cell.data for cell in cells if cell.data},
+        {cell.size for cell in cells if cell.size},
+        {f"{cell.steps:,} updates" for cell in cells if cell.steps},
+        {f"{len(cell.scores)} seeds of {cell.episodes} episodes" for cell in cells if cell.scores},
+        {cell.hardware for cell in cells if cell.hardware},
+    )
+    return "; ".join(" or ".join(sorted(alternatives)) for alternatives in words if alternatives)
 
 
 def _commands(cells: dict[Key, Cell]) -> list[str]:

@@ -1,8 +1,12 @@
 """Runs the cells of a sweep, some at a time. What is done is skipped, what was cut short goes on.
 
-Beside the folder of a cell lie ``<cell>.log``, what it said; ``<cell>.lock``, which its process holds as long as it
-lives, so that no second one starts there, not even after the sweep itself was killed; and ``<cell>.failed.json``, if it
-ended with an error: such a cell is reported, and run again only on demand.
+Beside the folder of a cell lie
+
+    <cell>.log          what its run said
+    <cell>.command      what repeats it
+    <cell>.lock         which its process holds as long as it lives, so that no second one starts there, not even after
+                        the sweep itself was killed
+    <cell>.failed.json  if it ended with an error: such a cell is reported, and run again only on demand
 """
 
 from __future__ import annotations
@@ -19,13 +23,14 @@ import subprocess
 import sys
 import time
 
-from rvdt_jax.report.cells import COMMANDS_FILE, FAILED_SUFFIX, write_commands
+from rvdt_jax.report.cells import COMMAND_SUFFIX, FAILED_SUFFIX
 from rvdt_jax.report.records import read_json
 from rvdt_jax.sweep.grid import Cell, as_text
 
 log = logging.getLogger(__name__)
 _POLL_SECONDS = 0.2
-_INTERRUPTED = (128 + signal.SIGINT, 128 + signal.SIGTERM)  # what run.py ends with after saving a checkpoint
+# What run.py ends with when it is asked to stop: with a checkpoint, or before it had anything to save.
+_INTERRUPTED = (128 + signal.SIGINT, 128 + signal.SIGTERM, -signal.SIGINT, -signal.SIGTERM)
 
 
 class State(enum.Enum):
@@ -91,18 +96,14 @@ class Sweep:
     """Runs jobs, ``at_once`` at a time, each on its share of the cores.
 
     Args:
-        root: the sweep's folder, below which all run directories lie.
         launcher: ``run.py``.
         jobs: in the order in which they start.
         at_once: how many run at a time.
         retry: run those that failed earlier again.
     """
 
-    def __init__(
-        self, root: pathlib.Path, launcher: pathlib.Path, jobs: list[Job], *, at_once: int = 1, retry: bool = False
-    ):
-        self._root, self._launcher, self._jobs = root, launcher, jobs
-        self._at_once, self._retry = at_once, retry
+    def __init__(self, launcher: pathlib.Path, jobs: list[Job], *, at_once: int = 1, retry: bool = False):
+        self._launcher, self._jobs, self._at_once, self._retry = launcher, jobs, at_once, retry
         self._running: dict[int, _Running] = {}  # by slot, a share of the cores
         self.signal: int | None = None
 
@@ -110,7 +111,7 @@ class Sweep:
         """Runs until all is done or a signal comes, which every run is told and which it ends with a checkpoint.
 
         Raises:
-            ValueError: a cell was trained by another command; nothing was started.
+            ValueError: a cell was begun by another command; nothing was started.
         """
         self._check_commands()
         waiting = [job for job in self._jobs if self._is_due(job)]
@@ -129,17 +130,13 @@ class Sweep:
         return {job.cell: job.state() for job in self._jobs}
 
     def _check_commands(self) -> None:
-        path = self._root / COMMANDS_FILE
-        known = read_json(path) if path.exists() else {}
         for job in self._jobs:
-            earlier = known.get(self._name(job), job.command)
-            if job.state() is State.DONE and earlier != job.command:
+            path = job.beside(COMMAND_SUFFIX)
+            earlier = path.read_text(encoding="utf-8").strip() if path.exists() else job.command
+            if (job.workdir / "config.json").exists() and earlier != job.command:
                 raise ValueError(
-                    f"{job.workdir}: was trained by another command ({earlier}). Choose another --out, or delete it."
+                    f"{job.workdir}: was begun by another command ({earlier}). Choose another --out, or delete it."
                 )
-
-    def _name(self, job: Job) -> str:
-        return str(job.workdir.relative_to(self._root))
 
     def _is_due(self, job: Job) -> bool:
         state = job.state()
@@ -152,7 +149,7 @@ class Sweep:
                 os.close(lock)
             return
         job.beside(FAILED_SUFFIX).unlink(missing_ok=True)
-        write_commands(self._root, {self._name(job): job.command})
+        job.beside(COMMAND_SUFFIX).write_text(job.command + "\n", encoding="utf-8")
         resumed = ["--resume"] if (job.workdir / "config.json").exists() else []
         slot = next(slot for slot in range(self._at_once) if slot not in self._running)
         with job.beside(".log").open("a", encoding="utf-8") as said:
@@ -168,6 +165,8 @@ class Sweep:
             )
         os.close(lock)
         self._running[slot] = _Running(job, process, time.monotonic())
+        if self.signal is not None:  # it came while the process was made, and has not reached it
+            process.send_signal(signal.SIGTERM)
         log.info("%s: %s", job.cell.name, "goes on" if resumed else "starts")
 
     def _reap(self) -> None:
@@ -180,7 +179,7 @@ class Sweep:
             if status == 0:
                 log.info("%s: done in %.1f minutes", job.cell.name, minutes)
             elif status in _INTERRUPTED:
-                log.info("%s: interrupted; its state is saved", job.cell.name)
+                log.info("%s: interrupted", job.cell.name)
             else:
                 self._fail(job, status)
 
@@ -192,10 +191,12 @@ class Sweep:
         log.warning("%s: failed with status %d: %s", cell.name, status, last_line(record["end_of_log"]))
 
     def _stop(self, number: int, _frame) -> None:
+        if self.signal is not None:
+            return  # a second signal would kill the runs before they have saved anything
         self.signal = number
         for running in self._running.values():
             running.process.send_signal(signal.SIGTERM)
-        log.warning("stopping: every run saves a checkpoint; the same command goes on")
+        log.warning("stopping as soon as every run has saved a checkpoint; the same command goes on")
 
 
 def last_line(text: str) -> str:

@@ -91,11 +91,14 @@ def as_text(command: list[str]) -> str:
     return shlex.join(command)
 
 
-def slurm_script(commands: list[str], *, at_once: int | None = None, options: tuple[str, ...] = ()) -> str:
+def slurm_script(
+    commands: list[str], workdirs: list[str], *, at_once: int | None = None, options: tuple[str, ...] = ()
+) -> str:
     """A Slurm array job, one task per command; started again, each goes on where it was.
 
     Args:
         commands: as typed, from the folder in which the job is submitted.
+        workdirs: the run directory of each.
         at_once: how many tasks run at a time; None leaves it to the cluster.
         options: of sbatch, e.g. ``--gres=gpu:1``.
     """
@@ -103,17 +106,22 @@ def slurm_script(commands: list[str], *, at_once: int | None = None, options: tu
     lines = [
         "#!/usr/bin/env bash",
         f"#SBATCH --array=0-{len(commands) - 1}{limit}",
-        "#SBATCH --signal=TERM@120",
+        "#SBATCH --signal=B:TERM@120",
         "#SBATCH --requeue",
         *(f"#SBATCH {option}" for option in options),
         "set -u",
         "commands=(",
         *(f"  {shlex.quote(command)}" for command in commands),
         ")",
+        "workdirs=(",
+        *(f"  {shlex.quote(workdir)}" for workdir in workdirs),
+        ")",
         'command="${commands[$SLURM_ARRAY_TASK_ID]}"',
-        'workdir="${command##*--workdir=}"',
+        'workdir="${workdirs[$SLURM_ARRAY_TASK_ID]}"',
         "# A finished cell is left alone, one that was interrupted goes on.",
         'if [ -e "$workdir/results.json" ]; then exit 0; fi',
+        'mkdir -p "$(dirname "$workdir")"',
+        'printf "%s\\n" "$command" > "$workdir.command"',
         'if [ -e "$workdir/config.json" ]; then command="$command --resume"; fi',
         'eval "exec $command"',
     ]

@@ -24,12 +24,14 @@ def first_bound(epsilon: float, alpha: float, expert_alpha: float, horizon: int,
 
 
 def smallest_constant(gap: float, epsilon: float, alpha: float, expert_alpha: float, horizon: int) -> float:
-    """The smallest C >= 0 with which (4) holds for a gap J(pi*) - J(pi_f).
-
-    Near 0 the bound says something; from 1 on, where the source's C must not be, it says nothing.
-    """
+    """The smallest C >= 0 with which (4) holds for a gap J(pi*) - J(pi_f)."""
     terms = first_bound(epsilon, alpha, expert_alpha, horizon, constant=1.0)
     return max(0.0, (gap - terms["stochasticity"]) / terms["coverage"])
+
+
+def empty_constant(epsilon: float, alpha: float, expert_alpha: float, horizon: int) -> float:
+    """The C from which on (4) allows a gap of H, that of the worst policy there can be, and so says nothing."""
+    return smallest_constant(float(horizon), epsilon, alpha, expert_alpha, horizon)
 
 
 def sample_bound(

@@ -11,7 +11,7 @@ from rvdt_jax.theory import bounds, csm, mdp
 
 MDPS, SKILL, EPSILON = 200, 0.6, 0.02
 SKILLS = (0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.75, 0.9)
-EPSILONS = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
+EPSILONS = (0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
 ASKED = (0.25, 0.5, 0.75, 1.0)
 COUNTS = (10, 30, 100, 300, 1000, 3000, 10_000)
 
@@ -25,7 +25,8 @@ class Point:
         gap: J(pi*) - J(pi_f).
         regret: E f(s_1) - J(pi_f), what [B] bounds.
         bound: of [B].
-        constant: the smallest C with which the source's bound (4) holds.
+        constant: the smallest C with which the source's bound (4) holds; NaN where alpha is 0.
+        empty: the C from which on it says nothing; NaN where alpha is 0.
     """
 
     alpha: float
@@ -33,6 +34,7 @@ class Point:
     regret: float
     bound: float
     constant: float
+    empty: float
 
 
 def measure(seed: int, skill: float, epsilon: float, asked: float = 1.0, **sizes: int) -> Point:
@@ -45,20 +47,24 @@ def measure(seed: int, skill: float, epsilon: float, asked: float = 1.0, **sizes
     alpha, expert_alpha = (csm.coverage(problem, returns, f) for f in (targets, expert))
     horizon = problem.horizon
     gap = csm.optimal_performance(problem) - achieved
+    known = epsilon, alpha, expert_alpha, horizon
     return Point(
         alpha=alpha,
         gap=gap,
         regret=float(problem.initial @ targets) / problem.levels - achieved,
         bound=bounds.brandfonbrener(epsilon, alpha, horizon) if alpha > 0 else np.inf,
-        constant=bounds.smallest_constant(gap, epsilon, alpha, expert_alpha, horizon) if alpha > 0 else 0.0,
+        constant=bounds.smallest_constant(gap, *known) if alpha > 0 else np.nan,
+        empty=bounds.empty_constant(*known) if alpha > 0 else np.nan,
     )
 
 
 def measure_samples(seed: int, count: int, skill: float = SKILL, epsilon: float = EPSILON) -> tuple[float, float]:
     """J(pi*) - J of the policy learned from ``count`` trajectories, and the terms of bound (5) with C = 0, summed.
 
-    The class is every tabular policy whose probabilities are multiples of 1 / count, so that log |Pi| is at most
-    H S G A log(count + 1); C_f is at most 1 / alpha_f, and c at most log(count).
+    The terms illustrate how (5) falls with N; they are no check of it, for its assumptions are met in part only. C_f is
+    set to 1 / alpha_f, which it is at most without slips; the class is taken to be every policy whose probabilities are
+    multiples of 1 / count, so that log |Pi| <= H S G A log(count + 1); c is set to log(count), which holds for those of
+    them that rule nothing out.
     """
     problem = mdp.random_mdp(seed, epsilon=epsilon)
     behaviour, targets = mdp.mixed_behaviour(problem, skill, seed), mdp.expert_returns(problem)
@@ -94,6 +100,7 @@ def theory_curves(count: int = MDPS, say=lambda line: None) -> dict:
     against_samples = {n: [measure_samples(seed, n) for seed in few] for n in COUNTS}
     return {
         "mdps": count,
+        "horizon": mdp.random_mdp(0).horizon,
         "skill": SKILL,
         "epsilon": EPSILON,
         "coverage": _columns(against_coverage),

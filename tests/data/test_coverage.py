@@ -1,11 +1,12 @@
 """Coverage: shares counted by hand, groups that are there, intervals that hold."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
-from rvdt_jax.data.coverage import group_states, measure_coverage, wilson
+from rvdt_jax.data.coverage import group_states, measure_coverage, shares_by_group, wilson
 from rvdt_jax.data.episodes import Episodes
 from rvdt_jax.data.rebalance import select_experts
 
@@ -51,7 +52,7 @@ def test_shares_by_hand(two_rooms):
     assert sorted(row[4] for row in found["after"]["by_group"]) == pytest.approx([20 / 110, 100 / 150])
     assert found["before"]["histogram"] == pytest.approx([140 / 200, 0, 0, 0, 60 / 200])
     assert found["after"]["histogram"][4] == pytest.approx(120 / 260)
-    assert found["before"]["step_share"] == pytest.approx(60 / 200)  # of such a trajectory both steps
+    assert found["before"]["step_share"] == pytest.approx(60 / 200)  # all are of one length
     assert found["after"]["step_share"] == pytest.approx(120 / 260)
     for when in ("before", "after"):
         np.testing.assert_allclose(np.sum(found[when]["by_group"], 1), 1)
@@ -101,6 +102,24 @@ def test_the_interval_holds_the_truth_as_often_as_it_says(share, count):
     assert 0.92 < ((low <= share) & (share <= high)).mean() < 0.985
     assert (low >= 0).all()
     assert (high <= 1).all()
+
+
+@pytest.mark.parametrize(("count", "share", "alpha"), [(1000, 0.05, 9.0), (1000, 0.05, 1.0), (500, 0.1, 4.0)])
+def test_the_interval_holds_where_the_weights_follow_from_the_return(count, share, alpha):
+    rng, inside, tries = np.random.default_rng(0), 0, 2000
+    truth = share * (1 + alpha) / (1 + share * alpha)
+    for _ in range(tries):
+        hit = (rng.random(count) < share).astype(int)
+        _, low, high = shares_by_group(np.zeros(count, int), hit, 1 + alpha * hit, 2)
+        inside += low[0, 1] <= truth <= high[0, 1]
+    assert 0.92 < inside / tries < 0.98
+
+
+def test_dense_rewards_are_judged_by_trajectories(two_rooms):
+    """Where every step pays, later steps have less to come; what counts is the trajectory they are part of."""
+    dense = dataclasses.replace(two_rooms, rewards=np.repeat(two_rooms.returns / 2, 2).astype(np.float32))
+    np.testing.assert_allclose(dense.returns, two_rooms.returns)
+    assert measure(dense) == measure(two_rooms)
 
 
 @pytest.mark.parametrize(

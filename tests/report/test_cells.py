@@ -2,11 +2,12 @@
 
 import json
 import math
+import shutil
 
 import pytest
 from made_up_runs import write_run
 
-from rvdt_jax.report.cells import read_cells, write_commands
+from rvdt_jax.report.cells import read_cells
 
 UMAZE = ("maze2d-umaze-v1", "RVDT", "")
 
@@ -30,7 +31,8 @@ def test_one_seed_has_no_std(tmp_path):
 def test_runs_of_one_cell_pool_their_seeds(tmp_path):
     write_run(tmp_path / "a", "maze2d-umaze-v1", "RVDT", {0: 10.0, 1: 20.0})
     write_run(tmp_path / "b", "maze2d-umaze-v1", "RVDT", {2: 60.0})
-    write_commands(tmp_path, {"a": "run a", "b": "run b"})
+    for name in "ab":
+        (tmp_path / f"{name}.command").write_text(f"run {name}\n")
     cell = read_cells([tmp_path])[UMAZE]
     assert cell.mean == pytest.approx(30.0)
     assert len(cell.scores) == 3
@@ -41,8 +43,25 @@ def test_runs_of_one_cell_pool_their_seeds(tmp_path):
 def test_runs_with_other_settings_are_not_pooled(tmp_path):
     write_run(tmp_path / "a", "maze2d-umaze-v1", "RVDT", {0: 10.0})
     write_run(tmp_path / "b", "maze2d-umaze-v1", "RVDT", {1: 60.0}, eta=2.0)
-    with pytest.raises(ValueError, match=r"a and .*b: two runs of maze2d-umaze-v1 RVDT .*other settings"):
+    with pytest.raises(ValueError, match=r"a and .*b: two runs of maze2d-umaze-v1 RVDT that differ \(.*eta is 1.0"):
         read_cells([tmp_path])
+
+
+def test_runs_on_other_data_are_not_pooled_and_other_hardware_is_told(tmp_path):
+    digests = [{"dataset_id": "x", "content_digest": digest} for digest in ("1", "1", "2")]
+    for seed, (name, provenance) in enumerate(zip("abc", digests, strict=True)):
+        write_run(tmp_path / name, "maze2d-umaze-v1", "RVDT", {seed: 10.0}, provenance=provenance)
+    path = tmp_path / "b" / "results.json"
+    path.write_text(path.read_text().replace("1 x cpu", "1 x gpu"))
+    with pytest.raises(ValueError, match=r"that differ \(.*data is '1'.*'2'"):
+        read_cells([tmp_path])
+    shutil.rmtree(tmp_path / "c")
+    assert read_cells([tmp_path])[UMAZE].hardware == "1 x cpu and 1 x gpu"
+
+
+def test_a_share_of_the_data_that_is_no_regime_is_not_the_whole(tmp_path):
+    write_run(tmp_path / "a", "maze2d-umaze-v1", "RVDT", {0: 10.0}, fraction=0.25)
+    assert list(read_cells([tmp_path])) == [("maze2d-umaze-v1", "RVDT", "0.25 of the data")]
 
 
 def test_a_seed_counts_once(tmp_path):
@@ -81,6 +100,11 @@ def test_a_run_that_failed_is_a_cell_without_a_score(tmp_path):
     cell = read_cells([tmp_path])[UMAZE]
     assert cell.failed == "the run ended with status 2"
     assert (cell.mean, cell.command) == (None, "run")
+    write_run(tmp_path / "other", "maze2d-umaze-v1", "RVDT", {0: 10.0})
+    cell = read_cells([tmp_path])[UMAZE]  # the seeds that did not fail are not the cell
+    assert (cell.mean, cell.failed) == (None, "the run ended with status 2")
+    write_run(tmp_path / "RVDT", "maze2d-umaze-v1", "RVDT", {1: 30.0})
+    assert read_cells([tmp_path])[UMAZE].mean == pytest.approx(20.0)  # it has succeeded since
 
 
 def test_runs_without_scores_or_without_a_task_are_no_cells(tmp_path):
@@ -100,9 +124,3 @@ def test_a_missing_folder_and_a_damaged_record_are_named(tmp_path):
     (tmp_path / "a" / "results.json").write_text("{")
     with pytest.raises(ValueError, match=r"a/results.json: cannot be read"):
         read_cells([tmp_path])
-
-
-def test_commands_are_added_to_those_there_are(tmp_path):
-    write_commands(tmp_path, {"b": "2"})
-    write_commands(tmp_path, {"a": "1"})
-    assert json.loads((tmp_path / "commands.json").read_text()) == {"a": "1", "b": "2"}

@@ -13,24 +13,33 @@ def test_the_worst_group_with_its_interval():
 def test_the_verdict():
     text = verdict(measured())
     assert "ask for a return of 10; the data show returns of 5 to 10" in text
-    assert "In the data, 20 % of the trajectories reach them, and 10 % (9.9 % to 10 %) in the group" in text
+    assert "In the data, 20 % of the trajectories show that, and 10 % (9.9 % to 10 %) from the group" in text
     assert "Rebalanced with alpha 2, 40 % of the trajectories" in text
-    assert "30 % of the training steps" in text
-    assert "50 % of the training steps" in text
-    assert "rebalancing multiplies that by 1.7" in text
+    assert "they make up 30 % of the training steps" in text
+    assert "they make up 50 % of the training steps" in text
+    assert text.splitlines()[-1] == (
+        "So a good part of what is learned is about what will be asked; rebalancing raises it 1.7 times."
+    )
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "words"),
+    ("options", "words"),
     [
-        (0.3, 0.5, "a good part"),
-        (0.02, 0.04, "So little"),
-        (0.001, 0.002, "next to nothing"),
-        (0.0, 0.0, "nothing to raise"),
+        (
+            {"before": 0.02, "after": 0.04},
+            "little of what is learned is about what will be asked; rebalancing raises it 2",
+        ),
+        (
+            {"before": 0.3, "after": 0.3},
+            "a good part of what is learned is about what will be asked; rebalancing does not",
+        ),
+        ({"before": 0.0, "after": 0.0}, "rebalancing does not raise it"),
+        ({"worst": 0.01}, "from some initial states next to nothing teaches what will be asked"),
+        ({"target": 150.0, "inside": False}, "nothing that is learned by imitation is about what will be asked"),
     ],
 )
-def test_the_judgement_follows_the_share_of_steps(before, after, words):
-    assert words in verdict(measured(before=before, after=after)).splitlines()[-1]
+def test_the_judgement_follows_coverage(options, words):
+    assert words in verdict(measured(**options)).splitlines()[-1]
 
 
 def test_a_target_beyond_the_data_is_told_first():

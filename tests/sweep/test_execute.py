@@ -1,6 +1,5 @@
 """Sweeps with a stand-in for run.py: what is done is skipped, what was cut short goes on, failures are kept."""
 
-import json
 import os
 import pathlib
 import signal
@@ -24,13 +23,18 @@ folder = pathlib.Path(flags["workdir"])
 begun = (folder / "config.json").exists()
 if begun != ("resume" in flags):
     sys.exit("error: the folder is there" if begun else "error: nothing to resume")
+if flags.get("unready"):
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    (folder.parent / "starts").write_text("unready\\n")
+    time.sleep(float(flags["unready"]))
 signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
 folder.mkdir(parents=True, exist_ok=True)
 (folder / "config.json").touch()
 with (folder.parent / "starts").open("a") as file:
     file.write(folder.name + (" again" if begun else "") + "\\n")
 print("cores", len(os.sched_getaffinity(0)), "bars", os.environ.get("TQDM_DISABLE"), flush=True)
-time.sleep(float(flags.get("seconds", 0)))
+if not (folder.parent / "quick").exists():
+    time.sleep(float(flags.get("seconds", 0)))
 deadline = time.monotonic() + 60
 while len((folder.parent / "starts").read_text().split()) < int(flags.get("together", 0)):
     time.sleep(0.02)
@@ -54,7 +58,7 @@ def make_sweep(tmp_path):
         for variant in variants:
             cell = Cell("task", variant)
             jobs.append(Job(cell, root / variant, (*flags, f"--workdir={root / variant}")))
-        return Sweep(root.parent, launcher, jobs, **options), jobs, root
+        return Sweep(launcher, jobs, **options), jobs, root
 
     return make
 
@@ -69,8 +73,7 @@ def test_cells_are_run_once_and_their_commands_are_kept(make_sweep):
     assert [job.state() for job in jobs] == [State.NEW, State.NEW]
     assert set(sweep.run().values()) == {State.DONE}
     assert starts(root) == ["DT", "QT"]
-    commands = json.loads((root.parent / "commands.json").read_text())
-    assert commands == {"task/DT": jobs[0].command, "task/QT": jobs[1].command}
+    assert jobs[0].beside(".command").read_text() == jobs[0].command + "\n"
     assert jobs[0].command == f"python experiments/run.py --workdir={root / 'DT'}"
     again, *_ = make_sweep()
     assert set(again.run().values()) == {State.DONE}
@@ -101,12 +104,16 @@ def test_a_failure_is_kept_reported_and_run_again_on_demand_alone(make_sweep):
     assert not list(root.glob("*.failed.json"))
 
 
-def test_a_cell_that_another_command_trained_is_refused_before_anything_starts(make_sweep):
+@pytest.mark.parametrize("done", [True, False])
+def test_a_cell_that_another_command_began_is_refused_before_anything_starts(done, make_sweep):
     make_sweep(variants=("QT",))[0].run()
-    sweep, _, root = make_sweep("--config.loss.eta=2")
-    with pytest.raises(ValueError, match=r"QT: was trained by another command .*Choose another --out"):
+    sweep, jobs, root = make_sweep("--config.loss.eta=2")
+    if not done:
+        (root / "QT" / "results.json").unlink()
+    with pytest.raises(ValueError, match=r"QT: was begun by another command .*Choose another --out"):
         sweep.run()
     assert starts(root) == ["QT"]
+    assert jobs[1].state() is (State.DONE if done else State.STARTED)
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system does not keep processes to cores")
@@ -134,9 +141,27 @@ def test_a_signal_stops_every_run_and_the_same_sweep_goes_on(make_sweep):
     assert list(states.values()) == [State.STARTED, State.STARTED, State.NEW]
     assert not list(root.glob("*.failed.json"))
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-    again, *_ = make_sweep(variants=("DT", "QT", "RVDT"))
+    (root / "quick").touch()
+    again, *_ = make_sweep("--seconds=30", variants=("DT", "QT", "RVDT"))
     assert set(again.run().values()) == {State.DONE}
     assert starts(root)[2:] == ["DT again", "QT again", "RVDT"]
+
+
+def test_a_run_that_is_stopped_before_it_could_save_anything_has_not_failed(make_sweep):
+    """While it imports or loads data, run.py has no handler yet: the signal ends it, and there was nothing to lose."""
+    sweep, jobs, root = make_sweep("--unready=30", variants=("DT",))
+
+    def interrupt():
+        while not starts(root):
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)  # an impatient user's second one reaches no run
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    assert sweep.run() == {jobs[0].cell: State.NEW}
+    thread.join()
+    assert not list(root.glob("*.failed.json"))
 
 
 def test_after_a_kill_no_second_run_starts_where_the_first_one_lives(make_sweep, tmp_path):
@@ -147,7 +172,7 @@ def test_after_a_kill_no_second_run_starts_where_the_first_one_lives(make_sweep,
         from rvdt_jax.sweep.execute import Job, Sweep
         from rvdt_jax.sweep.grid import Cell
         job = Job(Cell("task", "DT"), pathlib.Path({str(root / "DT")!r}), {jobs[0].flags!r})
-        Sweep(pathlib.Path({str(root.parent)!r}), pathlib.Path({str(tmp_path / "run.py")!r}), [job]).run()
+        Sweep(pathlib.Path({str(tmp_path / "run.py")!r}), [job]).run()
     """
     killed = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], cwd=pathlib.Path(__file__).parents[2])
     while not starts(root):

@@ -1,5 +1,6 @@
 """Which cells a table has, and the commands they are."""
 
+import os
 import shlex
 import subprocess
 
@@ -72,17 +73,25 @@ def test_the_array_job_skips_what_is_done_and_resumes_what_was_begun(tmp_path):
         (tmp_path / name).mkdir()
     (tmp_path / "done" / "results.json").touch()
     (tmp_path / "begun" / "config.json").touch()
-    commands = [f"echo {shlex.quote(name + '!')} --workdir={name}" for name in ("done", "begun", "new")]
+    workdirs = ["done", "begun", "new place/new"]
+    commands = [f"echo {shlex.quote(name + '!')} --workdir={shlex.quote(name)}" for name in workdirs]
     script = tmp_path / "job.sh"
-    script.write_text(slurm_script(commands, at_once=2, options=("--gres=gpu:1",)))
+    script.write_text(slurm_script(commands, workdirs, at_once=2, options=("--gres=gpu:1",)))
     said = [
         subprocess.run(
-            ["bash", str(script)], cwd=tmp_path, env={"SLURM_ARRAY_TASK_ID": str(task)}, capture_output=True, text=True
+            ["bash", str(script)],
+            cwd=tmp_path,
+            env={"SLURM_ARRAY_TASK_ID": str(task), "PATH": os.environ["PATH"]},
+            capture_output=True,
+            text=True,
         ).stdout
         for task in range(3)
     ]
-    assert said == ["", "begun! --workdir=begun --resume\n", "new! --workdir=new\n"]
+    assert said == ["", "begun! --workdir=begun --resume\n", "new place/new! --workdir=new place/new\n"]
+    assert (tmp_path / "new place" / "new.command").read_text() == commands[2] + "\n"
     text = script.read_text()
+    assert "#SBATCH --signal=B:TERM@120\n" in text  # to the batch shell, which is the run itself
+    assert "--array=0-2\n" in slurm_script(commands, workdirs)
     assert "#SBATCH --array=0-2%2\n" in text
     assert "#SBATCH --gres=gpu:1\n" in text
     assert text.index("#SBATCH --gres") < text.index("commands=")

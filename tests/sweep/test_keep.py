@@ -5,7 +5,7 @@ import json
 import pytest
 from made_up_runs import write_run
 
-from rvdt_jax.report.cells import read_cells, write_commands
+from rvdt_jax.report.cells import read_cells
 from rvdt_jax.sweep.execute import Job
 from rvdt_jax.sweep.grid import Cell
 from rvdt_jax.sweep.keep import keep_records
@@ -22,7 +22,7 @@ def jobs(tmp_path):
         if score is not None:
             write_run(root / cell.name, TASK, variant, {0: score})
             (root / cell.name / "checkpoints").mkdir()
-            write_commands(root, {cell.name: f"run {variant}"})
+            (root / f"{cell.name}.command").write_text(f"run {variant}\n")
         jobs.append(Job(cell, root / cell.name, ()))
     return jobs
 
@@ -37,6 +37,17 @@ def test_records_and_commands_of_finished_cells_are_kept_once(jobs, tmp_path):
     files = {path.name for path in (tmp_path / "kept" / TASK / "DT").iterdir()}
     assert files == {"config.json", "evaluations.jsonl", "results.json"}
     assert keep_records(tmp_path / "out", jobs, tmp_path / "kept") == 0
+
+
+def test_a_failure_is_kept_until_the_cell_succeeds(jobs, tmp_path):
+    failure = {"task": TASK, "variant": "RVDT", "regime": "", "status": 2, "command": "run RVDT", "end_of_log": ""}
+    jobs[2].beside(".failed.json").write_text(json.dumps(failure))
+    keep_records(tmp_path / "out", jobs, tmp_path / "kept")
+    assert read_cells([tmp_path / "kept"])[TASK, "RVDT", ""].failed == "the run ended with status 2"
+    write_run(jobs[2].workdir, TASK, "RVDT", {0: 30.0})  # by the cluster, say, which leaves no .command
+    assert keep_records(tmp_path / "out", jobs, tmp_path / "kept") == 1
+    cell = read_cells([tmp_path / "kept"])[TASK, "RVDT", ""]
+    assert (cell.mean, cell.failed, cell.command) == (pytest.approx(30.0), "", "")
 
 
 def test_other_records_of_a_cell_are_not_replaced(jobs, tmp_path):

@@ -9,16 +9,26 @@ from rvdt_jax.theory.curves import measure, measure_samples, theory_curves
 SEEDS = 250
 
 
-@pytest.mark.parametrize("epsilon", [0.0, 0.01, 0.1])
-@pytest.mark.parametrize("skill", [0.1, 0.5, 0.9])
+HORIZON = 5  # of the random MDPs: a bound from there on holds of any policy
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "skill"), [(0.0, 0.1), (0.0, 0.9), (0.001, 0.5), (0.01, 0.7), (0.01, 0.9), (0.03, 0.9)]
+)
 def test_the_bound_without_a_constant_holds_on_random_mdps(epsilon, skill):
     points = [measure(seed, skill, epsilon) for seed in range(SEEDS)]
     assert all(point.alpha > 0 for point in points)
     assert all(point.regret <= point.bound + 1e-9 for point in points)
+    assert sum(point.bound < HORIZON for point in points) > 200  # where it says something
     if epsilon == 0.0:  # then it says that the expert's return is reached
         np.testing.assert_allclose([point.regret for point in points], 0.0, atol=1e-9)
-    elif skill == 0.9:  # and with slips it is not idle: some gap is of its order
-        assert max(point.regret / point.bound for point in points) > 0.02
+
+
+def test_a_policy_that_does_worse_would_break_the_bound():
+    """The same MDPs and bounds, but the policy is asked for half of what the bound is about."""
+    asked, bounds_ = ([measure(seed, 0.9, 0.002, share) for seed in range(SEEDS)] for share in (0.5, 1.0))
+    missed = [other.gap > point.bound for other, point in zip(asked, bounds_, strict=True)]
+    assert sum(missed) > 50
 
 
 def test_asking_for_less_than_the_expert_earns_less_and_takes_a_constant():
@@ -27,7 +37,9 @@ def test_asking_for_less_than_the_expert_earns_less_and_takes_a_constant():
     found = [point for point in points if point.alpha > 0]
     assert len(found) > 50
     assert all(point.regret <= point.bound + 1e-9 for point in found)
-    assert max(point.constant for point in found) > 0
+    # Without slips the bound is all constant: of that at which it says nothing it takes the share gap / H.
+    np.testing.assert_allclose([p.constant / p.empty for p in found], [p.gap / HORIZON for p in found], atol=1e-9)
+    assert max(point.constant / point.empty for point in found) > 0.2
 
 
 def test_terms_by_hand():
@@ -70,8 +82,6 @@ def test_more_trajectories_close_the_gap_and_shrink_the_bound():
     few, many = (np.array(pairs[count]) for count in (10, 3000))
     assert many[:, 0].mean() < 0.5 * few[:, 0].mean()
     assert (many[:, 1] < few[:, 1]).all()
-    assert (few[:, 0] <= few[:, 1]).all()
-    assert (many[:, 0] <= many[:, 1]).all()
 
 
 def test_the_curves_have_every_dial():
