@@ -15,6 +15,7 @@ import pytest
 from agreement import assert_losses_equal, assert_params_equal
 
 from rvdt_jax.data.cache import write_cache
+from rvdt_jax.versions import hardware
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SETTINGS = (
