@@ -49,7 +49,7 @@ tables: $(INSTALLED)
 
 # Two processes: JAX uses more than one thread in each.
 test: lint $(TORCH)
-	$(RUN) -m pytest -n 2 --dist loadfile
+	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(INSTALLED)
 	$(RUN) -m ruff check .

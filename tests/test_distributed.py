@@ -143,8 +143,8 @@ def test_two_processes_stop_and_go_on_together_and_train_what_one_trains(place):
 
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_killed_process_stops_the_other(victim, place):
-    started = start(place, "killed", *ENDLESS)
-    wait_for(place / "killed" / "metrics.jsonl", started)
+    started = start(place, f"killed-{victim}", *ENDLESS)
+    wait_for(place / f"killed-{victim}" / "metrics.jsonl", started)
     started[victim].kill()
     status, _, errors = finish(started, timeout=60)[1 - victim]
     if victim == 0 and status == -signal.SIGABRT:

@@ -16,6 +16,7 @@ asked for 277, the return that scores 100, and for 40, near the best return in t
     RVDT   5   .97    3   4    window            6,000      38   -2      118   51
     QT     5   .97    3        window            6,000     112   92       24   80
     DT     5                   timestep          6,000       1   39       -1    6
+    DT     5                   window            6,000       2    4        2    5
     RDT    5            9      timestep          6,000       5    0       -1   -2
 
 What was understood: with the timestep embedded every run was good early (RVDT 77 to 116 after 2,000 updates) and fell
