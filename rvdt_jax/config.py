@@ -31,6 +31,7 @@ class TrainConfig:
     weight_decay: float
     log_every: int
     checkpoint_every: int
+    on_divergence: str
     keep_checkpoints: int
 
 

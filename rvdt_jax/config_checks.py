@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rvdt_jax.config import Config
 
 DTYPES = ("float32", "bfloat16")
+ON_DIVERGENCE = ("stop", "skip", "rollback")
 POSITIONS = ("episode", "window")
 SOURCES = ("auto", "minari", "file", "memory")
 ACTION_SELECTIONS = ("mean", "sample", "critic")
@@ -32,6 +33,7 @@ def check_config(config: Config) -> None:
         ("policy.head", HEADS),
         ("model.dtype", DTYPES),
         ("model.positions", POSITIONS),
+        ("train.on_divergence", ON_DIVERGENCE),
         ("data.source", SOURCES),
         ("eval.action_selection", ACTION_SELECTIONS),
         ("parallel.seeds", SEED_MAPPINGS),

@@ -33,6 +33,7 @@ def from_json(values: dict) -> Config:
 _YOUNGER = {
     "data": {"regime": None, "fraction": 1.0, "subset_seed": 0},
     "model": {"positions": "episode"},
+    "train": {"on_divergence": "stop"},
 }
 
 

@@ -25,6 +25,7 @@ def default_config() -> ConfigDict:
     config.train.weight_decay = 1e-4  # L2 coefficient on the policy (QT)
     config.train.log_every = 20  # updates of one compiled call: one line of metrics.jsonl; a stop request waits for it
     config.train.checkpoint_every = unset(int)  # updates between checkpoints; unset: with every evaluation
+    config.train.on_divergence = "stop"  # stop; skip updates that are not finite; rollback to the last checkpoint
     config.train.keep_checkpoints = 2  # how many of the latest are kept
 
     config.model = ConfigDict()

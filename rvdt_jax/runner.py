@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import logging
 import pathlib
 import signal as signals
@@ -29,7 +30,7 @@ from rvdt_jax.processes import Group
 from rvdt_jax.report.records import read_json, write_json
 from rvdt_jax.report.results import write_results
 from rvdt_jax.scoring import spaces_of
-from rvdt_jax.session import Session, SharedSession
+from rvdt_jax.session import Diverged, Session, SharedSession
 from rvdt_jax.train.build import make_coefficients, make_spec, seed_mapping
 from rvdt_jax.train.checkpoint import Checkpoints
 from rvdt_jax.train.driver import Schedule, init_states, train
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from rvdt_jax.config import ConfigDict
 
 log = logging.getLogger(__name__)
+ROLLBACKS = 3  # as often a run is taken back to its last checkpoint, with config.train.on_divergence=rollback
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,6 +114,10 @@ def _run(config: Config, load: Callable[[Config, bool], tuple[Episodes, dict]], 
     folder = pathlib.Path(config.workdir) if config.workdir else default_workdir(config)
     with Group() as group:
         group.agree(to_agree_on(config, resume))
+        if group.count > 1 and config.train.on_divergence == "rollback":
+            raise ValueError(
+                "config.train.on_divergence=rollback works in one process alone. Choose stop or skip for several."
+            )
         group.lead(lambda: check_workdir(folder, config, resume))
         if resume:
             config = same_data(config, group.lead(lambda: read_json(folder / "config.json")["data"]["minari_id"]))
@@ -192,20 +198,59 @@ def _train(
         states = from_process_0(states)
         log.info("compiling; the first losses come after %d updates of every seed", config.train.log_every)
         hooks = session if group.count == 1 else SharedSession(session, group, mesh, config.train.steps)
-        # A signal during an evaluation: the checkpoint before it is written, and resuming repeats the evaluation.
-        with contextlib.suppress(Interrupted), group.explained():
+        store = replicate(_make_store(config, data, normalizer), mesh)
+        schedule = Schedule(
+            config.train.steps, config.train.log_every, config.eval.every, config.train.checkpoint_every
+        )
+
+        def go_on(states: TrainState) -> None:
             train(
                 spread_seeds(states, mesh),
-                replicate(_make_store(config, data, normalizer), mesh),
+                store,
                 replicate(coefficients, mesh),
                 spec=spec,
                 map_seeds=seed_mapping(config, mesh),
-                schedule=Schedule(
-                    config.train.steps, config.train.log_every, config.eval.every, config.train.checkpoint_every
-                ),
+                schedule=schedule,
                 hooks=hooks,
             )
+
+        # A signal during an evaluation: the checkpoint before it is written, and resuming repeats the evaluation.
+        with contextlib.suppress(Interrupted), group.explained():
+            if config.train.on_divergence == "rollback":
+                begin = functools.partial(init_states, jnp.asarray(config.seeds, jnp.int32), spec=spec)
+                _with_rollbacks(go_on, states, begin, normalizer, checkpoints, session)
+            else:
+                go_on(states)
         return None if hooks.finished else hooks.signal
+
+
+def _with_rollbacks(
+    go_on: Callable[[TrainState], None],
+    states: TrainState,
+    begin: Callable[[], TrainState],
+    normalizer: Normalizer,
+    checkpoints: Checkpoints,
+    session: Session,
+) -> None:
+    """Trains; after a divergence from the last checkpoint on, with other random numbers, a few times.
+
+    Raises:
+        Diverged: once too often.
+    """
+    for attempt in range(1, ROLLBACKS + 2):
+        try:
+            return go_on(states)
+        except Diverged as error:
+            if attempt > ROLLBACKS:
+                raise Diverged(f"{error} It was rolled back {ROLLBACKS} times.") from error
+            found = checkpoints.latest_step() is not None
+            states = checkpoints.restore(begin(), normalizer) if found else begin()
+            step = int(states.step[0])
+            log.warning("%s Rolling back to update %d, attempt %d of %d", error, step, attempt, ROLLBACKS)
+            states = states.replace(
+                key=jax.vmap(lambda key, attempt=attempt: jax.random.fold_in(key, attempt))(states.key)
+            )
+            session.roll_back(step, str(error))
 
 
 def _restore(

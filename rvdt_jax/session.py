@@ -20,13 +20,17 @@ from rvdt_jax.report.records import append_lines, keep_lines, read_lines
 from rvdt_jax.report.tensorboard import make_writer
 from rvdt_jax.train.checkpoint import Checkpoints
 from rvdt_jax.train.parallel import collect
-from rvdt_jax.train.update import Metrics
+from rvdt_jax.train.update import SKIPPED, Metrics
 from rvdt_jax.types import Normalizer, TrainState
 
 if TYPE_CHECKING:  # a run on a machine without a simulator does not load it
     from rvdt_jax.evaluation.evaluator import Evaluator
 
 log = logging.getLogger(__name__)
+
+
+class Diverged(ValueError):
+    """A loss, a gradient or a parameter is not finite."""
 
 
 class Session:
@@ -90,11 +94,16 @@ class Session:
         self._bar.initial = self._bar.n = self._step = step
         self._bar.refresh()
 
+    def roll_back(self, step: int, reason: str) -> None:
+        """Makes the records end at the checkpoint that training goes on from, and keeps the reason on record."""
+        append_lines(self._folder / "divergences.jsonl", [{"rolled_back_to": step, "reason": reason}])
+        self.rewind(step)
+
     def log(self, step: int, metrics: Metrics) -> None:
         """Appends to metrics.jsonl and timing.jsonl, and moves the bar.
 
         Raises:
-            ValueError: a metric is not finite. No checkpoint of such a state is written: the last one is sound.
+            Diverged: a metric is not finite. No checkpoint of such a state is written: the last one is sound.
         """
         host = {name: np.asarray(values).tolist() for name, values in metrics.items()}
         self._check_finite(step, host)
@@ -119,13 +128,21 @@ class Session:
     def _check_finite(self, step: int, metrics: dict[str, list[float]]) -> None:
         for name, values in metrics.items():
             for seed, value in zip(self._config.seeds, values, strict=True):
-                if not math.isfinite(value):
-                    last = self._checkpoints.latest_step()
-                    raise ValueError(
-                        f"training has diverged: {name} of seed {seed} became {value} between updates {self._step} and "
-                        f"{step}; the last checkpoint, of update {last}, is sound. Lower config.train.learning_rate or "
-                        "config.loss.eta, and start anew in another --workdir."
-                    )
+                every_one_skipped = name == SKIPPED and value == 1.0
+                if math.isfinite(value) and not every_one_skipped:
+                    continue
+                last = self._checkpoints.latest_step()
+                what = f"every update of seed {seed}" if every_one_skipped else f"{name} of seed {seed}"
+                how = "was not finite" if every_one_skipped else f"became {value}"
+                raise Diverged(
+                    f"training has diverged: {what} {how} between updates {self._step} and {step}; the last "
+                    f"checkpoint, of update {last}, is sound. Lower config.train.learning_rate or config.loss.eta, and "
+                    "start anew in another --workdir."
+                )
+        skipped = sum(metrics.get(SKIPPED, []))
+        if skipped:
+            count = round(skipped * (step - self._step))
+            log.warning("updates %d to %d: %d updates were not finite, and were skipped", self._step, step, count)
 
     def save(self, step: int, states: TrainState) -> None:
         """Writes a checkpoint."""

@@ -433,6 +433,7 @@ def test_the_ends_of_a_range_belong_to_it(name, value):
         ("policy.head", "tanh", "deterministic, gaussian"),
         ("model.dtype", "float16", "float32, bfloat16"),
         ("model.positions", "learned", "episode, window"),
+        ("train.on_divergence", "ignore", "stop, skip, rollback"),
         ("data.source", "d4rl", "auto, minari, file"),
         ("eval.action_selection", "max", "mean, sample, critic"),
         ("parallel.seeds", "pmap", "auto, vmap, loop"),
@@ -828,6 +829,12 @@ def test_the_range_of_a_learned_std_is_the_models():
 
 def test_settings_from_before_a_field_came_mean_what_they_meant():
     values = json.loads(json.dumps(to_json(resolved())))
-    for section, name in (("data", "regime"), ("data", "fraction"), ("data", "subset_seed"), ("model", "positions")):
+    for section, name in (
+        ("data", "regime"),
+        ("data", "fraction"),
+        ("data", "subset_seed"),
+        ("model", "positions"),
+        ("train", "on_divergence"),
+    ):
         del values[section][name]
     assert from_json(values) == resolved()

@@ -210,6 +210,44 @@ def test_divergence_is_named_and_leaves_a_sound_checkpoint(make_run_config, monk
     assert steps == {2}
 
 
+def diverging(monkeypatch, times):
+    """Has the metrics of update 4 be NaN, that often; returns the steps that were logged, bad ones included."""
+    original, logged = Session.log, []
+
+    def diverge(self, step, metrics):
+        logged.append(step)
+        bad = {"policy/loss": np.full(1, np.nan)} if step == 4 and logged.count(4) <= times else {}
+        original(self, step, metrics | bad)
+
+    monkeypatch.setattr(Session, "log", diverge)
+    return logged
+
+
+def test_a_divergence_is_rolled_back_and_stays_on_record(make_run_config, monkeypatch, caplog):
+    undisturbed = run_config(make_run_config("other", variant="DT", train__on_divergence="rollback"), progress=False)
+    logged = diverging(monkeypatch, times=2)
+    run = run_config(make_run_config(variant="DT", train__on_divergence="rollback"), progress=False)
+    assert logged == [2, 4, 4, 4, 6]
+    lines = [json.loads(line) for line in (run.folder / "metrics.jsonl").open()]
+    assert [line["step"] for line in lines] == [2, 4, 6]
+    assert run.results["final"]["50.0"]["aggregate"]["episodes"] == 2
+    known = [json.loads(line) for line in (run.folder / "divergences.jsonl").open()]
+    assert [line["rolled_back_to"] for line in known] == [2, 2]
+    assert "policy/loss of seed 0 became nan between updates 2 and 4" in known[0]["reason"]
+    assert "Rolling back to update 2, attempt 2 of 3" in caplog.text
+    others = [json.loads(line) for line in (undisturbed.folder / "metrics.jsonl").open()]
+    assert lines[0] == others[0]
+    assert lines[1] != others[1]  # the same random numbers would lead to the same end
+    assert not (undisturbed.folder / "divergences.jsonl").exists()
+
+
+def test_what_diverges_again_and_again_ends(make_run_config, monkeypatch):
+    logged = diverging(monkeypatch, times=99)
+    with pytest.raises(ValueError, match=r"became nan .* It was rolled back 3 times"):
+        run_config(make_run_config(variant="BC", train__on_divergence="rollback"), progress=False)
+    assert logged == [2, 4, 4, 4, 4]
+
+
 def test_two_devices_train_what_one_resumes_and_loads(make_run_config, monkeypatch):
     config = make_run_config(parallel__devices=2, variant="QT")
     original = Session.log

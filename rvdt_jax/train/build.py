@@ -31,6 +31,7 @@ def make_spec(config, observation_size: int, action_size: int, max_timestep: int
         rebalancing=config.loss.rebalancing,
         q_guidance=config.loss.q_guidance,
         expert_only=config.expert.only,
+        skip_nonfinite=config.train.on_divergence == "skip",
         batch_sharding=sharding,
     )
 

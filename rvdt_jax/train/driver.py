@@ -7,11 +7,10 @@ import functools
 from typing import Protocol
 
 import jax
-import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
 
 from rvdt_jax.train.state import Spec, init_state
-from rvdt_jax.train.update import Metrics, update
+from rvdt_jax.train.update import Metrics, mean_metrics, update
 from rvdt_jax.types import Coefficients, Store, TrainState
 
 
@@ -45,7 +44,7 @@ def train_chunk(
             return update(carry, store, coefficients, spec)
 
         state, metrics = jax.lax.scan(body, state, length=updates)
-        return state, jax.tree.map(jnp.mean, metrics)
+        return state, mean_metrics(metrics)
 
     if spec.batch_sharding is None:
         return jax.vmap(train_seed)(states) if map_seeds == "vmap" else jax.lax.map(train_seed, states)

@@ -25,6 +25,7 @@ class Spec:
         rebalancing: ``none``, ``dup``, ``kl`` or ``kl_explicit``.
         q_guidance: whether critic, EMA and targets exist.
         expert_only: %BC.
+        skip_nonfinite: whether an update that is not finite leaves the state as it was.
         batch_sharding: how a batch is laid over devices; None on one device.
     """
 
@@ -38,6 +39,7 @@ class Spec:
     rebalancing: str
     q_guidance: bool
     expert_only: bool
+    skip_nonfinite: bool = False
     batch_sharding: jax.sharding.NamedSharding | None = None
 
 

@@ -22,10 +22,12 @@ from rvdt_jax.train.state import Spec, make_optimizer
 from rvdt_jax.types import Array, Batch, Coefficients, Params, PolicyOutput, Store, TrainState
 
 Metrics = dict[str, Array]
+SKIPPED = "train/skipped"
 
 
 def update(state: TrainState, store: Store, coefficients: Coefficients, spec: Spec) -> tuple[TrainState, Metrics]:
     """One update of one seed: everything from the draw of the batch to the target networks."""
+    before = state
     batch_key, td_key, policy_key = jax.random.split(jax.random.fold_in(state.key, state.step), 3)
     batch = draw_batch(batch_key, store, coefficients, spec)
     metrics: Metrics = {}
@@ -38,7 +40,26 @@ def update(state: TrainState, store: Store, coefficients: Coefficients, spec: Sp
     state = state.replace(step=state.step + 1)
     if spec.q_guidance:
         state = update_targets(state, coefficients)
-    return state, metrics | policy_metrics
+    metrics |= policy_metrics
+    return skip_nonfinite(before, state, metrics) if spec.skip_nonfinite else (state, metrics)
+
+
+def skip_nonfinite(before: TrainState, after: TrainState, metrics: Metrics) -> tuple[TrainState, Metrics]:
+    """Where an update left anything that is not finite, the state before it, one step on; ``train/skipped`` says so."""
+    learned = after.replace(key=(), step=())
+    finite = jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves((learned, metrics))]).all()
+    kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), learned, before.replace(key=(), step=()))
+    return kept.replace(key=after.key, step=after.step), metrics | {SKIPPED: 1.0 - finite.astype(jnp.float32)}
+
+
+def mean_metrics(metrics: Metrics) -> Metrics:
+    """Means over a leading axis of updates; of updates that were skipped only their share counts."""
+    if SKIPPED not in metrics:
+        return jax.tree.map(jnp.mean, metrics)
+    kept = metrics[SKIPPED] == 0.0
+    count = jnp.maximum(kept.sum(), 1)
+    means = {name: jnp.where(kept, values, 0.0).sum() / count for name, values in metrics.items()}
+    return means | {SKIPPED: metrics[SKIPPED].mean()}
 
 
 def draw_batch(key: Array, store: Store, coefficients: Coefficients, spec: Spec) -> Batch:

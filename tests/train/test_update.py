@@ -200,3 +200,40 @@ def test_guidance_draws_both_orders_of_the_critics(small_config):
     for swap, expected in ((False, ("q1", "q2")), (True, ("q2", "q1"))):
         for chosen, name in zip(shuffle_critics(critic, jnp.asarray(swap)), expected, strict=True):
             jax.tree.map(np.testing.assert_array_equal, chosen, critic[name])
+
+
+@pytest.mark.parametrize("map_seeds", ["loop", "vmap"])
+def test_updates_that_are_not_finite_are_skipped_and_counted(map_seeds, small_config, store):
+    """One step of the data is NaN: batches that draw it would ruin everything, and the others are not held up."""
+    poisoned = store.replace(rewards=store.rewards.at[7].set(jnp.nan))
+    spec, coefficients = prepare(small_config(variant="QT", train__on_divergence="skip"))
+    options = {"spec": spec, "updates": 40, "map_seeds": map_seeds}
+    states, metrics = train_chunk(init_states(jnp.asarray([0, 1]), spec=spec), poisoned, coefficients, **options)
+    assert ((metrics["train/skipped"] > 0.0) & (metrics["train/skipped"] < 1.0)).all()
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((states.replace(key=0), metrics)))
+    assert (states.step == 40).all()
+    stopping, _ = prepare(small_config(variant="QT"))
+    begun = init_states(jnp.asarray([0, 1]), spec=stopping)
+    _, metrics = train_chunk(begun, poisoned, coefficients, **options | {"spec": stopping})
+    assert not np.isfinite(metrics["critic/td_loss"]).any()
+    assert "train/skipped" not in metrics
+
+
+def test_skipping_changes_nothing_where_all_is_finite(small_config, store):
+    results = []
+    for mode in ("skip", "stop"):
+        spec, coefficients = prepare(small_config(variant="RVDT", train__on_divergence=mode))
+        states = init_states(jnp.asarray([0]), spec=spec)
+        states, metrics = train_chunk(states, store, coefficients, spec=spec, updates=3, map_seeds="loop")
+        results.append((states.replace(key=0), {k: v for k, v in metrics.items() if k != "train/skipped"}))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), *results)
+
+
+def test_a_skipped_update_leaves_the_state_but_for_its_step(small_config, store):
+    spec, coefficients = prepare(small_config(variant="RVDT", train__on_divergence="skip"))
+    before = init_state(0, spec)
+    bad = coefficients.replace(learning_rate=jnp.float32(jnp.nan))
+    after, metrics = jax.jit(update, static_argnames="spec")(before, store, bad, spec=spec)
+    assert metrics["train/skipped"] == 1.0
+    assert after.step == 1
+    assert_trees_equal(before.replace(step=0), after.replace(step=0), rtol=0, atol=0)
