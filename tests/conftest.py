@@ -16,7 +16,14 @@ from rvdt_jax.data.store import make_normalizer, make_store
 from rvdt_jax.defaults import default_config
 
 # The files that take longest come first, so that no worker is left with one of them at the end.
-LONGEST = "test_readme.py test_distributed.py test_cli.py test_runner.py test_update.py test_parallel.py".split()
+LONGEST = (
+    "test_readme.py",
+    "test_distributed.py",
+    "test_cli.py",
+    "test_runner.py",
+    "test_update.py",
+    "test_parallel.py",
+)
 
 
 def pytest_collection_modifyitems(items):

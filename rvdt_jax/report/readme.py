@@ -50,8 +50,12 @@ def _scores(table: Table, row: Row, compared: bool) -> list[str]:
 def _rests_on(table: Table) -> str:
     """What the numbers of ours in one table rest on."""
     cells = [cell for _, _, cell in table.cells()]
+    data = {cell.data for cell in cells if cell.data}
+    if all(cell.recreated for cell in cells if cell.data):
+        names = sorted(name.split(":")[0] for name in data)
+        data = {f"recreated data, not D4RL's files ({', '.join(names)})"}
     words = (
-        {cell.data for cell in cells if cell.data},
+        data,
         {cell.size for cell in cells if cell.size},
         {f"{cell.steps:,} updates" for cell in cells if cell.steps},
         {f"{len(cell.scores)} seeds of {cell.episodes} episodes" for cell in cells if cell.scores},
