@@ -15,6 +15,8 @@ asked for 277, the return that scores 100, and for 40, near the best return in t
     RVDT   5   .99    5   1    window            6,000      66   89       54  150
     RVDT   5   .97    3   4    window            6,000      38   -2      118   51
     QT     5   .97    3        window            6,000     112   92       24   80
+    VDT    5   .97    3        window            6,000     146  103      142  103   after the choice
+    Determ 5   .97    3   1    window            6,000     142  123      139  122   after the choice (RVDT-Determ)
     DT     5                   timestep          6,000       1   39       -1    6
     DT     5                   window            6,000       2    4        2    5
     RDT    5            9      timestep          6,000       5    0       -1   -2
