@@ -36,10 +36,9 @@ demo: $(INSTALLED)
 # PyTorch is there for the comparison alone. Where it cannot be installed, the ratios are not measured, and the tests of
 # the comparison are skipped.
 $(TORCH): $(INSTALLED)
-	@$(RUN) -c 'import torch' 2>/dev/null || \
-	$(RUN) -m pip install --quiet --disable-pip-version-check -c .config/constraints.txt -e '.[bench]' || \
-	echo "PyTorch could not be installed: nothing will be compared with it" >&2
-	@touch $(TORCH)
+	@{ $(RUN) -c 'import torch' 2>/dev/null || \
+	$(RUN) -m pip install --quiet --disable-pip-version-check -c .config/constraints.txt -e '.[bench]'; } && \
+	touch $(TORCH) || echo "PyTorch could not be installed: nothing will be compared with it" >&2
 
 bench: $(TORCH)
 	$(RUN) experiments/benchmark.py

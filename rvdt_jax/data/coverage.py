@@ -12,7 +12,7 @@ function f names with at least that probability. Here it is estimated from traje
     interval   Wilson's at 95 %, with the number of trajectories that gives the weighted share its variance,
                p (1 - p) (sum w)^2 / sum w^2 (y - p)^2; Kish's would not do, for the weights follow from the return
 
-NumPy and SciPy alone; a million steps take about a second.
+NumPy and SciPy alone; a million steps take well under a second.
 """
 
 from __future__ import annotations

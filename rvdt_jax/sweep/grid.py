@@ -7,7 +7,7 @@ import difflib
 import shlex
 from collections.abc import Callable, Iterable
 
-from rvdt_jax.report.tables import ABLATION_TASKS, make_table, variants_of
+from rvdt_jax.report.tables import make_table, variants_of
 from rvdt_jax.tasks import LOW_DATA, get_task
 from rvdt_jax.variants import get_variant
 
@@ -38,8 +38,6 @@ def cells_of_table(
         ValueError: the table, or what is asked for, does not exist.
     """
     rows = [(row.task, row.regime) for row in make_table(table, {}).rows if row.task]
-    if table == "ablation":
-        rows = [(task, "") for task in ABLATION_TASKS]
     tasks = _chosen("--tasks", tasks, [task for task, _ in rows], lambda name: get_task(name).name)
     regimes = _chosen("--regimes", regimes, [regime for _, regime in rows], _regime)
     variants = [get_variant(name) and name for name in variants] if variants else variants_of(table)
