@@ -15,29 +15,54 @@ _GAP, _BOUND, _NEW = "#0072B2", "#D55E00", "#009E73"
 
 
 def plot_theory(curves: dict, path: pathlib.Path) -> None:
-    """Draws gap and bound against coverage, epsilon and the number of trajectories."""
-    figure, axes = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
-    coverage, epsilon, samples = curves["coverage"], curves["stochasticity"], curves["samples"]
+    """Draws gap and bound against both coverages, epsilon and the number of trajectories."""
+    figure, axes = plt.subplots(2, 2, figsize=(10, 7.5), layout="constrained")
+    (expert, spectrum), (stochastic, samples) = axes
+    coverage, epsilon, learned = curves["coverage"], curves["stochasticity"], curves["samples"]
     alphas, regrets, limits = (np.ravel(coverage[name]) for name in ("alpha", "regret", "bound"))
-    axes[0].scatter(alphas, regrets, s=4, color=_GAP, alpha=0.3, label="$E f^* - J(\\pi_f)$, one MDP each")
     order = alphas.argsort()
-    axes[0].plot(alphas[order], limits[order], color=_BOUND, label="bound of Brandfonbrener et al.")
-    axes[0].set(xscale="log", xlabel="coverage $\\alpha_{f^*}$", title=f"$\\epsilon$ = {curves['epsilon']:g}")
-    axes[0].set_yscale("symlog", linthresh=0.01)
-    axes[0].set_ylim(bottom=-0.005)
-    _band(axes[1], epsilon["dial"], epsilon["regret"], _GAP, "$E f^* - J(\\pi_f)$")
-    _band(axes[1], epsilon["dial"], epsilon["bound"], _BOUND, "bound of Brandfonbrener et al.")
-    axes[1].set(xlabel="stochasticity $\\epsilon$", title=f"expert share {curves['skill']:g}")
-    axes[1].set_yscale("symlog", linthresh=0.01)
-    _band(axes[2], samples["n"], samples["gap"], _GAP, "$J(\\pi^*) - J(\\hat\\pi_f)$")
-    _band(axes[2], samples["n"], samples["bound"], _NEW, "terms of the sample bound, C = 0")
-    axes[2].set(xscale="log", yscale="log", xlabel="trajectories N", title=f"$\\epsilon$ = {curves['epsilon']:g}")
-    for each in axes:
+    expert.scatter(alphas, regrets, s=4, color=_GAP, alpha=0.3, label="$E f^* - J(\\pi_f)$, one MDP each")
+    expert.plot(alphas[order], limits[order], color=_BOUND, label="bound of Brandfonbrener et al.")
+    expert.set(
+        xscale="log",
+        xlabel="expert-level coverage $\\alpha_{f^*}$",
+        title=f"f = f*, $\\epsilon$ = {curves['epsilon']:g}",
+    )
+    _plot_spectrum(spectrum, curves)
+    _band(stochastic, epsilon["dial"], epsilon["regret"], _GAP, "$E f^* - J(\\pi_f)$")
+    _band(stochastic, epsilon["dial"], epsilon["bound"], _BOUND, "bound of Brandfonbrener et al.")
+    stochastic.set(xlabel="stochasticity $\\epsilon$", title=f"f = f*, expert share {curves['skill']:g}")
+    for each in (expert, stochastic):
+        each.set_yscale("symlog", linthresh=0.01)
+        each.set_ylim(bottom=-0.005)
+    _band(samples, learned["n"], learned["gap"], _GAP, "$J(\\pi^*) - J(\\hat\\pi_f)$")
+    _band(samples, learned["n"], learned["bound"], _NEW, "terms of the sample bound, C = 0")
+    samples.set(
+        xscale="log", yscale="log", xlabel="trajectories N", title=f"f = f*, $\\epsilon$ = {curves['epsilon']:g}"
+    )
+    for each in axes.flat:
         each.spines[["top", "right"]].set_visible(False)
         each.legend(frameon=False, fontsize=8)
-    axes[0].set(ylabel="return")
-    figure.savefig(path, dpi=150)
+        each.set(ylabel="return")
+    figure.savefig(path, dpi=130)
     plt.close(figure)
+
+
+def _plot_spectrum(axes: plt.Axes, curves: dict) -> None:
+    """The gap to the best policy where less than f* is asked for, and bound (4) with the smallest C that covers all."""
+    asked = {name: np.ravel(np.array(curves["asked"][name], float)) for name in curves["asked"] if name != "dial"}
+    covered = asked["alpha"] > 0
+    alpha, expert_alpha, gap, constant = (asked[name][covered] for name in ("alpha", "expert_alpha", "gap", "constant"))
+    needed = constant.max()
+    limits = (1 / alpha + 1 / expert_alpha) * curves["horizon"] ** 2 * needed  # no slips, so this term alone
+    axes.scatter(alpha, gap, s=4, color=_GAP, alpha=0.3, label="$J(\\pi^*) - J(\\pi_f)$, one MDP each")
+    axes.scatter(
+        alpha, limits, s=4, color=_NEW, alpha=0.3, label=f"bound (4) with C = {needed:.2g}, what all of them need"
+    )
+    shares = ", ".join(f"{share:g}" for share in curves["asked"]["dial"])
+    axes.set(xscale="log", xlabel="coverage $\\alpha_f$ of what is asked", title=f"f = {shares} f*, no slips")
+    axes.set_yscale("symlog", linthresh=0.01)
+    axes.set_ylim(bottom=-0.005)
 
 
 def _band(axes, dial, values, colour: str, label: str) -> None:

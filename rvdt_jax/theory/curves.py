@@ -22,6 +22,7 @@ class Point:
 
     Attributes:
         alpha: alpha_f.
+        expert_alpha: alpha_f*.
         gap: J(pi*) - J(pi_f).
         regret: E f(s_1) - J(pi_f), what [B] bounds.
         bound: of [B].
@@ -30,6 +31,7 @@ class Point:
     """
 
     alpha: float
+    expert_alpha: float
     gap: float
     regret: float
     bound: float
@@ -50,6 +52,7 @@ def measure(seed: int, skill: float, epsilon: float, asked: float = 1.0, **sizes
     known = epsilon, alpha, expert_alpha, horizon
     return Point(
         alpha=alpha,
+        expert_alpha=expert_alpha,
         gap=gap,
         regret=float(problem.initial @ targets) / problem.levels - achieved,
         bound=bounds.brandfonbrener(epsilon, alpha, horizon) if alpha > 0 else np.inf,

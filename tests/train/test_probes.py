@@ -12,6 +12,7 @@ from rvdt_jax.data.coverage import group_states, measure_coverage
 from rvdt_jax.data.episodes import Episodes, check_episodes
 from rvdt_jax.data.rebalance import select_experts
 from rvdt_jax.data.store import make_normalizer, make_store
+from rvdt_jax.envs.toys import TARGETS, bandit_rewards, bandit_trajectories, corridor_step, corridor_trajectories
 from rvdt_jax.evaluation.rollout import rollout
 from rvdt_jax.models.acting import Actor
 from rvdt_jax.train.build import make_coefficients, make_spec
@@ -35,51 +36,31 @@ SETTINGS = {
 
 
 class Bandit:
-    """One step: the right pays steadily, .5 + .8 a; the left now and then adds 3, in (1 - a) of ten cases.
+    """All seeds side by side, as ``rollout`` wants them."""
 
-    The mean, .8 + .5 a, is best on the right; the highest returns come from the left.
-    """
-
-    observation_size, action_size, horizon = 1, 1, 1
+    observation_size, action_size, horizon = 1, 1, 2
 
     def __init__(self, num_envs):
         self.num_envs = num_envs
 
     def reset(self, seeds):
-        self._rng = np.random.default_rng(seeds[0])
+        self._rng, self.thrown = np.random.default_rng(seeds[0]), None
         return np.zeros((self.num_envs, 1), np.float32)
 
     def outcomes(self):
         return {}
 
     def step(self, actions):
-        self.actions = actions[:, 0]
-        rewards = bandit_rewards(self.actions, self._rng)
-        ended = np.ones(self.num_envs, bool)
-        return np.zeros((self.num_envs, 1), np.float32), rewards, ended, ~ended
-
-
-def bandit_rewards(actions, rng):
-    return 0.5 + 0.8 * actions + 3.0 * (rng.random(actions.shape) < 0.1 * (1.0 - actions))
-
-
-def bandit_data(count=8000):
-    rng = np.random.default_rng(0)
-    actions = rng.uniform(-0.9, 0.9, count)
-    return check_episodes(
-        Episodes(
-            name="bandit",
-            observations=np.zeros((count, 1), np.float32),
-            actions=actions[:, None].astype(np.float32),
-            rewards=bandit_rewards(actions, rng).astype(np.float32),
-            lengths=np.ones(count, np.int64),
-            terminated=np.ones(count, bool),
-        )
-    )
+        ended = np.full(self.num_envs, self.thrown is not None)
+        if self.thrown is None:
+            self.thrown, rewards = actions[:, 0], bandit_rewards(actions[:, 0], self._rng)
+        else:
+            rewards = np.zeros(self.num_envs)
+        return np.ones((self.num_envs, 1), np.float32), rewards, ended, np.zeros_like(ended)
 
 
 class Corridor:
-    """From -.8 to .9 in steps of at most .2, within 20 steps; arriving pays 1 and ends the episode."""
+    """All seeds side by side, as ``rollout`` wants them."""
 
     observation_size, action_size, horizon = 1, 1, 20
 
@@ -98,45 +79,6 @@ class Corridor:
         self._done += 1
         truncated = np.full(self.num_envs, self._done >= self.horizon)
         return self._positions[:, None].astype(np.float32), rewards, rewards > 0, truncated
-
-
-def corridor_step(positions, actions):
-    positions = np.clip(positions + 0.2 * np.clip(actions, -1, 1), -1, 1)
-    return positions, (positions >= 0.9).astype(float)
-
-
-def corridor_data(count=600, length=10):
-    """Two kinds of episodes, and none that goes all the way: the start drifts left, the goal is reached from 0 on.
-
-    Those that begin on the left mostly go left and never arrive; those that begin at 0 go either way.
-    """
-    rng = np.random.default_rng(0)
-    parts = []
-    for episode in range(count):
-        left = episode % 2 == 0
-        position = np.array([rng.uniform(-0.9, -0.3) if left else rng.uniform(-0.2, 0.2)])
-        drift = -0.3 if left or rng.random() < 0.5 else 0.6
-        observations, actions, rewards = [], [], []
-        for _ in range(length):
-            action = np.clip(drift + 0.5 * rng.standard_normal(1), -0.95, 0.95)
-            observations.append(position)
-            position, reward = corridor_step(position, action)
-            actions.append(action)
-            rewards.append(reward[0])
-            if reward[0]:
-                break
-        parts.append((np.array(observations), np.array(actions), np.array(rewards)))
-    observations, actions, rewards = (np.concatenate(column).astype(np.float32) for column in zip(*parts, strict=True))
-    return check_episodes(
-        Episodes(
-            name="corridor",
-            observations=observations,
-            actions=actions,
-            rewards=rewards,
-            lengths=np.array([len(part[2]) for part in parts]),
-            terminated=np.array([part[2][-1] > 0 for part in parts]),
-        )
-    )
 
 
 def solve(small_config, variant, episodes, env, target, updates, **options):
@@ -163,12 +105,12 @@ def solve(small_config, variant, episodes, env, target, updates, **options):
 
 @pytest.fixture(scope="module")
 def bandit():
-    return bandit_data()
+    return check_episodes(Episodes(name="bandit", **bandit_trajectories()))
 
 
 @pytest.fixture(scope="module")
 def corridor():
-    return corridor_data()
+    return check_episodes(Episodes(name="corridor", **corridor_trajectories()))
 
 
 @pytest.mark.parametrize(
@@ -176,8 +118,10 @@ def corridor():
 )
 def test_luck_is_not_skill(variant, options, solves, small_config, bandit):
     # Returns of 3 come from the left for the most part: that is where conditioning on 3 leads.
-    env, _ = solve(small_config, variant, bandit, Bandit(len(SEEDS)), 3.0, 1500, model__context_length=2, **options)
-    assert (env.actions > 0.5).all() if solves else (env.actions < 0.0).all()
+    env, _ = solve(
+        small_config, variant, bandit, Bandit(len(SEEDS)), TARGETS["bandit"], 1500, model__context_length=2, **options
+    )
+    assert (env.thrown > 0.5).all() if solves else (env.thrown < 0.0).all()
 
 
 @pytest.mark.parametrize(("variant", "options", "solves"), [("DT", {}, False), ("RVDT", {"loss__eta": 10.0}, True)])
@@ -203,3 +147,13 @@ def test_the_coverage_of_the_corridor_shows_why(corridor):
         assert measured["after"]["by_group"][there][asked] == 0.0
         assert measured["after"]["by_group_high"][there][asked] < 0.1
         assert measured["after"]["histogram"][asked] > measured["before"]["histogram"][asked] > 0.1
+
+
+def test_the_coverage_of_the_bandit_shows_that_it_is_not_what_is_missing(bandit):
+    """What will be asked for is common enough, from the only state there is: luck, not coverage, misleads here."""
+    measured = measure_coverage(
+        bandit, select_experts(bandit.returns, bandit.lengths), target=TARGETS["bandit"], alpha=1.0, bins=6
+    )
+    asked = measured["asked_bin"]
+    assert measured["group_sizes"] == [8000]
+    assert measured["before"]["by_group_low"][0][asked] > 0.05
