@@ -1,9 +1,9 @@
-"""Two problems whose right answer is known: DT cannot solve them, RVDT does, and coverage says of which kind they are.
+"""Two problems whose right answer is known: DT and RDT cannot solve them, RVDT does, and coverage says why.
 
     python experiments/toys.py [--out=runs/toys]
 
-Trains both on both, three seeds each, about a minute in all; prints the returns, and writes ``toys.json`` and the
-coverage of each problem's data. What the problems are: ``rvdt_jax/envs/toys.py``.
+Trains each on both, three seeds in one program, about two minutes in all; prints the returns, and writes ``toys.json``
+and the coverage of each problem's data. What the problems are: ``rvdt_jax/envs/toys.py``.
 """
 
 import pathlib
@@ -11,6 +11,8 @@ import pathlib
 from absl import app, flags
 
 from launcher import keep_compiled_programs, parse_flags, report_errors
+
+VARIANTS = ("DT", "RDT", "RVDT")
 
 _OUT = flags.DEFINE_string("out", "runs/toys", "Folder of the results; runs in it are trained anew.")
 _UPDATES = flags.DEFINE_integer("updates", 1500, "Of each run.", lower_bound=1)
@@ -35,7 +37,7 @@ def main(argv: list[str]) -> int:
         write_json(folder / name / "coverage.json", measured)
         plot_coverage(measured, folder / name / "coverage.png", title=name)
         print(f"{name}: {verdict(measured)}")
-        found[name] = {variant: train(name, episodes, variant, folder / name / variant) for variant in ("DT", "RVDT")}
+        found[name] = {variant: train(name, episodes, variant, folder / name / variant) for variant in VARIANTS}
         for variant, returns in found[name].items():
             print(f"{name}, {variant}: mean return " + ", ".join(f"{value:.2f}" for value in returns))
     write_json(folder / "toys.json", found)

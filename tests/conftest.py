@@ -21,6 +21,7 @@ LONGEST = (
     "test_distributed.py",
     "test_cli.py",
     "test_runner.py",
+    "test_toys.py",
     "test_update.py",
     "test_parallel.py",
 )

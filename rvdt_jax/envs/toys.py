@@ -1,7 +1,7 @@
 """Two problems whose right answer is known, where conditioning on a high return misleads and a critic does not.
 
-``bandit``    stochastic: one throw, then a step that does nothing. The right pays steadily; the left now and then pays a
-              lot. The highest returns are luck.
+``bandit``    stochastic: one throw, then a step that does nothing. The right pays steadily, the left now and then a
+              lot: the highest returns are luck.
 ``corridor``  deterministic: no trajectory leads from the start to the goal, but two of them, stitched, do.
 
 Importing this registers the environments with Gymnasium; ``ENVIRONMENTS`` has their ids, which import this.
