@@ -78,6 +78,9 @@ def play(env_id: str, horizon: int, episodes: int, seed: int) -> np.ndarray:
             _, rewards, terminated, truncated = env.step(rng.uniform(-1.0, 1.0, (_COPIES, env.action_size)))
             totals += alive * rewards
             alive &= ~(terminated | truncated)
+        failed = [reason for reason in env.outcomes().get("failed", ()) if reason]
+        if failed:
+            raise RuntimeError(f"{env_id}: {failed[0]}")
         returns.append(totals)
     env.close()
     return np.concatenate(returns)[:episodes]

@@ -50,7 +50,7 @@ def train(name: str, episodes, variant: str, workdir: pathlib.Path) -> list[floa
 
     from rvdt_jax import default_config, fit
     from rvdt_jax.envs import toys
-    from rvdt_jax.report.records import read_lines
+    from rvdt_jax.report.records import mean_return, read_lines
 
     settings = default_config()
     settings.variant, settings.env, settings.workdir = variant, toys.ENVIRONMENTS[name], str(workdir)
@@ -66,7 +66,7 @@ def train(name: str, episodes, variant: str, workdir: pathlib.Path) -> list[floa
     shutil.rmtree(workdir, ignore_errors=True)
     run = fit(episodes, settings, progress=False)
     final = [line for line in read_lines(run.folder / "evaluations.jsonl") if line["final"]]
-    return [sum(line["returns"]) / len(line["returns"]) for line in final]
+    return [mean_return(line) for line in final]
 
 
 if __name__ == "__main__":

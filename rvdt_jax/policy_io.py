@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import pathlib
+from typing import Literal
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from rvdt_jax.bounds import check_memory
 from rvdt_jax.config import Config
 from rvdt_jax.config_json import from_json
 from rvdt_jax.models.acting import EPISODE_STREAM, Actor, action_keys, choose_actions, empty_windows
 from rvdt_jax.models.build import make_critic, make_policy
+from rvdt_jax.report.records import best_step_of
 from rvdt_jax.spaces import flatten_observations, one_step, unscale_actions
 from rvdt_jax.types import Normalizer, Params
 
@@ -131,13 +135,16 @@ class Policy:
         return flat
 
 
-def load_policy(run_dir: str | pathlib.Path, *, seed: int | None = None, step: int | None = None) -> Policy:
+def load_policy(
+    run_dir: str | pathlib.Path, *, seed: int | None = None, step: int | Literal["best"] | None = None
+) -> Policy:
     """The policy of a run; statistics, scales and settings come out of its checkpoint.
 
     Args:
         run_dir: the run directory.
         seed: which training seed's; None takes the first.
-        step: which checkpoint's; None takes the newest.
+        step: which checkpoint's; None takes the newest, ``"best"`` that of the evaluation during training whose mean
+            return over seeds was best: a maximum over noisy evaluations, whose score flatters.
 
     Raises:
         ValueError: no such run, checkpoint or seed; the message names those there are.
@@ -150,7 +157,7 @@ def load_policy(run_dir: str | pathlib.Path, *, seed: int | None = None, step: i
     return Policy(saved, seed)
 
 
-def load_run(run_dir: str | pathlib.Path, *, step: int | None = None) -> SavedRun:
+def load_run(run_dir: str | pathlib.Path, *, step: int | Literal["best"] | None = None) -> SavedRun:
     """Everything that it takes to act with a run's policies or to score them, of every seed; see ``load_policy``.
 
     It comes out of the checkpoint, onto this machine's first device, wherever it was trained.
@@ -163,6 +170,10 @@ def load_run(run_dir: str | pathlib.Path, *, step: int | None = None) -> SavedRu
     handlers = {"arrays": ocp.StandardCheckpointHandler(), "about": ocp.JsonCheckpointHandler()}
     with ocp.CheckpointManager(checkpoints.absolute(), options=options, item_handlers=handlers) as manager:
         steps = sorted(manager.all_steps())
+        if step == "best":
+            step = best_step_of(folder)
+            if step is None:
+                raise ValueError(f"{folder}: nothing was evaluated, so that no checkpoint is the best one.")
         if not steps or (step is not None and step not in steps):
             known = f"there are those of {', '.join(map(str, steps))}" if steps else "there is none yet"
             raise ValueError(f"{folder}: has no checkpoint{'' if step is None else f' of update {step}'}; {known}.")
@@ -172,6 +183,8 @@ def load_run(run_dir: str | pathlib.Path, *, step: int | None = None) -> SavedRu
             if "spaces" not in about:
                 raise ValueError(f"it has format {about.get('format_version')}, of an older version of this package")
             shapes = manager.item_metadata(step)["arrays"]
+            leaves = jax.tree.leaves(shapes)
+            check_memory(sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves), "it")
             arrays = manager.restore(
                 step, args=ocp.args.Composite(arrays=ocp.args.StandardRestore(_on_first_device(shapes)))
             )["arrays"]

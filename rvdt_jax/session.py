@@ -16,7 +16,7 @@ from tqdm import tqdm
 from rvdt_jax.config import Config
 from rvdt_jax.interruption import Interrupted, Interruption
 from rvdt_jax.processes import Group
-from rvdt_jax.report.records import append_lines, keep_lines, read_lines
+from rvdt_jax.report.records import append_lines, keep_lines, mean_return, read_lines
 from rvdt_jax.report.tensorboard import make_writer
 from rvdt_jax.train.checkpoint import Checkpoints
 from rvdt_jax.train.parallel import collect
@@ -171,9 +171,14 @@ class Session:
             records = self._evaluator(params, step=step, episodes=episodes)
         append_lines(self._folder / "evaluations.jsonl", [record | {"final": final} for record in records])
         for record in records:
-            mean = float(np.mean(record["returns"]))
-            self._writer.write({"step": step, "seed": record["seed"], f"evaluation/{record['target']}": mean})
-        headline = [np.mean(record["returns"]) for record in records if record["target"] == records[0]["target"]]
+            self._writer.write(
+                {"step": step, "seed": record["seed"], f"evaluation/{record['target']}": mean_return(record)}
+            )
+            reasons = [reason for reason in record.get("failed", ()) if reason]
+            if reasons:
+                what = f"{len(reasons)} of {len(record['returns'])} episodes of seed {record['seed']}"
+                log.warning("update %d: %s at target %s failed: %s", step, what, record["target"], reasons[0])
+        headline = [mean_return(record) for record in records if record["target"] == records[0]["target"]]
         log.info("update %d: mean return %.1f at target %s", step, np.mean(headline), records[0]["target"])
         self._clock = time.perf_counter()  # training speed does not count evaluations
 

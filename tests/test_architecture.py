@@ -38,13 +38,16 @@ def rule(ours="", never=()) -> Rule:
 # "ml_collections" to all but the two that make and read the settings.
 RULES = {
     "types": rule(never=SIMULATORS),
+    "bounds": rule(never=JAX | SIMULATORS),
     "losses": rule("types", never=SIMULATORS | {"optax"}),
     "models": rule("types", never=SIMULATORS | {"optax"}),
-    "data": rule("types tasks spaces"),
+    "data": rule("types tasks spaces bounds"),
     "spaces": rule(never=JAX | SIMULATORS),
     "rebalance": rule("data", never=JAX | SIMULATORS),
     "train": rule("types models losses data differences", never=SIMULATORS | {"matplotlib", "tqdm"}),
-    "policy_io": rule("types models config config_json spaces", never=SIMULATORS | {"optax", "matplotlib"}),
+    "policy_io": rule(
+        "types models config config_json spaces bounds report", never=SIMULATORS | {"optax", "matplotlib"}
+    ),
     "evaluation": rule("types models tasks envs", never={"optax", "minari", "matplotlib"}),
     "benchmark": rule(
         "types models losses train data config tasks envs evaluation report versions",
@@ -52,7 +55,7 @@ RULES = {
     ),
     "envs": rule("tasks spaces", never=JAX | {"minari"}),
     "recreate": rule("envs tasks data", never=JAX),
-    "report": rule("tasks differences", never=JAX | SIMULATORS),
+    "report": rule("tasks differences bounds", never=JAX | SIMULATORS),
     "sweep": rule("report tasks variants", never=JAX | SIMULATORS),
     "theory": rule(never=JAX | SIMULATORS),
     "tasks": rule(never=JAX | SIMULATORS),

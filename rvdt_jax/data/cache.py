@@ -13,6 +13,7 @@ import pathlib
 
 import numpy as np
 
+from rvdt_jax.bounds import check_npz
 from rvdt_jax.data.episodes import Episodes, check_episodes
 
 FORMAT_VERSION = 2
@@ -59,6 +60,7 @@ def read_cache(path: pathlib.Path) -> tuple[Episodes, dict]:
         ValueError: the file is missing, corrupt or of another kind, or breaks the episode contract.
     """
     try:
+        check_npz(path)
         with np.load(path, allow_pickle=False) as file:
             arrays = {field: file[field] for field in (*_FIELDS, *(name for name in _OPTIONAL if name in file))}
             provenance = {"dataset_id": path.stem} | json.loads(str(file["provenance"]))

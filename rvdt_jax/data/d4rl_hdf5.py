@@ -15,6 +15,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from rvdt_jax.bounds import check_hdf5
+
 BLOCK = 65_536  # rows read at once; of 60 numbers in double precision 31 MB
 
 REQUIRED = ("observations", "actions", "rewards", "terminals")
@@ -54,6 +56,10 @@ class D4rlFile:
             raise ValueError(f"{path}: the file is damaged ({error}). Download it again from {url}") from error
         present = [key for key in OPTIONAL if key in self._names]
         self._arrays = {key: self._find(key) for key in (*REQUIRED, *present)}
+        try:
+            check_hdf5(self._arrays)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}. Download it again from {url}") from error
         lengths = {key: array.shape[0] for key, array in self._arrays.items()}
         self.steps = lengths["observations"]
         for key, length in lengths.items():

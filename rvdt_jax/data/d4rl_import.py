@@ -15,6 +15,7 @@ from importlib import metadata
 
 import numpy as np
 
+from rvdt_jax.bounds import read_text
 from rvdt_jax.data.d4rl_hdf5 import D4rlFile, open_d4rl
 from rvdt_jax.data.d4rl_recording import Expected, Recording, check_recording, episodes_of
 from rvdt_jax.data.minari import find_local
@@ -132,7 +133,7 @@ def task_of_file(path: str | pathlib.Path) -> str:
 
 def describe_import(dataset_id: str) -> str:
     """What an import made, in a few lines: how much, how it ends, what it returns, and what was noticed."""
-    about = json.loads(find_local(dataset_id).joinpath("metadata.json").read_text(encoding="utf-8"))
+    about = json.loads(read_text(find_local(dataset_id) / "metadata.json"))
     counts, (lowest, highest) = about["counts"], about["return_range"]
     lines = [
         f"{counts['episodes']} episodes, {counts['steps']} steps; {counts['terminated']} episodes terminated, "

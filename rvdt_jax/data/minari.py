@@ -8,9 +8,17 @@ import json
 import os
 import pathlib
 
+from rvdt_jax.bounds import read_text
+
 
 def find_local(dataset_id: str) -> pathlib.Path | None:
-    """The folder of a local Minari data set, or None where there is none."""
+    """The folder of a local Minari data set, or None where there is none.
+
+    Raises:
+        ValueError: the id is a path that leads elsewhere.
+    """
+    if pathlib.PurePath(dataset_id).is_absolute() or ".." in pathlib.PurePath(dataset_id).parts:
+        raise ValueError(f"{dataset_id!r} is no Minari id: it leads out of the folder of data sets.")
     folder = minari_root() / dataset_id / "data"
     return folder if folder.is_dir() else None
 
@@ -59,10 +67,10 @@ def read_provenance(dataset_id: str, folder: pathlib.Path) -> dict:
         ValueError: the metadata cannot be read.
     """
     try:
-        metadata = json.loads(folder.joinpath("metadata.json").read_text(encoding="utf-8"))
+        metadata = json.loads(read_text(folder / "metadata.json"))
         if not isinstance(metadata, dict):
             raise ValueError("metadata.json holds no table")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise corrupt(dataset_id, folder, error) from error
     about = {"dataset_id": dataset_id, "source": "minari"} | {key: metadata[key] for key in _KNOWN if key in metadata}
     with contextlib.suppress(KeyError, TypeError, ValueError):  # not every data set knows its environment

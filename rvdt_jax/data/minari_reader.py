@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import pathlib
 
 import numpy as np
 
+from rvdt_jax.bounds import check_hdf5, read_text
 from rvdt_jax.data.episodes import Episodes, check_episodes
 from rvdt_jax.data.minari import corrupt, one_line
 from rvdt_jax.spaces import entry_of, flatten_observations, leaf_keys, scale_actions
@@ -33,6 +35,7 @@ def read_minari(dataset_id: str, folder: pathlib.Path, observation_keys: tuple[s
 
     # Minari and h5py raise whatever a corrupt file makes them stumble over, RuntimeError and AttributeError included.
     try:
+        _check_claims(folder)
         dataset = minari.MinariDataset(folder)
         observation_space, action_space = dataset.observation_space, dataset.action_space
     except Exception as error:
@@ -65,6 +68,27 @@ def read_minari(dataset_id: str, folder: pathlib.Path, observation_keys: tuple[s
             action_high=high,
         )
     )
+
+
+def _check_claims(folder: pathlib.Path) -> None:
+    """Refuses, before anything is made that long, a data set that claims more than its files can hold.
+
+    Raises:
+        ValueError: it does.
+    """
+    import h5py
+
+    episodes = json.loads(read_text(folder / "metadata.json"))["total_episodes"]
+    stored = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    if episodes > stored:
+        raise ValueError(f"metadata.json claims {episodes} episodes, and all files together have {stored} bytes")
+    path = folder / "main_data.hdf5"
+    if not path.exists():
+        return
+    arrays = {}
+    with h5py.File(path, "r") as file:
+        file.visititems(lambda name, item: arrays.update({name: item} if isinstance(item, h5py.Dataset) else {}))
+        check_hdf5(arrays)
 
 
 def _stored_episodes(folder: pathlib.Path) -> int | None:

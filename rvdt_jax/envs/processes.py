@@ -120,12 +120,13 @@ class ProcessVectorEnv:
 
         Returns:
             ``success``: whether it was ever true, initial state included; ``tasks``: names of the tasks completed, the
-            latest report. Each is there if any copy has reported it; the others then count as False and [].
+            latest report; ``failed``: what the environment raised, which ended the episode. Each is there if any copy
+            has reported it; the others then count as False, [] and None.
         """
         replies = self._ask("outcomes", [() for _ in self._workers])
-        pairs = [pair for reply in replies for pair in reply]
-        columns = {"success": [success for success, _ in pairs], "tasks": [tasks for _, tasks in pairs]}
-        blank = {"success": bool, "tasks": list}
+        reports = [report for reply in replies for report in reply]
+        blank = {"success": bool, "tasks": list, "failed": lambda: None}
+        columns = {name: [report[place] for report in reports] for place, name in enumerate(blank)}
         return {
             name: [blank[name]() if value is None else value for value in values]
             for name, values in columns.items()

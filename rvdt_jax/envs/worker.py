@@ -13,7 +13,7 @@ import pickle
 import select
 import threading
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 
 import numpy as np
@@ -83,7 +83,7 @@ class Copies:
                 spec = pickle.loads(registration)
                 registry.setdefault(spec.id, spec)
         for _ in range(count):
-            self._copies.append(Copy(make_env(environment)))
+            self._copies.append(Copy(lambda: make_env(environment)))
         env = self._copies[0].env
         return env.observation_space.shape[0], env.action_space.shape[0], env.horizon
 
@@ -101,9 +101,9 @@ class Copies:
             np.array([copy.truncated for copy in self._copies], bool),
         )
 
-    def outcomes(self) -> list[tuple[bool | None, list[str] | None]]:
-        """Success and completed tasks of each copy's episode; None where the environment does not report them."""
-        return [(copy.success, copy.tasks) for copy in self._copies]
+    def outcomes(self) -> list[tuple[bool | None, list[str] | None, str | None]]:
+        """Success, completed tasks, and failure of each copy's episode; None where there is nothing to report."""
+        return [(copy.success, copy.tasks, copy.failed) for copy in self._copies]
 
     def close(self) -> None:
         """Closes every environment."""
@@ -115,35 +115,61 @@ class Copies:
 class Copy:
     """One environment and its episode so far; after its end it stands still.
 
+    An environment that raises has ended its episode, as a failed one; for the next it is made anew.
+
+    Args:
+        make: makes the environment.
+
     Attributes:
         observation: (S,) float32, the latest.
         terminated, truncated: whether and how the episode has ended.
         success: whether ``success`` or ``is_success`` was ever reported as true; None: not reported.
         tasks: the latest ``episode_task_completions``; None: not reported.
+        failed: what the environment raised; None: nothing.
     """
 
-    def __init__(self, env: FlatEnv):
-        self.env = env
+    def __init__(self, make: Callable[[], FlatEnv]):
+        self._make = make
+        self.env = make()
         self._begin()
 
     def reset(self, seed: int) -> np.ndarray:
         """Begins an episode; returns its first observation."""
+        broken = self.failed is not None
         self._begin()
-        self.observation, info = self.env.reset(seed=seed)
-        self._note(info)
+        try:
+            if broken:
+                with contextlib.suppress(Exception):
+                    self.env.close()
+                self.env = self._make()
+            self.observation, info = self.env.reset(seed=seed)
+            self._note(info)
+        except Exception as error:
+            self.observation = np.zeros(self.env.observation_space.shape, np.float32)
+            self._fail(error)
         return self.observation
 
     def step(self, action: np.ndarray) -> float:
         """Returns the reward: 0 after the end."""
         if self.terminated or self.truncated:
             return 0.0
-        self.observation, reward, self.terminated, self.truncated, info = self.env.step(action)
-        self._note(info)
-        return float(reward)
+        try:
+            self.observation, reward, self.terminated, self.truncated, info = self.env.step(action)
+            self._note(info)
+            return float(reward)
+        except Exception as error:
+            self._fail(error)
+            return 0.0
+
+    def _fail(self, error: Exception) -> None:
+        """An environment may raise anything; what it was, and where, is told with the outcomes."""
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        what = f"{type(error).__name__}: {error} ({place.filename}, line {place.lineno})"
+        self.failed, self.truncated = " ".join(what.split()), True
 
     def _begin(self) -> None:
         self.observation, self.terminated, self.truncated = None, False, False
-        self.success, self.tasks = None, None
+        self.success, self.tasks, self.failed = None, None, None
 
     def _note(self, info: Mapping) -> None:
         for name in ("success", "is_success"):

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+
 import jax
 import numpy as np
 
+from rvdt_jax.envs.processes import WorkerDied
 from rvdt_jax.envs.vector import is_light, make_vector_env
 from rvdt_jax.evaluation.rollout import Rollouts, rollout
 from rvdt_jax.models.acting import EVALUATION_STREAM, Actor, action_keys
 from rvdt_jax.tasks import Environment
 from rvdt_jax.types import Array, Normalizer, Params
+
+log = logging.getLogger(__name__)
 
 _ARRAYS = ("returns", "lengths")
 _WAVES = 0x7A000000  # beyond any time step, which is what else is folded into these keys
@@ -62,28 +67,42 @@ class Evaluator:
             step: the update the parameters stand at; it enters the records, and the randomness of the actions.
             episodes: E.
 
+        Where a simulator's process dies, all are started anew, once, and everything is played again.
+
         Returns:
             One record per seed and target, as ``report.records`` describes them, without the field ``final``.
+
+        Raises:
+            WorkerDied: a simulator's process died in the second try too.
         """
+        try:
+            return self._score(params, step, episodes)
+        except WorkerDied as error:
+            log.warning("%s Starting the simulators anew, and the evaluation from its beginning", error)
+            self.close()
+            return self._score(params, step, episodes)
+
+    def _score(self, params: Params, step: int, episodes: int) -> list[dict]:
         starts = np.stack(
             [np.random.SeedSequence([seed, _STARTS]).generate_state(episodes) for seed in self._seeds]
         )  # (R, E)
         keys = action_keys(self._seeds, EVALUATION_STREAM, step)
         waves = [self._play(params, wave, keys, number) for number, wave in enumerate(self._waves(starts))]
         returns, lengths = (np.concatenate([getattr(wave, name) for wave in waves], axis=2) for name in _ARRAYS)
-        outcomes = {name: np.concatenate([wave.outcomes[name] for wave in waves], axis=2) for name in waves[0].outcomes}
-        return [
-            {
-                "step": step,
-                "seed": seed,
-                "target": target,
-                "returns": returns[row, column, :episodes].tolist(),
-                "lengths": lengths[row, column, :episodes].tolist(),
-            }
-            | {name: values[row, column, :episodes].tolist() for name, values in outcomes.items()}
-            for row, seed in enumerate(self._seeds)
-            for column, target in enumerate(self.target_names)
-        ]
+        names = dict.fromkeys(name for wave in waves for name in wave.outcomes)
+        outcomes = {name: np.concatenate([wave.outcome(name) for wave in waves], axis=2) for name in names}
+        records = []
+        for row, seed in enumerate(self._seeds):
+            for column, target in enumerate(self.target_names):
+                place = row, column, slice(episodes)
+                scores = [value if np.isfinite(value) else None for value in returns[place].tolist()]
+                record = {"step": step, "seed": seed, "target": target, "returns": scores}
+                record["lengths"] = lengths[place].tolist()
+                record |= {name: values[place].tolist() for name, values in outcomes.items()}
+                if not any(record.get("failed", ())):
+                    record.pop("failed", None)
+                records.append(record)
+        return records
 
     def _waves(self, starts: np.ndarray) -> list[np.ndarray]:
         """Splits (R, E) starts into waves of equal size, so that no other shape is compiled; the last is filled up."""

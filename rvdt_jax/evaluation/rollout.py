@@ -11,6 +11,8 @@ import numpy as np
 from rvdt_jax.models.acting import Actor, choose_actions, empty_windows
 from rvdt_jax.types import Array, Normalizer, Params
 
+_NOT_FINITE = "an observation or a reward was not finite"
+
 
 class VectorEnv(Protocol):
     """Many copies of one environment, stepped together; see ``envs.vector``."""
@@ -35,15 +37,21 @@ class Rollouts:
     """The raw outcome of an evaluation.
 
     Attributes:
-        returns: (R, G, E) float64 raw episode returns of R seeds, G targets (or target sets), E episodes.
+        returns: (R, G, E) float64 raw episode returns of R seeds, G targets (or target sets), E episodes; NaN where an
+            episode failed.
         lengths: (R, G, E) int64 steps.
-        outcomes: what else the environment reports of its episodes, (R, G, E) arrays by name: ``success`` (bool),
-            ``tasks`` (lists of the names of completed sub-tasks).
+        outcomes: what else is known of the episodes, (R, G, E) arrays by name: ``success`` (bool), ``tasks`` (lists of
+            the names of completed sub-tasks), and where any failed ``failed`` (why; None where it did not): the
+            environment raised, or gave an observation or a reward that is not finite.
     """
 
     returns: np.ndarray
     lengths: np.ndarray
     outcomes: dict[str, np.ndarray]
+
+    def outcome(self, name: str) -> np.ndarray:
+        """(R, G, E) of that name; None everywhere where nothing was reported."""
+        return self.outcomes.get(name, np.full(self.returns.shape, None))
 
 
 def rollout(
@@ -81,8 +89,9 @@ def rollout(
     windows = empty_windows(seeds, candidates, flat, actor)
     targets = np.tile(np.repeat(target_sets.T, episodes, axis=1), (seeds, 1, 1)).astype(np.float64)  # (R, C, F)
     returns, lengths = np.zeros((seeds, flat)), np.zeros((seeds, flat), np.int64)
-    alive = np.ones((seeds, flat), bool)
+    alive, bad = np.ones((seeds, flat), bool), np.zeros((seeds, flat), bool)
     observations = env.reset(np.tile(env_seeds[:, None], (1, sets, 1)).ravel().tolist())
+    observations = _finite(observations, np.zeros(env.num_envs), alive, bad)
     for step in range(env.horizon):
         normalized = ((observations - mean) / std).reshape(seeds, flat, -1)
         last = windows.write(step, normalized, (targets - returns[:, None]) / return_scale)
@@ -94,14 +103,29 @@ def rollout(
             )
         windows.actions[:, :, last] = actions
         observations, rewards, terminated, truncated = env.step(actions.reshape(env.num_envs, -1))
-        returns += alive * rewards.reshape(seeds, flat)
         lengths += alive
+        observations = _finite(observations, rewards, alive, bad)
+        returns += np.where(alive, rewards.reshape(seeds, flat), 0.0)
         alive &= ~(terminated | truncated).reshape(seeds, flat)
         if not alive.any():
             break
+    reports = env.outcomes()
+    reasons = reports.get("failed", [None] * env.num_envs)
+    reasons = [reason or (_NOT_FINITE if wrong else None) for reason, wrong in zip(reasons, bad.ravel(), strict=True)]
+    if any(reasons):
+        reports["failed"] = reasons
+        returns[np.array([reason is not None for reason in reasons]).reshape(seeds, flat)] = np.nan
     shape = (seeds, sets, episodes)
-    outcomes = {name: _as_objects(values).reshape(shape) for name, values in env.outcomes().items()}
+    outcomes = {name: _as_objects(values).reshape(shape) for name, values in reports.items()}
     return Rollouts(returns=returns.reshape(shape), lengths=lengths.reshape(shape), outcomes=outcomes)
+
+
+def _finite(observations: np.ndarray, rewards: np.ndarray, alive: np.ndarray, bad: np.ndarray) -> np.ndarray:
+    """Ends the episodes in which a number is not finite, and notes them as bad; the observations, with zeros there."""
+    wrong = ~(np.isfinite(observations).all(1) & np.isfinite(rewards))
+    bad |= alive & wrong.reshape(alive.shape)
+    alive &= ~bad
+    return np.where(wrong[:, None], 0.0, observations) if wrong.any() else observations
 
 
 def _as_objects(values: list) -> np.ndarray:

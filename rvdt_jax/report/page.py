@@ -147,7 +147,8 @@ def _draw_curves(axes, task: str, cells: dict[str, Cell]) -> None:
 def _draw_returns(axes, task: str, cells: dict[str, Cell]) -> None:
     """Of all episodes of all seeds: the share whose return is at most x."""
     for colour, (variant, cell) in zip(COLOURS * len(cells), cells.items(), strict=False):
-        returns = np.sort(np.concatenate([r["returns"] for r in _evaluations(cell) if r["final"]]))
+        played = [value for r in _evaluations(cell) if r["final"] for value in r["returns"] if value is not None]
+        returns = np.sort(played)
         axes.step(returns, np.arange(1, returns.size + 1) / returns.size, color=colour, label=variant, where="post")
     axes.set(xlabel="return of an episode", ylabel="share of episodes with at most that", ylim=(0, 1))
 

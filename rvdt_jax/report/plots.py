@@ -12,7 +12,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from rvdt_jax.report.records import read_lines
+from rvdt_jax.report.records import mean_return, read_lines
 from rvdt_jax.tasks import normalized_score
 
 # Okabe and Ito's palette: told apart by colour-blind readers too.
@@ -24,7 +24,7 @@ def curve(evaluations: list[dict], target) -> tuple[np.ndarray, np.ndarray]:
     by_step: dict[int, dict[int, float]] = defaultdict(dict)
     for record in evaluations:
         if record["target"] == target:
-            by_step[record["step"]][record["seed"]] = float(np.mean(record["returns"]))
+            by_step[record["step"]][record["seed"]] = mean_return(record)
     seeds = {seed for values in by_step.values() for seed in values}
     steps = sorted(step for step, values in by_step.items() if set(values) == seeds)
     return np.array(steps), np.array([[by_step[step][seed] for seed in sorted(seeds)] for step in steps])

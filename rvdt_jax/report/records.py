@@ -3,19 +3,22 @@
 metrics.jsonl      {"step", "seed", <metric>: mean since the last line, ...}; equal runs write equal bytes
 timing.jsonl       {"step", "seconds", "updates_per_second"}; wall-clock, so kept apart
 evaluations.jsonl  {"step", "seed", "target", "final", "returns": [...], "lengths": [...]}; raw, every episode;
-                   where the environment tells, "success": [true, ...] and "tasks": [[name, ...], ...] completed too
+                   where the environment tells, "success": [true, ...] and "tasks": [[name, ...], ...] completed too;
+                   where episodes failed, "failed": [why or null, ...], and null for their returns
 results.json       see ``summarise``
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import pathlib
 from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from rvdt_jax.bounds import read_text
 from rvdt_jax.tasks import normalized_score
 
 
@@ -62,11 +65,11 @@ def read_json(path: pathlib.Path) -> dict:
     """The content of a JSON file.
 
     Raises:
-        ValueError: it cannot be read; the message names it.
+        ValueError: it cannot be read, or is larger than any such file; the message names it.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return json.loads(read_text(path))
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{path}: cannot be read ({type(error).__name__}: {error}).") from error
 
 
@@ -75,6 +78,30 @@ def keep_lines(path: pathlib.Path, keep: Callable[[dict], bool]) -> None:
     if path.exists():
         kept = [record for record in read_lines(path) if keep(record)]
         _replace(path, "".join(json.dumps(record) + "\n" for record in kept))
+
+
+def mean_return(record: dict) -> float:
+    """Of a record of ``evaluations.jsonl``; NaN where an episode failed, for a mean of the others would flatter."""
+    returns = record["returns"]
+    return math.nan if None in returns else float(np.mean(returns))
+
+
+def best_step(evaluations: list[dict]) -> int | None:
+    """The update after which the mean return over seeds at the headline target was best; None without evaluations.
+
+    It is a maximum over noisy evaluations.
+    """
+    by_step: dict[int, list[float]] = {}
+    for record in evaluations:
+        if record["target"] == evaluations[0]["target"]:
+            by_step.setdefault(record["step"], []).append(mean_return(record))
+    means = {step: np.mean(values) for step, values in by_step.items() if np.isfinite(values).all()}
+    return max(means, key=means.get, default=None)
+
+
+def best_step_of(folder: pathlib.Path) -> int | None:
+    """``best_step`` of a run directory."""
+    return best_step(read_lines(folder / "evaluations.jsonl"))
 
 
 def summarise(evaluations: list[dict], ref_min_return: float | None, ref_max_return: float | None) -> dict:
@@ -88,14 +115,19 @@ def summarise(evaluations: list[dict], ref_min_return: float | None, ref_max_ret
         ``{"final": table, "best": table}``. A table maps a target to ``{"seeds": {seed: cell}, "aggregate": cell}``,
         a cell holds ``return``, ``normalized_score`` (null without references), ``episodes`` (and ``step`` for a seed;
         ``return_std`` and ``normalized_score_std`` over seeds for an aggregate, null for a single seed); where the
-        environment tells, ``success_rate`` (share of episodes) and ``tasks_completed`` (mean number) too. The two
-        tables must never be mixed: ``best`` is a maximum over noisy evaluations, and flatters.
+        environment tells, ``success_rate`` (share of episodes) and ``tasks_completed`` (mean number) too. Where
+        episodes failed ``failed_episodes`` is their number, and return and score are null. The two tables must never be
+        mixed: ``best`` is a maximum over noisy evaluations, and flatters.
     """
 
     def cell(record: dict) -> dict:
-        value = float(np.mean(record["returns"]))
-        score = None if ref_min_return is None else normalized_score(value, ref_min_return, ref_max_return)
+        value = mean_return(record)
+        value = None if math.isnan(value) else value
+        known = None not in (value, ref_min_return)
+        score = normalized_score(value, ref_min_return, ref_max_return) if known else None
         cell = {"return": value, "normalized_score": score, "episodes": len(record["returns"]), "step": record["step"]}
+        if "failed" in record:
+            cell["failed_episodes"] = sum(reason is not None for reason in record["failed"])
         if "success" in record:
             cell["success_rate"] = float(np.mean(record["success"]))
         if "tasks" in record:
@@ -109,7 +141,7 @@ def summarise(evaluations: list[dict], ref_min_return: float | None, ref_max_ret
             new, old = cell(record), seeds.get(str(record["seed"]))
             if old is not None and new["step"] == old["step"]:
                 raise ValueError(f"two evaluations of seed {record['seed']} at step {new['step']}, one target.")
-            if old is None or new["return"] > old["return"]:
+            if old is None or _worth(new) > _worth(old):
                 seeds[str(record["seed"])] = new
         for entry in result.values():
             entry["aggregate"] = aggregate(list(entry["seeds"].values()))
@@ -118,9 +150,16 @@ def summarise(evaluations: list[dict], ref_min_return: float | None, ref_max_ret
     return {"final": table([record for record in evaluations if record["final"]]), "best": table(evaluations)}
 
 
+def _worth(cell: dict) -> float:
+    return -math.inf if cell["return"] is None else cell["return"]
+
+
 def aggregate(cells: list[dict]) -> dict:
     """Mean and standard deviation (of the sample, n - 1) over the cells of several seeds."""
     result: dict = {"episodes": sum(cell["episodes"] for cell in cells), "num_seeds": len(cells)}
+    failed = sum(cell.get("failed_episodes", 0) for cell in cells)
+    if failed:
+        result["failed_episodes"] = failed
     for name in ("return", "normalized_score", "success_rate", "tasks_completed"):
         if name not in cells[0]:
             continue

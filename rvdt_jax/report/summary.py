@@ -22,6 +22,8 @@ def format_scores(results: dict, table: str = "final") -> list[str]:
 def _outcomes(cell: dict) -> list[str]:
     """What the environment tells besides the return."""
     found = []
+    if "failed_episodes" in cell:
+        found.append(f"{cell['failed_episodes']} of {cell['episodes']} episodes failed: no score")
     if "success_rate" in cell:
         found.append(f"success {100 * cell['success_rate']:.1f} %")
     if "tasks_completed" in cell:

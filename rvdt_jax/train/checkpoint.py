@@ -7,8 +7,10 @@ written checkpoint is never read. Among several processes only process 0 writes 
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import pathlib
+from collections.abc import Callable
 from importlib import metadata
 
 import jax
@@ -31,23 +33,39 @@ class OtherRun(ValueError):
     """A checkpoint belongs to other settings or other data."""
 
 
+@dataclasses.dataclass(frozen=True)
+class _LatestAndBest(ocp.checkpoint_managers.PreservationPolicy):
+    """Orbax asks it at every save; what it has judged best by then was evaluated after it was written."""
+
+    keep: int
+    best: Callable[[], int | None]
+
+    def should_preserve(self, checkpoints, *, context) -> list[bool]:
+        kept = {info.step for info in checkpoints[-self.keep :]} | {self.best()}
+        return [info.step in kept for info in checkpoints]
+
+
 class Checkpoints:
     """The checkpoints of one run; a context manager that waits for the last write.
 
     Args:
         folder: where they are.
         keep: how many of the latest are kept.
+        best: tells, whenever one more is written, which update's is kept besides; None: none is.
         about: JSON values that every checkpoint carries. Under ``identity`` stands what must be the same for a
             checkpoint to be continued.
     """
 
-    def __init__(self, folder: pathlib.Path, keep: int, about: dict):
+    def __init__(self, folder: pathlib.Path, keep: int, about: dict, best: Callable[[], int | None] = lambda: None):
         self._folder = folder.absolute()
         self._folder.mkdir(parents=True, exist_ok=True)
         # Of several processes only this one is here; Orbax would wait for the others.
         self._alone = jax.process_count() > 1
         processes = ocp.options.MultiprocessingOptions(active_processes={0} if self._alone else None)
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=False, multiprocessing_options=processes)
+        kept = _LatestAndBest(keep, best)
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=kept, create=False, multiprocessing_options=processes
+        )
         self._about = {"format_version": FORMAT_VERSION, "versions": versions()} | about
         self._manager = ocp.CheckpointManager(self._folder, options=options)
 

@@ -648,6 +648,33 @@ def fewer_episodes_in_the_metadata_than_in_the_file():
     set_metadata(total_episodes=2)
 
 
+@case("cannot be read", "claims 1000000000000 episodes")
+def a_claim_of_more_episodes_than_bytes():
+    write()
+    set_metadata(total_episodes=10**12)
+
+
+@case("cannot be read", "episode_1/rewards claims 3.64 TiB, and 0 bytes are stored")
+def a_claim_of_more_steps_than_are_stored():
+    write()
+    with in_file() as file:
+        del file["episode_1/rewards"]
+        file["episode_1"].create_dataset("rewards", shape=(10**12,), dtype=np.float32, chunks=(1024,))
+
+
+@case("cannot be read", "more than 64 MiB")
+def metadata_without_end():
+    write()
+    with (find_local(DATASET) / "metadata.json").open("ab") as file:
+        file.truncate(65 * 2**20)
+
+
+@case("cannot be read", "RecursionError")
+def metadata_nested_without_end():
+    write()
+    (find_local(DATASET) / "metadata.json").write_text("[" * 200_000)
+
+
 @case("cannot be read")
 def a_number_of_episodes_that_is_none():
     write()

@@ -633,3 +633,9 @@ def test_the_default_folder_is_minaris_own(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     folder = write(make_buffers(lengths=(1,)))
     assert folder == tmp_path / ".minari" / "datasets" / DATASET / "data"
+
+
+@pytest.mark.parametrize("dataset_id", ["../elsewhere/walk-v1", "toy/../../walk-v1", "/etc/walk-v1"])
+def test_an_id_that_leads_elsewhere_is_none(dataset_id):
+    with pytest.raises(ValueError, match="leads out of the folder"):
+        find_local(dataset_id)

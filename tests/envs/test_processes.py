@@ -8,6 +8,7 @@ import gc
 import importlib
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -37,6 +38,8 @@ class Probe(gymnasium.Env):
 
     def reset(self, *, seed=None, options=None):
         self.seed, self.steps = seed, 0
+        if self.trouble == "reset" and seed == 1:
+            raise OSError("no start")
         return self.look(), {"episode_task_completions": []}
 
     def step(self, action):
@@ -63,7 +66,7 @@ class Probe(gymnasium.Env):
             time.sleep(600)
 
 
-for trouble in ("", "raise", "exit", "die", "sleep", "linger"):
+for trouble in ("", "raise", "reset", "exit", "die", "sleep", "linger"):
     gymnasium.register(
         f"probe/{trouble.title()}Probe-v0", "{module}:Probe", max_episode_steps=4, kwargs={"trouble": trouble}
     )
@@ -243,16 +246,30 @@ def test_what_cannot_be_made_is_the_same_error_as_without_processes(environment)
     assert str(error.value) == str(expected.value)
 
 
-def test_an_environment_that_raises_is_named_with_its_traceback(probe):
-    env = ProcessVectorEnv(probe("Raise"), 3, 2)
-    pids = pids_of(env)
-    with pytest.raises(RuntimeError, match=r"RaiseProbe-v0: worker 2 of 2 .* in step: ZeroDivisionError: no luck") as e:
+def test_an_environment_that_raises_ends_its_episode_alone(probe):
+    with contextlib.closing(ProcessVectorEnv(probe("Raise"), 3, 2)) as env:
+        pids_of(env)  # its seeds are 0, 1, 2, and that of seed 1 raises
+        observations, rewards, _, truncated = step(env)
+        failed = env.outcomes()["failed"]
+        assert [reason is None for reason in failed] == [True, False, True]
+        assert re.fullmatch(r"ZeroDivisionError: no luck \(.*probe_.*\.py, line \d+\)", failed[1])
+        assert (bool(truncated[1]), rewards.tolist()) == (True, [1.0, 0.0, 1.0])
+        assert np.isfinite(observations).all()
         step(env)
-    assert 'raise ZeroDivisionError("no luck")' in e.value.__notes__[0]
-    assert_reaped(pids)
-    for use in (lambda: step(env), lambda: env.reset([0, 1, 2]), env.outcomes):
-        with pytest.raises(RuntimeError, match="closed"):
-            use()
+        assert env.outcomes()["failed"] == failed
+
+        env.reset([5, 6, 7])  # made anew
+        assert "failed" not in env.outcomes()
+        assert step(env)[1].tolist() == [1.0] * 3
+
+
+def test_an_environment_that_cannot_be_reset_has_failed(probe):
+    with contextlib.closing(ProcessVectorEnv(probe("Reset"), 2, 1)) as env:
+        assert np.isfinite(env.reset([0, 1])).all()
+        step(env)
+        assert [reason and reason.split(" (")[0] for reason in env.outcomes()["failed"]] == [None, "OSError: no start"]
+        env.reset([1, 0])
+        assert [reason is None for reason in env.outcomes()["failed"]] == [False, True]
 
 
 @pytest.mark.parametrize(("trouble", "words"), [("Exit", "ended with exit code 3"), ("Die", "was killed by SIGSEGV")])

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 import rvdt_jax.envs  # noqa: F401  registers the environments
+from rvdt_jax.envs.processes import ProcessVectorEnv, WorkerDied
+from rvdt_jax.envs.vector import BatchMaze2d
 from rvdt_jax.evaluation.evaluator import Evaluator
 from rvdt_jax.evaluation.rollout import rollout
 from rvdt_jax.models import acting
@@ -289,3 +291,92 @@ def test_a_policy_without_returns_has_one_target(trained):
     params = jax.tree.map(lambda leaf: leaf[None], init_policy(jax.random.key(0), blind.policy))
     records = evaluate((blind, params), (0,))
     assert [record["target"] for record in records] == ["none"]
+
+
+# --- what goes wrong while episodes are played ---
+
+
+class BrokenEnv(CountingEnv):
+    """Copy 1 gives, at one step, a number that is not finite."""
+
+    def __init__(self, what, lengths, at=2):
+        super().__init__(lengths)
+        self._what, self._at = what, at
+
+    def reset(self, seeds):
+        observations = super().reset(seeds)
+        if self._at == 0:
+            observations[1] = np.nan
+        return observations
+
+    def step(self, actions):
+        observations, rewards, terminated, truncated = super().step(actions)
+        if self._done == self._at and self._what == "reward":
+            rewards[1] = np.inf
+        elif self._done == self._at:
+            observations[1, 0] = np.nan
+        return observations, rewards, terminated, truncated
+
+
+def play_broken(env):
+    return rollout(
+        env,
+        Actor(EchoPolicy("past"), None, K, "mean"),
+        {"policy": {"bias": jnp.zeros(1)}},
+        IDENTITY,
+        target_sets=np.array([[1.0]]),
+        return_scale=1.0,
+        env_seeds=np.arange(3)[None],
+        keys=jax.random.split(jax.random.key(0), 1),
+    )
+
+
+@pytest.mark.parametrize(("what", "at"), [("observation", 2), ("reward", 2), ("observation", 0)])
+def test_an_episode_with_a_number_that_is_not_finite_has_failed_alone(what, at):
+    env = BrokenEnv(what, [4, 4, 5], at)
+    result = play_broken(env)
+    np.testing.assert_array_equal(result.returns[0, 0], [4.0, np.nan, 5.0])
+    np.testing.assert_array_equal(result.lengths[0, 0], [4, at, 5])
+    assert result.outcomes["failed"][0, 0].tolist() == [None, "an observation or a reward was not finite", None]
+    assert np.isfinite(env.actions).all()
+
+
+@pytest.mark.parametrize("what", ["observation", "reward"])
+def test_a_number_that_is_not_finite_behind_the_end_is_nobodys_business(what):
+    result = play_broken(BrokenEnv(what, [4, 1, 5]))
+    assert "failed" not in result.outcomes
+    assert result.returns[0, 0].tolist() == [4.0, 1.0, 5.0]
+
+
+def test_a_failed_episode_is_on_record_and_has_no_return(trained, monkeypatch):
+    original = BatchMaze2d.outcomes
+    failed = [None] * 8
+    failed[5] = "it broke"  # seed 0, the second target, the second of four episodes
+    monkeypatch.setattr(BatchMaze2d, "outcomes", lambda self: original(self) | {"failed": list(failed)})
+    first, second = evaluate(trained, (0,), rows=slice(1), episodes=4)
+    assert "failed" not in first
+    assert None not in first["returns"]
+    assert second["failed"] == [None, "it broke", None, None]
+    assert [value is None for value in second["returns"]] == [False, True, False, False]
+
+
+@pytest.mark.parametrize("deaths", [1, 2])
+def test_where_a_process_dies_everything_is_played_again_once(deaths, trained, monkeypatch, caplog):
+    settings = {"episodes": 3, "environment": IN_PROCESSES, "processes": 2, "parallel_episodes": 12}
+    whole = evaluate(trained, (0, 1, 2), **settings)
+    original, steps = ProcessVectorEnv.step, []
+
+    def dying(self, actions):
+        steps.append(self)
+        if len(steps) == 50 or (deaths == 2 and len(steps) == 60):  # in the second of two waves, and after the restart
+            self._workers[1].process.kill()
+            self._workers[1].process.wait()
+        return original(self, actions)
+
+    monkeypatch.setattr(ProcessVectorEnv, "step", dying)
+    if deaths == 1:
+        assert evaluate(trained, (0, 1, 2), **settings) == whole
+    else:
+        with pytest.raises(WorkerDied, match="was killed"):
+            evaluate(trained, (0, 1, 2), **settings)
+    assert "Starting the simulators anew" in caplog.text

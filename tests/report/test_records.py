@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from rvdt_jax.report.records import append_lines, keep_lines, read_json, read_lines, summarise, write_json
+from rvdt_jax.report.records import append_lines, best_step, keep_lines, read_json, read_lines, summarise, write_json
 
 
 @pytest.fixture
@@ -281,3 +281,68 @@ def test_an_evaluation_that_is_there_twice_is_refused(evaluations):
 
 def test_a_summary_is_plain_json(summary):
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
+
+
+# --- episodes that failed ---
+
+
+def failing(step=10, final=True):
+    returns, failed = [3.0, None, 5.0], [None, "it broke", None]
+    one = {"step": step, "seed": 0, "target": 50.0, "returns": returns, "lengths": [9, 2, 9], "final": final}
+    other = {"step": step, "seed": 1, "target": 50.0, "returns": [1.0, 2.0, 3.0], "lengths": [9] * 3, "final": final}
+    return [one | {"failed": failed}, other]
+
+
+def test_a_failed_episode_leaves_no_score_and_is_counted():
+    """A mean of the others would flatter: that of a policy that breaks the simulator where it does badly."""
+    entry = summarise(failing(), 0.0, 10.0)["final"]["50.0"]
+    assert entry["seeds"]["0"] == {
+        "return": None,
+        "normalized_score": None,
+        "episodes": 3,
+        "step": 10,
+        "failed_episodes": 1,
+    }
+    assert entry["seeds"]["1"]["normalized_score"] == 20.0
+    assert entry["aggregate"]["normalized_score"] is None
+    assert entry["aggregate"]["return_std"] is None
+    assert entry["aggregate"]["failed_episodes"] == 1
+
+
+def test_the_best_evaluation_is_one_without_failures():
+    earlier = [record | {"step": 5, "final": False, "returns": [1.0] * 3} for record in failing()]
+    earlier = [{name: value for name, value in record.items() if name != "failed"} for record in earlier]
+    for records in (earlier + failing(), failing() + earlier):
+        best = summarise(records, 0.0, 10.0)["best"]["50.0"]["seeds"]
+        assert (best["0"]["return"], best["0"]["step"]) == (1.0, 5)
+        assert (best["1"]["return"], best["1"]["step"]) == (2.0, 10)
+
+
+def test_the_best_step_is_that_of_the_best_mean_over_seeds_at_the_first_target():
+    def record(step, seed, target, value):
+        return {"step": step, "seed": seed, "target": target, "returns": value}
+
+    records = [record(1, 0, 9, [4.0, 6.0]), record(1, 0, 3, [99.0]), record(1, 1, 9, [1.0])]
+    assert best_step([]) is None
+    assert best_step(records) == 1
+    records += [record(2, 0, 9, [9.0]), record(2, 1, 9, [None, 9.0])]  # failed
+    assert best_step(records) == 1
+    records += [record(3, 0, 9, [0.0]), record(3, 1, 9, [7.0])]
+    assert best_step(records) == 3
+    records += [record(4, 0, 9, [3.0]), record(4, 1, 9, [4.0])]  # as good, but later
+    assert best_step(records) == 3
+
+
+def test_a_file_larger_than_any_record_is_refused_before_it_is_read(tmp_path):
+    path = tmp_path / "results.json"
+    with path.open("wb") as file:
+        file.truncate(10**12)  # takes no room on the disk
+    with pytest.raises(ValueError, match=r"results\.json: cannot be read \(ValueError: it has more than 64 MiB"):
+        read_json(path)
+
+
+def test_json_nested_without_end_is_refused(tmp_path):
+    path = tmp_path / "results.json"
+    path.write_text("[" * 200_000)
+    with pytest.raises(ValueError, match=r"results\.json: cannot be read \(RecursionError"):
+        read_json(path)

@@ -107,3 +107,12 @@ def test_a_run_without_a_task_and_without_references_is_printed_too(capsys):
 def test_where_nothing_was_scored_that_is_said(capsys):
     lines = printed(capsys, [results_of([], task=None, provenance=OWN)])
     assert lines[2:] == ["Nothing was scored. Records: runs/x"]
+
+
+def test_failed_episodes_are_said_and_have_no_score():
+    cell = {"normalized_score": None, "normalized_score_std": None, "return": None, "return_std": None}
+    cell |= {"num_seeds": 2, "episodes": 200, "failed_episodes": 3}
+    results = {"variant": "RVDT", "final": {"50.0": {"aggregate": cell}}}
+    (line,) = format_scores(results)
+    assert line.split()[:4] == ["RVDT", "50.0", "-", "-"]
+    assert line.endswith("3 of 200 episodes failed: no score")

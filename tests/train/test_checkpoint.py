@@ -107,3 +107,11 @@ def test_a_half_written_checkpoint_is_not_seen(states, tmp_path):
     (tmp_path / "4.orbax-checkpoint-tmp").mkdir()
     with Checkpoints(tmp_path, 2, ABOUT) as checkpoints:
         assert checkpoints.latest_step() == 2
+
+
+def test_the_best_is_kept_besides_the_latest(states, tmp_path):
+    best = {2: None, 4: 2, 6: 2, 8: 6, 10: 6}
+    with Checkpoints(tmp_path, 1, ABOUT, best=lambda: current) as checkpoints:
+        for step, current in best.items():  # noqa: B007  the policy asks for it
+            checkpoints.save(step, states, NORMALIZER)
+    assert sorted(int(path.name) for path in tmp_path.iterdir() if path.name.isdigit()) == [6, 10]

@@ -1,0 +1,95 @@
+"""Bounds on what files claim, checked before any memory is asked for: a file can claim 1e12 steps in a few bytes."""
+
+from __future__ import annotations
+
+import math
+import os
+import pathlib
+import zipfile
+
+MOST_JSON = 64 * 2**20  # bytes; the largest record of ours, and the largest metadata, have a hundredth of it
+# Deflate packs at most 1032 to 1. What claims to be packed more tightly than this is damaged, or meant to be harmful.
+_MOST_PACKED, _HARMLESS = 1100, 64 * 2**20
+
+
+def read_text(path: pathlib.Path, most: int = MOST_JSON) -> str:
+    """A file's text.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is larger than ``most`` bytes, or no UTF-8.
+    """
+    with path.open("rb") as file:
+        content = file.read(most + 1)  # whatever its size is said to be
+    if len(content) > most:
+        raise ValueError(f"it has more than {most >> 20} MiB, which no such file has")
+    return content.decode("utf-8")
+
+
+def check_memory(claimed: int, what: str) -> None:
+    """Refuses what cannot be held.
+
+    Args:
+        claimed: bytes.
+        what: of the message.
+
+    Raises:
+        ValueError: this machine has less memory than that.
+    """
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if claimed > memory:
+        raise ValueError(f"{what} claims {_size(claimed)}, and this machine has {_size(memory)} of memory")
+
+
+def check_stored(claimed: int, stored: int, what: str) -> None:
+    """Refuses what claims far more bytes than its stored ones can unpack to.
+
+    Raises:
+        ValueError: it does.
+    """
+    if claimed > max(_HARMLESS, _MOST_PACKED * stored):
+        raise ValueError(f"{what} claims {_size(claimed)}, and {_size(stored)} are stored")
+
+
+def check_hdf5(arrays: dict[str, object]) -> None:
+    """Refuses ``h5py`` data sets, by name, that claim more than they store or more than can be held.
+
+    Raises:
+        ValueError: one does, or all together do.
+    """
+    claims = {name: math.prod(array.shape or ()) * array.dtype.itemsize for name, array in arrays.items()}
+    for name, array in arrays.items():
+        check_stored(claims[name], array.id.get_storage_size(), name)
+    check_memory(sum(claims.values()), "it")
+
+
+def check_npz(path: pathlib.Path) -> None:
+    """Refuses a NumPy archive whose arrays claim more than the archive holds, or more than can be held.
+
+    Raises:
+        ValueError: one does.
+        zipfile.BadZipFile: it is no archive.
+    """
+    import numpy as np
+
+    total = 0
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            check_stored(entry.file_size, entry.compress_size, entry.filename)
+            with archive.open(entry) as file:
+                version = np.lib.format.read_magic(file)
+                read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+                shape, _, dtype = read(file)
+            claimed = math.prod(shape) * dtype.itemsize
+            if claimed > entry.file_size:
+                raise ValueError(f"{entry.filename} claims {_size(claimed)}, and {_size(entry.file_size)} are stored")
+            total += claimed
+    check_memory(total, "it")
+
+
+def _size(count: float) -> str:
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.3g} {unit}"
+        count /= 1024
+    return f"{count:.3g} TiB"
