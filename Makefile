@@ -9,13 +9,14 @@ UNFINISHED := $(VENV)/.unfinished
 TORCH := $(VENV)/.torch
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench tables test lint clean
+.PHONY: help demo bench tables test soak lint clean
 
 help:
 	@echo "make demo   train BC, DT and RVDT on maze2d-umaze and print their scores (about 8 minutes on 2 CPU cores)"
 	@echo "make bench  measure speed, beside PyTorch, and print the table (about a quarter of an hour on 2 CPU cores)"
 	@echo "make tables make every table and the README's results anew from the committed records"
 	@echo "make test   the whole test suite"
+	@echo "make soak   kill runs, fill disks, break environments, and print what was survived (a quarter of an hour)"
 	@echo "make lint   style checks"
 	@echo "make clean  remove the environment and caches; data sets and runs stay"
 
@@ -47,6 +48,10 @@ tables: $(INSTALLED)
 	$(RUN) experiments/tables.py --table=all --out=experiments/results/tables --write_readme
 
 # Two processes: JAX uses more than one thread in each.
+# A quarter of an hour on 2 CPU cores. As root it fills a small disk, too.
+soak: $(INSTALLED)
+	$(RUN) tests/faults/soak.py
+
 test: lint $(TORCH)
 	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 

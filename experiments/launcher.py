@@ -1,6 +1,7 @@
 """What every launcher shares: the --config flag, its path, and errors as one line instead of a traceback."""
 
 import difflib
+import errno
 import functools
 import importlib.util
 import logging
@@ -14,6 +15,8 @@ from absl import flags
 from absl import logging as absl_logging
 from ml_collections import config_flags
 from tqdm import tqdm
+
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
 def config_flag():
@@ -85,7 +88,8 @@ def report_errors(main: Callable[[list[str]], int]) -> Callable[[list[str]], int
         try:
             return main(argv)
         except OSError as error:
-            fail(str(error))
+            # Where a disk is full the libraries' threads have failed too, and would have the last word.
+            (fail_at_once if error.errno in _DISK else fail)(str(error))
         except ValueError as error:
             if _raised_here(error):  # ours name a remedy; one out of a library's depths is a bug
                 fail(str(error))
@@ -139,7 +143,7 @@ def _suggest(argument: str) -> str:
 
 
 def fail_at_once(message: str) -> None:
-    """As ``fail``, but without JAX's wait, on leaving, for a process that is dead."""
+    """As ``fail``, but leaving nobody time to wait, on leaving, for a process that is dead, or to fail as well."""
     print(f"error: {message}", file=sys.stderr, flush=True)
     sys.stdout.flush()
     os._exit(2)

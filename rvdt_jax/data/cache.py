@@ -15,6 +15,7 @@ import numpy as np
 
 from rvdt_jax.bounds import check_npz
 from rvdt_jax.data.episodes import Episodes, check_episodes
+from rvdt_jax.data.leftovers import has_died, owner
 
 FORMAT_VERSION = 2
 _FIELDS = ("observations", "actions", "rewards", "lengths", "terminated")
@@ -43,7 +44,10 @@ def write_cache(path: pathlib.Path, episodes: Episodes, provenance: dict) -> Non
     path.parent.mkdir(parents=True, exist_ok=True)
     present = [field for field in (*_FIELDS, *_OPTIONAL) if getattr(episodes, field) is not None]
     arrays = {field: getattr(episodes, field) for field in present}
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    for partial in path.parent.glob(f"{path.name}.*.partial"):
+        if has_died(partial.name.removeprefix(f"{path.name}.").removesuffix(".partial")):
+            partial.unlink(missing_ok=True)
+    partial = path.with_name(f"{path.name}.{owner()}.partial")
     try:
         with partial.open("wb") as file:
             np.savez(file, provenance=np.array(json.dumps(provenance)), **arrays)

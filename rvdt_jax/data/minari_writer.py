@@ -12,7 +12,6 @@ import dataclasses
 import importlib
 import os
 import pathlib
-import platform
 import shutil
 import tempfile
 import warnings
@@ -20,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
+from rvdt_jax.data.leftovers import has_died, owner
 from rvdt_jax.data.minari import minari_root
 
 _HIDDEN = ".incomplete-"  # then the writer's process id, its host, and something random
@@ -92,7 +92,7 @@ def staging(dataset_id: str, *, overwrite: bool = False) -> Iterator[pathlib.Pat
     root.mkdir(parents=True, exist_ok=True)
     clear_leftovers(root)
     check_free(dataset_id, overwrite=overwrite)
-    hidden = pathlib.Path(tempfile.mkdtemp(prefix=f"{_HIDDEN}{os.getpid()}-{platform.node()}-", dir=root))
+    hidden = pathlib.Path(tempfile.mkdtemp(prefix=f"{_HIDDEN}{owner()}-", dir=root))
     try:
         with _minari_root(hidden):
             yield root
@@ -188,18 +188,6 @@ def _minari_root(root: pathlib.Path) -> Iterator[None]:
 def clear_leftovers(root: pathlib.Path) -> None:
     """Removes the hidden folders of this host's writers that are no longer alive."""
     for folder in root.glob(f"{_HIDDEN}*"):
-        process, _, rest = folder.name.removeprefix(_HIDDEN).partition("-")
-        host = rest.rpartition("-")[0]
-        if process.isdigit() and host == platform.node() and not _alive(int(process)):
+        if has_died(folder.name.removeprefix(_HIDDEN).rpartition("-")[0]):
             _put_back(folder, root)
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

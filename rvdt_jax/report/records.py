@@ -10,11 +10,12 @@ results.json       see ``summarise``
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
 import pathlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
@@ -23,11 +24,26 @@ from rvdt_jax.tasks import normalized_score
 
 
 def append_lines(path: pathlib.Path, records: Iterable[dict]) -> None:
-    """Appends one line a record, and sees it onto the disk."""
-    with path.open("a", encoding="utf-8") as file:
+    """Appends one line a record, and sees it onto the disk.
+
+    Raises:
+        OSError: it cannot; the file is named.
+    """
+    with _naming(path), path.open("a", encoding="utf-8") as file:
         file.writelines(json.dumps(record) + "\n" for record in records)
         file.flush()
         os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def _naming(path: pathlib.Path) -> Iterator[None]:
+    """Python names the file where opening fails, and not where writing does."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
 
 
 def read_lines(path: pathlib.Path) -> list[dict]:
@@ -54,7 +70,7 @@ def write_json(path: pathlib.Path, value: dict) -> None:
 
 def _replace(path: pathlib.Path, text: str) -> None:
     partial = path.with_suffix(".partial")
-    with partial.open("w", encoding="utf-8") as file:
+    with _naming(partial), partial.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

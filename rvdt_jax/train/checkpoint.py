@@ -7,10 +7,12 @@ written checkpoint is never read. Among several processes only process 0 writes 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import errno
 import logging
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import metadata
 
 import jax
@@ -27,6 +29,14 @@ FORMAT_VERSION = 4
 def versions() -> dict[str, str]:
     """The versions that a checkpoint records."""
     return {name: metadata.version(name) for name in ("jax", "flax", "optax", "orbax-checkpoint", "numpy")}
+
+
+class NotSaved(OSError):
+    """A checkpoint could not be written."""
+
+    def __init__(self, message: str):
+        super().__init__(message)
+        self.errno = errno.EIO
 
 
 class OtherRun(ValueError):
@@ -72,22 +82,46 @@ class Checkpoints:
     def __enter__(self) -> Checkpoints:
         return self
 
-    def __exit__(self, *exception) -> None:
-        self._manager.close()
+    def __exit__(self, kind, *exception) -> None:
+        try:
+            with self._writing():
+                self._manager.close()
+        except NotSaved:
+            if kind is None:  # else what ended the run says more
+                raise
 
     def latest_step(self) -> int | None:
         """The update at which the newest checkpoint was written; None where there is none."""
         return self._manager.latest_step()
 
     def save(self, step: int, states: TrainState, normalizer: Normalizer) -> None:
-        """Writes a checkpoint in the background; the arrays are copied before this returns."""
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                arrays=ocp.args.StandardSave(self._plain(states, normalizer)),
-                about=ocp.args.JsonSave(self._about),
-            ),
-        )
+        """Writes a checkpoint in the background; the arrays are copied before this returns.
+
+        Raises:
+            NotSaved: this one could not be written, or the one before.
+        """
+        with self._writing():
+            self._manager.save(
+                step,
+                args=ocp.args.Composite(
+                    arrays=ocp.args.StandardSave(self._plain(states, normalizer)),
+                    about=ocp.args.JsonSave(self._about),
+                ),
+            )
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Says of a write that failed which checkpoint is left."""
+        try:
+            yield
+        except Exception as error:  # Orbax and TensorStore give a full disk many names
+            steps = [int(path.name) for path in self._folder.iterdir() if path.name.isdigit()]
+            left = f"that of update {max(steps)} is sound" if steps else "there is none yet"
+            reason = " ".join(str(error).split())
+            raise NotSaved(
+                f"{self._folder}: a checkpoint could not be written ({reason}); {left}. Make room, then go on with "
+                "--resume."
+            ) from error
 
     def restore(self, states: TrainState, normalizer: Normalizer) -> TrainState:
         """The newest checkpoint that can be read, in the layout of freshly made ``states``.

@@ -1,6 +1,7 @@
 """TensorBoard events, read back from the files; without tensorboardX there are none, and that is no error."""
 
 import logging
+import os
 import struct
 import sys
 import time
@@ -52,8 +53,9 @@ def test_every_value_is_an_event_of_its_seed(tmp_path):
 def test_a_run_that_goes_on_adds_to_its_events(tmp_path, monkeypatch):
     pytest.importorskip("tensorboardX")
     write(tmp_path)
-    later = time.time() + 60
-    monkeypatch.setattr(time, "time", lambda: later)  # a file is named by the second in which it was opened
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now)  # a clock that stands still, and another process
+    monkeypatch.setattr(os, "getpid", lambda: 1)
     writer = make_writer(tmp_path)
     writer.write({"step": 300, "seed": 4, "policy/nll": 1.0})
     writer.close()
@@ -69,6 +71,20 @@ def test_without_tensorboardx_nothing_is_written_and_that_is_said(tmp_path, monk
         write(tmp_path)
     assert list(tmp_path.iterdir()) == []
     assert "tensorboardX is not installed" in caplog.text
+
+
+def test_a_full_disk_ends_the_events_and_nothing_else(tmp_path, monkeypatch, caplog):
+    pytest.importorskip("tensorboardX")
+    writer = make_writer(tmp_path)
+    writer.write(RECORDS[0])
+    (events,) = writer._seeds.values()
+    events._file._writer.close()
+    events._file._writer = open("/dev/full", "wb")  # noqa: SIM115
+    for record in RECORDS:
+        writer.write(record)
+    writer.close()
+    assert caplog.text.count("no more TensorBoard events: [Errno 28] No space left on device") == 1
+    assert read_events(tmp_path / "tensorboard" / "seed-3")
 
 
 def test_a_writer_that_wrote_nothing_can_be_closed(tmp_path):

@@ -1,0 +1,167 @@
+"""One small run in a place of its own, started again and again, and compared with one that nothing happened to."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+
+from rvdt_jax.data.cache import read_cache
+from rvdt_jax.report.records import read_json, read_lines
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+VICTIM = pathlib.Path(__file__).with_name("victim.py")
+RECORDS = ("metrics.jsonl", "evaluations.jsonl")
+RUN = [
+    "--config=configs/maze2d.py",
+    *(
+        f"--config.{setting}"
+        for setting in (
+            "seeds=0,1",
+            "train.steps=40",
+            "train.batch_size=8",
+            "train.log_every=2",
+            "train.checkpoint_every=4",
+            "train.keep_checkpoints=2",
+            "model.width=8",
+            "model.layers=1",
+            "model.heads=2",
+            "model.context_length=4",
+            "model.critic_width=8",
+            "eval.every=8",
+            "eval.episodes=3",
+            "eval.curve_episodes=2",
+            "eval.horizon=40",
+            "eval.targets=(50.,)",
+        )
+    ),
+]
+
+
+class Broken(AssertionError):
+    """A promise was not kept."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where a user has data sets, caches and a run.
+
+    Attributes:
+        folder: of everything.
+        compiled: JAX's compilation cache, shared by all places to save time.
+    """
+
+    folder: pathlib.Path
+    compiled: pathlib.Path
+
+    @property
+    def run(self) -> pathlib.Path:
+        """The run directory."""
+        return self.folder / "run"
+
+    @property
+    def datasets(self) -> pathlib.Path:
+        """Minari's root."""
+        return self.folder / "minari"
+
+    def start(self, script: str, *flags: str, fault: dict | None = None, path: str = "") -> subprocess.Popen:
+        """Starts a launcher, with a fault in it."""
+        environment = os.environ | {
+            "MINARI_DATASETS_PATH": str(self.datasets),
+            "RVDT_JAX_CACHE": str(self.folder / "cache"),
+            "JAX_COMPILATION_CACHE_DIR": str(self.compiled),
+            "PYTHONPATH": os.pathsep.join(filter(None, (path, str(ROOT)))),
+        }
+        environment.pop("XLA_FLAGS", None)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, str(VICTIM), json.dumps(fault or {}), str(ROOT / "experiments" / script), *flags]
+        return subprocess.Popen(
+            command, cwd=self.folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+
+    def train(self, *flags: str, fault: dict | None = None, path: str = "") -> tuple[int, str]:
+        """Trains, going on where there is something to go on from; the exit status and what was said."""
+        resume = ["--resume"] if (self.run / "config.json").exists() else []
+        return finish(self.start("run.py", *RUN, f"--workdir={self.run}", *flags, *resume, fault=fault, path=path))
+
+
+def finish(process: subprocess.Popen, patience: float = 300.0) -> tuple[int, str]:
+    """Waits; the exit status and what was said on stderr."""
+    try:
+        _, said = process.communicate(timeout=patience)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise Broken(f"it hangs: no end after {patience:g} s") from None
+    return process.returncode, said
+
+
+def expect(status: int, wanted: int, said: str) -> None:
+    """The process ended as it should."""
+    if status != wanted:
+        raise Broken(f"status {status}, not {wanted}: {said.strip()[-400:]}")
+
+
+def check_whole(place: Place) -> None:
+    """No record is lost in between or there twice, and what can be read is whole.
+
+    Raises:
+        Broken, ValueError: the first thing that is not.
+    """
+    for name in RECORDS:
+        keys = [(line["step"], line["seed"]) for line in read_lines(place.run / name)]
+        if len(set(keys)) != len(keys) or keys != sorted(keys):
+            raise Broken(f"{name} has records twice or out of order: {keys}")
+        every = 2 if name == "metrics.jsonl" else 8
+        steps = sorted({step for step, _ in keys})
+        if steps != list(range(every, every * len(steps) + 1, every)):
+            raise Broken(f"{name} has a gap: {steps}")
+    for path in [*place.run.glob("*.json")]:
+        read_json(path)
+    for path in place.folder.glob("cache/*.npz"):
+        read_cache(path)
+
+
+def leftovers(place: Place) -> list[str]:
+    """What dead processes left behind that nobody will need."""
+    found = [*place.folder.glob("cache/*.partial"), *place.datasets.glob(".incomplete-*"), place.run / ".lock"]
+    found += [*place.run.glob("*.partial"), *place.run.glob("checkpoints/*tmp*")]
+    return [str(path.relative_to(place.folder)) for path in found if path.exists()]
+
+
+def check_equal(place: Place, reference: Place) -> None:
+    """The run came to the same end, to the last bit, as the one that nothing happened to.
+
+    Raises:
+        Broken: it did not.
+    """
+    for name in RECORDS:
+        if (place.run / name).read_bytes() != (reference.run / name).read_bytes():
+            raise Broken(f"{name} differs")
+    results = [read_json(each.run / "results.json") for each in (place, reference)]
+    for name in ("final", "best"):
+        if results[0][name] != results[1][name]:
+            raise Broken(f"results.json: {name} differs")
+    for one, other in zip(*(last_checkpoint(each.run) for each in (place, reference)), strict=True):
+        if not np.array_equal(one, other, equal_nan=True):
+            raise Broken("parameters, optimiser or keys of the last checkpoint differ")
+    if left := leftovers(place):
+        raise Broken(f"left behind: {', '.join(left)}")
+
+
+def last_checkpoint(folder: pathlib.Path) -> list[np.ndarray]:
+    """Every array of it: parameters, optimisers' states, keys, statistics."""
+    import jax
+    import orbax.checkpoint as ocp
+    from absl import logging
+
+    logging.set_verbosity(logging.ERROR)
+    handlers = {"arrays": ocp.StandardCheckpointHandler(), "about": ocp.JsonCheckpointHandler()}
+    options = ocp.CheckpointManagerOptions(create=False, read_only=True)
+    with ocp.CheckpointManager((folder / "checkpoints").absolute(), options=options, item_handlers=handlers) as manager:
+        restored = manager.restore(40, args=ocp.args.Composite(arrays=ocp.args.StandardRestore()))
+        return [np.asarray(leaf) for leaf in jax.tree.leaves(restored["arrays"])]

@@ -1,0 +1,80 @@
+"""Killed or asked to stop at random moments, a run goes on and comes to the same end, to the last bit."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import random
+import signal
+
+from faults.harness import Place, check_equal, check_whole, expect
+
+CHAIN = 5  # faults that one run meets
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """Where in a run a fault may strike.
+
+    Attributes:
+        name: for the table.
+        target: the function, as ``victim.py`` takes it.
+        calls: of which calls one is drawn.
+        seconds: how long it takes about; the fault strikes that long after the call at the latest.
+    """
+
+    name: str
+    target: str
+    calls: tuple[int, int]
+    seconds: float
+
+
+BEFORE = (
+    Stage("data collection", "rvdt_jax.recreate.maze2d:collect", (1, 1), 0.08),
+    Stage("data set write", "rvdt_jax.data.minari_writer:_write", (1, 1), 0.1),
+    Stage("cache write", "rvdt_jax.data.source:write_cache", (1, 1), 0.004),
+)
+DURING = (
+    Stage("step", "rvdt_jax.train.driver:train_chunk", (2, 5), 0.02),
+    Stage("record write", "rvdt_jax.session:append_lines", (2, 9), 0.002),
+    Stage("checkpoint write", "rvdt_jax.session:Session.save", (1, 3), 0.15),
+    Stage("evaluation", "rvdt_jax.evaluation.evaluator:Evaluator._play", (1, 2), 0.3),
+)
+RESULTS = Stage("results write", "rvdt_jax.runner:write_results", (1, 1), 0.3)
+
+
+def draw_chain(rng: random.Random) -> list[Stage]:
+    """Stages that one run can meet in this order: those before training while there is still something to do."""
+    early = rng.sample(BEFORE, rng.randint(0, 2))
+    late = [RESULTS] if rng.random() < 0.5 else []
+    middle = rng.choices(DURING, k=CHAIN - len(early) - len(late))
+    return sorted(early, key=BEFORE.index) + middle + late
+
+
+def strike(place: Place, stage: Stage, number: int, rng: random.Random) -> bool:
+    """Has one fault strike; whether it did, for a call may never come, and checks what it left."""
+    fault = {"signal": number, "target": stage.target, "call": rng.randint(*stage.calls)}
+    fault["delay"] = rng.uniform(0.0, stage.seconds)
+    status, said = place.train(fault=fault)
+    if status == 0:  # the run ended before its call
+        return False
+    if number == signal.SIGKILL:
+        expect(status, -signal.SIGKILL, said)
+    elif status != 128 + number:  # before training there is nothing to save: it ends as any process does
+        expect(status, -number, said)
+    check_whole(place)
+    return True
+
+
+def survive(folder: pathlib.Path, reference: Place, stages: list[Stage], number: int, rng: random.Random) -> list[str]:
+    """One run through all these faults and to its end; the names of the stages at which it was struck.
+
+    Raises:
+        Broken: a promise was not kept.
+    """
+    place = Place(folder, reference.compiled)
+    struck = [stage.name for stage in stages if strike(place, stage, number, rng)]
+    status, said = place.train()
+    expect(status, 0, said)
+    check_equal(place, reference)
+    return struck

@@ -1,0 +1,58 @@
+"""Starts a launcher as a user does, with a fault in it.
+
+    python victim.py '{"signal": 9, "target": "module:name", "call": 3, "delay": 0.01}' run.py --config=...
+
+After ``delay`` seconds of the ``call``-th call of a function this process sends itself the signal. ``{"clock": seed}``
+instead has the clock jump by up to a year, either way, at every look. Recipes are short in every case.
+"""
+
+import functools
+import importlib
+import json
+import os
+import pathlib
+import random
+import runpy
+import sys
+import threading
+import time
+
+
+def main(fault: dict, script: str, flags: list[str]) -> None:
+    import rvdt_jax.tasks as tasks
+
+    for name in tasks._RECIPE_STEPS:
+        tasks._RECIPE_STEPS[name] = 3000
+    if "clock" in fault:
+        jumps, real = random.Random(fault["clock"]), time.time
+        time.time = lambda: real() + jumps.uniform(-3e7, 3e7)
+    if "target" in fault:
+        plant(fault)
+    sys.argv = [script, *flags]
+    sys.path.insert(0, str(pathlib.Path(script).parent))
+    runpy.run_path(script, run_name="__main__")
+
+
+def plant(fault: dict) -> None:
+    """Puts the fault into the function."""
+    module, _, name = fault["target"].partition(":")
+    holder = importlib.import_module(module)
+    *owners, name = name.split(".")
+    for owner in owners:
+        holder = getattr(holder, owner)
+    original, calls = getattr(holder, name), []
+
+    @functools.wraps(original)
+    def planted(*arguments, **options):
+        calls.append(None)
+        if len(calls) == fault["call"]:
+            timer = threading.Timer(fault["delay"], os.kill, (os.getpid(), fault["signal"]))
+            timer.daemon = True
+            timer.start()
+        return original(*arguments, **options)
+
+    setattr(holder, name, planted)
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]), sys.argv[2], sys.argv[3:])
