@@ -47,11 +47,11 @@ bench: $(TORCH)
 tables: $(INSTALLED)
 	$(RUN) experiments/tables.py --table=all --out=experiments/results/tables --write_readme
 
-# Two processes: JAX uses more than one thread in each.
-# A quarter of an hour on 2 CPU cores. As root it fills a small disk, too.
+# As root it fills a small disk, too.
 soak: $(INSTALLED)
 	$(RUN) tests/faults/soak.py
 
+# Two processes: JAX uses more than one thread in each.
 test: lint $(TORCH)
 	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 

@@ -1,5 +1,6 @@
 """What every launcher shares: the --config flag, its path, and errors as one line instead of a traceback."""
 
+import contextlib
 import difflib
 import errno
 import functools
@@ -144,8 +145,9 @@ def _suggest(argument: str) -> str:
 
 def fail_at_once(message: str) -> None:
     """As ``fail``, but leaving nobody time to wait, on leaving, for a process that is dead, or to fail as well."""
-    print(f"error: {message}", file=sys.stderr, flush=True)
-    sys.stdout.flush()
+    for write in (lambda: print(f"error: {message}", file=sys.stderr, flush=True), sys.stdout.flush):
+        with contextlib.suppress(OSError):  # they too may lie on the disk that is full
+            write()
     os._exit(2)
 
 

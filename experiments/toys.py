@@ -14,7 +14,7 @@ from launcher import keep_compiled_programs, parse_flags, report_errors
 
 VARIANTS = ("DT", "RDT", "RVDT")
 
-_OUT = flags.DEFINE_string("out", "runs/toys", "Folder of the results; runs in it are trained anew.")
+_OUT = flags.DEFINE_string("out", "runs/toys", "Folder of the results; earlier runs in it are not overwritten.")
 _UPDATES = flags.DEFINE_integer("updates", 1500, "Of each run.", lower_bound=1)
 
 
@@ -46,8 +46,6 @@ def main(argv: list[str]) -> int:
 
 def train(name: str, episodes, variant: str, workdir: pathlib.Path) -> list[float]:
     """Trains three seeds; the mean return of each over 100 episodes, at the last checkpoint."""
-    import shutil
-
     from rvdt_jax import default_config, fit
     from rvdt_jax.envs import toys
     from rvdt_jax.report.records import mean_return, read_lines
@@ -63,7 +61,6 @@ def train(name: str, episodes, variant: str, workdir: pathlib.Path) -> list[floa
         settings.loss.eta = 10.0
     settings.ema.update(every=1, decay=0.95, start=0)
     settings.eval.update(every=_UPDATES.value, episodes=100, targets=(toys.TARGETS[name],), processes=1)
-    shutil.rmtree(workdir, ignore_errors=True)
     run = fit(episodes, settings, progress=False)
     final = [line for line in read_lines(run.folder / "evaluations.jsonl") if line["final"]]
     return [mean_return(line) for line in final]

@@ -16,7 +16,7 @@ from rvdt_jax.config import Config
 from rvdt_jax.config_json import from_json
 from rvdt_jax.models.acting import EPISODE_STREAM, Actor, action_keys, choose_actions, empty_windows
 from rvdt_jax.models.build import make_critic, make_policy
-from rvdt_jax.report.records import best_step_of
+from rvdt_jax.report.records import best_step, read_lines
 from rvdt_jax.spaces import flatten_observations, one_step, unscale_actions
 from rvdt_jax.types import Normalizer, Params
 
@@ -171,7 +171,7 @@ def load_run(run_dir: str | pathlib.Path, *, step: int | Literal["best"] | None 
     with ocp.CheckpointManager(checkpoints.absolute(), options=options, item_handlers=handlers) as manager:
         steps = sorted(manager.all_steps())
         if step == "best":
-            step = best_step_of(folder)
+            step = best_step(read_lines(folder / "evaluations.jsonl"))
             if step is None:
                 raise ValueError(f"{folder}: nothing was evaluated, so that no checkpoint is the best one.")
         if not steps or (step is not None and step not in steps):

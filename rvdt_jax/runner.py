@@ -27,7 +27,7 @@ from rvdt_jax.datasets import load_episodes
 from rvdt_jax.interruption import Interrupted, Interruption
 from rvdt_jax.preparation import Data, make_evaluator, prepare, same_data, take_share, to_agree_on
 from rvdt_jax.processes import Group
-from rvdt_jax.report.records import best_step_of, read_json, write_json
+from rvdt_jax.report.records import read_json, write_json
 from rvdt_jax.report.results import write_results
 from rvdt_jax.scoring import spaces_of
 from rvdt_jax.session import Diverged, Session, SharedSession
@@ -189,9 +189,8 @@ def _train(
         interruption = stack.enter_context(Interruption())
         group.heed(interruption)
         if group.leads:
-            best = functools.partial(best_step_of, folder)
             checkpoints = stack.enter_context(
-                Checkpoints(folder / "checkpoints", config.train.keep_checkpoints, about, best)
+                Checkpoints(folder / "checkpoints", config.train.keep_checkpoints, about, lambda: session.best_step)
             )
             session = stack.enter_context(
                 Session(config, folder, checkpoints, interruption, evaluator, normalizer, mesh, progress=progress)

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from rvdt_jax.config import Config
 from rvdt_jax.interruption import Interrupted, Interruption
 from rvdt_jax.processes import Group
-from rvdt_jax.report.records import append_lines, keep_lines, mean_return, read_lines
+from rvdt_jax.report.records import append_lines, best_step, keep_lines, mean_return, read_lines
 from rvdt_jax.report.tensorboard import make_writer
 from rvdt_jax.train.checkpoint import Checkpoints
 from rvdt_jax.train.parallel import collect
@@ -70,6 +70,7 @@ class Session:
         )
         self._writer = make_writer(folder)
         self.finished = False
+        self._evaluations: list[dict] = []
         self._clock, self._step = time.perf_counter(), 0  # when and where the last compiled call ended
 
     def __enter__(self) -> Session:
@@ -85,12 +86,13 @@ class Session:
         """Makes the records end where the states stand."""
         for name in ("metrics.jsonl", "timing.jsonl", "evaluations.jsonl"):
             keep_lines(self._folder / name, lambda record: record["step"] <= step)
+        evaluations = self._folder / "evaluations.jsonl"
         if self._evaluator is not None:
             # An evaluation that was cut short in the writing is done again.
-            evaluations = self._folder / "evaluations.jsonl"
             counts = collections.Counter(record["step"] for record in read_lines(evaluations))
             expected = len(self._config.seeds) * len(self._evaluator.target_names)
             keep_lines(evaluations, lambda record: counts[record["step"]] == expected)
+        self._evaluations = _in_short(read_lines(evaluations))
         self._bar.initial = self._bar.n = self._step = step
         self._bar.refresh()
 
@@ -156,8 +158,12 @@ class Session:
 
     def is_due(self, step: int) -> bool:
         """Whether the policies of this step are still to be scored."""
-        evaluated = any(record["step"] == step for record in read_lines(self._folder / "evaluations.jsonl"))
-        return self._evaluator is not None and not evaluated
+        return self._evaluator is not None and all(record["step"] != step for record in self._evaluations)
+
+    @property
+    def best_step(self) -> int | None:
+        """The update whose evaluation was best so far; see ``report.records.best_step``."""
+        return best_step(self._evaluations)
 
     def score(self, step: int, params: dict) -> None:
         """Appends to evaluations.jsonl what policies are worth; of their ``params`` the leaves have an axis R.
@@ -170,6 +176,7 @@ class Session:
         with self._interruption.at_once():  # the checkpoint of this step is written: stopping loses nothing
             records = self._evaluator(params, step=step, episodes=episodes)
         append_lines(self._folder / "evaluations.jsonl", [record | {"final": final} for record in records])
+        self._evaluations += _in_short(records)
         for record in records:
             self._writer.write(
                 {"step": step, "seed": record["seed"], f"evaluation/{record['target']}": mean_return(record)}
@@ -189,6 +196,15 @@ class Session:
     @property
     def signal(self) -> int | None:
         return self._interruption.signal
+
+
+def _in_short(records: list[dict]) -> list[dict]:
+    """Evaluations without their single episodes, of which a long run has millions."""
+    means = ((record, mean_return(record)) for record in records)
+    return [
+        {name: record[name] for name in ("step", "seed", "target")} | {"returns": [None if math.isnan(m) else m]}
+        for record, m in means
+    ]
 
 
 class SharedSession:

@@ -31,6 +31,18 @@ def test_an_array_that_claims_more_than_its_archive_holds_is_refused(tmp_path):
         check_npz(path)
 
 
+def test_what_an_archive_says_of_itself_is_not_taken_for_granted(tmp_path):
+    """Its directory claims as many bytes as the array: both are lies, and how long the file is, is none."""
+    path, claim = tmp_path / "forged.npz", header((5 * 10**9,)) + b"\0" * 100
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("rewards.npy", claim)
+        (entry,) = archive.filelist
+        entry.file_size = entry.compress_size = 5 * 10**9 * 4 + len(header((5 * 10**9,)))
+    assert path.stat().st_size < 1000
+    with pytest.raises(ValueError, match=r"rewards\.npy claims 18\.6 GiB, and \d+ bytes are stored"):
+        check_npz(path)
+
+
 def test_an_archive_packed_beyond_what_packing_can_do_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "packed.npz"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -49,14 +61,16 @@ def test_arrays_of_an_hdf5_file_are_taken_for_what_they_are(compression, tmp_pat
         file.create_dataset("empty", data=np.zeros((0, 3)))
         file.create_dataset("number", data=3)
         file.create_dataset("nothing", data=h5py.Empty("f4"))
-        check_hdf5(dict(file))
+        file.create_dataset("words", data=["a", "b"])
+        file["type"] = np.dtype("f8")
+        check_hdf5(file)
 
 
 def test_an_array_of_which_nothing_is_stored_is_refused(tmp_path):
     with h5py.File(tmp_path / "claim.hdf5", "w") as file:
-        file.create_dataset("rewards", shape=(10**12,), dtype="f4", chunks=(1024,))
-        with pytest.raises(ValueError, match=r"rewards claims 3\.64 TiB, and 0 bytes are stored"):
-            check_hdf5(dict(file))
+        file.create_dataset("episode_1/rewards", shape=(10**12,), dtype="f4", chunks=(1024,))
+        with pytest.raises(ValueError, match=r"^episode_1/rewards claims 3\.64 TiB, and 0 bytes are stored"):
+            check_hdf5(file)
 
 
 def test_more_than_the_machine_has_is_refused():

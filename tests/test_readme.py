@@ -121,3 +121,11 @@ def test_links_lead_somewhere():
 def test_the_table_of_variants_is_complete():
     section = TEXT.split("## Variants")[1].split("\n## ")[0]
     assert set(re.findall(r"`([A-Z%][A-Za-z%-]*)`", section)) >= set(VARIANTS)
+
+
+def test_the_table_of_the_toys_is_that_of_the_committed_records():
+    found = read_json(ROOT / "experiments" / "results" / "toys" / "toys.json")
+    for name, best in (("bandit", "1.30"), ("corridor", "1.00")):
+        cells = [", ".join(f"{value:.2f}" for value in found[name][variant]) for variant in ("DT", "RDT", "RVDT")]
+        (row,) = re.findall(rf"^\| {name}: .*$", TEXT, flags=re.MULTILINE)
+        assert [cell.strip() for cell in row.strip("|").split("|")][1:] == [best, *cells]

@@ -9,15 +9,16 @@ import subprocess
 import sys
 
 import gymnasium
-import jax
 import numpy as np
 import pytest
+from faults.harness import last_checkpoint
 
 import rvdt_jax
 from rvdt_jax import runner
 from rvdt_jax.config_json import from_json
 from rvdt_jax.data.cache import write_cache
 from rvdt_jax.data.episodes import Episodes, draw_episodes, keep_episodes
+from rvdt_jax.policy_io import load_run
 from rvdt_jax.report.summary import data_label
 from rvdt_jax.runner import fit, run_config
 from rvdt_jax.session import Session
@@ -43,12 +44,6 @@ def make_run_config(small_config, episodes, tmp_path):
 def snapshot(folder) -> dict[str, bytes]:
     folder = pathlib.Path(folder)
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
-
-
-def final_params(folder):
-    from rvdt_jax.policy_io import load_run
-
-    return jax.tree.leaves(load_run(folder).params)
 
 
 def test_a_share_of_the_data_is_trained_on_and_said_to_be_one(make_run_config, episodes, caplog):
@@ -111,7 +106,7 @@ def test_equal_runs_write_equal_bytes(make_run_config):
     folders = [run_config(make_run_config(name), progress=False).folder for name in ("first", "second")]
     for name in RECORDS:
         assert folders[0].joinpath(name).read_bytes() == folders[1].joinpath(name).read_bytes()
-    for left, right in zip(*map(final_params, folders), strict=True):
+    for left, right in zip(*map(last_checkpoint, folders), strict=True):
         np.testing.assert_array_equal(left, right)
 
 
@@ -121,11 +116,11 @@ def test_another_seed_writes_other_bytes(make_run_config):
     assert losses[0] != losses[1]
 
 
-@pytest.mark.parametrize("when", ["training", "evaluation"])
+@pytest.mark.parametrize("when", ["training", "saving", "evaluation"])
 def test_interrupted_and_resumed_equals_uninterrupted(when, make_run_config, monkeypatch):
     whole = run_config(make_run_config("whole"), progress=False)
     config = make_run_config("interrupted")
-    method = "log" if when == "training" else "evaluate"
+    method = {"training": "log", "saving": "save", "evaluation": "evaluate"}[when]
     original = getattr(Session, method)
 
     def interrupt(self, step, value):
@@ -144,6 +139,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(when, make_run_config, mon
     assert not (stopped.folder / "results.json").exists()
     evaluated = {json.loads(line)["step"] for line in (stopped.folder / "evaluations.jsonl").open()}
     assert evaluated == {2}
+    assert max(int(path.name) for path in (stopped.folder / "checkpoints").iterdir()) == 4
     monkeypatch.undo()
 
     resumed = run_config(config, resume=True, progress=False)
@@ -151,7 +147,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(when, make_run_config, mon
     for name in RECORDS:
         assert resumed.folder.joinpath(name).read_bytes() == whole.folder.joinpath(name).read_bytes()
     assert resumed.results["final"] == whole.results["final"]
-    for left, right in zip(final_params(whole.folder), final_params(resumed.folder), strict=True):
+    for left, right in zip(last_checkpoint(whole.folder), last_checkpoint(resumed.folder), strict=True):
         np.testing.assert_array_equal(left, right)
 
 
@@ -423,5 +419,31 @@ def test_loading_what_is_not_there_is_refused(make_run_config, tmp_path):
     run = run_config(make_run_config(), progress=False)
     with pytest.raises(ValueError, match="has no seed 9; trained were 0"):
         rvdt_jax.load_policy(run.folder, seed=9)
-    with pytest.raises(ValueError, match="no checkpoint of update 5; there are those of 4, 6"):
+    with pytest.raises(ValueError, match="no checkpoint of update 5; there are those of 2, 4, 6"):
         rvdt_jax.load_policy(run.folder, step=5)
+
+
+def test_the_best_checkpoint_is_kept_and_can_be_loaded(make_run_config, monkeypatch):
+    """Of three evaluations the first is best, and but one checkpoint is kept besides."""
+    original = Session.score
+
+    def scored(self, step, params):
+        evaluator = self._evaluator
+        worth = {2: 9.0, 4: 1.0, 6: 2.0}[step]
+        monkeypatch.setattr(self, "_evaluator", lambda *a, **k: [r | {"returns": [worth]} for r in evaluator(*a, **k)])
+        original(self, step, params)
+        monkeypatch.setattr(self, "_evaluator", evaluator)
+
+    monkeypatch.setattr(Session, "score", scored)
+    config = make_run_config(train__keep_checkpoints=1)
+    run = run_config(config, progress=False)
+    assert sorted(path.name for path in (run.folder / "checkpoints").iterdir()) == ["2", "6"]
+    assert load_run(run.folder).step == 6
+    assert load_run(run.folder, step="best").step == 2
+    assert rvdt_jax.load_policy(run.folder, step="best").config == load_run(run.folder).config
+
+
+def test_without_an_evaluation_none_is_the_best(make_run_config):
+    run = run_config(make_run_config(env="none"), progress=False)
+    with pytest.raises(ValueError, match="nothing was evaluated, so that no checkpoint is the best one"):
+        load_run(run.folder, step="best")

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import math
 import pathlib
 import re
 from collections.abc import Iterator
 
 import numpy as np
 
-from rvdt_jax.bounds import check_hdf5
+from rvdt_jax.bounds import check_memory, check_stored
 
 BLOCK = 65_536  # rows read at once; of 60 numbers in double precision 31 MB
 
@@ -56,10 +57,13 @@ class D4rlFile:
             raise ValueError(f"{path}: the file is damaged ({error}). Download it again from {url}") from error
         present = [key for key in OPTIONAL if key in self._names]
         self._arrays = {key: self._find(key) for key in (*REQUIRED, *present)}
-        try:
-            check_hdf5(self._arrays)
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}. Download it again from {url}") from error
+        for key, array in self._arrays.items():
+            claimed = math.prod(array.shape) * array.dtype.itemsize
+            try:
+                check_stored(claimed, array.id.get_storage_size(), "it")
+                check_memory(claimed, "it")
+            except ValueError as error:
+                raise self.error(key, str(error), f"download the file again from {url}") from error
         lengths = {key: array.shape[0] for key, array in self._arrays.items()}
         self.steps = lengths["observations"]
         for key, length in lengths.items():

@@ -85,10 +85,8 @@ def _check_claims(folder: pathlib.Path) -> None:
     path = folder / "main_data.hdf5"
     if not path.exists():
         return
-    arrays = {}
     with h5py.File(path, "r") as file:
-        file.visititems(lambda name, item: arrays.update({name: item} if isinstance(item, h5py.Dataset) else {}))
-        check_hdf5(arrays)
+        check_hdf5(file)
 
 
 def _stored_episodes(folder: pathlib.Path) -> int | None:

@@ -50,8 +50,13 @@ class Rollouts:
     outcomes: dict[str, np.ndarray]
 
     def outcome(self, name: str) -> np.ndarray:
-        """(R, G, E) of that name; None everywhere where nothing was reported."""
-        return self.outcomes.get(name, np.full(self.returns.shape, None))
+        """(R, G, E) of that name; where nothing was reported, what an environment means that reports nothing."""
+        if name in self.outcomes:
+            return self.outcomes[name]
+        blank = np.empty(self.returns.shape, object)
+        for place in np.ndindex(blank.shape):
+            blank[place] = {"success": False, "tasks": []}.get(name)
+        return blank
 
 
 def rollout(

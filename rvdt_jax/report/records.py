@@ -115,11 +115,6 @@ def best_step(evaluations: list[dict]) -> int | None:
     return max(means, key=means.get, default=None)
 
 
-def best_step_of(folder: pathlib.Path) -> int | None:
-    """``best_step`` of a run directory."""
-    return best_step(read_lines(folder / "evaluations.jsonl"))
-
-
 def summarise(evaluations: list[dict], ref_min_return: float | None, ref_max_return: float | None) -> dict:
     """Scores per seed and target, and over seeds, of the final checkpoint and of the best evaluation in training.
 
@@ -132,7 +127,7 @@ def summarise(evaluations: list[dict], ref_min_return: float | None, ref_max_ret
         a cell holds ``return``, ``normalized_score`` (null without references), ``episodes`` (and ``step`` for a seed;
         ``return_std`` and ``normalized_score_std`` over seeds for an aggregate, null for a single seed); where the
         environment tells, ``success_rate`` (share of episodes) and ``tasks_completed`` (mean number) too. Where
-        episodes failed ``failed_episodes`` is their number, and return and score are null. The two tables must never be
+        episodes failed ``failed_episodes`` is their number, and all else is null. The two tables must never be
         mixed: ``best`` is a maximum over noisy evaluations, and flatters.
     """
 
@@ -145,9 +140,10 @@ def summarise(evaluations: list[dict], ref_min_return: float | None, ref_max_ret
         if "failed" in record:
             cell["failed_episodes"] = sum(reason is not None for reason in record["failed"])
         if "success" in record:
-            cell["success_rate"] = float(np.mean(record["success"]))
+            cell["success_rate"] = None if value is None else float(np.mean(record["success"]))
         if "tasks" in record:
-            cell["tasks_completed"] = float(np.mean([len(tasks) for tasks in record["tasks"]]))
+            completed = [len(tasks) for tasks in record["tasks"]]
+            cell["tasks_completed"] = None if value is None else float(np.mean(completed))
         return cell
 
     def table(records: list[dict]) -> dict:

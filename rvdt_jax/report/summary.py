@@ -24,9 +24,9 @@ def _outcomes(cell: dict) -> list[str]:
     found = []
     if "failed_episodes" in cell:
         found.append(f"{cell['failed_episodes']} of {cell['episodes']} episodes failed: no score")
-    if "success_rate" in cell:
+    if cell.get("success_rate") is not None:
         found.append(f"success {100 * cell['success_rate']:.1f} %")
-    if "tasks_completed" in cell:
+    if cell.get("tasks_completed") is not None:
         found.append(f"{cell['tasks_completed']:.2f} sub-tasks")
     return found
 

@@ -10,6 +10,7 @@ import logging
 import os
 import pathlib
 import platform
+import struct
 import time
 from collections.abc import Callable
 
@@ -55,13 +56,13 @@ class Events:
 
     def __init__(self, folder: pathlib.Path):
         from tensorboardX.proto import event_pb2, summary_pb2
-        from tensorboardX.record_writer import RecordWriter
+        from tensorboardX.record_writer import masked_crc32c
 
-        self._event, self._summary = event_pb2.Event, summary_pb2.Summary
+        self._event, self._summary, self._checksum = event_pb2.Event, summary_pb2.Summary, masked_crc32c
         folder.mkdir(parents=True, exist_ok=True)
         # A name of its own for every start of a run, so that none overwrites another's.
         name = f"events.out.tfevents.{time.time():.0f}.{platform.node()}.{os.getpid()}"
-        self._file = RecordWriter(str(folder / name))
+        self._file = (folder / name).open("wb")
         self._put(self._event(wall_time=time.time(), file_version="brain.Event:2"))
 
     def write(self, step: int, values: dict[str, float]) -> None:
@@ -70,8 +71,11 @@ class Events:
         self._put(self._event(wall_time=time.time(), step=step, summary=self._summary(value=scalars)))
 
     def _put(self, event) -> None:
-        self._file.write(event.SerializeToString())
-        self._file.flush()
+        content = event.SerializeToString()
+        length = struct.pack("<Q", len(content))
+        parts = (length, struct.pack("<I", self._checksum(length)), content)
+        self._file.write(b"".join(parts) + struct.pack("<I", self._checksum(content)))
+        self._file.flush()  # to the system, for whoever looks on; the disk can wait
 
     def close(self) -> None:
         """Closes the file, whatever there is still to write."""

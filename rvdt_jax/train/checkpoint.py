@@ -43,15 +43,15 @@ class OtherRun(ValueError):
     """A checkpoint belongs to other settings or other data."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class _LatestAndBest(ocp.checkpoint_managers.PreservationPolicy):
-    """Orbax asks it at every save; what it has judged best by then was evaluated after it was written."""
+    """Orbax asks it at every save. The best was evaluated after it was written, so it is known by then."""
 
     keep: int
-    best: Callable[[], int | None]
+    best: int | None = None
 
     def should_preserve(self, checkpoints, *, context) -> list[bool]:
-        kept = {info.step for info in checkpoints[-self.keep :]} | {self.best()}
+        kept = {info.step for info in checkpoints[-self.keep :]} | {self.best}
         return [info.step in kept for info in checkpoints]
 
 
@@ -72,9 +72,9 @@ class Checkpoints:
         # Of several processes only this one is here; Orbax would wait for the others.
         self._alone = jax.process_count() > 1
         processes = ocp.options.MultiprocessingOptions(active_processes={0} if self._alone else None)
-        kept = _LatestAndBest(keep, best)
+        self._best, self._kept = best, _LatestAndBest(keep)
         options = ocp.CheckpointManagerOptions(
-            preservation_policy=kept, create=False, multiprocessing_options=processes
+            preservation_policy=self._kept, create=False, multiprocessing_options=processes
         )
         self._about = {"format_version": FORMAT_VERSION, "versions": versions()} | about
         self._manager = ocp.CheckpointManager(self._folder, options=options)
@@ -100,14 +100,10 @@ class Checkpoints:
         Raises:
             NotSaved: this one could not be written, or the one before.
         """
+        arrays = ocp.args.StandardSave(self._plain(states, normalizer))
+        self._kept.best = self._best()
         with self._writing():
-            self._manager.save(
-                step,
-                args=ocp.args.Composite(
-                    arrays=ocp.args.StandardSave(self._plain(states, normalizer)),
-                    about=ocp.args.JsonSave(self._about),
-                ),
-            )
+            self._manager.save(step, args=ocp.args.Composite(arrays=arrays, about=ocp.args.JsonSave(self._about)))
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -118,8 +114,9 @@ class Checkpoints:
             steps = [int(path.name) for path in self._folder.iterdir() if path.name.isdigit()]
             left = f"that of update {max(steps)} is sound" if steps else "there is none yet"
             reason = " ".join(str(error).split())
+            remedy = "Make room" if "No space left" in reason or "quota" in reason.lower() else "Mend that"
             raise NotSaved(
-                f"{self._folder}: a checkpoint could not be written ({reason}); {left}. Make room, then go on with "
+                f"{self._folder}: a checkpoint could not be written ({reason}); {left}. {remedy}, then go on with "
                 "--resume."
             ) from error
 

@@ -15,6 +15,7 @@ from rvdt_jax.evaluation.evaluator import Evaluator
 from rvdt_jax.evaluation.rollout import rollout
 from rvdt_jax.models import acting
 from rvdt_jax.models.acting import EVALUATION_STREAM, Actor, action_keys, choose_actions
+from rvdt_jax.report.records import summarise
 from rvdt_jax.tasks import Environment
 from rvdt_jax.types import Normalizer, PolicyOutput
 
@@ -380,3 +381,24 @@ def test_where_a_process_dies_everything_is_played_again_once(deaths, trained, m
         with pytest.raises(WorkerDied, match="was killed"):
             evaluate(trained, (0, 1, 2), **settings)
     assert "Starting the simulators anew" in caplog.text
+
+
+def test_what_some_waves_report_is_blank_in_the_others(trained, monkeypatch):
+    """As where every copy of a wave has failed before it could say anything."""
+    original, waves = ProcessVectorEnv.outcomes, []
+
+    def outcomes(self):
+        waves.append(self)
+        return {"failed": ["it broke"] * self.num_envs} if len(waves) == 2 else original(self)
+
+    monkeypatch.setattr(ProcessVectorEnv, "outcomes", outcomes)
+    records = evaluate(
+        trained, (0, 1, 2), episodes=2, environment=IN_PROCESSES, processes=1, parallel_episodes=1, targets=(20.0,)
+    )
+    assert len(waves) == 2
+    for record in records:
+        assert record["success"][1] is False
+        assert record["failed"] == [None, "it broke"]
+    (entry,) = summarise([record | {"final": True} for record in records], 0.0, 10.0)["final"].values()
+    assert entry["aggregate"]["failed_episodes"] == 3
+    assert entry["aggregate"]["success_rate"] is None

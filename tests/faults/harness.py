@@ -149,12 +149,15 @@ def check_equal(place: Place, reference: Place) -> None:
     for one, other in zip(*(last_checkpoint(each.run) for each in (place, reference)), strict=True):
         if not np.array_equal(one, other, equal_nan=True):
             raise Broken("parameters, optimiser or keys of the last checkpoint differ")
+    kept = [sorted(path.name for path in each.run.glob("checkpoints/*")) for each in (place, reference)]
+    if kept[0] != kept[1]:
+        raise Broken(f"other checkpoints are kept: {kept}")
     if left := leftovers(place):
         raise Broken(f"left behind: {', '.join(left)}")
 
 
 def last_checkpoint(folder: pathlib.Path) -> list[np.ndarray]:
-    """Every array of it: parameters, optimisers' states, keys, statistics."""
+    """Every array of a run's last checkpoint: parameters, optimisers' states, keys, steps, statistics."""
     import jax
     import orbax.checkpoint as ocp
     from absl import logging
@@ -163,5 +166,6 @@ def last_checkpoint(folder: pathlib.Path) -> list[np.ndarray]:
     handlers = {"arrays": ocp.StandardCheckpointHandler(), "about": ocp.JsonCheckpointHandler()}
     options = ocp.CheckpointManagerOptions(create=False, read_only=True)
     with ocp.CheckpointManager((folder / "checkpoints").absolute(), options=options, item_handlers=handlers) as manager:
-        restored = manager.restore(40, args=ocp.args.Composite(arrays=ocp.args.StandardRestore()))
+        step = manager.latest_step()
+        restored = manager.restore(step, args=ocp.args.Composite(arrays=ocp.args.StandardRestore()))
         return [np.asarray(leaf) for leaf in jax.tree.leaves(restored["arrays"])]

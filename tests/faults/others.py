@@ -92,7 +92,7 @@ def corrupted_cache(folder: pathlib.Path, reference: Place, rng: random.Random) 
     (cache,) = (folder / "cache").glob("*.npz")
     content = bytearray(cache.read_bytes())
     where = rng.randrange(200, len(content) - 200)
-    content[where : where + 64] = bytes(64)
+    content[where : where + 64] = bytes(byte ^ 0xFF for byte in content[where : where + 64])
     cache.write_bytes(content if rng.random() < 0.5 else content[:where])
     status, said = place.train()
     expect(status, 0, said)
@@ -196,10 +196,7 @@ def faulty_environment(folder: pathlib.Path, reference: Place, fault: str) -> No
     Where its process dies, it is started again, and every episode is played.
     """
     place = Place(folder, reference.compiled)
-    (folder / "site").mkdir(parents=True)
-    (folder / "site" / "faulty.py").write_text(ENVIRONMENT)
-    scored_in = f"--config.env=faulty:faulty/{fault.title()}-v0"
-    status, said = place.train(scored_in, "--config.eval.processes=2", path=str(folder / "site"))
+    status, said = _train_in(place, fault)
     expect(status, 0, said)
     if (place.run / "metrics.jsonl").read_bytes() != (reference.run / "metrics.jsonl").read_bytes():
         raise Broken("training was touched")
@@ -209,6 +206,11 @@ def faulty_environment(folder: pathlib.Path, reference: Place, fault: str) -> No
     if fault == "die":
         if "Starting the simulators anew" not in said or failed or missing:
             raise Broken(f"it was not started again: {failed}, {said.strip()[-400:]}")
+        whole = Place(folder / "whole", reference.compiled)
+        status, said = _train_in(whole, "none")
+        expect(status, 0, said)
+        if evaluations != read_lines(whole.run / "evaluations.jsonl"):
+            raise Broken("the evaluation that was repeated is another than one in which nothing happened")
         return
     reason = "come apart" if fault == "raise" else "not finite"
     if not failed or len(failed) != missing or not all(reason in each for each in failed):
@@ -216,6 +218,14 @@ def faulty_environment(folder: pathlib.Path, reference: Place, fault: str) -> No
     final = read_json(place.run / "results.json")["final"]["50.0"]["aggregate"]
     if final["return"] is not None or not final["failed_episodes"]:
         raise Broken(f"there is a score: {final}")
+
+
+def _train_in(place: Place, fault: str) -> tuple[int, str]:
+    site = place.folder / "site"
+    site.mkdir(parents=True)
+    (site / "faulty.py").write_text(ENVIRONMENT)
+    scored_in = f"--config.env=faulty:faulty/{fault.title()}-v0"
+    return place.train(scored_in, "--config.eval.processes=2", path=str(site))
 
 
 def flat_memory(folder: pathlib.Path, reference: Place, steps: int) -> str:

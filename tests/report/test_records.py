@@ -346,3 +346,11 @@ def test_json_nested_without_end_is_refused(tmp_path):
     path.write_text("[" * 200_000)
     with pytest.raises(ValueError, match=r"results\.json: cannot be read \(RecursionError"):
         read_json(path)
+
+
+def test_where_episodes_failed_nothing_else_is_known_either():
+    one, other = failing()
+    tells = {"success": [True, False, True], "tasks": [["kettle"], [], []]}
+    seeds = summarise([one | tells, other | tells], 0.0, 10.0)["final"]["50.0"]["seeds"]
+    assert (seeds["0"]["success_rate"], seeds["0"]["tasks_completed"]) == (None, None)
+    assert (seeds["1"]["success_rate"], seeds["1"]["tasks_completed"]) == (2 / 3, 1 / 3)

@@ -78,8 +78,8 @@ def test_a_full_disk_ends_the_events_and_nothing_else(tmp_path, monkeypatch, cap
     writer = make_writer(tmp_path)
     writer.write(RECORDS[0])
     (events,) = writer._seeds.values()
-    events._file._writer.close()
-    events._file._writer = open("/dev/full", "wb")  # noqa: SIM115
+    events._file.close()
+    events._file = open("/dev/full", "wb")  # noqa: SIM115
     for record in RECORDS:
         writer.write(record)
     writer.close()
