@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from rvdt_jax.bounds import read_text
+from rvdt_jax.bounds import check_memory, read_text
 from rvdt_jax.tasks import normalized_score
 
 
@@ -50,10 +50,14 @@ def read_lines(path: pathlib.Path) -> list[dict]:
     """Every whole record of the file, in order; [] where there is no file. A last line cut short is left out.
 
     Raises:
-        ValueError: a line is damaged; the message names it.
+        ValueError: a line is damaged, which the message names, or the file is larger than memory.
     """
     if not path.exists():
         return []
+    try:
+        check_memory(path.stat().st_size, "it")
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}. Repair or remove it.") from error
     records = []
     for number, line in enumerate(path.read_text(encoding="utf-8").split("\n")[:-1], start=1):
         try:

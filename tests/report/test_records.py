@@ -354,3 +354,10 @@ def test_where_episodes_failed_nothing_else_is_known_either():
     seeds = summarise([one | tells, other | tells], 0.0, 10.0)["final"]["50.0"]["seeds"]
     assert (seeds["0"]["success_rate"], seeds["0"]["tasks_completed"]) == (None, None)
     assert (seeds["1"]["success_rate"], seeds["1"]["tasks_completed"]) == (2 / 3, 1 / 3)
+
+
+def test_a_file_of_lines_larger_than_memory_is_refused_before_it_is_read(path):
+    with path.open("wb") as file:
+        file.truncate(10**13)
+    with pytest.raises(ValueError, match=r"claims 9\.09 TiB, and this machine has .* Repair or remove it"):
+        read_lines(path)
