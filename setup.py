@@ -40,6 +40,7 @@ setup(
         "video": ["imageio>=2.34", "imageio-ffmpeg>=0.5"],
         # Statistics over tasks. With pandas 3 the arch that rliable stands on cannot be imported.
         "report": ["rliable>=1.2", "pandas<3"],
+        "recreate": ["sbx-rl>=0.24"],  # trains the policies that collect; acting with them takes NumPy alone
         "bench": ["torch>=2.4"],  # the peer of rvdt_jax/benchmark, and nothing else
         "test": [
             "pytest>=8",

@@ -18,12 +18,13 @@ import gymnasium
 import mujoco
 import numpy as np
 
-# Rows of 1 wall, 0 empty, R start, G goal, in cells of 4 by 4: the mazes that D4RL evaluates in.
+# Rows of 1 wall, 0 empty, R start, G goal, in cells of 4 by 4: the mazes that D4RL evaluates in, and open ground.
 MAZES = {
     "umaze": "11111/1R001/11101/1G001/11111",
     "medium": "11111111/1R011001/10010001/11000111/10010001/10100101/100010G1/11111111",
     "large": "111111111111/1R0001000001/101101010101/100000010001/101111011101/100101000001/110101010111/"
     "100100010G01/111111111111",
+    "open": "111111111/100000001/100000001/100000001/1000R0001/100000001/100000001/1000000G1/111111111",
 }
 GOAL_RADIUS = 0.5
 START_NOISE = 0.1

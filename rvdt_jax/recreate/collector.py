@@ -1,0 +1,72 @@
+"""The policies that collect: small networks as NumPy files, acting with NumPy alone.
+
+A file holds, in half precision, the layers of a squashed Gaussian policy as SAC trains it (Haarnoja et al. 2018), and
+what is known of it as JSON: the command that made it, seed, steps, versions, and its mean return over 100 episodes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+
+import numpy as np
+
+_LOG_STD = (-20.0, 2.0)  # SAC's bounds
+
+
+@dataclasses.dataclass(frozen=True)
+class Collector:
+    """tanh(N(mean, std)) of a network with ReLUs.
+
+    Attributes:
+        hidden: (kernel (in, out), bias (out,)) of every hidden layer.
+        mean, log_std: the same of the two heads.
+        about: JSON values.
+    """
+
+    hidden: tuple[tuple[np.ndarray, np.ndarray], ...]
+    mean: tuple[np.ndarray, np.ndarray]
+    log_std: tuple[np.ndarray, np.ndarray]
+    about: dict = dataclasses.field(default_factory=dict)
+
+    def act(self, observations: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
+        """(..., A) actions in [-1, 1] for (..., S) observations: drawn with ``rng``, or without it the mean's."""
+        features = np.asarray(observations, np.float32)
+        for kernel, bias in self.hidden:
+            features = np.maximum(features @ kernel + bias, 0.0)
+        action = features @ self.mean[0] + self.mean[1]
+        if rng is not None:
+            log_std = np.clip(features @ self.log_std[0] + self.log_std[1], *_LOG_STD)
+            action = action + np.exp(log_std) * rng.standard_normal(action.shape, np.float32)
+        return np.tanh(action)
+
+
+def save_collector(path: pathlib.Path, collector: Collector) -> None:
+    """Writes a policy, compressed and in half precision."""
+    arrays = {}
+    for place, layer in enumerate((*collector.hidden, collector.mean, collector.log_std)):
+        arrays[f"kernel_{place}"], arrays[f"bias_{place}"] = (part.astype(np.float16) for part in layer)
+    partial = path.with_suffix(".partial.npz")
+    np.savez_compressed(partial, about=np.array(json.dumps(collector.about)), **arrays)
+    partial.replace(path)
+
+
+def load_collector(path: pathlib.Path) -> Collector:
+    """Reads a policy.
+
+    Raises:
+        ValueError: the file is missing or no policy.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            count = sum(name.startswith("kernel_") for name in file)
+            layers = [
+                tuple(file[f"{part}_{place}"].astype(np.float32) for part in ("kernel", "bias"))
+                for place in range(count)
+            ]
+            about = json.loads(str(file["about"]))
+        *hidden, mean, log_std = layers
+    except Exception as error:  # a damaged zip file makes NumPy raise almost anything
+        raise ValueError(f"{path}: holds no collector policy ({type(error).__name__}: {error}).") from error
+    return Collector(tuple(hidden), mean, log_std, about)

@@ -1,0 +1,59 @@
+"""Collector policies: what is saved acts as what was trained, with NumPy alone."""
+
+import numpy as np
+import pytest
+
+from rvdt_jax.recreate.collector import Collector, load_collector, save_collector
+
+
+@pytest.fixture
+def collector():
+    rng = np.random.default_rng(0)
+
+    def layer(inputs, outputs):
+        # Numbers that half precision holds exactly.
+        return tuple(rng.integers(-8, 9, shape).astype(np.float32) / 16 for shape in ((inputs, outputs), (outputs,)))
+
+    return Collector((layer(5, 7), layer(7, 6)), layer(6, 2), layer(6, 2), {"steps": 3, "robot": "hopper"})
+
+
+def by_hand(collector, observation):
+    for kernel, bias in collector.hidden:
+        observation = np.maximum(observation @ kernel + bias, 0)
+    return observation @ collector.mean[0] + collector.mean[1], observation @ collector.log_std[0] + collector.log_std[
+        1
+    ]
+
+
+def test_the_mean_action_is_the_squashed_mean(collector):
+    observations = np.random.default_rng(1).normal(size=(4, 5)).astype(np.float32)
+    mean, _ = by_hand(collector, observations)
+    np.testing.assert_allclose(collector.act(observations), np.tanh(mean), rtol=1e-6)
+    np.testing.assert_allclose(collector.act(observations[2]), np.tanh(mean[2]), rtol=1e-5)
+
+
+def test_drawn_actions_have_the_mean_and_spread_of_the_network(collector):
+    observation = np.full(5, 0.3, np.float32)
+    mean, log_std = by_hand(collector, observation)
+    drawn = np.arctanh(collector.act(np.tile(observation, (20_000, 1)), np.random.default_rng(2)).astype(np.float64))
+    np.testing.assert_allclose(drawn.mean(0), mean, atol=0.05)
+    np.testing.assert_allclose(drawn.std(0), np.exp(log_std), rtol=0.05)
+
+
+def test_what_is_saved_is_loaded(collector, tmp_path):
+    path = tmp_path / "policy.npz"
+    save_collector(path, collector)
+    loaded = load_collector(path)
+    assert loaded.about == collector.about
+    observations = np.random.default_rng(1).normal(size=(4, 5)).astype(np.float32)
+    np.testing.assert_array_equal(loaded.act(observations), collector.act(observations))
+    assert [each.name for each in tmp_path.iterdir()] == ["policy.npz"]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no archive"])
+def test_what_is_no_policy_is_named(content, tmp_path):
+    path = tmp_path / "policy.npz"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"policy\.npz: holds no collector policy"):
+        load_collector(path)
