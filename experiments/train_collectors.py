@@ -3,7 +3,8 @@
     python experiments/train_collectors.py --robot=hopper [--steps=1000000] [--out=runs/collectors]
 
 Saves the *medium* policy, the first whose return reaches a third of D4RL's expert's, with the replay buffer up to
-there, and the best one after it. Interrupted, the same command goes on from the last 50,000 steps.
+there, and the best one after it. Interrupted, the same command goes on from the last 50,000 steps. What it goes on
+from are Stable-Baselines3's files, which are pickles: name no ``--out`` that holds somebody else's.
 """
 
 import dataclasses
@@ -18,7 +19,7 @@ ENVIRONMENTS = {"hopper": "Hopper-v4", "walker2d": "Walker2d-v4", "halfcheetah":
 CHUNK, SAVE_EVERY, EPISODES = 10_000, 50_000, 10
 
 _ROBOT = flags.DEFINE_enum("robot", None, [*EXPERTS, "ant"], "Which one learns; ant: to walk to goals.", required=True)
-_STEPS = flags.DEFINE_integer("steps", 1_000_000, "Steps of training.", lower_bound=1)
+_STEPS = flags.DEFINE_integer("steps", 1_000_000, "Steps, as the buffer holds.", lower_bound=1, upper_bound=1_000_000)
 _SEED = flags.DEFINE_integer("seed", 0, "Of everything.", lower_bound=0)
 _OUT = flags.DEFINE_string("out", "runs/collectors", "Where policies and states go, one folder a robot.")
 
@@ -28,8 +29,8 @@ def main(argv: list[str]) -> int:
     from rvdt_jax.report.records import append_lines, read_lines
 
     folder = pathlib.Path(_OUT.value, _ROBOT.value)
-    folder.mkdir(parents=True, exist_ok=True)
     model = restore(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     records = folder / "progress.jsonl"
     best = max((line["mean_action"] for line in read_lines(records)), default=-float("inf"))
     while model.num_timesteps < _STEPS.value:
@@ -63,8 +64,15 @@ def make_env():
 
 
 def restore(folder: pathlib.Path):
-    """The model as it was saved last, or a new one."""
-    from sbx import SAC
+    """The model as it was saved last, or a new one.
+
+    Raises:
+        ValueError: what trains is not installed.
+    """
+    try:
+        from sbx import SAC
+    except ImportError as error:
+        raise ValueError(f"{error.name} is not installed: pip install -e '.[recreate]'") from error
 
     env = make_env()
     if (folder / "state.zip").exists():
