@@ -12,7 +12,7 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     packages=find_packages(include=["rvdt_jax", "rvdt_jax.*"]),
-    package_data={"rvdt_jax": ["reference/*.csv"]},
+    package_data={"rvdt_jax": ["reference/*.csv", "recreate/policies/*.npz"]},
     python_requires=">=3.11",
     install_requires=[
         "jax>=0.10,<0.12",

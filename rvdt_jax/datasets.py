@@ -92,7 +92,7 @@ def _obtain(config: Config, candidates: list[tuple[Task | None, Source]], progre
             except Unreachable as error:
                 reason = str(error)
     for task, source in candidates:
-        if source.kind == "recipe":
+        if source.kind == "recipe" and task.recipe_steps:
             log.info("%s is not on this machine: recreating it once, by D4RL's published recipe", source.dataset_id)
             from rvdt_jax.data.minari_writer import DatasetExists
             from rvdt_jax.recreate import recreate
@@ -117,6 +117,11 @@ def _missing(config: Config, candidates: list[tuple[Task | None, Source]], reaso
 
 def _way(task: Task | None, source: Source) -> str:
     """How to get a data set, in words that follow 'to get one,'."""
+    if source.kind == "recipe" and not task.recipe_steps:
+        return (
+            f"train what it is made of, then make it: python experiments/train_collectors.py "
+            f"--robot={task.name.split('-')[0]} --medium_only, and python experiments/recreate.py --task={task.name}"
+        )
     if source.kind == "recipe":
         return f"make it here: python experiments/recreate.py --task={task.name}"
     if source.kind == "remote":

@@ -67,7 +67,8 @@ class Task:
         horizon: evaluation episode length, in steps.
         ref_min_return, ref_max_return: D4RL's reference returns, raw reward units.
         file_url: where D4RL's file is to be had.
-        recipe_steps: length of the published data collection, in steps; None where there is no recipe.
+        recipe_steps: length of the published data collection, in steps; None where there is no recipe, or where it
+            needs more than this package brings: medium-replay is what training a policy leaves.
         return_scale: returns-to-go are divided by this before they reach the policy.
         targets: raw target returns that the task is evaluated with.
         reward_scale, reward_shift: the critic learns from reward_scale * (r + reward_shift).
@@ -130,6 +131,7 @@ def _antmaze_sources(name: str) -> tuple[Source, ...]:
     return (
         Source("import", f"d4rl-hdf5/{name}", f"rvdt/{name}"),
         Source("remote", f"D4RL/antmaze/{maze}-v1", f"rvdt/minari-{name}", keys, end_at_reward=True),
+        Source("recipe", f"recreated/{name}", f"rvdt/{name}", end_at_reward=True),  # those ants go on, too
     )
 
 
@@ -137,10 +139,10 @@ def _gym_sources(name: str) -> tuple[Source, ...]:
     """D4RL's -v2 files are scored in Gymnasium's -v4 environments; Minari's sets, newer data, in their own -v5."""
     body, quality = name.removesuffix("-v2").split("-", 1)
     env_id = f"{_GYM_BODIES[body]}-v4"
-    imported = Source("import", f"d4rl-hdf5/{name}", env_id)
+    imported, recreated = Source("import", f"d4rl-hdf5/{name}", env_id), Source("recipe", f"recreated/{name}", env_id)
     if quality != "medium":  # Minari does not carry medium-replay and medium-expert
-        return (imported,)
-    return imported, Source("remote", f"mujoco/{body}/{quality}-v0", None)
+        return imported, recreated
+    return imported, Source("remote", f"mujoco/{body}/{quality}-v0", None), recreated
 
 
 _GYM_BODIES = {"halfcheetah": "HalfCheetah", "hopper": "Hopper", "walker2d": "Walker2d"}
@@ -173,13 +175,8 @@ _FAMILIES = {
     "antmaze": ("antmaze", _antmaze_sources),
 }
 
-# Steps of D4RL's published collection runs, by the beginning of the task's name.
-_RECIPE_STEPS = {
-    "maze2d-open": 1_000_000,
-    "maze2d-umaze": 1_000_000,
-    "maze2d-medium": 2_000_000,
-    "maze2d-large": 4_000_000,
-}
+# Steps of D4RL's published collection runs where they are not 1e6. medium-replay is as long as the training was.
+_RECIPE_STEPS = {"maze2d-medium": 2_000_000, "maze2d-large": 4_000_000, "expert": 2_000_000, "replay": None}
 
 # The low-data regimes D_1 to D_4: the share of the trajectories that is kept. The published table names the regimes
 # and their scores alone; these shares are this package's own.
@@ -220,7 +217,7 @@ def _make_task(name: str, scores: dict[str, str], settings: dict[str, str], file
         ref_min_return=float(scores["ref_min_return"]),
         ref_max_return=float(scores["ref_max_return"]),
         file_url=file_url,
-        recipe_steps=_RECIPE_STEPS.get("-".join(name.split("-")[:2])),
+        recipe_steps=_recipe_steps(name, family),
         return_scale=float(settings["return_scale"]),
         targets=tuple(float(target) for target in settings["conditioning_targets"].split()),
         reward_scale=reward_scale,
@@ -231,6 +228,13 @@ def _make_task(name: str, scores: dict[str, str], settings: dict[str, str], file
         lr_decay_steps=int(settings["lr_cosine_period_iterations"]) * steps_per_iteration,
         train_steps=int(settings["stop_iteration"]) * steps_per_iteration,
     )
+
+
+def _recipe_steps(name: str, family: str) -> int | None:
+    if family not in ("maze2d", "gym", "antmaze"):
+        return None
+    parts = name.split("-")
+    return _RECIPE_STEPS.get("-".join(parts[:2]), _RECIPE_STEPS.get(parts[-2], 1_000_000))
 
 
 def find_source(dataset_id: str) -> tuple[Task, Source] | None:

@@ -254,10 +254,19 @@ def test_the_way_without_a_file_to_look_for_is_named_first(calls, task, easier):
 
 def test_why_the_servers_gave_nothing_is_said(calls):
     calls.error = "Minari's servers cannot be reached: huggingface.co: no answer"
-    text = refusal(task="antmaze-umaze-v0")
+    text = refusal(task="pen-human-v1")
     assert "(Minari's servers cannot be reached: huggingface.co: no answer)" in text
-    assert "minari download D4RL/antmaze/umaze-v1" in text
-    assert calls == [("download", "D4RL/antmaze/umaze-v1")]
+    assert "minari download D4RL/pen/human-v2" in text
+    assert calls == [("download", "D4RL/pen/human-v2")]
+
+
+@pytest.mark.parametrize(
+    ("task", "remote"), [("antmaze-umaze-v0", "D4RL/antmaze/umaze-v1"), ("hopper-medium-v2", "mujoco/hopper/medium-v0")]
+)
+def test_where_servers_cannot_be_reached_what_has_a_recipe_is_recreated(calls, task, remote):
+    calls.error = "no answer"
+    assert load(task=task)[0].name == f"recreated/{task}"
+    assert calls == [("download", remote), ("recreate", task)]
 
 
 def test_what_only_d4rls_file_carries_is_not_asked_for_elsewhere(calls):
@@ -313,7 +322,7 @@ def test_an_empty_folder_in_the_place_of_a_data_set_is_named(tmp_path, monkeypat
         load(**overrides)
 
 
-@pytest.mark.parametrize("name", ["pen-human-v1", "antmaze-umaze-v0"])
+@pytest.mark.parametrize("name", ["pen-human-v1", "kitchen-partial-v0"])
 @pytest.mark.parametrize("steps", [None, 10])
 def test_what_has_no_recipe_cannot_be_recreated(name, steps):
     with pytest.raises(ValueError, match=name):

@@ -64,12 +64,13 @@ SOURCES = {
         *("remote", "D4RL/antmaze/large-diverse-v1", "rvdt/minari-antmaze-large-diverse-v0"),
     ),
 } | {
-    f"maze2d-{maze}": ("maze2d", f"rvdt/maze2d-{maze}", "recipe", f"recreated/maze2d-{maze}", f"rvdt/maze2d-{maze}")
+    f"maze2d-{maze}": ("maze2d", f"rvdt/maze2d-{maze}")
     for maze in (
         *("open-v0", "umaze-v1", "medium-v1", "large-v1"),
         *("open-dense-v0", "umaze-dense-v1", "medium-dense-v1", "large-dense-v1"),
     )
 }
+RECREATED = ("maze2d", "gym", "antmaze")
 MAZE2D = [name for name, row in SOURCES.items() if row[0] == "maze2d"]
 
 
@@ -85,27 +86,30 @@ def test_a_task_is_served_by_d4rls_file_first_and_then_by_what_else_there_is(nam
     family, env_id, *other = SOURCES[name]
     task = get_task(name)
     assert task.family == family
+    recreated = [("recipe", f"recreated/{name}", env_id)] if family in RECREATED else []
     assert [(source.kind, source.dataset_id, source.env_id) for source in task.sources] == [
         ("import", f"d4rl-hdf5/{name}", env_id),
         *([tuple(other)] if other else []),
+        *recreated,
     ]
 
 
-def test_only_minaris_antmaze_and_kitchen_have_dict_observations_and_only_its_antmaze_goes_on_after_success():
+def test_only_minaris_antmaze_and_kitchen_have_dict_observations_and_ants_but_d4rls_go_on_after_success():
     keys = {"antmaze": ("achieved_goal", "observation"), "kitchen": ("observation",)}
     for task in all_tasks().values():
         for source in task.sources:
             remote = source.kind == "remote"
             assert source.observation_keys == (keys.get(task.family, ()) if remote else ())
-            assert source.end_at_reward == (remote and task.family == "antmaze")
+            assert source.end_at_reward == (source.kind != "import" and task.family == "antmaze")
 
 
 def test_sources_are_found_by_kind_and_by_id():
     task = get_task("antmaze-umaze-v0")
-    imported, remote = task.sources
+    imported, remote, recipe = task.sources
     assert task.source("import") is imported
     assert task.source("remote") is remote
-    assert task.source("recipe") is None
+    assert task.source("recipe") is recipe
+    assert get_task("pen-human-v1").source("recipe") is None
     assert task.source_of("D4RL/antmaze/umaze-v1") is remote
     assert task.source_of("d4rl-hdf5/antmaze-umaze-v0") is imported
     assert task.source_of("D4RL/antmaze/umaze-diverse-v1") is None
@@ -119,7 +123,7 @@ def test_a_source_without_further_words_has_plain_arrays_and_whole_episodes():
 
 def test_no_two_tasks_share_a_data_set():
     ids = [source.dataset_id for task in all_tasks().values() for source in task.sources]
-    assert len(set(ids)) == len(ids) == 27 + 8 + 13  # D4RL's files, recreated ones, Minari's
+    assert len(set(ids)) == len(ids) == 27 + 21 + 13  # D4RL's files, recreated ones, Minari's
 
 
 @pytest.mark.parametrize("name", all_tasks())
@@ -172,12 +176,32 @@ def test_the_collections_are_as_long_as_the_published_ones(maze, steps):
     assert [task.recipe_steps for task in tasks] == [steps, steps]
 
 
-def test_only_maze2d_can_be_recreated():
-    assert [name for name, task in all_tasks().items() if task.source("recipe")] == MAZE2D
-    assert [name for name, task in all_tasks().items() if task.recipe_steps] == MAZE2D
+@pytest.mark.parametrize(
+    ("name", "steps"),
+    [
+        ("hopper-medium-v2", 1_000_000),
+        ("walker2d-medium-expert-v2", 2_000_000),
+        ("halfcheetah-medium-replay-v2", None),  # as long as the training was
+        ("antmaze-umaze-v0", 1_000_000),
+        ("antmaze-large-diverse-v0", 1_000_000),
+        ("pen-human-v1", None),
+        ("kitchen-complete-v0", None),
+    ],
+)
+def test_the_other_collections_are_as_long_as_d4rls(name, steps):
+    assert get_task(name).recipe_steps == steps
 
 
-@pytest.mark.parametrize("name", MAZE2D)
+def test_all_but_human_demonstrations_can_be_recreated():
+    able = [name for name, task in all_tasks().items() if task.source("recipe")]
+    assert able == [name for name, task in all_tasks().items() if task.family in RECREATED]
+    assert len(able) == 8 + 13
+    assert [name for name in able if not get_task(name).recipe_steps] == [
+        f"{robot}-medium-replay-v2" for robot in ("halfcheetah", "hopper", "walker2d")
+    ]
+
+
+@pytest.mark.parametrize("name", [name for name, task in all_tasks().items() if task.source("recipe")])
 def test_recreated_data_is_never_called_d4rls(name):
     recipe = get_task(name).source("recipe")
     assert recipe.dataset_id == f"recreated/{name}"

@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rvdt_jax.recreate.recipe import Recipe
+    from rvdt_jax.tasks import Task
+
+_DESCRIPTION = (
+    "Recreated data: collected anew by D4RL's published recipe for {name} ({how}). It is not one of D4RL's files, and "
+    "scores from it are scores on recreated data."
+)
+
 
 def recreate(
-    task_name: str, *, steps: int | None = None, seed: int = 0, overwrite: bool = False, progress: bool = True
+    task_name: str,
+    *,
+    steps: int | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+    progress: bool = True,
+    replay: str | None = None,
 ) -> str:
     """Collects a task's data set into the local Minari root, whole or not at all.
 
@@ -13,25 +30,81 @@ def recreate(
         steps: how many; None takes the recipe's own number.
         seed: fixes the collection.
         overwrite: replace a data set of the same id, once the new one is complete.
-        progress: show a progress bar.
+        progress: show progress bars.
+        replay: of ``*-medium-replay``: the buffer that ``experiments/train_collectors.py`` has left; None: where it
+            leaves it by default.
 
     Returns:
         The Minari id: the task's own for the recipe's length and seed 0, else one that names both.
 
     Raises:
-        ValueError: unknown task, no recipe for it, ``steps`` or ``seed`` out of range.
+        ValueError: unknown task, no recipe for it, ``steps`` or ``seed`` out of range, or no such buffer.
         DatasetExists: it does (a ValueError too).
+        RuntimeError: an environment failed.
     """
-    from rvdt_jax.recreate.maze2d import recreate_maze2d
+    from rvdt_jax.data.minari_writer import About, write_dataset
     from rvdt_jax.tasks import all_tasks, get_task
 
     task = get_task(task_name)
-    if task.source("recipe") is None:
+    source = task.source("recipe")
+    if source is None:
         known = ", ".join(name for name, other in all_tasks().items() if other.source("recipe"))
         raise ValueError(f"--task={task_name}: there is no recipe for it. Tasks that can be recreated: {known}.")
-    steps = task.recipe_steps if steps is None else steps
-    if steps < 1:
+    if steps is not None and steps < 1:
         raise ValueError(f"--steps={steps}: collect at least one step.")
     if seed < 0:
         raise ValueError(f"--seed={seed}: a seed is not negative.")
-    return recreate_maze2d(task, steps=steps, seed=seed, overwrite=overwrite, progress=progress)
+    recipe = _recipe(task, steps, seed, replay)
+    dataset_id = _dataset_id(task, recipe, whole=steps in (None, task.recipe_steps))
+    about = About(
+        env_id=source.env_id,
+        observation_size=recipe.observation_size,
+        action_size=recipe.action_size,
+        algorithm=recipe.algorithm,
+        description=_DESCRIPTION.format(name=task.name, how=recipe.description),
+        ref_min_return=task.ref_min_return,
+        ref_max_return=task.ref_max_return,
+        facts={"recreated": True, "seed": recipe.seed, "versions": _versions()} | recipe.facts,
+    )
+    return write_dataset(dataset_id, about, lambda: _watch(task, recipe, progress), overwrite=overwrite)
+
+
+def _recipe(task: Task, steps: int | None, seed: int, replay: str | None) -> Recipe:
+    if task.name.endswith("-medium-replay-v2"):
+        from rvdt_jax.recreate.locomotion import replay_recipe
+
+        return replay_recipe(task, steps, seed, replay)
+    if replay is not None:
+        raise ValueError(f"--replay={replay}: {task.name} is collected; only medium-replay is made of a buffer.")
+    steps = task.recipe_steps if steps is None else steps
+    if task.family == "maze2d":
+        from rvdt_jax.recreate.maze2d import maze2d_recipe as make
+    elif task.family == "antmaze":
+        from rvdt_jax.recreate.antmaze import antmaze_recipe as make
+    else:
+        from rvdt_jax.recreate.locomotion import locomotion_recipe as make
+    return make(task, steps, seed)
+
+
+def _dataset_id(task: Task, recipe: Recipe, whole: bool) -> str:
+    """The task's own for the whole recipe and seed 0, else one that names both."""
+    dataset_id = task.source("recipe").dataset_id
+    if whole and recipe.seed == 0:
+        return dataset_id
+    stem, version = dataset_id.rsplit("-", 1)
+    return f"{stem}-{recipe.steps}-steps-seed-{recipe.seed}-{version}"
+
+
+def _versions() -> dict[str, str]:
+    from importlib import metadata
+
+    return {name: metadata.version(name) for name in ("mujoco", "gymnasium", "gymnasium-robotics", "minari", "numpy")}
+
+
+def _watch(task: Task, recipe: Recipe, progress: bool):
+    """The episodes, under two progress bars: steps that are collected, and episodes that are written."""
+    from tqdm import tqdm
+
+    options = {"disable": not progress}
+    with tqdm(total=recipe.steps, unit="step", unit_scale=True, desc=f"collecting {task.name}", **options) as bar:
+        yield from tqdm(recipe.collect(bar.update), desc="writing", unit="episode", **options)

@@ -30,6 +30,16 @@ class Collector:
     log_std: tuple[np.ndarray, np.ndarray]
     about: dict = dataclasses.field(default_factory=dict)
 
+    @property
+    def observation_size(self) -> int:
+        """S."""
+        return self.hidden[0][0].shape[0]
+
+    @property
+    def action_size(self) -> int:
+        """A."""
+        return self.mean[1].shape[0]
+
     def act(self, observations: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
         """(..., A) actions in [-1, 1] for (..., S) observations: drawn with ``rng``, or without it the mean's."""
         features = np.asarray(observations, np.float32)

@@ -21,12 +21,11 @@ _JITTER = 0.2
 
 
 @functools.cache
-def shortest_path(maze: Maze, start: Cell, target: Cell) -> tuple[Cell, ...]:
-    """The cells from ``start`` (left out) to ``target``, greedy in Q after 50 sweeps of Q-iteration.
+def shortest_path(free: tuple[Cell, ...], start: Cell, target: Cell) -> tuple[Cell, ...]:
+    """The cells from ``start`` (left out) to ``target``, greedy in Q after 50 sweeps of Q-iteration on the free ones.
 
     The reward is 1 for every step begun on the target; of equal actions the first wins.
     """
-    free = maze.free_cells
 
     def move(cell: Cell, action: int) -> Cell:
         to = (cell[0] + _MOVES[action][0], cell[1] + _MOVES[action][1])
@@ -57,7 +56,7 @@ class WaypointController:
     """
 
     def __init__(self, maze: Maze, rng):
-        self._maze, self._rng = maze, rng
+        self._free, self._rng = tuple(maze.free_cells), rng
         self._target: Cell | None = None
         self._waypoints: list[tuple[float, float]] = []
         self._index = 0
@@ -83,12 +82,11 @@ class WaypointController:
     def _cell_of(self, position: tuple[float, float]) -> Cell:
         """The cell by rounding, as in the original; pressed against a wall the ball may be nearer to the wall's."""
         cell = (round(position[0]), round(position[1]))
-        free = self._maze.free_cells
-        return cell if cell in free else min(free, key=lambda other: math.dist(other, position))
+        return cell if cell in self._free else min(self._free, key=lambda other: math.dist(other, position))
 
     def _plan(self, start: Cell, target: Cell) -> None:
         self._waypoints = []
-        for cell in shortest_path(self._maze, start, target):
+        for cell in shortest_path(self._free, start, target):
             self._rng.uniform()  # the original draws the outcome of every move on the grid, with noise 0
             if cell == target:
                 self._waypoints.append((float(cell[0]), float(cell[1])))

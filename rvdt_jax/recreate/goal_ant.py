@@ -8,7 +8,7 @@ from rvdt_jax.envs.d4rl import AntMazeEnv
 
 REACHED = 0.45  # metres, as in Minari's recipe
 _NEAR, _FAR, _HALF = 1.0, 8.0, 13.0  # of goals, and of the ground's half width that they lie in
-_PROGRESS, _ARRIVAL, _EFFORT, _ALIVE = 10.0, 10.0, 0.02, 0.2
+_PROGRESS, _ARRIVAL, _EFFORT, _ALIVE = 30.0, 10.0, 0.02, 0.2
 
 
 def goal_observation(observation: np.ndarray, goal: np.ndarray) -> np.ndarray:

@@ -9,25 +9,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from importlib import metadata
 
 import numpy as np
-from tqdm import tqdm
 
-from rvdt_jax.data.minari_writer import About, write_dataset
 from rvdt_jax.envs.maze2d import START_NOISE, Ball, get_maze_task, make_model, rewards
 from rvdt_jax.recreate.controller import WaypointController, clip
+from rvdt_jax.recreate.recipe import Recipe
+from rvdt_jax.recreate.rollouts import split
 from rvdt_jax.tasks import Task
 
 ACTION_NOISE = 0.5
 MAX_SEGMENT = 1000
 _PROGRESS_EVERY = 10_000
-
-DESCRIPTION = (
-    "Recreated data: collected anew by D4RL's published recipe for {name} (a waypoint controller driving to random "
-    "targets, action noise of std 0.5, rewards relabelled toward the task's goal), on an exact rebuild of the "
-    "environment. It is not one of D4RL's files, and scores from it are scores on recreated data."
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,50 +95,23 @@ def collect(name: str, steps: int, seed: int, progress: Callable[[int], object] 
     )
 
 
-def episodes_of(recording: Recording, progress: bool) -> Iterator[dict]:
-    """One episode per segment: T actions and T + 1 observations, the last step truncated; as the writer takes them."""
-    ends = np.flatnonzero(recording.ends) + 1
-    starts = np.concatenate([[0], ends[:-1]])
-    total = zip(starts.tolist(), ends.tolist(), strict=True)
-    for start, end in tqdm(total, total=len(ends), desc="writing", unit="episode", disable=not progress):
-        last = recording.next_observations[end - 1 : end]
-        yield {
-            "observations": np.concatenate([recording.observations[start:end], last]),
-            "actions": recording.actions[start:end],
-            "rewards": recording.rewards[start:end],
-            "terminations": np.zeros(end - start, bool),
-            "truncations": np.arange(start, end) == end - 1,
-        }
+def episodes_of(recording: Recording) -> Iterator[dict]:
+    """One episode per segment, the last step truncated; as the writer takes them."""
+    columns = {name: getattr(recording, name) for name in ("observations", "next_observations", "actions", "rewards")}
+    return split(columns, np.zeros(len(recording.ends), bool), recording.ends)
 
 
-def recreate_maze2d(task: Task, *, steps: int, seed: int, overwrite: bool, progress: bool) -> str:
-    """Collects and writes a data set; see ``rvdt_jax.recreate.recreate``."""
-    recipe = task.source("recipe")
-    dataset_id = recipe.dataset_id
-    if (steps, seed) != (task.recipe_steps, 0):
-        stem, version = dataset_id.rsplit("-", 1)
-        dataset_id = f"{stem}-{steps}-steps-seed-{seed}-{version}"
+def maze2d_recipe(task: Task, steps: int, seed: int) -> Recipe:
+    """D4RL's ``generate_maze2d_datasets.py``, noisy."""
 
-    def collect_with_progress() -> Iterator[dict]:
-        with tqdm(
-            total=steps, unit="step", unit_scale=True, desc=f"collecting {task.name}", disable=not progress
-        ) as bar:
-            recording = collect(task.name, steps, seed, bar.update)
-        return episodes_of(recording, progress)
-
-    about = About(
-        env_id=recipe.env_id,
+    return Recipe(
         observation_size=4,
         action_size=2,
         algorithm="waypoint controller (D4RL's recipe)",
-        description=DESCRIPTION.format(name=task.name),
-        ref_min_return=task.ref_min_return,
-        ref_max_return=task.ref_max_return,
-        facts={
-            "recreated": True,
-            "recipe": f"D4RL generate_maze2d_datasets.py, noisy, {steps} steps",
-            "seed": seed,
-            "versions": {name: metadata.version(name) for name in ("mujoco", "gymnasium", "minari", "numpy")},
-        },
+        description="a waypoint controller driving to random targets, action noise of std 0.5, rewards relabelled "
+        "toward the task's goal; on an exact rebuild of the environment",
+        steps=steps,
+        seed=seed,
+        facts={"recipe": f"D4RL generate_maze2d_datasets.py, noisy, {steps} steps"},
+        collect=lambda progress: episodes_of(collect(task.name, steps, seed, progress)),
     )
-    return write_dataset(dataset_id, about, collect_with_progress, overwrite=overwrite)

@@ -60,9 +60,7 @@ def write(collect=make_recording, dataset_id=DATASET_ID, overwrite=False, **abou
         "ref_max_return": TASK.ref_max_return,
         "facts": {"recreated": True},
     } | about
-    return write_dataset(
-        dataset_id, About(**about), lambda: episodes_of(collect(), progress=False), overwrite=overwrite
-    )
+    return write_dataset(dataset_id, About(**about), lambda: episodes_of(collect()), overwrite=overwrite)
 
 
 def listed() -> set[str]:

@@ -56,7 +56,7 @@ def test_paths_are_as_short_as_a_breadth_first_search_finds_them(maze_name):
         expected = distances(maze, target)
         assert len(expected) == len(maze.free_cells)
         for start in maze.free_cells:
-            path = shortest_path(maze, start, target)
+            path = shortest_path(tuple(maze.free_cells), start, target)
             assert len(path) == max(expected[start], 1), (start, target)
             assert path[-1] == target
             steps = [abs(a[0] - b[0]) + abs(a[1] - b[1]) for a, b in zip((start, *path), path, strict=False)]
@@ -66,13 +66,21 @@ def test_paths_are_as_short_as_a_breadth_first_search_finds_them(maze_name):
 
 def test_of_equal_paths_the_first_action_wins():
     # The order is stay, -y, +y, -x, +x; the column is y.
-    assert shortest_path(MAZES["open"], (1, 1), (2, 2)) == ((1, 2), (2, 2))
-    assert shortest_path(MAZES["open"], (2, 2), (1, 1)) == ((2, 1), (1, 1))
-    assert shortest_path(MAZES["open"], (1, 3), (3, 1)) == ((1, 2), (1, 1), (2, 1), (3, 1))
+    assert shortest_path(tuple(MAZES["open"].free_cells), (1, 1), (2, 2)) == ((1, 2), (2, 2))
+    assert shortest_path(tuple(MAZES["open"].free_cells), (2, 2), (1, 1)) == ((2, 1), (1, 1))
+    assert shortest_path(tuple(MAZES["open"].free_cells), (1, 3), (3, 1)) == ((1, 2), (1, 1), (2, 1), (3, 1))
 
 
 def test_the_way_through_the_umaze():
-    assert shortest_path(MAZES["umaze"], (3, 1), (1, 1)) == ((3, 2), (3, 3), (2, 3), (1, 3), (1, 2), (1, 1))
+    cells = tuple(MAZES["umaze"].free_cells)
+    assert shortest_path(cells, (3, 1), (1, 1)) == (
+        (3, 2),
+        (3, 3),
+        (2, 3),
+        (1, 3),
+        (1, 2),
+        (1, 1),
+    )
 
 
 # --- waypoints ---
@@ -97,12 +105,12 @@ def test_every_waypoint_but_the_last_lies_up_to_a_fifth_below_its_cell(seed):
     maze = MAZES["umaze"]
     controller = WaypointController(maze, np.random.default_rng(seed))
     position, waypoints = (3.0, 1.0), []
-    for _ in shortest_path(maze, (3, 1), (1, 1)):
+    for _ in shortest_path(tuple(maze.free_cells), (3, 1), (1, 1)):
         waypoints.append(aim(controller, position, (1.0, 1.0)))
         position = waypoints[-1]
         for _ in range(2):  # the first call sees a jump, the second a ball at rest on its waypoint
             controller.act(position, REST, (1.0, 1.0))
-    offsets = np.array(shortest_path(maze, (3, 1), (1, 1))) - waypoints
+    offsets = np.array(shortest_path(tuple(maze.free_cells), (3, 1), (1, 1))) - waypoints
     np.testing.assert_allclose(offsets[-1], 0.0, atol=1e-9)
     assert (offsets[:-1] > 0).all()
     assert (offsets[:-1] < 0.2).all()
@@ -203,7 +211,7 @@ def test_the_ball_gets_there(maze_name):
     for start in maze.free_cells[::3]:
         controller, arrived = WaypointController(maze, rng), False
         ball.position[:], ball.velocity[:] = start, 0.0
-        for _ in range(60 * (len(shortest_path(maze, start, maze.goal)) + 2)):
+        for _ in range(60 * (len(shortest_path(tuple(maze.free_cells), start, maze.goal)) + 2)):
             *forces, arrived = controller.act(tuple(ball.position.tolist()), tuple(ball.velocity.tolist()), maze.goal)
             if arrived:
                 break

@@ -9,7 +9,7 @@ import pytest
 
 from rvdt_jax.envs.maze2d import MAZES
 from rvdt_jax.recreate import recreate
-from rvdt_jax.recreate.maze2d import Recording, collect, recreate_maze2d
+from rvdt_jax.recreate.maze2d import Recording, collect
 from rvdt_jax.tasks import get_task
 
 STEPS = 60_000
@@ -188,9 +188,11 @@ def test_most_segments_have_no_return_and_a_few_have_much():
         (40, 0, "recreated/maze2d-umaze-40-steps-seed-0-v1"),
     ],
 )
-def test_only_the_whole_recipe_with_seed_zero_has_the_tasks_own_id(steps, seed, dataset_id):
-    task = dataclasses.replace(get_task("maze2d-umaze-v1"), recipe_steps=50)
-    assert recreate_maze2d(task, steps=steps, seed=seed, overwrite=False, progress=False) == dataset_id
+def test_only_the_whole_recipe_with_seed_zero_has_the_tasks_own_id(steps, seed, dataset_id, monkeypatch):
+    monkeypatch.setattr(
+        "rvdt_jax.tasks.get_task", lambda name, get=get_task: dataclasses.replace(get(name), recipe_steps=50)
+    )
+    assert recreate("maze2d-umaze-v1", steps=steps, seed=seed, progress=False) == dataset_id
 
 
 def test_dense_tasks_have_ids_of_their_own():

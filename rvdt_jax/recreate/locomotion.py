@@ -1,0 +1,139 @@
+"""D4RL's locomotion data sets by their recipe (Fu et al. 2020): SAC, stopped early, at its best, and its replay buffer.
+
+``medium`` are 1e6 steps of a policy that reaches a third of the expert's return, its actions drawn as in training;
+``medium-expert`` are as many of it, then as many of the best policy; ``medium-replay`` is all that was seen in training
+up to the medium policy. The policies come with this package; what trained them is ``experiments/train_collectors.py``.
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Callable, Iterator
+from importlib import resources
+
+import numpy as np
+
+from rvdt_jax.recreate.collector import Collector, load_collector
+from rvdt_jax.recreate.recipe import Recipe
+from rvdt_jax.recreate.rollouts import collect, split
+from rvdt_jax.tasks import Environment, Task
+
+REPLAY = "runs/collectors/{robot}/medium-replay.npz"  # where training leaves the buffer
+_QUALITIES = {"medium": ("medium",), "medium-expert": ("medium", "best")}
+_COLUMNS = {"observations": 2, "next_observations": 2, "actions": 2, "rewards": 1, "dones": 1, "timeouts": 1}
+
+
+def shipped_collector(name: str) -> Collector:
+    """A policy of this package, e.g. ``hopper-medium``.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    file = resources.files("rvdt_jax") / "recreate" / "policies" / f"{name}.npz"
+    with resources.as_file(file) as path:
+        return load_collector(path)
+
+
+class Sampled:
+    """A collector whose actions are drawn."""
+
+    def __init__(self, collector: Collector, rng: np.random.Generator):
+        self._collector, self._rng = collector, rng
+
+    def begin(self, observations: np.ndarray) -> None:
+        """It has no memory."""
+
+    def act(self, observations: np.ndarray) -> np.ndarray:
+        """See ``rollouts.Policy``."""
+        return self._collector.act(observations, self._rng)
+
+
+def locomotion_recipe(task: Task, steps: int, seed: int) -> Recipe:
+    """``medium`` and ``medium-expert``; of the latter the first half are the medium policy's, and as ``medium``'s."""
+    robot, quality = _split_name(task)
+    collectors = [shipped_collector(f"{robot}-{part}") for part in _QUALITIES[quality]]
+    bounds = np.linspace(0, steps, len(collectors) + 1).astype(int)
+    environment = Environment(task.source("recipe").env_id, horizon=task.horizon)
+
+    def collect_parts(progress: Callable[[int], object]) -> Iterator[dict]:
+        for place, (collector, part) in enumerate(zip(collectors, np.diff(bounds).tolist(), strict=True)):
+            rng = np.random.default_rng([seed, place])
+            yield from collect(environment, Sampled(collector, rng), part, rng, progress) if part else ()
+
+    return Recipe(
+        observation_size=collectors[0].observation_size,
+        action_size=collectors[0].action_size,
+        algorithm="SAC (D4RL's recipe)",
+        description=f"{' then '.join(_QUALITIES[quality])} policy of SAC, actions drawn",
+        steps=steps,
+        seed=seed,
+        facts={
+            "recipe": f"{quality}: {steps} steps of SAC's policies ({', '.join(_QUALITIES[quality])})",
+            "policies": [collector.about for collector in collectors],
+        },
+        collect=collect_parts,
+    )
+
+
+def replay_recipe(task: Task, steps: int | None, seed: int, replay: str | None) -> Recipe:
+    """``medium-replay``: the buffer of a training run, or its first ``steps`` steps.
+
+    Raises:
+        ValueError: there is no buffer, it is another robot's or damaged, or ``steps`` or ``seed`` do not fit it.
+    """
+    robot, _ = _split_name(task)
+    path = pathlib.Path(replay or REPLAY.format(robot=robot))
+    columns, about = _read_buffer(path, robot)
+    held = len(columns["rewards"])
+    if steps is not None and steps > held:
+        raise ValueError(f"--steps={steps}: {path} holds {held} steps.")
+    if seed not in (0, about["seed"]):
+        raise ValueError(f"--seed={seed}: {path} is of a run with seed {about['seed']}; train one with that seed.")
+    columns = {name: values[:steps] for name, values in columns.items()}
+    dones, timeouts = columns.pop("dones") > 0, columns.pop("timeouts") > 0
+
+    def cut(progress: Callable[[int], object]) -> Iterator[dict]:
+        for episode in split(columns, dones & ~timeouts, dones & timeouts):
+            progress(len(episode["rewards"]))
+            yield episode
+
+    return Recipe(
+        observation_size=columns["observations"].shape[1],
+        action_size=columns["actions"].shape[1],
+        algorithm="SAC in training (D4RL's recipe)",
+        description="all that SAC saw in training up to its medium policy",
+        steps=len(dones),
+        seed=about["seed"],
+        facts={"recipe": f"medium-replay: {len(dones)} steps of SAC's replay buffer", "training": about},
+        collect=cut,
+    )
+
+
+def _split_name(task: Task) -> tuple[str, str]:
+    """``hopper-medium-expert-v2`` -> ``hopper``, ``medium-expert``."""
+    robot, quality = task.name.removesuffix("-v2").split("-", 1)
+    return robot, quality
+
+
+def _read_buffer(path: pathlib.Path, robot: str) -> tuple[dict[str, np.ndarray], dict]:
+    """The columns of a buffer, and where it is from."""
+    if not path.exists():
+        raise ValueError(
+            f"{path}: there is no replay buffer. Train one: pip install -e '.[recreate]', then "
+            f"python experiments/train_collectors.py --robot={robot} --medium_only. Or name one with --replay."
+        )
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            about = json.loads(str(file["about"]))
+            columns = {name: file[name] for name in _COLUMNS}
+        owner, _ = about["robot"], about["seed"]
+    except Exception as error:  # a damaged zip file makes NumPy raise almost anything
+        raise ValueError(f"{path}: holds no replay buffer ({type(error).__name__}: {error}).") from error
+    if owner != robot:
+        raise ValueError(f"{path}: is of the robot {owner}, not {robot}; name another with --replay.")
+    shapes = {name: values.shape for name, values in columns.items()}
+    lengths = {shape[0] for shape in shapes.values() if shape}
+    if len(lengths) != 1 or any(len(shapes[name]) != count for name, count in _COLUMNS.items()):
+        raise ValueError(f"{path}: its columns do not belong together: {shapes}. Train it anew.")
+    return columns, about

@@ -1,0 +1,111 @@
+"""The antmaze recipe: the maze's geometry, the planner, the ant that goes on, and what a collection says of itself."""
+
+import numpy as np
+import pytest
+
+from rvdt_jax.data.source import load_local
+from rvdt_jax.envs.d4rl import AntMazeEnv
+from rvdt_jax.recreate import recreate
+from rvdt_jax.recreate.antmaze import CommandedAnt, Planner, cell_of, free_cells, place_of
+
+NAMES = ["umaze", "medium", "large"]
+
+
+@pytest.mark.parametrize("maze", NAMES)
+def test_places_are_those_of_the_environment(maze):
+    env = AntMazeEnv(maze)
+    goal = cell_of(env._goal_centre, maze)
+    np.testing.assert_allclose(place_of(goal, maze), env._goal_centre)
+    geoms = env.simulator.model
+    walls = {
+        tuple(np.round(geoms.geom_pos[i, :2] - env._origin, 3).tolist())
+        for i in range(geoms.ngeom)
+        if (geoms.geom(i).name or "").startswith("block")
+    }
+    assert walls
+    assert not walls & {tuple(place_of(cell, maze).tolist()) for cell in free_cells(maze)}
+    env.close()
+
+
+@pytest.mark.parametrize("maze", NAMES)
+def test_a_place_is_in_the_cell_around_it_and_one_in_a_wall_in_the_nearest_free_one(maze):
+    for cell in free_cells(maze):
+        for offset in ([0, 0], [1.9, -1.9], [-1.9, 1.9]):
+            assert cell_of(place_of(cell, maze) + offset, maze) == cell
+    assert cell_of(np.array([0.0, -2.3]), maze) == (1, 1)  # pressed into the wall above the start
+
+
+@pytest.mark.parametrize("maze", NAMES)
+def test_who_walks_to_the_waypoints_arrives_through_free_cells_alone(maze):
+    rng = np.random.default_rng(0)
+    for start in free_cells(maze):
+        for end in free_cells(maze):
+            goal = place_of(end, maze) + rng.uniform(0, 1.5, 2)
+            planner, place = Planner(maze, goal, rng), place_of(start, maze)
+            for _ in range(1000):
+                way = planner.waypoint(place) - place
+                place = place + way * min(1.0, 0.4 / max(np.linalg.norm(way), 1e-9))
+                assert np.abs(place - place_of(cell_of(place, maze), maze)).max() <= 2.001
+                if np.linalg.norm(place - goal) < 0.4:
+                    break
+            assert np.linalg.norm(place - goal) < 0.4, (start, end)
+
+
+def test_the_next_waypoint_is_aimed_at_once_one_is_reached():
+    planner = Planner("umaze", place_of((3, 1), "umaze"), np.random.default_rng(0))
+    first = planner.waypoint(np.zeros(2))
+    assert cell_of(first, "umaze") == (1, 2)
+    assert (planner.waypoint([*first, 0.5, 0.0]) == first).all()
+    assert cell_of(planner.waypoint([*first, 0.4, 0.0]), "umaze") == (1, 3)
+
+
+def test_an_ant_that_is_off_its_way_is_led_from_where_it_is():
+    planner = Planner("umaze", place_of((3, 1), "umaze"), np.random.default_rng(0))
+    planner.waypoint(np.zeros(2))
+    assert cell_of(planner.waypoint(place_of((3, 3), "umaze")), "umaze") == (3, 2)
+
+
+def place_ant(env, place):
+    position = env.simulator.data.qpos.copy()
+    position[:2] = place + env._origin
+    env._ant.set_state(position, np.zeros(14))
+
+
+def test_at_the_goal_it_is_paid_and_goes_on():
+    env = CommandedAnt("umaze", diverse=False)
+    observation, _ = env.reset(seed=0)
+    np.testing.assert_allclose(observation[29:], env._goal, rtol=1e-6)
+    assert np.linalg.norm(observation[:2]) < 0.5
+    place_ant(env, env._goal)
+    observation, reward, terminated, truncated, _ = env.step(np.zeros(8))
+    assert (reward, terminated, truncated) == (1.0, False, False)
+    assert observation.shape == env.observation_space.shape == (31,)
+    env.close()
+
+
+def test_diverse_ants_start_and_go_anywhere_but_are_paid_at_the_tasks_goal():
+    env = CommandedAnt("medium", diverse=True)
+    starts, ends = set(), set()
+    for seed in range(120):
+        observation, _ = env.reset(seed=seed)
+        starts.add(cell_of(observation[:2] - 0.5, "medium"))
+        ends.add(cell_of(observation[29:] - 0.75, "medium"))
+        assert cell_of(env._goal - 0.75, "medium") == (6, 6)
+    assert len(starts) > 0.9 * len(free_cells("medium"))
+    assert len(ends) > 0.9 * len(free_cells("medium"))
+    place_ant(env, env._commanded)
+    assert env.step(np.zeros(8))[1] == 0.0
+    place_ant(env, env._goal)
+    assert env.step(np.zeros(8))[1] == 1.0
+    env.close()
+
+
+@pytest.mark.parametrize("name", ["antmaze-umaze-v0", "antmaze-large-diverse-v0"])
+def test_a_collection_says_that_it_is_recreated_and_by_which_policy(name):
+    stem, version = name.rsplit("-", 1)
+    dataset_id = recreate(name, steps=40, seed=1, progress=False)
+    assert dataset_id == f"recreated/{stem}-40-steps-seed-1-{version}"
+    episodes, provenance = load_local(dataset_id)
+    assert episodes.observations.shape[1] == 29
+    assert provenance["recreated"] is True
+    assert ("random starts" in provenance["recipe"]) == ("diverse" in name)

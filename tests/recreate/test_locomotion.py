@@ -1,0 +1,164 @@
+"""The locomotion recipes: the policies that are shipped, what they collect, and replay buffers as data sets."""
+
+import json
+from importlib import resources
+
+import minari
+import numpy as np
+import pytest
+
+from rvdt_jax.data.source import load_local
+from rvdt_jax.recreate import recreate
+from rvdt_jax.recreate.locomotion import REPLAY, locomotion_recipe, shipped_collector
+from rvdt_jax.tasks import get_task
+
+ROBOTS = {"hopper": (11, 3), "walker2d": (17, 6), "halfcheetah": (17, 6)}
+SHIPPED = [f"{robot}-{quality}" for robot in ROBOTS for quality in ("medium", "best")] + ["ant-goal"]
+
+
+# --- the policies ---
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_policy_says_where_it_is_from(name):
+    collector = shipped_collector(name)
+    about = collector.about
+    assert about["robot"] == name.split("-")[0]
+    assert about["command"].startswith("python experiments/train_collectors.py --robot=")
+    assert {"seed", "steps", "settings", "versions"} < set(about)
+    assert any("over_100_episodes" in key for key in about)
+    sizes = ROBOTS.get(about["robot"], (29, 8))
+    assert (collector.observation_size, collector.action_size) == sizes
+
+
+def test_they_are_small_and_nothing_else_is_there():
+    files = list((resources.files("rvdt_jax") / "recreate" / "policies").iterdir())
+    assert sorted(file.name for file in files) == sorted(f"{name}.npz" for name in SHIPPED)
+    assert sum(len(file.read_bytes()) for file in files) < 2_000_000
+
+
+@pytest.mark.parametrize("robot", ROBOTS)
+def test_a_medium_policy_reaches_about_a_third_of_the_experts_return_and_the_best_one_more(robot):
+    returns = [
+        shipped_collector(f"{robot}-{quality}").about["mean_return_over_100_episodes"] for quality in ("medium", "best")
+    ]
+    medium, best = returns[0]["drawn"], returns[1]["mean_action"]
+    expert = get_task(f"{robot}-medium-v2").ref_max_return
+    assert expert / 4 < medium < expert / 1.8
+    assert best > 1.5 * medium
+
+
+def test_there_is_no_other_policy():
+    with pytest.raises(ValueError, match="humanoid"):
+        shipped_collector("humanoid-medium")
+
+
+# --- collecting ---
+
+
+def collected(name, steps, seed=0):
+    return list(locomotion_recipe(get_task(name), steps, seed).collect(lambda done: None))
+
+
+def test_the_medium_half_of_medium_expert_is_as_medium():
+    medium, both = collected("hopper-medium-v2", 300), collected("hopper-medium-expert-v2", 600)
+    for one, other in zip(medium, both, strict=False):
+        np.testing.assert_array_equal(one["observations"], other["observations"])
+        np.testing.assert_array_equal(one["actions"], other["actions"])
+    assert sum(len(episode["rewards"]) for episode in both) == 600
+    other = collected("hopper-medium-v2", 300, seed=1)
+    assert (other[0]["observations"][0] != medium[0]["observations"][0]).any()
+
+
+def test_actions_are_drawn():
+    first = collected("hopper-medium-v2", 5)[0]
+    mean = shipped_collector("hopper-medium").act(first["observations"][:-1])
+    assert np.abs(first["actions"] - mean).max() > 0.01
+
+
+def test_a_collection_says_what_it_is():
+    dataset_id = recreate("walker2d-medium-expert-v2", steps=50, progress=False)
+    assert dataset_id == "recreated/walker2d-medium-expert-50-steps-seed-0-v2"
+    episodes, provenance = load_local(dataset_id)
+    assert episodes.rewards.size == 50
+    assert provenance["recreated"] is True
+    metadata = minari.load_dataset(dataset_id).storage.metadata
+    assert "not one of D4RL's files" in metadata["description"]
+    assert "SAC" in metadata["algorithm_name"]
+
+
+# --- replay buffers ---
+
+
+def buffer(path, robot="hopper", seed=0, **changes):
+    """Three episodes, of 2, 3 and (unfinished) 1 steps; the second one was cut by time."""
+    steps = np.arange(6, dtype=np.float32)
+    columns = {
+        "observations": np.tile(steps[:, None], 11),
+        "next_observations": np.tile(steps[:, None] + 0.5, 11),
+        "actions": np.tile(steps[:, None] / 10, 3),
+        "rewards": steps,
+        "dones": np.array([0, 1, 0, 0, 1, 0], np.float32),
+        "timeouts": np.array([0, 0, 0, 0, 1, 0], np.float32),
+        "about": np.array(json.dumps({"robot": robot, "seed": seed, "steps": 6})),
+    } | changes
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(path, **{name: values for name, values in columns.items() if values is not None})
+    return path
+
+
+def test_a_buffer_becomes_a_data_set_of_the_tasks_own_id(tmp_path):
+    dataset_id = recreate("hopper-medium-replay-v2", replay=str(buffer(tmp_path / "b.npz")), progress=False)
+    assert dataset_id == "recreated/hopper-medium-replay-v2"
+    episodes, provenance = load_local(dataset_id)
+    assert episodes.lengths.tolist() == [2, 3, 1]
+    assert episodes.terminated.tolist() == [True, False, False]
+    assert episodes.rewards.tolist() == [0, 1, 2, 3, 4, 5]
+    assert provenance["recreated"] is True
+
+
+def test_a_buffer_is_found_where_training_leaves_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    buffer(tmp_path / REPLAY.format(robot="hopper"), seed=4)
+    assert recreate("hopper-medium-replay-v2", progress=False) == "recreated/hopper-medium-replay-6-steps-seed-4-v2"
+
+
+def test_fewer_steps_are_the_first_ones(tmp_path):
+    path = buffer(tmp_path / "b.npz")
+    dataset_id = recreate("hopper-medium-replay-v2", steps=3, replay=str(path), progress=False)
+    assert dataset_id == "recreated/hopper-medium-replay-3-steps-seed-0-v2"
+    assert load_local(dataset_id)[0].rewards.tolist() == [0, 1, 2]
+
+
+def test_without_a_buffer_the_command_that_trains_one_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"train_collectors\.py --robot=walker2d --medium_only"):
+        recreate("walker2d-medium-replay-v2", progress=False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "words"),
+    [
+        ({"robot": "walker2d"}, {}, "is of the robot walker2d, not hopper"),
+        ({"about": None}, {}, "holds no replay buffer"),
+        ({"rewards": np.zeros(5, np.float32)}, {}, "do not belong together"),
+        ({"actions": np.zeros(6, np.float32)}, {}, "do not belong together"),
+        ({}, {"steps": 7}, "--steps=7: .* holds 6 steps"),
+        ({"seed": 3}, {"seed": 2}, "--seed=2: .* seed 3"),
+    ],
+)
+def test_what_does_not_fit_is_refused(changes, options, words, tmp_path):
+    path = buffer(tmp_path / "b.npz", **changes)
+    with pytest.raises(ValueError, match=words):
+        recreate("hopper-medium-replay-v2", replay=str(path), progress=False, **options)
+
+
+def test_what_is_no_buffer_is_refused(tmp_path):
+    (tmp_path / "b.npz").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match=r"b\.npz: holds no replay buffer"):
+        recreate("hopper-medium-replay-v2", replay=str(tmp_path / "b.npz"), progress=False)
+
+
+def test_only_medium_replay_is_made_of_a_buffer(tmp_path):
+    with pytest.raises(ValueError, match="only medium-replay"):
+        recreate("hopper-medium-v2", replay="b.npz", progress=False)

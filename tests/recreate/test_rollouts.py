@@ -1,0 +1,117 @@
+"""Collecting whole episodes from copies in worker processes, and cutting recorded steps into episodes."""
+
+import functools
+
+import gymnasium
+import numpy as np
+import pytest
+
+from rvdt_jax.envs import processes
+from rvdt_jax.recreate import rollouts
+from rvdt_jax.recreate.rollouts import collect, split
+from rvdt_jax.tasks import Environment
+
+HOPPER = Environment("Hopper-v4", horizon=30)
+FIELDS = {"observations", "actions", "rewards", "terminations", "truncations"}
+
+
+class Random:
+    """Uniform actions; remembers what it was shown."""
+
+    def __init__(self, size=3, seed=0):
+        self.rng, self.size, self.begun = np.random.default_rng(seed), size, 0
+
+    def begin(self, observations):
+        self.begun += 1
+
+    def act(self, observations):
+        return self.rng.uniform(-1, 1, (len(observations), self.size)).astype(np.float32)
+
+
+def run(steps=700, environment=HOPPER, seed=3, policy=None, progress=lambda done: None):
+    return list(collect(environment, policy or Random(), steps, np.random.default_rng(seed), progress))
+
+
+@functools.cache
+def episodes():
+    return run()
+
+
+def test_there_are_as_many_steps_as_asked_for_in_whole_episodes():
+    lengths = [len(episode["rewards"]) for episode in episodes()]
+    assert sum(lengths) == 700
+    assert len(set(lengths)) > 3
+    for episode, length in zip(episodes(), lengths, strict=True):
+        assert set(episode) == FIELDS
+        assert episode["observations"].shape == (length + 1, 11)
+        assert episode["actions"].shape == (length, 3)
+        ended = episode["terminations"] | episode["truncations"]
+        assert ended.tolist() == [False] * (length - 1) + [True]
+    whole = episodes()[:-1]
+    for episode in whole:  # Hopper falls, or its time is up
+        assert episode["terminations"][-1] or len(episode["rewards"]) == 30
+
+
+def test_an_episode_is_what_its_environment_gives_for_its_actions():
+    seeds = np.random.default_rng(3).integers(2**31, size=rollouts.COPIES).tolist()
+    env = gymnasium.make("Hopper-v4")
+    for episode, seed in list(zip(episodes(), seeds, strict=False))[:5]:
+        observation, _ = env.reset(seed=seed)
+        for step, action in enumerate(episode["actions"]):
+            np.testing.assert_array_equal(episode["observations"][step], observation.astype(np.float32))
+            observation, reward, terminated, *_ = env.step(action)
+            assert episode["rewards"][step] == np.float32(reward)
+            assert episode["terminations"][step] == terminated
+        np.testing.assert_array_equal(episode["observations"][-1], observation.astype(np.float32))
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_what_is_collected_does_not_depend_on_the_number_of_processes(count, monkeypatch):
+    monkeypatch.setattr(processes, "_cpu_count", lambda: count)
+    for one, other in zip(run(), episodes(), strict=True):
+        for field in FIELDS:
+            np.testing.assert_array_equal(one[field], other[field])
+
+
+def test_more_steps_than_the_copies_take_at_once_begin_new_episodes(monkeypatch):
+    monkeypatch.setattr(rollouts, "COPIES", 4)
+    policy, seen = Random(), []
+    found = run(300, policy=policy, progress=seen.append)
+    assert policy.begun > 1
+    assert sum(len(episode["rewards"]) for episode in found) == 300
+    assert sum(seen) >= 300  # the last episodes are run to their ends, and cut
+    starts = np.stack([episode["observations"][0] for episode in found])
+    assert len(np.unique(starts, axis=0)) == len(found)
+
+
+def test_a_single_step_is_one_truncated_episode():
+    (episode,) = run(1)
+    assert len(episode["rewards"]) == 1
+    assert episode["truncations"].tolist() == [True]
+
+
+def test_an_environment_that_fails_ends_the_collection(monkeypatch):
+    outcomes = processes.ProcessVectorEnv.outcomes
+    monkeypatch.setattr(
+        processes.ProcessVectorEnv, "outcomes", lambda envs: outcomes(envs) | {"failed": [None, "ValueError: no"]}
+    )
+    with pytest.raises(RuntimeError, match="ValueError: no"):
+        run(10)
+
+
+def test_recorded_steps_are_cut_where_they_ended():
+    steps = np.arange(6, dtype=np.float32)
+    columns = {
+        "observations": steps[:, None],
+        "next_observations": steps[:, None] + 0.5,
+        "actions": -steps[:, None],
+        "rewards": 10 * steps,
+    }
+    terminated, truncated = np.array([0, 1, 0, 0, 0, 0], bool), np.array([0, 1, 0, 1, 0, 0], bool)
+    first, second, rest = split(columns, terminated, truncated)
+    assert first["observations"].ravel().tolist() == [0, 1, 1.5]
+    assert (first["terminations"].tolist(), first["truncations"].tolist()) == ([False, True], [False, False])
+    assert second["rewards"].tolist() == [20, 30]
+    assert (second["terminations"].tolist(), second["truncations"].tolist()) == ([False, False], [False, True])
+    assert rest["actions"].ravel().tolist() == [-4, -5]
+    assert rest["truncations"].tolist() == [False, True]
