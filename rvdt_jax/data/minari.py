@@ -82,6 +82,8 @@ def read_provenance(dataset_id: str, folder: pathlib.Path) -> dict:
 _KNOWN = (
     "recreated",
     "recipe",
+    "policies",
+    "training",
     "seed",
     "versions",
     "description",

@@ -1,0 +1,54 @@
+"""Writes how like D4RL's files the recreated data sets on this machine are.
+
+    python experiments/likeness.py [--task=hopper-medium-v2,antmaze-umaze-v0] [--out=experiments/results/likeness]
+
+One JSON file a task, and a report of all that are in ``--out``.
+"""
+
+import pathlib
+
+from absl import app, flags
+
+from launcher import parse_flags, report_errors
+
+_TASK = flags.DEFINE_list("task", None, "Which; unset: every locomotion and antmaze task that was recreated here.")
+_OUT = flags.DEFINE_string("out", "runs/likeness", "Folder of the report.")
+
+
+def main(argv: list[str]) -> int:
+    """Reads each data set as it was recorded, and writes."""
+    from rvdt_jax.data.minari import find_local
+    from rvdt_jax.data.source import load_local
+    from rvdt_jax.report.likeness import describe, documented, table
+    from rvdt_jax.report.records import read_json, write_json
+    from rvdt_jax.tasks import get_task
+
+    folder = pathlib.Path(_OUT.value)
+    for name in _TASK.value or documented():
+        source = get_task(name).source("recipe")
+        if source is None or not find_local(source.dataset_id):
+            if _TASK.value:
+                raise ValueError(f"--task={name}: there is no recreated data set on this machine; see recreate.py.")
+            continue
+        episodes, provenance = load_local(source.dataset_id)
+        numbers = describe(name, episodes.lengths, episodes.returns, episodes.rewards, episodes.terminated)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / f"{name}.json", numbers | {"provenance": _without_space(provenance)})
+    rows = [read_json(folder / f"{name}.json") for name in documented() if (folder / f"{name}.json").exists()]
+    if not rows:
+        raise ValueError(
+            "no recreated data set is on this machine: python experiments/recreate.py --task=hopper-medium-v2"
+        )
+    text = table(rows)
+    (folder / "likeness.md").write_text(text, encoding="utf-8")
+    print(f"{text}\nWritten to {folder}.")
+    return 0
+
+
+def _without_space(provenance: dict) -> dict:
+    """What belongs into a record: not the environment's whole specification."""
+    return {name: value for name, value in provenance.items() if name != "env_spec"}
+
+
+if __name__ == "__main__":
+    app.run(report_errors(main), flags_parser=parse_flags)

@@ -1,0 +1,108 @@
+"""How like D4RL's files recreated data sets are: numbers of both, side by side, and why they differ."""
+
+from __future__ import annotations
+
+import csv
+from importlib import resources
+
+import numpy as np
+
+PERCENTILES = (0, 10, 50, 90, 100)
+
+_WHY = {
+    "medium": "one policy of one training run, the first that reached a third of the expert's return, as D4RL's is "
+    "one of another: its mean return lies where that run stood at an evaluation, and its spread is that "
+    "policy's own.",
+    "medium-expert": "as medium; and D4RL's expert half is of a fully trained policy, ours of the best within a shorter "
+    "training (how far it came is in the policy's metadata).",
+    "medium-replay": "SAC with layer norm in its critics reaches a third of the expert's return in fewer steps than D4RL's"
+    " SAC did: the buffer is shorter and holds fewer episodes. D4RL's holds better returns, too, which "
+    "its training met by chance on the way.",
+    "antmaze": "D4RL's episodes are counted as TFDS cuts them, after every rewarded step: about 999 by time, the "
+    "others by a reward. Ours pay for the goal that the episode drew, where D4RL's pay for one goal in "
+    "all; and our ants stay at their goal, so that after arrival most steps are rewarded. Training sees "
+    "nothing of that: what it reads of an episode ends with the first reward.",
+}
+
+
+def describe(task: str, lengths: np.ndarray, returns: np.ndarray, rewards: np.ndarray, terminated: np.ndarray) -> dict:
+    """Numbers of a data set.
+
+    Args:
+        task: D4RL's name.
+        lengths, returns, terminated: (E,) of the episodes as they were recorded.
+        rewards: (N,) of all steps.
+
+    Returns:
+        JSON values: steps, episodes, percentiles and moments of returns and lengths, shares.
+    """
+    numbers = {
+        "task": task,
+        "steps": len(rewards),
+        "episodes": len(lengths),
+        "return_mean": float(returns.mean()),
+        "return_std": float(returns.std()),
+        "return_percentiles": dict(
+            zip(map(str, PERCENTILES), np.percentile(returns, PERCENTILES).tolist(), strict=True)
+        ),
+        "length_mean": float(lengths.mean()),
+        "length_percentiles": dict(
+            zip(map(str, PERCENTILES), np.percentile(lengths, PERCENTILES).tolist(), strict=True)
+        ),
+        "terminated": float(terminated.mean()),
+    }
+    if task.startswith(("antmaze", "maze2d")):
+        numbers |= {"rewarded_steps": float((rewards > 0).mean()), "rewarded_episodes": float((returns > 0).mean())}
+    return numbers
+
+
+def documented() -> dict[str, dict[str, str]]:
+    """What is known of D4RL's own files, by task; numbers that are not are ''."""
+    text = (resources.files("rvdt_jax") / "reference" / "d4rl_datasets.csv").read_text(encoding="utf-8")
+    return {row["d4rl_task"]: row for row in csv.DictReader(text.splitlines())}
+
+
+def table(rows: list[dict]) -> str:
+    """The report as Markdown: a table with two lines a task, then the reasons for differences."""
+    head = (
+        "data",
+        "steps",
+        "episodes",
+        "return",
+        "least",
+        "median",
+        "most",
+        "length",
+        "rewarded steps",
+        "and episodes",
+    )
+    lines = [" | ".join(head), " | ".join(["---"] + ["--:"] * (len(head) - 1))]
+    known = documented()
+    for row in rows:
+        lines.append(_recreated_line(row))
+        if row["task"] in known:
+            lines.append(_documented_line(known[row["task"]]))
+    reasons = [f"- **{name}**: {why}" for name, why in _WHY.items() if any(_kind(row["task"]) == name for row in rows)]
+    return "\n".join([*(f"| {line} |" for line in lines), "", "Why they differ:", "", *reasons, ""])
+
+
+def _recreated_line(row: dict) -> str:
+    at = row["return_percentiles"]
+    rewarded = [f"{100 * row[name]:.1f} %" if name in row else "" for name in ("rewarded_steps", "rewarded_episodes")]
+    returns = [
+        f"{row['return_mean']:.2f} ± {row['return_std']:.2f}",
+        *(f"{at[place]:.2f}" for place in ("0", "50", "100")),
+    ]
+    sizes = [f"{row['steps']:,}", f"{row['episodes']:,}"]
+    return " | ".join([f"**{row['task']}**, recreated", *sizes, *returns, f"{row['length_mean']:.0f}", *rewarded])
+
+
+def _documented_line(row: dict[str, str]) -> str:
+    numbers = {name: float(value) for name, value in row.items() if name.startswith("return_") and value}
+    least, most = (f"{numbers[name]:.2f}" if numbers else "" for name in ("return_min", "return_max"))
+    returns = f"{numbers['return_mean']:.2f} ± {numbers['return_std']:.2f}" if numbers else ""
+    return " | ".join(["D4RL's", "", f"{int(row['episodes']):,}", returns, least, "", most, "", "", ""])
+
+
+def _kind(task: str) -> str:
+    return "antmaze" if task.startswith("antmaze") else task.removesuffix("-v2").partition("-")[2]
