@@ -175,8 +175,16 @@ _FAMILIES = {
     "antmaze": ("antmaze", _antmaze_sources),
 }
 
-# Steps of D4RL's published collection runs where they are not 1e6. medium-replay is as long as the training was.
-_RECIPE_STEPS = {"maze2d-medium": 2_000_000, "maze2d-large": 4_000_000, "expert": 2_000_000, "replay": None}
+# Steps of D4RL's published collection runs: by maze, by quality, by family.
+_RECIPE_STEPS = {
+    "maze2d-open": 1_000_000,
+    "maze2d-umaze": 1_000_000,
+    "maze2d-medium": 2_000_000,
+    "maze2d-large": 4_000_000,
+    "medium": 1_000_000,
+    "medium-expert": 2_000_000,
+    "antmaze": 1_000_000,
+}
 
 # The low-data regimes D_1 to D_4: the share of the trajectories that is kept. The published table names the regimes
 # and their scores alone; these shares are this package's own.
@@ -231,10 +239,9 @@ def _make_task(name: str, scores: dict[str, str], settings: dict[str, str], file
 
 
 def _recipe_steps(name: str, family: str) -> int | None:
-    if family not in ("maze2d", "gym", "antmaze"):
-        return None
     parts = name.split("-")
-    return _RECIPE_STEPS.get("-".join(parts[:2]), _RECIPE_STEPS.get(parts[-2], 1_000_000))
+    keys = {"maze2d": "-".join(parts[:2]), "gym": "-".join(parts[1:-1]), "antmaze": family}
+    return _RECIPE_STEPS.get(keys.get(family))
 
 
 def find_source(dataset_id: str) -> tuple[Task, Source] | None:

@@ -42,8 +42,8 @@ def commands() -> list[str]:
 
 
 @pytest.fixture
-def small_maze2d(tmp_path):
-    """A start-up file that makes the recipes of maze2d short, for processes that a test starts."""
+def short_recipes(tmp_path):
+    """A start-up file that makes all recipes short, for processes that a test starts."""
     folder = tmp_path / "site"
     folder.mkdir()
     text = "import rvdt_jax.tasks as tasks\nfor name in tasks._RECIPE_STEPS: tasks._RECIPE_STEPS[name] = 3000\n"
@@ -51,8 +51,8 @@ def small_maze2d(tmp_path):
     return folder
 
 
-def run(arguments, small_maze2d, cwd):
-    path = os.pathsep.join([str(small_maze2d), str(ROOT)])
+def run(arguments, short_recipes, cwd):
+    path = os.pathsep.join([str(short_recipes), str(ROOT)])
     environment = os.environ | {"PYTHONPATH": path}
     environment.pop("XLA_FLAGS", None)  # as a user's machine has it: one device, and all optimisations
     result = subprocess.run(
@@ -70,36 +70,39 @@ def test_every_make_target_exists():
 
 # toys.py: as it is, by test_toys.py
 @pytest.mark.parametrize("command", [line for line in commands() if line.startswith("python ") and "toys" not in line])
-def test_commands_run(command, small_maze2d, tmp_path):
+def test_commands_run(command, short_recipes, tmp_path):
     _, script, *flags = shlex.split(command, comments=True)
     place = f"--workdir={tmp_path / 'run'}"
     if script.endswith("run.py"):
         flags = [flag for flag in flags if not flag.startswith("--workdir")] + [*TINY, place]
     elif script.endswith("evaluate.py"):  # of the run that the command before made
-        run([str(ROOT / "experiments" / "run.py"), "--config=configs/maze2d.py", *TINY, place], small_maze2d, ROOT)
+        run([str(ROOT / "experiments" / "run.py"), "--config=configs/maze2d.py", *TINY, place], short_recipes, ROOT)
         small = {"--workdir": place, "--episodes": "--episodes=1", "--video": f"--video={tmp_path / 'umaze.gif'}"}
         flags = [small.get(flag.partition("=")[0], flag) for flag in flags]
     elif script.endswith(("coverage.py", "theory.py")):
         small = ["--mdps=5"] if script.endswith("theory.py") else []
         flags = [*flags, *small, f"--out={tmp_path / 'out'}"]
-    run([str(ROOT / script), *flags], small_maze2d, ROOT)
+    run([str(ROOT / script), *flags], short_recipes, ROOT)
 
 
 def test_the_table_of_tasks_is_that_of_the_package():
     for task in all_tasks().values():
         remote, file = task.source("remote"), task.file_url.rsplit("/", 1)[-1]
-        other = f"`{remote.dataset_id}` (download)" if remote else "recreated by itself" if task.recipe_steps else "no"
+        ways = [f"`{remote.dataset_id}` (download)"] if remote else []
+        if task.source("recipe"):
+            ways.append("recreated by itself" if task.recipe_steps else "recreated after training")
+        other = ", or ".join(ways)
         assert f"| `{task.name}` | {other} | `{file}` | {task.horizon} |" in TEXT
     assert len(re.findall(r"^\| `[a-z0-9-]+-v\d` \|", TEXT, flags=re.MULTILINE)) == len(all_tasks())
 
 
-def test_python_runs(small_maze2d, tmp_path):
-    run([str(ROOT / "experiments" / "recreate.py"), "--task=maze2d-umaze-v1"], small_maze2d, ROOT)
+def test_python_runs(short_recipes, tmp_path):
+    run([str(ROOT / "experiments" / "recreate.py"), "--task=maze2d-umaze-v1"], short_recipes, ROOT)
     shrink = "".join(f"settings.{flag.removeprefix('--config.')}\n" for flag in TINY)
     for number, block in enumerate(blocks("python")):
         script = tmp_path / f"block{number}.py"
         script.write_text(re.sub(r"^(settings\.task.*)$", rf"\1\n{shrink}", block, flags=re.MULTILINE))
-        run([str(script)], small_maze2d, tmp_path)
+        run([str(script)], short_recipes, tmp_path)
 
 
 def test_the_result_is_that_of_the_committed_records():

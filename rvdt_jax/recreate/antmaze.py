@@ -11,6 +11,7 @@ environment that scores does, where D4RL relabelled all of them toward one.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator
 
@@ -73,6 +74,7 @@ class CommandedAnt(AntMazeEnv):
         return np.concatenate([observation, self._commanded]).astype(np.float32)
 
 
+@functools.cache
 def free_cells(maze: str) -> tuple[Cell, ...]:
     """The (row, column) of every cell without a wall, row-major."""
     rows = MAZES[maze].split("/")
@@ -93,6 +95,7 @@ def cell_of(place: np.ndarray, maze: str) -> Cell:
     return cell if cell in free else min(free, key=lambda each: math.dist(place_of(each, maze), place))
 
 
+@functools.cache
 def _start(maze: str) -> Cell:
     rows = MAZES[maze].split("/")
     return next((i, row.index("R")) for i, row in enumerate(rows) if "R" in row)
@@ -190,4 +193,4 @@ def _register(maze: str, diverse: bool) -> Environment:
             max_episode_steps=EPISODE,
             kwargs={"maze": maze, "diverse": diverse},
         )
-    return Environment(env_id)
+    return Environment(env_id, horizon=EPISODE)

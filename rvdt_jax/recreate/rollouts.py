@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
@@ -12,7 +13,7 @@ import numpy as np
 from rvdt_jax.envs.vector import ProcessVectorEnv
 from rvdt_jax.tasks import Environment
 
-COPIES = 50  # of the environment; a constant, so that what is collected does not depend on the machine
+COPIES = 50  # at most, of the environment; a constant, so that what is collected does not depend on the machine
 
 
 class Policy(Protocol):
@@ -38,7 +39,7 @@ def collect(
     short ones are not more frequent than they are.
 
     Args:
-        environment: what of; its horizon cuts episodes.
+        environment: what of, with the horizon that cuts its episodes.
         policy: acts in all copies.
         steps: how many.
         rng: draws the environments' seeds.
@@ -47,7 +48,8 @@ def collect(
     Raises:
         RuntimeError: an environment raised, or a worker died.
     """
-    with contextlib.closing(ProcessVectorEnv(environment, min(COPIES, steps))) as envs:
+    copies = min(COPIES, math.ceil(steps / environment.horizon))
+    with contextlib.closing(ProcessVectorEnv(environment, copies)) as envs:
         left = steps
         while left:
             for episode in _round(envs, policy, rng, progress):

@@ -13,10 +13,10 @@ _WHY = {
     "medium": "one policy of one training run, the first that reached a third of the expert's return, as D4RL's is "
     "one of another: its mean return lies where that run stood at an evaluation, and its spread is that "
     "policy's own.",
-    "medium-expert": "as medium; and D4RL's expert half is of a fully trained policy, ours of the best within a shorter "
-    "training (how far it came is in the policy's metadata).",
-    "medium-replay": "SAC with layer norm in its critics reaches a third of the expert's return in fewer steps than D4RL's"
-    " SAC did: the buffer is shorter and holds fewer episodes. D4RL's holds better returns, too, which "
+    "medium-expert": "as medium; and D4RL's expert half is of a fully trained policy, ours of the best within a "
+    "shorter training (how far it came is in the policy's metadata).",
+    "medium-replay": "SAC with layer norm in its critics reaches a third of the expert's return in fewer steps than "
+    "D4RL's SAC did: the buffer is shorter and holds fewer episodes. D4RL's holds better returns, too, which "
     "its training met by chance on the way.",
     "antmaze": "D4RL's episodes are counted as TFDS cuts them, after every rewarded step: about 999 by time, the "
     "others by a reward. Ours pay for the goal that the episode drew, where D4RL's pay for one goal in "

@@ -39,7 +39,7 @@ def test_a_place_is_in_the_cell_around_it_and_one_in_a_wall_in_the_nearest_free_
 def test_who_walks_to_the_waypoints_arrives_through_free_cells_alone(maze):
     rng = np.random.default_rng(0)
     for start in free_cells(maze):
-        for end in free_cells(maze):
+        for end in free_cells(maze)[::7]:
             goal = place_of(end, maze) + rng.uniform(0, 1.5, 2)
             planner, place = Planner(maze, goal, rng), place_of(start, maze)
             for _ in range(1000):
@@ -55,8 +55,8 @@ def test_the_next_waypoint_is_aimed_at_once_one_is_reached():
     planner = Planner("umaze", place_of((3, 1), "umaze"), np.random.default_rng(0))
     first = planner.waypoint(np.zeros(2))
     assert cell_of(first, "umaze") == (1, 2)
-    assert (planner.waypoint([*first, 0.5, 0.0]) == first).all()
-    assert cell_of(planner.waypoint([*first, 0.4, 0.0]), "umaze") == (1, 3)
+    assert (planner.waypoint(first + np.array([0.5, 0.0])) == first).all()
+    assert cell_of(planner.waypoint(first + np.array([0.4, 0.0])), "umaze") == (1, 3)
 
 
 def test_an_ant_that_is_off_its_way_is_led_from_where_it_is():
