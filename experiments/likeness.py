@@ -1,6 +1,6 @@
 """Writes how like D4RL's files the recreated data sets on this machine are.
 
-    python experiments/likeness.py [--task=hopper-medium-v2,antmaze-umaze-v0] [--out=experiments/results/likeness]
+    python experiments/likeness.py [--task=hopper-medium-v2,antmaze-umaze-v0] [--steps=100000] [--out=runs/likeness]
 
 One JSON file a task, and a report of all that are in ``--out``.
 """
@@ -12,6 +12,7 @@ from absl import app, flags
 from launcher import parse_flags, report_errors
 
 _TASK = flags.DEFINE_list("task", None, "Which; unset: every locomotion and antmaze task that was recreated here.")
+_STEPS = flags.DEFINE_integer("steps", None, "Of data sets that recreate.py was told as many; unset: of whole ones.")
 _OUT = flags.DEFINE_string("out", "runs/likeness", "Folder of the report.")
 
 
@@ -19,18 +20,20 @@ def main(argv: list[str]) -> int:
     """Reads each data set as it was recorded, and writes."""
     from rvdt_jax.data.minari import find_local
     from rvdt_jax.data.source import load_local
+    from rvdt_jax.recreate import recreated_id
     from rvdt_jax.report.likeness import describe, documented, table
     from rvdt_jax.report.records import read_json, write_json
     from rvdt_jax.tasks import get_task
 
     folder = pathlib.Path(_OUT.value)
     for name in _TASK.value or documented():
-        source = get_task(name).source("recipe")
-        if source is None or not find_local(source.dataset_id):
+        task = get_task(name)
+        dataset_id = recreated_id(task, _STEPS.value) if task.source("recipe") else None
+        if dataset_id is None or not find_local(dataset_id):
             if _TASK.value:
-                raise ValueError(f"--task={name}: there is no recreated data set on this machine; see recreate.py.")
+                raise ValueError(f"--task={name}: no data set {dataset_id} is on this machine; see recreate.py.")
             continue
-        episodes, provenance = load_local(source.dataset_id)
+        episodes, provenance = load_local(dataset_id)
         numbers = describe(name, episodes.lengths, episodes.returns, episodes.rewards, episodes.terminated)
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / f"{name}.json", numbers | {"provenance": _without_space(provenance)})

@@ -1,5 +1,6 @@
 """The launchers as a user types them: real processes, their output and exit status."""
 
+import importlib.util
 import json
 import pathlib
 import signal
@@ -179,6 +180,9 @@ def test_recreate_collects_and_refuses_to_replace(tmp_path):
         (["--task=maze2d-umase-v1"], "maze2d-umaze-v1"),
         (["--task=maze2d-umaze-v1", "--steps=0"], "--steps=0"),
         (["--task=maze2d-umaze-v1", "--seed=-1"], "--seed=-1"),
+        (["--task=maze2d-umaze-v1", "--replay=buffer.npz"], "only medium-replay"),
+        (["--task=hopper-medium-replay-v2", "--replay=no/buffer.npz"], "train_collectors.py --robot=hopper"),
+        (["--task=pen-human-v1"], "no recipe"),
     ],
 )
 def test_recreate_refuses_bad_input(flags, word):
@@ -186,6 +190,22 @@ def test_recreate_refuses_bad_input(flags, word):
     assert result.returncode == 2
     assert word in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.skipif(importlib.util.find_spec("sbx") is not None, reason="what trains is installed here")
+def test_what_trains_collectors_is_named_where_it_is_not_installed(tmp_path):
+    result = launch("train_collectors.py", "--robot=hopper", f"--out={tmp_path}")
+    assert result.returncode == 2
+    assert "pip install -e '.[recreate]'" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_likeness_says_what_to_collect(tmp_path, monkeypatch):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "none"))
+    result = launch("likeness.py", f"--out={tmp_path / 'out'}")
+    assert result.returncode == 2
+    assert "experiments/recreate.py --task=" in result.stderr
 
 
 def test_launchers_say_what_they_are_for():

@@ -55,7 +55,8 @@ def recreate(
     if seed < 0:
         raise ValueError(f"--seed={seed}: a seed is not negative.")
     recipe = _recipe(task, steps, seed, replay)
-    dataset_id = _dataset_id(task, recipe, whole=steps in (None, task.recipe_steps))
+    whole = steps in (None, task.recipe_steps)
+    dataset_id = recreated_id(task, None if whole and recipe.seed == 0 else recipe.steps, recipe.seed)
     about = About(
         env_id=source.env_id,
         observation_size=recipe.observation_size,
@@ -67,6 +68,15 @@ def recreate(
         facts={"recreated": True, "seed": recipe.seed, "versions": _versions()} | recipe.facts,
     )
     return write_dataset(dataset_id, about, lambda: _watch(task, recipe, progress), overwrite=overwrite)
+
+
+def recreated_id(task: Task, steps: int | None = None, seed: int = 0) -> str:
+    """The Minari id of a recreated data set: the task's own for the whole recipe (None) and seed 0."""
+    dataset_id = task.source("recipe").dataset_id
+    if steps is None:
+        return dataset_id
+    stem, version = dataset_id.rsplit("-", 1)
+    return f"{stem}-{steps}-steps-seed-{seed}-{version}"
 
 
 def _recipe(task: Task, steps: int | None, seed: int, replay: str | None) -> Recipe:
@@ -84,15 +94,6 @@ def _recipe(task: Task, steps: int | None, seed: int, replay: str | None) -> Rec
     else:
         from rvdt_jax.recreate.locomotion import locomotion_recipe as make
     return make(task, steps, seed)
-
-
-def _dataset_id(task: Task, recipe: Recipe, whole: bool) -> str:
-    """The task's own for the whole recipe and seed 0, else one that names both."""
-    dataset_id = task.source("recipe").dataset_id
-    if whole and recipe.seed == 0:
-        return dataset_id
-    stem, version = dataset_id.rsplit("-", 1)
-    return f"{stem}-{recipe.steps}-steps-seed-{recipe.seed}-{version}"
 
 
 def _versions() -> dict[str, str]:
