@@ -29,7 +29,9 @@ def main(argv: list[str]) -> int:
     for name in _TASK.value or documented():
         task = get_task(name)
         dataset_id = recreated_id(task, _STEPS.value) if task.source("recipe") else None
-        if dataset_id is None or not find_local(dataset_id):
+        if dataset_id is None:
+            raise ValueError(f"--task={name}: there is no recipe for it.")
+        if not find_local(dataset_id):
             if _TASK.value:
                 raise ValueError(f"--task={name}: no data set {dataset_id} is on this machine; see recreate.py.")
             continue
