@@ -40,12 +40,13 @@ _OUT = flags.DEFINE_string("out", "runs/collectors", "Where policies and states 
 
 def main(argv: list[str]) -> int:
     """Trains from where it was, evaluating and saving as it goes."""
-    from rvdt_jax.report.records import append_lines, read_lines
+    from rvdt_jax.report.records import append_lines, keep_lines, read_lines
 
     folder = pathlib.Path(_OUT.value, _ROBOT.value)
     model = restore(folder)
     folder.mkdir(parents=True, exist_ok=True)
     records = folder / "progress.jsonl"
+    keep_lines(records, lambda line: line["step"] <= model.num_timesteps)  # the others are done again
     best = max((line["mean_action"] for line in read_lines(records)), default=-float("inf"))
     while model.num_timesteps < _STEPS.value and not (_MEDIUM_ONLY.value and (folder / "medium.npz").exists()):
         before = model.num_timesteps
