@@ -92,8 +92,13 @@ def _obtain(config: Config, candidates: list[tuple[Task | None, Source]], progre
             except Unreachable as error:
                 reason = str(error)
     for task, source in candidates:
-        if source.kind == "recipe" and task.recipe_steps:
-            log.info("%s is not on this machine: recreating it once, by D4RL's published recipe", source.dataset_id)
+        if source.kind == "recipe" and source in task.sources and task.recipe_steps:
+            log.info(
+                "%s is not on this machine (%s): recreating it once, by D4RL's published recipe, %s steps",
+                source.dataset_id,
+                reason,
+                f"{task.recipe_steps:,}",
+            )
             from rvdt_jax.data.minari_writer import DatasetExists
             from rvdt_jax.recreate import recreate
 
@@ -123,7 +128,8 @@ def _way(task: Task | None, source: Source) -> str:
             f"--robot={task.name.split('-')[0]} --medium_only, and python experiments/recreate.py --task={task.name}"
         )
     if source.kind == "recipe":
-        return f"make it here: python experiments/recreate.py --task={task.name}"
+        also = "" if source in task.sources else ", with the --steps and the --seed that the id names"
+        return f"make it here: python experiments/recreate.py --task={task.name}{also}"
     if source.kind == "remote":
         return f"with a network: minari download {source.dataset_id}"
     file = task.file_url.rsplit("/", 1)[-1]

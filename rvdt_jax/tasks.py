@@ -11,7 +11,10 @@ import csv
 import dataclasses
 import difflib
 import functools
+import re
 from importlib import resources
+
+_PARTIAL = re.compile(r"-\d+-steps-seed-\d+(?=-v\d+$)")  # in the ids of recreations of other lengths and seeds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,8 +103,14 @@ class Task:
         return next((source for source in self.sources if source.kind == kind), None)
 
     def source_of(self, dataset_id: str | None) -> Source | None:
-        """The source with that Minari id, if it is one of the task's."""
-        return next((source for source in self.sources if source.dataset_id == dataset_id), None)
+        """The source with that Minari id, if it is one of the task's; a recreation of other length or seed is, too."""
+        whole = _PARTIAL.sub("", dataset_id or "")
+        for source in self.sources:
+            if dataset_id == source.dataset_id:
+                return source
+            if source.kind == "recipe" and whole == source.dataset_id:
+                return dataclasses.replace(source, dataset_id=dataset_id)
+        return None
 
     def normalized_score(self, episode_return):
         """D4RL's score of a raw return; see ``normalized_score``."""

@@ -168,10 +168,29 @@ def test_another_process_may_have_been_faster_at_recreating(calls, monkeypatch):
     assert load(task="maze2d-umaze-v1")[0].name == "recreated/maze2d-umaze-v1"
 
 
+def test_a_recreation_of_other_length_and_seed_is_the_tasks_too(calls):
+    """Its ants go on after success as those of the whole one do: what is read ends there."""
+    dataset_id = "recreated/antmaze-umaze-3000-steps-seed-2-v0"
+    write(dataset_id, ((0.0, 1.0, 1.0),))
+    episodes, provenance = load(task="antmaze-umaze-v0", data__minari_id=dataset_id)
+    assert episodes.rewards.tolist() == [0.0, 1.0]
+    assert provenance["dataset_id"] == dataset_id
+    with pytest.raises(ValueError, match="belongs to antmaze-umaze-v0"):
+        load(task="maze2d-umaze-v1", data__minari_id=dataset_id)
+    assert calls == []
+
+
+def test_a_recreation_of_other_length_is_not_made_by_itself(calls):
+    text = refusal(task="antmaze-umaze-v0", data__minari_id="recreated/antmaze-umaze-3000-steps-seed-2-v0")
+    assert "recreate.py --task=antmaze-umaze-v0, with the --steps and the --seed that the id names" in text
+    assert calls == []
+
+
 def test_that_data_are_recreated_is_said(calls, caplog):
     with caplog.at_level(logging.INFO, logger="rvdt_jax"):
         load(task="maze2d-umaze-v1")
-    assert "recreated/maze2d-umaze-v1 is not on this machine: recreating it once" in caplog.text
+    assert "recreated/maze2d-umaze-v1 is not on this machine (none of them is on Minari's servers)" in caplog.text
+    assert "recreating it once, by D4RL's published recipe, 1,000,000 steps" in caplog.text
 
 
 def test_a_flat_file_is_read_and_nothing_else(calls):

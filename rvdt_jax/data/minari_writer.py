@@ -73,10 +73,24 @@ def write_dataset(
     """
     with staging(dataset_id, overwrite=overwrite) as root:
         env_spec = _env_spec(about.env_id)
-        with _minari_root(root):  # to collect can take hours: until there is something to write, all is as it was
-            episodes = make_episodes()
-        _write(dataset_id, about, env_spec, episodes)
+        with contextlib.closing(_outside(root, make_episodes)) as episodes:
+            _write(dataset_id, about, env_spec, episodes)
     return dataset_id
+
+
+def _outside(root: pathlib.Path, make_episodes: Callable[[], Iterable[dict]]) -> Iterator[dict]:
+    """The episodes, each made with the Minari root as it was: to collect can take hours."""
+    with _minari_root(root):
+        episodes = iter(make_episodes())
+    try:
+        while True:
+            with _minari_root(root):
+                episode = next(episodes, None)
+            if episode is None:
+                return
+            yield episode
+    finally:
+        getattr(episodes, "close", lambda: None)()  # a generator may hold processes
 
 
 @contextlib.contextmanager

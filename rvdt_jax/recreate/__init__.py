@@ -38,9 +38,9 @@ def recreate(
         The Minari id: the task's own for the recipe's length and seed 0, else one that names both.
 
     Raises:
-        ValueError: unknown task, no recipe for it, ``steps`` or ``seed`` out of range, or no such buffer.
+        ValueError: unknown task, no recipe for it, ``steps`` or ``seed`` out of range, no such buffer, or an
+            environment failed.
         DatasetExists: it does (a ValueError too).
-        RuntimeError: an environment failed.
     """
     from rvdt_jax.data.minari_writer import About, write_dataset
     from rvdt_jax.tasks import all_tasks, get_task

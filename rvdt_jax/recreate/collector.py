@@ -52,6 +52,16 @@ class Collector:
         return np.tanh(action)
 
 
+def rounded(collector: Collector) -> Collector:
+    """The collector as it is once it has been saved and loaded."""
+
+    def each(layer):
+        return tuple(part.astype(np.float16).astype(np.float32) for part in layer)
+
+    hidden = tuple(each(layer) for layer in collector.hidden)
+    return dataclasses.replace(collector, hidden=hidden, mean=each(collector.mean), log_std=each(collector.log_std))
+
+
 def save_collector(path: pathlib.Path, collector: Collector) -> None:
     """Writes a policy, compressed and in half precision."""
     arrays = {}

@@ -92,9 +92,12 @@ def replay_recipe(task: Task, steps: int | None, seed: int, replay: str | None) 
         raise ValueError(f"--seed={seed}: {path} is of a run with seed {about['seed']}; train one with that seed.")
     columns = {name: values[:steps] for name, values in columns.items()}
     dones, timeouts = columns.pop("dones") > 0, columns.pop("timeouts") > 0
+    # Where training was interrupted and went on, a new episode begins that no flag tells of.
+    follows = (columns["observations"][1:] == columns["next_observations"][:-1]).all(axis=1)
+    gaps = ~np.append(follows, True) & ~dones
 
     def cut(progress: Callable[[int], object]) -> Iterator[dict]:
-        for episode in split(columns, dones & ~timeouts, dones & timeouts):
+        for episode in split(columns, dones & ~timeouts, (dones & timeouts) | gaps):
             progress(len(episode["rewards"]))
             yield episode
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from rvdt_jax.envs.vector import ProcessVectorEnv
+from rvdt_jax.envs.processes import ProcessVectorEnv, WorkerDied
 from rvdt_jax.tasks import Environment
 
 COPIES = 50  # at most, of the environment; a constant, so that what is collected does not depend on the machine
@@ -46,18 +46,24 @@ def collect(
         progress: called after every step of the copies with the number of steps that were new.
 
     Raises:
-        RuntimeError: an environment raised, or a worker died.
+        ValueError: an environment raised, or a worker process died.
     """
     copies = min(COPIES, math.ceil(steps / environment.horizon))
+    left = steps
     with contextlib.closing(ProcessVectorEnv(environment, copies)) as envs:
-        left = steps
         while left:
-            for episode in _round(envs, policy, rng, progress):
-                episode = _cut(episode, left)
-                left -= len(episode["rewards"])
-                yield episode
-                if not left:
-                    break
+            try:
+                episodes = _round(envs, policy, rng, progress)
+            except WorkerDied as error:
+                raise ValueError(
+                    f"{environment.id}: a worker process was killed or ended, as happens where memory runs out. "
+                    "Nothing was written; the same command begins anew."
+                ) from error
+            for episode in episodes:
+                if left:
+                    episode = _cut(episode, left)
+                    left -= len(episode["rewards"])
+                    yield episode
 
 
 def _round(envs, policy: Policy, rng: np.random.Generator, progress: Callable[[int], object]) -> list[dict]:
@@ -76,7 +82,7 @@ def _round(envs, policy: Policy, rng: np.random.Generator, progress: Callable[[i
         running &= ~(terminated | truncated)
     failed = next(filter(None, envs.outcomes().get("failed", [])), None)
     if failed is not None:
-        raise RuntimeError(f"an environment failed in the middle of an episode: {failed}")
+        raise ValueError(f"an environment failed in the middle of an episode: {failed}. Nothing was written.")
     seen, (actions, rewards, terminated) = np.stack(seen), map(np.stack, zip(*steps, strict=True))
     return [
         {
@@ -107,7 +113,7 @@ def split(columns: dict[str, np.ndarray], terminated: np.ndarray, truncated: np.
 
     Args:
         columns: ``observations`` and ``next_observations`` (N, S), ``actions`` (N, A), ``rewards`` (N,).
-        terminated, truncated: (N,) bool; the last step counts as truncated where it is neither.
+        terminated, truncated: (N,) bool; a last step that is neither counts as truncated.
     """
     ends = np.flatnonzero(terminated | truncated) + 1
     ends = ends if ends.size and ends[-1] == len(terminated) else np.append(ends, len(terminated))

@@ -3,6 +3,7 @@
 import json
 from importlib import resources
 
+import gymnasium
 import minari
 import numpy as np
 import pytest
@@ -46,6 +47,20 @@ def test_a_medium_policy_reaches_about_a_third_of_the_experts_return_and_the_bes
     expert = get_task(f"{robot}-medium-v2").ref_max_return
     assert expert / 4 < medium < expert / 1.8
     assert best > 1.5 * medium
+
+
+@pytest.mark.parametrize("name", [name for name in SHIPPED if name != "ant-goal"])
+def test_a_shipped_policy_does_what_it_says(name):
+    collector, returns = shipped_collector(name), []
+    env = gymnasium.make(get_task(f"{name.split('-')[0]}-medium-v2").source("recipe").env_id)
+    for seed in range(3):
+        observation, _ = env.reset(seed=seed)
+        total, ended = 0.0, False
+        while not ended:
+            observation, reward, terminated, truncated, _ = env.step(collector.act(observation))
+            total, ended = total + reward, terminated or truncated
+        returns.append(total)
+    assert np.mean(returns) == pytest.approx(collector.about["mean_return_over_100_episodes"]["mean_action"], rel=0.4)
 
 
 def test_there_is_no_other_policy():
@@ -95,7 +110,7 @@ def buffer(path, robot="hopper", seed=0, **changes):
     steps = np.arange(6, dtype=np.float32)
     columns = {
         "observations": np.tile(steps[:, None], 11),
-        "next_observations": np.tile(steps[:, None] + 0.5, 11),
+        "next_observations": np.tile(steps[:, None] + 1, 11),
         "actions": np.tile(steps[:, None] / 10, 3),
         "rewards": steps,
         "dones": np.array([0, 1, 0, 0, 1, 0], np.float32),
@@ -115,6 +130,15 @@ def test_a_buffer_becomes_a_data_set_of_the_tasks_own_id(tmp_path):
     assert episodes.terminated.tolist() == [True, False, False]
     assert episodes.rewards.tolist() == [0, 1, 2, 3, 4, 5]
     assert provenance["recreated"] is True
+
+
+def test_where_training_went_on_after_an_interruption_an_episode_ends(tmp_path):
+    after = np.tile(np.arange(1, 7, dtype=np.float32)[:, None], 11)
+    after[2] = 9.0  # step 3 begins elsewhere
+    path = buffer(tmp_path / "b.npz", next_observations=after)
+    episodes, _ = load_local(recreate("hopper-medium-replay-v2", replay=str(path), progress=False))
+    assert episodes.lengths.tolist() == [2, 1, 2, 1]
+    assert episodes.terminated.tolist() == [True, False, False, False]
 
 
 def test_a_buffer_is_found_where_training_leaves_it(tmp_path, monkeypatch):
