@@ -28,7 +28,11 @@ def main(argv: list[str]) -> int:
     folder = pathlib.Path(_OUT.value)
     for name in _TASK.value or documented():
         task = get_task(name)
-        dataset_id = recreated_id(task, _STEPS.value) if task.source("recipe") else None
+        dataset_id = (
+            recreated_id(task, None if _STEPS.value == task.recipe_steps else _STEPS.value)
+            if task.source("recipe")
+            else None
+        )
         if dataset_id is None:
             raise ValueError(f"--task={name}: there is no recipe for it.")
         if not find_local(dataset_id):
@@ -38,8 +42,10 @@ def main(argv: list[str]) -> int:
         episodes, provenance = load_local(dataset_id)
         numbers = describe(name, episodes.lengths, episodes.returns, episodes.rewards, episodes.terminated)
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / f"{name}.json", numbers | {"provenance": _without_space(provenance)})
-    rows = [read_json(folder / f"{name}.json") for name in documented() if (folder / f"{name}.json").exists()]
+        file = folder / f"{dataset_id.rpartition('/')[2]}.json"
+        write_json(file, numbers | {"provenance": {key: each for key, each in provenance.items() if key != "env_spec"}})
+    found, order = [read_json(file) for file in folder.glob("*.json")], list(documented())
+    rows = sorted(found, key=lambda row: (order.index(row["task"]), -row["steps"]))
     if not rows:
         raise ValueError(
             "no recreated data set is on this machine: python experiments/recreate.py --task=hopper-medium-v2"
@@ -48,11 +54,6 @@ def main(argv: list[str]) -> int:
     (folder / "likeness.md").write_text(text, encoding="utf-8")
     print(f"{text}\nWritten to {folder}.")
     return 0
-
-
-def _without_space(provenance: dict) -> dict:
-    """What belongs into a record: not the environment's whole specification."""
-    return {name: value for name, value in provenance.items() if name != "env_spec"}
 
 
 if __name__ == "__main__":

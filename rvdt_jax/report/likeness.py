@@ -10,18 +10,16 @@ import numpy as np
 PERCENTILES = (0, 10, 50, 90, 100)
 
 _WHY = {
-    "medium": "one policy of one training run, the first that reached a third of the expert's return, as D4RL's is "
-    "one of another: its mean return lies where that run stood at an evaluation, and its spread is that "
-    "policy's own.",
-    "medium-expert": "as medium; and D4RL's expert half is of a fully trained policy, ours of the best within a "
+    "medium": "one policy of one training run, the first that reached a third of the expert's return, as D4RL's "
+    "is one of another: the mean is where that run stood at an evaluation, the spread is that policy's own.",
+    "medium-expert": "as medium; and D4RL's second half is of a fully trained policy, ours of the best within a "
     "shorter training (how far it came is in the policy's metadata).",
-    "medium-replay": "SAC with layer norm in its critics reaches a third of the expert's return in fewer steps than "
-    "D4RL's SAC did: the buffer is shorter and holds fewer episodes. D4RL's holds better returns, too, which "
-    "its training met by chance on the way.",
+    "medium-replay": "a buffer is as long as its training took to reach a third of the expert's return. Ours has "
+    "layer norm in its critics; D4RL's SAC had none.",
     "antmaze": "D4RL's episodes are counted as TFDS cuts them, after every rewarded step: about 999 by time, the "
-    "others by a reward. Ours pay for the goal that the episode drew, where D4RL's pay for one goal in "
-    "all; and our ants stay at their goal, so that after arrival most steps are rewarded. Training sees "
-    "nothing of that: what it reads of an episode ends with the first reward.",
+    "others by a reward. Ours pay for the goal that the episode drew, where D4RL's pay for one goal in all. "
+    "After its arrival an ant stays at the goal that it was sent to. Training sees nothing of that: what it "
+    "reads of an episode ends with the first reward.",
 }
 
 
@@ -82,7 +80,7 @@ def table(rows: list[dict]) -> str:
         lines.append(_recreated_line(row))
         if row["task"] in known:
             lines.append(_documented_line(known[row["task"]]))
-    reasons = [f"- **{name}**: {why}" for name, why in _WHY.items() if any(_kind(row["task"]) == name for row in rows)]
+    reasons = [f"- **{name}**: {why}" for name, why in _WHY.items() if name in map(_kind, rows)]
     return "\n".join([*(f"| {line} |" for line in lines), "", "Why they differ:", "", *reasons, ""])
 
 
@@ -104,5 +102,6 @@ def _documented_line(row: dict[str, str]) -> str:
     return " | ".join(["D4RL's", "", f"{int(row['episodes']):,}", returns, least, "", most, "", "", ""])
 
 
-def _kind(task: str) -> str:
+def _kind(row: dict) -> str:
+    task = row["task"]
     return "antmaze" if task.startswith("antmaze") else task.removesuffix("-v2").partition("-")[2]

@@ -105,6 +105,34 @@ FAILURES = pytest.mark.parametrize("fail", [fail_in_collection, fail_in_write], 
 ERRORS = pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit, OSError])
 
 
+# --- generators ---
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_generator_runs_under_the_users_root_and_is_closed_even_while_its_error_is_kept(tmp_path, monkeypatch, fails):
+    root = tmp_path / "datasets"
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(root))
+    seen = []
+
+    def generate():
+        try:
+            for episode in episodes_of(make_recording()):
+                seen.append(os.environ["MINARI_DATASETS_PATH"])
+                yield episode | ({"rewards": [object()]} if fails else {})
+        finally:
+            seen.append("closed")
+
+    about = About(ENV_ID, 4, 2, "none", "A test.", 0.0, 1.0, {})
+    if fails:
+        with pytest.raises((TypeError, AttributeError)) as kept:
+            write_dataset(DATASET_ID, about, generate)
+        assert kept.value.__traceback__ is not None
+        assert seen == [str(root), "closed"]
+    else:
+        write_dataset(DATASET_ID, about, generate)
+        assert seen == [str(root)] * len(LENGTHS) + ["closed"]
+
+
 # --- what is written ---
 
 
