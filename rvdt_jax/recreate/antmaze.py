@@ -2,7 +2,7 @@
 
 A planner leads an ant, that has learned to walk to a goal, from cell to cell; N(0, .2) is added to its actions.
 Episodes last 1000 steps, arrival or not. ``umaze`` starts and ends where evaluation does; in ``*-diverse`` start and
-goal are random cells, and the reward is paid for the place where evaluation pays it.
+goal are two random cells, and the reward is paid for the place where evaluation pays it.
 
 Not as in the original: the planner is Minari's (cells by Q-iteration, each reached within .45 before the next is aimed
 at) and plans anew where the ant has left its way; and every episode pays for the goal that it drew at its start, as the
