@@ -50,10 +50,23 @@ def main(argv: list[str]) -> int:
         raise ValueError(
             "no recreated data set is on this machine: python experiments/recreate.py --task=hopper-medium-v2"
         )
-    text = table(rows)
+    text = f"{table(rows)}\n{policies()}\n"
     (folder / "likeness.md").write_text(text, encoding="utf-8")
     print(f"{text}\nWritten to {folder}.")
     return 0
+
+
+def policies() -> str:
+    """How far the policies came that collected."""
+    from rvdt_jax.recreate.locomotion import shipped_collector
+    from rvdt_jax.report.likeness import policies_table
+    from rvdt_jax.tasks import get_task
+
+    robots = ("halfcheetah", "hopper", "walker2d")
+    names = [f"{robot}-{quality}" for robot in robots for quality in ("medium", "best")] + ["ant-goal"]
+    about = {name: shipped_collector(name).about for name in names}
+    experts = {robot: get_task(f"{robot}-medium-v2").ref_max_return for robot in robots}
+    return f"The policies that collect, over 100 episodes:\n\n{policies_table(about, experts)}"
 
 
 if __name__ == "__main__":

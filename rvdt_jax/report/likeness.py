@@ -84,6 +84,29 @@ def table(rows: list[dict]) -> str:
     return "\n".join([*(f"| {line} |" for line in lines), "", "Why they differ:", "", *reasons, ""])
 
 
+def policies_table(policies: dict[str, dict], experts: dict[str, float]) -> str:
+    """Markdown: how far the policies that collect came.
+
+    Args:
+        policies: what each says of itself, by name, e.g. ``hopper-best``.
+        experts: D4RL's expert return, by robot.
+    """
+    head = ("policy", "steps of training", "mean return, actions drawn", "and mean ones", "of D4RL's expert")
+    lines = [" | ".join(head), " | ".join(["---"] + ["--:"] * (len(head) - 1))]
+    for name, about in policies.items():
+        steps, expert = f"{about['steps']:,}", experts.get(about["robot"])
+        if expert is None:
+            goals = about["goals_in_20_seconds_over_100_episodes"]
+            reached = about["share_that_reach_a_goal_within_8_m_in_20_seconds"]
+            words = [f"{goals[way]:.1f} goals in 20 s, {100 * reached[way]:.0f} % reach one" for way in goals]
+            lines.append(" | ".join([name, steps, *words, ""]))
+        else:
+            drawn, mean = about["mean_return_over_100_episodes"].values()
+            shares = f"{100 * drawn / expert:.0f} %, {100 * mean / expert:.0f} %"
+            lines.append(" | ".join([name, steps, f"{drawn:.0f}", f"{mean:.0f}", shares]))
+    return "\n".join(f"| {line} |" for line in lines)
+
+
 def _recreated_line(row: dict) -> str:
     at = row["return_percentiles"]
     rewarded = [f"{100 * row[name]:.1f} %" if name in row else "" for name in ("rewarded_steps", "rewarded_episodes")]

@@ -46,7 +46,7 @@ def test_a_medium_policy_reaches_about_a_third_of_the_experts_return_and_the_bes
     medium, best = returns[0]["drawn"], returns[1]["mean_action"]
     expert = get_task(f"{robot}-medium-v2").ref_max_return
     assert expert / 4 < medium < expert / 1.8
-    assert best > 1.5 * medium
+    assert best > 1.3 * medium
 
 
 @pytest.mark.parametrize("name", [name for name in SHIPPED if name != "ant-goal"])

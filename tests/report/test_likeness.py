@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rvdt_jax.report.likeness import describe, documented, table
+from rvdt_jax.report.likeness import describe, documented, policies_table, table
 from rvdt_jax.tasks import all_tasks
 
 LENGTHS = np.array([2, 3])
@@ -53,3 +53,17 @@ def test_both_stand_in_the_table_with_the_reasons(task):
     assert f"{int(documented()[task]['episodes']):,}" in theirs
     assert ours.count("|") == theirs.count("|") == text.splitlines()[0].count("|")
     assert text.count("- **") == 1
+
+
+def test_how_far_the_policies_came():
+    measured = {"drawn": 50.0, "mean_action": 75.0}
+    walker = {"robot": "walker2d", "steps": 1000, "mean_return_over_100_episodes": measured}
+    ant = {
+        "robot": "ant",
+        "steps": 20,
+        "goals_in_20_seconds_over_100_episodes": {"drawn": 4.0, "mean_action": 5.0},
+        "share_that_reach_a_goal_within_8_m_in_20_seconds": {"drawn": 0.9, "mean_action": 1.0},
+    }
+    lines = policies_table({"walker2d-best": walker, "ant-goal": ant}, {"walker2d": 100.0}).splitlines()
+    assert lines[2] == "| walker2d-best | 1,000 | 50 | 75 | 50 %, 75 % |"
+    assert lines[3] == "| ant-goal | 20 | 4.0 goals in 20 s, 90 % reach one | 5.0 goals in 20 s, 100 % reach one |  |"
