@@ -49,11 +49,17 @@ def collect(
         ValueError: an environment raised, or a worker process died.
     """
     copies = min(COPIES, math.ceil(steps / environment.horizon))
-    left = steps
+    left = hidden = steps
+
+    def show(done: int) -> None:
+        nonlocal hidden  # the last episodes are run to their ends, and cut
+        progress(min(done, hidden))
+        hidden -= min(done, hidden)
+
     with contextlib.closing(ProcessVectorEnv(environment, copies)) as envs:
         while left:
             try:
-                episodes = _round(envs, policy, rng, progress)
+                episodes = _round(envs, policy, rng, show)
             except WorkerDied as error:
                 raise ValueError(
                     f"{environment.id}: a worker process was killed or ended, as happens where memory runs out. "
