@@ -21,20 +21,16 @@ def main(argv: list[str]) -> int:
     from rvdt_jax.data.minari import find_local
     from rvdt_jax.data.source import load_local
     from rvdt_jax.recreate import recreated_id
-    from rvdt_jax.report.likeness import describe, documented, table
+    from rvdt_jax.report.likeness import describe, table
     from rvdt_jax.report.records import read_json, write_json
-    from rvdt_jax.tasks import get_task
+    from rvdt_jax.tasks import d4rl_datasets, get_task
 
     folder = pathlib.Path(_OUT.value)
-    for name in _TASK.value or documented():
+    for name in _TASK.value or d4rl_datasets():
         task = get_task(name)
-        dataset_id = (
-            recreated_id(task, None if _STEPS.value == task.recipe_steps else _STEPS.value)
-            if task.source("recipe")
-            else None
-        )
-        if dataset_id is None:
+        if task.source("recipe") is None:
             raise ValueError(f"--task={name}: there is no recipe for it.")
+        dataset_id = recreated_id(task, _STEPS.value)
         if not find_local(dataset_id):
             if _TASK.value:
                 raise ValueError(f"--task={name}: no data set {dataset_id} is on this machine; see recreate.py.")
@@ -44,7 +40,7 @@ def main(argv: list[str]) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / f"{dataset_id.rpartition('/')[2]}.json"
         write_json(file, numbers | {"provenance": {key: each for key, each in provenance.items() if key != "env_spec"}})
-    found, order = [read_json(file) for file in folder.glob("*.json")], list(documented())
+    found, order = [read_json(file) for file in folder.glob("*.json")], list(d4rl_datasets())
     rows = sorted(found, key=lambda row: (order.index(row["task"]), -row["steps"]))
     if not rows:
         raise ValueError(

@@ -213,6 +213,11 @@ def d4rl_files() -> dict[str, str]:
     return {name: row["url"] for name, row in _read_reference("d4rl_files.csv").items()}
 
 
+def d4rl_datasets() -> dict[str, dict[str, str]]:
+    """What is known of the contents of D4RL's files, by D4RL's name; numbers that are not are ''."""
+    return _read_reference("d4rl_datasets.csv")
+
+
 @functools.cache
 def all_tasks() -> dict[str, Task]:
     """Every task, by name, in the order of the published tables."""

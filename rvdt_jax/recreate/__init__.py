@@ -55,8 +55,7 @@ def recreate(
     if seed < 0:
         raise ValueError(f"--seed={seed}: a seed is not negative.")
     recipe = _recipe(task, steps, seed, replay)
-    whole = steps in (None, task.recipe_steps)
-    dataset_id = recreated_id(task, None if whole and recipe.seed == 0 else recipe.steps, recipe.seed)
+    dataset_id = recreated_id(task, recipe.steps if recipe.seed else steps, recipe.seed)
     about = About(
         env_id=source.env_id,
         observation_size=recipe.observation_size,
@@ -71,9 +70,9 @@ def recreate(
 
 
 def recreated_id(task: Task, steps: int | None = None, seed: int = 0) -> str:
-    """The Minari id of a recreated data set: the task's own for the whole recipe (None) and seed 0."""
+    """The Minari id of a recreated data set: the task's own for the whole recipe (None, too) and seed 0."""
     dataset_id = task.source("recipe").dataset_id
-    if steps is None:
+    if seed == 0 and steps in (None, task.recipe_steps):
         return dataset_id
     stem, version = dataset_id.rsplit("-", 1)
     return f"{stem}-{steps}-steps-seed-{seed}-{version}"

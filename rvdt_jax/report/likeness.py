@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-from importlib import resources
-
 import numpy as np
+
+from rvdt_jax.tasks import d4rl_datasets
 
 PERCENTILES = (0, 10, 50, 90, 100)
 
@@ -54,12 +53,6 @@ def describe(task: str, lengths: np.ndarray, returns: np.ndarray, rewards: np.nd
     return numbers
 
 
-def documented() -> dict[str, dict[str, str]]:
-    """What is known of D4RL's own files, by task; numbers that are not are ''."""
-    text = (resources.files("rvdt_jax") / "reference" / "d4rl_datasets.csv").read_text(encoding="utf-8")
-    return {row["d4rl_task"]: row for row in csv.DictReader(text.splitlines())}
-
-
 def table(rows: list[dict]) -> str:
     """The report as Markdown: a table with two lines a task, then the reasons for differences."""
     head = (
@@ -75,7 +68,7 @@ def table(rows: list[dict]) -> str:
         "and episodes",
     )
     lines = [" | ".join(head), " | ".join(["---"] + ["--:"] * (len(head) - 1))]
-    known = documented()
+    known = d4rl_datasets()
     for row in rows:
         lines.append(_recreated_line(row))
         if row["task"] in known:

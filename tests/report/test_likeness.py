@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from rvdt_jax.report.likeness import describe, documented, policies_table, table
-from rvdt_jax.tasks import all_tasks
+from rvdt_jax.report.likeness import describe, policies_table, table
+from rvdt_jax.tasks import all_tasks, d4rl_datasets
 
 LENGTHS = np.array([2, 3])
 REWARDS = np.array([0.0, 1.0, 0.0, 0.0, 0.0])
@@ -28,10 +28,10 @@ def test_only_sparse_rewards_are_counted():
 
 def test_what_is_known_of_d4rls_files_covers_every_task_that_needs_a_policy():
     families = ("gym", "antmaze")
-    assert list(documented()) == [
+    assert list(d4rl_datasets()) == [
         name for name, task in sorted(all_tasks().items(), key=_order) if task.family in families
     ]
-    for name, row in documented().items():
+    for name, row in d4rl_datasets().items():
         assert int(row["episodes"]) > 100
         assert row["source"].startswith("episodes: https://")
         if not name.startswith("antmaze"):
@@ -50,7 +50,7 @@ def test_both_stand_in_the_table_with_the_reasons(task):
     text = table([numbers(task)])
     ours, theirs = (line for line in text.splitlines() if line.startswith(("| **", "| D4RL")))
     assert ours.startswith(f"| **{task}**, recreated | 5 | 2 | 0.50 ± 0.50 | 0.00 | 0.50 | 1.00 | 2 |")
-    assert f"{int(documented()[task]['episodes']):,}" in theirs
+    assert f"{int(d4rl_datasets()[task]['episodes']):,}" in theirs
     assert ours.count("|") == theirs.count("|") == text.splitlines()[0].count("|")
     assert text.count("- **") == 1
 
