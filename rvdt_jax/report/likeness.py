@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from rvdt_jax.report.sections import markdown_table
 from rvdt_jax.tasks import d4rl_datasets
 
 PERCENTILES = (0, 10, 50, 90, 100)
@@ -67,14 +68,13 @@ def table(rows: list[dict]) -> str:
         "rewarded steps",
         "and episodes",
     )
-    lines = [" | ".join(head), " | ".join(["---"] + ["--:"] * (len(head) - 1))]
-    known = d4rl_datasets()
+    lines, known = [], d4rl_datasets()
     for row in rows:
         lines.append(_recreated_line(row))
         if row["task"] in known:
             lines.append(_documented_line(known[row["task"]]))
     reasons = [f"- **{name}**: {why}" for name, why in _WHY.items() if name in map(_kind, rows)]
-    return "\n".join([*(f"| {line} |" for line in lines), "", "Why they differ:", "", *reasons, ""])
+    return "\n".join([markdown_table(head, lines), "", "Why they differ:", "", *reasons, ""])
 
 
 def policies_table(policies: dict[str, dict], experts: dict[str, float]) -> str:
@@ -85,22 +85,22 @@ def policies_table(policies: dict[str, dict], experts: dict[str, float]) -> str:
         experts: D4RL's expert return, by robot.
     """
     head = ("policy", "steps of training", "mean return, actions drawn", "and mean ones", "of D4RL's expert")
-    lines = [" | ".join(head), " | ".join(["---"] + ["--:"] * (len(head) - 1))]
+    lines = []
     for name, about in policies.items():
         steps, expert = f"{about['steps']:,}", experts.get(about["robot"])
         if expert is None:
             goals = about["goals_in_20_seconds_over_100_episodes"]
             reached = about["share_that_reach_a_goal_within_8_m_in_20_seconds"]
             words = [f"{goals[way]:.1f} goals in 20 s, {100 * reached[way]:.0f} % reach one" for way in goals]
-            lines.append(" | ".join([name, steps, *words, ""]))
+            lines.append([name, steps, *words, ""])
         else:
             drawn, mean = about["mean_return_over_100_episodes"].values()
             shares = f"{100 * drawn / expert:.0f} %, {100 * mean / expert:.0f} %"
-            lines.append(" | ".join([name, steps, f"{drawn:.0f}", f"{mean:.0f}", shares]))
-    return "\n".join(f"| {line} |" for line in lines)
+            lines.append([name, steps, f"{drawn:.0f}", f"{mean:.0f}", shares])
+    return markdown_table(head, lines)
 
 
-def _recreated_line(row: dict) -> str:
+def _recreated_line(row: dict) -> list[str]:
     at = row["return_percentiles"]
     rewarded = [f"{100 * row[name]:.1f} %" if name in row else "" for name in ("rewarded_steps", "rewarded_episodes")]
     returns = [
@@ -108,14 +108,14 @@ def _recreated_line(row: dict) -> str:
         *(f"{at[place]:.2f}" for place in ("0", "50", "100")),
     ]
     sizes = [f"{row['steps']:,}", f"{row['episodes']:,}"]
-    return " | ".join([f"**{row['task']}**, recreated", *sizes, *returns, f"{row['length_mean']:.0f}", *rewarded])
+    return [f"**{row['task']}**, recreated", *sizes, *returns, f"{row['length_mean']:.0f}", *rewarded]
 
 
-def _documented_line(row: dict[str, str]) -> str:
+def _documented_line(row: dict[str, str]) -> list[str]:
     numbers = {name: float(value) for name, value in row.items() if name.startswith("return_") and value}
     least, most = (f"{numbers[name]:.2f}" if numbers else "" for name in ("return_min", "return_max"))
     returns = f"{numbers['return_mean']:.2f} ± {numbers['return_std']:.2f}" if numbers else ""
-    return " | ".join(["D4RL's", "", f"{int(row['episodes']):,}", returns, least, "", most, "", "", ""])
+    return ["D4RL's", "", f"{int(row['episodes']):,}", returns, least, "", most, "", "", ""]
 
 
 def _kind(row: dict) -> str:
