@@ -8,15 +8,9 @@ The locomotion tasks' *-medium-replay are made of a replay buffer, which trainin
     python experiments/recreate.py --task=hopper-medium-replay-v2
 """
 
-import os
-
 from absl import app, flags
 
 from launcher import parse_flags, report_errors
-
-# Read when NumPy is loaded. The policies' products are small: on a busy machine threads wait for each other fifty times
-# as long as one alone takes. The results are the same bits.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 _TASK = flags.DEFINE_string("task", None, "Name of the task, e.g. maze2d-umaze-v1.", required=True)
 _STEPS = flags.DEFINE_integer("steps", None, "How many steps; unset: as many as the recipe.")
