@@ -1,11 +1,19 @@
 """Small data and settings that many tests share."""
 
+import gc
 import os
+from importlib import metadata
 
-# Eight virtual CPU devices, for the tests of data parallelism, and little optimisation by LLVM, because tests mostly
-# compile; must be said before JAX starts. (test_readme runs what a user types without these.)
-os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0")
+# Eight virtual CPU devices, for the tests of data parallelism, and the quickest of XLA's compilers, as tests mostly
+# compile; must be said before JAX starts. (A flag that XLA does not know ends the process. test_readme runs what a user
+# types without these.)
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
+    + (" --xla_cpu_use_fusion_emitters=false" if metadata.version("jaxlib").startswith("0.10.") else ""),
+)
 
+import jax
 import numpy as np
 import pytest
 
@@ -29,6 +37,14 @@ LONGEST = (
 
 def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _little_memory():
+    """What a file has compiled ends with it: a process that keeps all of it dies within XLA, out of memory mappings."""
+    yield
+    jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture(autouse=True)
