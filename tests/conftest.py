@@ -2,16 +2,11 @@
 
 import gc
 import os
-from importlib import metadata
 
-# Eight virtual CPU devices, for the tests of data parallelism, and the quickest of XLA's compilers, as tests mostly
-# compile; must be said before JAX starts. (A flag that XLA does not know ends the process. test_readme runs what a user
-# types without these.)
-os.environ.setdefault(
-    "XLA_FLAGS",
-    "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
-    + (" --xla_cpu_use_fusion_emitters=false" if metadata.version("jaxlib").startswith("0.10.") else ""),
-)
+from compilation import EIGHT_DEVICES
+
+# For the tests of data parallelism; must be said before JAX starts.
+os.environ.setdefault("XLA_FLAGS", EIGHT_DEVICES["XLA_FLAGS"])
 
 import jax
 import numpy as np

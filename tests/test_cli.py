@@ -9,6 +9,7 @@ import sys
 import time
 
 import pytest
+from conftest import make_episodes
 
 from rvdt_jax.data.cache import write_cache
 
@@ -32,11 +33,15 @@ TINY = [
 ]
 
 
-@pytest.fixture
-def data_flags(tmp_path, episodes):
-    path = tmp_path / "data.npz"
+def write_data(folder, episodes) -> list[str]:
+    path = folder / "data.npz"
     write_cache(path, episodes, {"dataset_id": "test/random", "content_digest": episodes.digest()})
     return ["--config.data.source=file", f"--config.data.path={path}"]
+
+
+@pytest.fixture
+def data_flags(tmp_path, episodes):
+    return write_data(tmp_path, episodes)
 
 
 def launch(script, *flags, cwd=ROOT):
@@ -136,11 +141,23 @@ def test_jaxs_own_variables_say_where_compiled_programs_are_kept(tmp_path, monke
     assert said.split() == [str(tmp_path / "elsewhere"), "False"]
 
 
+# Long enough to be hit in the middle, wherever this machine is slow.
+LONG = ["--config.train.steps=400", "--config.eval.every=100", "--config.seeds=7", "--config.variant=DT"]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> tuple[pathlib.Path, list[str]]:
+    """The folder of a run that nothing disturbed, and its flags."""
+    folder = tmp_path_factory.mktemp("whole")
+    flags = ["--config=configs/maze2d.py", *TINY, *write_data(folder, make_episodes()), *LONG]
+    result = launch("run.py", *flags, f"--workdir={folder / 'run'}")
+    assert result.returncode == 0, result.stderr
+    return folder / "run", flags
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_and_resume_finishes_the_same_run(number, tmp_path, data_flags):
-    # Long enough to be hit in the middle, wherever this machine is slow.
-    long = ["--config.train.steps=400", "--config.eval.every=100", "--config.seeds=7", "--config.variant=DT"]
-    flags = ["--config=configs/maze2d.py", *TINY, *data_flags, *long]
+def test_a_signal_saves_and_resume_finishes_the_same_run(number, tmp_path, whole):
+    undisturbed, flags = whole
     command = [sys.executable, str(ROOT / "experiments" / "run.py"), *flags, f"--workdir={tmp_path / 'run'}"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     metrics = tmp_path / "run" / "metrics.jsonl"
@@ -157,10 +174,8 @@ def test_a_signal_saves_and_resume_finishes_the_same_run(number, tmp_path, data_
 
     resumed = launch("run.py", *flags, f"--workdir={tmp_path / 'run'}", "--resume")
     assert resumed.returncode == 0, resumed.stderr
-    whole = launch("run.py", *flags, f"--workdir={tmp_path / 'whole'}")
-    assert whole.returncode == 0, whole.stderr
     for name in ("metrics.jsonl", "evaluations.jsonl"):
-        assert metrics.with_name(name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+        assert metrics.with_name(name).read_bytes() == (undisturbed / name).read_bytes()
 
 
 def test_recreate_collects_and_refuses_to_replace(tmp_path):

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 import pytest
 from agreement import assert_losses_equal, assert_params_equal
+from compilation import ONE_DEVICE
 
 from rvdt_jax.data.cache import write_cache
 from rvdt_jax.versions import hardware
@@ -52,8 +53,7 @@ def start(place, run, *settings, flags=(), count=2, each=((), ())):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    # One device each; and unoptimised machine code, for less than half of the time goes into making it.
-    env = os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
+    env = os.environ | ONE_DEVICE
     command = [sys.executable, "experiments/run.py", "--config=configs/maze2d.py", f"--workdir={place / run}", *flags]
     settings = (*SETTINGS, *settings, f"data.path={place / 'data.npz'}")
     command += [f"--config.{setting}" for setting in settings]
@@ -183,7 +183,7 @@ def test_a_killed_process_stops_one_that_does_not_talk_to_it():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    env = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    env = os.environ | ONE_DEVICE
     started = [
         subprocess.Popen(
             [sys.executable, "-c", WAITING, address, str(index)],

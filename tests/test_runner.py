@@ -11,6 +11,7 @@ import sys
 import gymnasium
 import numpy as np
 import pytest
+from compilation import ONE_DEVICE
 from faults.harness import last_checkpoint
 
 import rvdt_jax
@@ -261,7 +262,7 @@ def test_two_devices_train_what_one_resumes_and_loads(make_run_config, monkeypat
         f"import numpy, rvdt_jax\npolicy = rvdt_jax.load_policy({str(stopped.folder)!r})\npolicy.reset(50.0)\n"
         "import jax\nassert jax.device_count() == 1\nassert numpy.isfinite(policy.act(numpy.zeros(4))).all()"
     )
-    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    environment = os.environ | ONE_DEVICE
     loaded = subprocess.run(
         [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
     )

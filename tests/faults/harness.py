@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 import numpy as np
+from compilation import ONE_DEVICE
 
 from rvdt_jax.data.cache import read_cache
 from rvdt_jax.report.records import read_json, read_lines
@@ -77,7 +78,7 @@ class Place:
             "JAX_COMPILATION_CACHE_DIR": str(self.compiled),
             "PYTHONPATH": os.pathsep.join(filter(None, (path, str(ROOT)))),
         }
-        environment.pop("XLA_FLAGS", None)
+        environment |= ONE_DEVICE
         self.folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, str(VICTIM), json.dumps(fault or {}), str(ROOT / "experiments" / script), *flags]
         return subprocess.Popen(

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compilation import AS_FOR_USERS
 
 from rvdt_jax.data.sampler import sample_batch
 from rvdt_jax.train import driver
@@ -37,6 +38,14 @@ def raw(array):
 def moved(before, after) -> bool:
     """Whether anything in the tree moved; some biases begin at a stationary point."""
     return any(bool((a != b).any()) for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True))
+
+
+def three_updates(store, coefficients, spec):
+    """Compiled as for users, not as the other tests are: for what is promised to the last bit."""
+    options = {"spec": spec, "updates": 3, "map_seeds": "loop"}
+    states = init_states(jnp.asarray([0]), spec=spec)
+    compiled = train_chunk.lower(states, store, coefficients, **options).compile(AS_FOR_USERS)
+    return compiled(states, store, coefficients)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -101,8 +110,7 @@ def test_alpha_zero_is_no_rebalancing_bit_for_bit(rebalancing, small_config, sto
     results = []
     for options in ({"loss__rebalancing": rebalancing, "loss__alpha": 0.0}, {"loss__rebalancing": "none"}):
         spec, coefficients = prepare(small_config(variant="RVDT", **options))
-        states = init_states(jnp.asarray([0]), spec=spec)
-        states, _ = train_chunk(states, store, coefficients, spec=spec, updates=3, map_seeds="loop")
+        states, _ = three_updates(store, coefficients, spec)
         results.append(states.policy)
     jax.tree.map(np.testing.assert_array_equal, *results)
 
@@ -226,7 +234,7 @@ def test_skipping_changes_nothing_where_all_is_finite(small_config, store):
         states = init_states(jnp.asarray([0]), spec=spec)
         states, metrics = train_chunk(states, store, coefficients, spec=spec, updates=3, map_seeds="loop")
         results.append((states.replace(key=0), {k: v for k, v in metrics.items() if k != "train/skipped"}))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), *results)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7), *results)
 
 
 def test_a_skipped_update_leaves_the_state_but_for_its_step(small_config, store):
