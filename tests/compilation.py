@@ -2,9 +2,9 @@
 
 from importlib import metadata
 
-AS_FOR_USERS = {"xla_backend_optimization_level": 3}  # compiler options
+WITH_EMITTERS = {}  # compiler options
 ONE_DEVICE = {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
 if metadata.version("jaxlib").startswith("0.10."):  # a flag that XLA does not know ends the process
-    AS_FOR_USERS["xla_cpu_use_fusion_emitters"] = True
+    WITH_EMITTERS["xla_cpu_use_fusion_emitters"] = True
     ONE_DEVICE["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"
 EIGHT_DEVICES = {"XLA_FLAGS": ONE_DEVICE["XLA_FLAGS"] + " --xla_force_host_platform_device_count=8"}
