@@ -17,6 +17,7 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "The run directory.", required=T
 _STEP = flags.DEFINE_integer("step", None, "The checkpoint's update; unset: the newest.")
 _EPISODES = flags.DEFINE_integer("episodes", None, "Per seed and target; unset: as in the run's final evaluation.")
 _TARGETS = flags.DEFINE_list("targets", None, "Raw target returns, the first is the headline; unset: the run's.")
+_SELECTION = flags.DEFINE_string("action_selection", None, "mean, sample, critic or best_of; unset: the run's.")
 _PROCESSES = flags.DEFINE_integer("processes", None, "For simulators; unset: the run's setting.", lower_bound=0)
 _PARALLEL = flags.DEFINE_integer("parallel_episodes", None, "Simulators at once; unset: the run's.", lower_bound=1)
 _VIDEO = flags.DEFINE_string("video", None, "Film one episode of the first seed into this file, .mp4 or .gif.")
@@ -39,12 +40,13 @@ def main(argv: list[str]) -> int:
         step=_STEP.value,
         episodes=_EPISODES.value,
         targets=targets,
+        selection=_SELECTION.value,
         processes=_PROCESSES.value,
         parallel_episodes=_PARALLEL.value,
     )
     print_results([scores], path, "Scores and raw returns")
     if video is not None:
-        record_video(folder, video, step=_STEP.value, targets=targets)
+        record_video(folder, video, step=_STEP.value, targets=targets, selection=_SELECTION.value)
         print(f"Video: {video}")
     return 0
 

@@ -26,6 +26,7 @@ class TrainConfig:
     steps: int
     batch_size: int
     learning_rate: float
+    critic_learning_rate: float
     lr_decay_steps: int
     grad_clip_norm: float
     weight_decay: float
@@ -47,6 +48,10 @@ class ModelConfig:
     dtype: str
     critic_width: int
     critic_layers: int
+    critic_norm: str
+    critic_fourier_features: int
+    policy_fourier_features: int
+    critic_fourier_scale: float
     positions: str
     plain: bool
 
@@ -56,7 +61,11 @@ class LossConfig:
     """The terms of the objective and their weights."""
 
     eta: float
+    eta_warmup: int
+    guidance_return: str
+    guidance_scale: str
     alpha: float
+    n_step: int | None
     gamma: float
     rebalancing: str
     q_guidance: bool
@@ -107,6 +116,7 @@ class EvalConfig:
     processes: int
     parallel_episodes: int
     action_selection: str
+    candidates: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,8 +181,11 @@ def resolve(settings: ConfigDict) -> Config:
     _fill_eta(values)
     _fill_fraction(values["data"])
     _fill(values["parallel"], devices=0)
-    _fill(values["eval"], processes=0)
-    _fill(values["train"], lr_decay_steps=values["train"]["steps"], checkpoint_every=values["eval"]["every"])
+    guided = values["loss"]["q_guidance"]
+    _fill(values["eval"], processes=0, action_selection=GUIDED_SELECTION if guided else "mean")
+    train = values["train"]
+    _fill(train, lr_decay_steps=train["steps"], checkpoint_every=values["eval"]["every"])
+    _fill(train, critic_learning_rate=train["learning_rate"])
     targets, keys = values["eval"]["targets"], _split(values["data"]["observation_keys"])
     config = Config(
         task=values["task"] or None,
@@ -231,6 +244,7 @@ def targets_of(returns: np.ndarray) -> tuple[float, ...]:
     return tuple(dict.fromkeys(float(f"{target:.6g}") for target in chosen))
 
 
+GUIDED_SELECTION = "best_of"  # of variants with a critic: the best on the tuning tasks, see experiments/results/tuning
 # Where there is neither a task nor data to say better: QT's context length and gradient clip for most of its tasks.
 _CONTEXT_LENGTH = 20
 _WITHOUT_TASK = {"steps": 100_000, "grad_clip_norm": 9.0}

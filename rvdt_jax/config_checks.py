@@ -15,7 +15,10 @@ DTYPES = ("float32", "bfloat16")
 ON_DIVERGENCE = ("stop", "skip", "rollback")
 POSITIONS = ("episode", "window")
 SOURCES = ("auto", "minari", "file", "memory")
-ACTION_SELECTIONS = ("mean", "sample", "critic")
+CRITIC_NORMS = ("none", "layer")
+GUIDANCE_SCALES = ("batch", "state")
+GUIDANCE_RETURNS = ("data", "target", "both")
+ACTION_SELECTIONS = ("mean", "sample", "critic", "best_of")
 SEED_MAPPINGS = ("auto", "vmap", "loop")
 # None until the data have been seen.
 FROM_DATA = ("model.context_length", "policy.return_scale", "eval.targets", "data.minari_id")
@@ -33,6 +36,9 @@ def check_config(config: Config) -> None:
         ("policy.head", HEADS),
         ("model.dtype", DTYPES),
         ("model.positions", POSITIONS),
+        ("model.critic_norm", CRITIC_NORMS),
+        ("loss.guidance_return", GUIDANCE_RETURNS),
+        ("loss.guidance_scale", GUIDANCE_SCALES),
         ("train.on_divergence", ON_DIVERGENCE),
         ("data.source", SOURCES),
         ("eval.action_selection", ACTION_SELECTIONS),
@@ -42,7 +48,7 @@ def check_config(config: Config) -> None:
             raise ValueError(f"config.{name} is {_get(config, name)!r}; choose one of {', '.join(choices)}.")
     for name, low, high in _RANGES:
         value = _get(config, name)
-        if value is None and name in (*FROM_DATA, "eval.horizon"):
+        if value is None and name in (*FROM_DATA, "eval.horizon", "loss.n_step"):
             continue
         if not (math.isfinite(value) and low <= value <= high):
             bound = f" and between {low:g} and {high:g}" if math.isfinite(high) else f" and at least {low:g}"
@@ -57,6 +63,7 @@ _RANGES = (
     ("train.steps", 1, _MAX_INT),
     ("train.batch_size", 1, _MAX_INT),
     ("train.learning_rate", 0, _INF),
+    ("train.critic_learning_rate", 0, _INF),
     ("train.lr_decay_steps", 1, _MAX_INT),
     ("train.grad_clip_norm", _TINY, _INF),
     ("train.weight_decay", 0, _INF),
@@ -69,7 +76,11 @@ _RANGES = (
     ("model.dropout", 0, 0.99),
     ("model.critic_width", 1, _MAX_INT),
     ("model.critic_layers", 1, _MAX_INT),
+    ("model.critic_fourier_features", 0, _MAX_INT),
+    ("model.critic_fourier_scale", _TINY, _INF),
     ("loss.eta", 0, _INF),
+    ("loss.eta_warmup", 0, _MAX_INT),
+    ("loss.n_step", 1, _MAX_INT),
     ("loss.alpha", 0, _INF),
     ("loss.gamma", 0, 1),
     ("loss.reward_scale", _TINY, _INF),
@@ -89,6 +100,7 @@ _RANGES = (
     ("eval.episodes", 1, _MAX_INT),
     ("eval.curve_episodes", 1, _MAX_INT),
     ("eval.horizon", 1, _MAX_INT),
+    ("eval.candidates", 1, _MAX_INT),
     ("eval.processes", 0, 1024),
     ("eval.parallel_episodes", 1, _MAX_INT),
     ("parallel.devices", 0, _MAX_INT),
@@ -157,8 +169,9 @@ def _check_together(config: Config) -> None:
     length = config.model.context_length
     if config.loss.q_guidance and length is not None and length < 2:
         raise ValueError("config.model.context_length must be at least 2 with Q-guidance: TD needs a next step.")
-    if config.eval.action_selection == "critic" and not config.loss.q_guidance:
-        raise ValueError("config.eval.action_selection=critic needs a critic: choose a variant with Q-guidance.")
+    selection = config.eval.action_selection
+    if selection in ("critic", "best_of") and not config.loss.q_guidance:
+        raise ValueError(f"config.eval.action_selection={selection} needs a critic: choose a variant with Q-guidance.")
     if config.eval.action_selection == "sample" and config.policy.head != "gaussian":
         raise ValueError("config.eval.action_selection=sample needs policy.head=gaussian.")
     if config.loss.rebalancing == "kl_explicit" and config.policy.head != "gaussian":

@@ -32,8 +32,15 @@ def from_json(values: dict) -> Config:
 # Settings that came later, by section, with what was done before they came.
 _YOUNGER = {
     "data": {"regime": None, "fraction": 1.0, "subset_seed": 0},
-    "model": {"positions": "episode"},
-    "train": {"on_divergence": "stop"},
+    "model": {
+        "positions": "episode",
+        "critic_norm": "none",
+        "critic_fourier_features": 0,
+        "critic_fourier_scale": 1.0,
+    },
+    "eval": {"candidates": 32},
+    "loss": {"eta_warmup": 0, "guidance_return": "data", "guidance_scale": "batch", "n_step": None},
+    "train": {"on_divergence": "stop", "critic_learning_rate": None},
 }
 
 

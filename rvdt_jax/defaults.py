@@ -19,7 +19,8 @@ def default_config() -> ConfigDict:
     config.train = ConfigDict()
     config.train.steps = unset(int)  # updates; unset: where QT stops on this task, 100,000 without a task
     config.train.batch_size = 256  # windows per update (QT)
-    config.train.learning_rate = 3e-4  # peak, for policy, critic and cloned expert alike (QT)
+    config.train.learning_rate = 3e-4  # peak, for policy, cloned expert and critic (QT)
+    config.train.critic_learning_rate = unset(float)  # peak, for the critic; unset: learning_rate
     config.train.lr_decay_steps = unset(int)  # updates from the peak to 0 on a cosine; unset: QT's, else all
     config.train.grad_clip_norm = unset(float)  # clip of the gradient's global norm; unset: QT's for this task, else 9
     config.train.weight_decay = 1e-4  # L2 coefficient on the policy (QT)
@@ -37,12 +38,20 @@ def default_config() -> ConfigDict:
     config.model.dtype = "float32"  # arithmetic of the networks: float32 or bfloat16; parameters stay float32
     config.model.critic_width = 256  # width of each critic's hidden layers (QT)
     config.model.critic_layers = 3  # hidden layers of each critic (QT)
+    config.model.critic_norm = "none"  # none (QT), or layer: LayerNorm before every activation of the critics (ReBRAC)
+    config.model.critic_fourier_features = 0  # sines and cosines of observations that the critics see besides; 0: none
+    config.model.policy_fourier_features = 0  # the same, of the policy
+    config.model.critic_fourier_scale = 1.0  # std of their initial frequencies, per std of an observation
     config.model.positions = "episode"  # what is embedded: the timestep in the episode (DT), or in the window
     config.model.plain = False  # True: the same functions the textbook way, slower, to check the fast ones against
 
     config.loss = ConfigDict()
     config.loss.eta = unset(float)  # weight of Q-guidance, eq. (3); unset: QT's for this task, else 1
+    config.loss.eta_warmup = 0  # updates in which eta rises from 0 on a line: the critic ripens first; 0: none
+    config.loss.guidance_return = "data"  # under which g the guided action is drawn: data; target (eval.targets); both
+    config.loss.guidance_scale = "batch"  # a guiding value is divided by the mean of the batch (QT), or its own state's
     config.loss.alpha = 1.0  # rebalancing, eqs. (1) and (2): expert trajectories weigh 1 + alpha (see configs/demo.py)
+    config.loss.n_step = unset(int)  # steps that a TD target looks ahead; unset: to the window's end (QT)
     config.loss.gamma = 0.99  # discount of the TD target (QT)
     config.loss.rebalancing = unset(str)  # none, dup, kl or kl_explicit; unset: the variant's
     config.loss.q_guidance = unset(bool)  # learn a critic and follow it; unset: the variant's
@@ -76,7 +85,8 @@ def default_config() -> ConfigDict:
     config.eval.horizon = unset(int)  # steps after which an episode is cut; unset: the task's, else the environment's
     config.eval.processes = unset(int)  # for simulators; unset: one per CPU core; maze2d needs none
     config.eval.parallel_episodes = 64  # simulators at once, but at least one per seed and target
-    config.eval.action_selection = "mean"  # mean; sample; critic (QT: softmax over min-Q among all targets)
+    config.eval.action_selection = unset(str)  # mean; sample; critic; best_of (models/acting.py); unset: the variant's
+    config.eval.candidates = 32  # among how many the selections critic and best_of choose (QT: 50)
 
     config.data = ConfigDict()
     config.data.source = "auto"  # auto: local Minari, its servers, recreation; minari: local only; file: data.path

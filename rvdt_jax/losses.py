@@ -71,13 +71,18 @@ def expert_cloning(expert_means: Array, actions: Array, mask: Array, expert: Arr
     return (squared_error(expert_means, actions) * weights).sum() / jnp.maximum(weights.sum(), 1.0)
 
 
-def q_guidance(values: Array, scale_values: Array, mask: Array) -> tuple[Array, Array]:
-    """- mean Q_i / stop_grad(mean |Q_j|), eq. (3) in QT's normalisation.
+def q_guidance(values: Array, scale_values: Array, mask: Array, by_state: bool = False) -> tuple[Array, Array]:
+    """- mean Q_i / stop_grad(mean |Q_j|), eq. (3) in QT's normalisation; or each Q_i over its own state's |Q_j|.
+
+    Where the reward is far a discounted value is small, and so is what an action changes of it: over the mean of the
+    batch it guides nowhere. Over the state's own value the gradient is that of log Q, of one size at any distance. The
+    denominator is |Q_j| plus a hundredth of its mean: smaller values than that are errors of the critic.
 
     Args:
         values: (B, K) Q_i at the policy's actions.
         scale_values: (B, K) Q_j at the same actions.
         mask: (B, K) 1 on valid steps.
+        by_state: whether each value is divided by its own state's.
 
     Returns:
         The loss, and mean Q_i for the log.
@@ -86,7 +91,11 @@ def q_guidance(values: Array, scale_values: Array, mask: Array) -> tuple[Array, 
     mean_value = masked_mean(values, mask)
     scale = masked_mean(jnp.abs(jax.lax.stop_gradient(scale_values)), mask)
     # A critic that says 0 everywhere (say, before any reward was seen) guides nowhere; it must not divide by 0.
-    return -mean_value / jnp.maximum(scale, 1e-6), mean_value
+    scale = jnp.maximum(scale, 1e-6)
+    if by_state:
+        own_scale = jnp.abs(jax.lax.stop_gradient(scale_values)) + 0.01 * scale
+        return -masked_mean(values / own_scale, mask), mean_value
+    return -mean_value / scale, mean_value
 
 
 def state_prediction(predicted: Array, observations: Array, mask: Array) -> Array:
@@ -103,6 +112,38 @@ def last_valid(mask: Array) -> Array:
 
 
 def n_step_targets(
+    rewards: Array, mask: Array, terminals: Array, bootstraps: Array, gamma: Array, n_step: int
+) -> tuple[Array, Array]:
+    """The TD target n steps ahead, or to the window's last valid step T where that comes first.
+
+        y_t = sum_{j=t}^{m-1} gamma^(j-t) r_j + gamma^(m-t) [ r_m if terminal_m else Q'(s_m, a'_m) ],  m = min(t+n, T)
+
+    Args:
+        rewards, mask, terminals, gamma: as for ``window_targets``, which this equals where n is K - 1 or more.
+        bootstraps: (B, K) min over the target critics of Q'(s_m, a'_m) at every step.
+        n_step: n, at least 1.
+
+    Returns:
+        As ``window_targets``.
+    """
+    batch, length = rewards.shape
+    chex.assert_shape([mask, terminals, bootstraps], (batch, length))
+    steps = jnp.arange(length)
+    last = last_valid(mask)[:, None]
+    until = jnp.minimum(steps + n_step, last)  # m, (B, K)
+    delay = steps[None, :] - steps[:, None]  # j - t
+    discounts = jnp.where(delay >= 0, gamma ** jnp.maximum(delay, 0), 0.0)  # (t, j)
+    ends = terminals & (steps == last)
+    is_summed = steps < until[..., None]  # (B, t, j)
+    is_end = steps == until[..., None]
+    arrives = jnp.where(is_summed, rewards[:, None], 0.0)
+    arrives = jnp.where(is_end, jnp.where(ends, rewards, bootstraps)[:, None], arrives)
+    targets = (arrives * discounts).sum(-1)
+    trained = ((steps < last) | ends).astype(mask.dtype)
+    return jax.lax.stop_gradient(targets), trained
+
+
+def window_targets(
     rewards: Array, mask: Array, terminals: Array, bootstrap: Array, gamma: Array
 ) -> tuple[Array, Array]:
     """The TD target from every step to the window's last valid step T.
@@ -141,7 +182,7 @@ def td_loss(values: Array, targets: Array, trained: Array) -> Array:
 
     Args:
         values: (2, B, K) Q_k(s, a) at the data's actions.
-        targets, trained: (B, K), from ``n_step_targets``.
+        targets, trained: (B, K), from ``window_targets`` or ``n_step_targets``.
     """
     chex.assert_shape(values, (2, *targets.shape))
     chex.assert_equal_shape([targets, trained])

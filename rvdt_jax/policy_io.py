@@ -13,9 +13,10 @@ import orbax.checkpoint as ocp
 
 from rvdt_jax.bounds import check_memory
 from rvdt_jax.config import Config
+from rvdt_jax.config_checks import check_config
 from rvdt_jax.config_json import from_json
-from rvdt_jax.models.acting import EPISODE_STREAM, Actor, action_keys, choose_actions, empty_windows
-from rvdt_jax.models.build import make_critic, make_policy
+from rvdt_jax.models.acting import EPISODE_STREAM, Acting, Actor, action_keys
+from rvdt_jax.models.build import make_actor, make_critic, make_policy
 from rvdt_jax.report.records import best_step, read_lines
 from rvdt_jax.spaces import flatten_observations, one_step, unscale_actions
 from rvdt_jax.types import Normalizer, Params
@@ -28,9 +29,12 @@ class SavedRun:
     Attributes:
         config: the settings it was trained with.
         actor: the static part of acting.
-        params: ``{"policy": ..., "critic": ...}``; every leaf has a leading axis R of seeds.
+        params: ``{"policy": ..., "critic": ...}``, the critic being the target critic, None where there is none; every
+            leaf has a leading axis R of seeds.
         normalizer: the training data's observation statistics.
         step: the update that it was written at.
+        return_range: the smallest and the largest return-to-go of the training data, raw; infinite where the run is
+            older than this record.
         spaces: ``observation_keys``, ``action_low`` and ``action_high``, as in ``tasks.Environment``.
         scoring: what scores its policies, the JSON form of ``scoring.Scoring``.
         provenance: where its data come from.
@@ -41,6 +45,7 @@ class SavedRun:
     params: Params
     normalizer: Normalizer
     step: int
+    return_range: tuple[float, float]
     spaces: dict
     scoring: dict
     provenance: dict
@@ -66,10 +71,10 @@ class Policy:
         self.config = saved.config
         row = saved.config.seeds.index(seed)
         self._params = jax.tree.map(lambda leaf: leaf[row : row + 1], saved.params)
-        self._actor, self._normalizer = saved.actor, saved.normalizer
+        self._saved, self._actor = saved, saved.actor
         self._observation_keys = tuple(saved.spaces["observation_keys"])
         self._bounds = [np.array(saved.spaces[name], np.float32) for name in ("action_low", "action_high")]
-        self._seed, self._episode, self._windows = seed, 0, None
+        self._seed, self._episode, self._acting = seed, 0, None
 
     def reset(self, target_return: float | np.ndarray | None = None) -> None:
         """Begins one episode, or several in parallel.
@@ -82,16 +87,22 @@ class Policy:
         Raises:
             ValueError: a target that is not finite, or has more than one dimension.
         """
-        default = self.config.eval.targets if self._actor.selection == "critic" else self.config.eval.targets[:1]
+        default = self.config.eval.targets if self._actor.asks_all else self.config.eval.targets[:1]
         targets = np.asarray(default[0] if target_return is None else target_return, np.float64)
         if targets.ndim > 1 or targets.size == 0 or not np.isfinite(targets).all():
             raise ValueError(f"target_return is {target_return}; give one finite number, or one for each episode.")
         self._single = targets.ndim == 0
         candidates = np.asarray(default)[:, None] if target_return is None else np.atleast_1d(targets)[None]
-        self._remaining = candidates.astype(np.float64)  # (C, F)
-        self._windows = empty_windows(1, *self._remaining.shape, self._actor)
-        self._step = 0
-        self._keys = action_keys((self._seed,), EPISODE_STREAM, self._episode)
+        self._episodes = candidates.shape[1]  # F
+        self._acting = Acting(
+            self._actor,
+            self._params,
+            self._saved.normalizer,
+            return_scale=self.config.policy.return_scale,
+            return_range=self._saved.return_range,
+            keys=action_keys((self._seed,), EPISODE_STREAM, self._episode),
+            targets=candidates[None],
+        )
         self._episode += 1
 
     def act(self, observation, previous_reward=0.0) -> np.ndarray:
@@ -109,20 +120,12 @@ class Policy:
         Raises:
             ValueError: a shape that does not fit, or ``reset`` was not called.
         """
-        if self._windows is None:
+        if self._acting is None:
             raise ValueError("call reset(target_return) before act().")
-        episodes = self._remaining.shape[1]
-        observation = self._flatten(observation, episodes)
-        if self._step > 0:
-            self._remaining -= np.broadcast_to(np.asarray(previous_reward, np.float64), (episodes,))
-        mean, std = np.asarray(self._normalizer.mean), np.asarray(self._normalizer.std)
-        normalized = ((observation - mean) / std)[None]
-        last = self._windows.write(self._step, normalized, self._remaining / self.config.policy.return_scale)
-        actions = choose_actions(self._params, self._windows, last, self._keys, self._step, actor=self._actor)
-        actions = np.asarray(actions)
-        self._windows.actions[:, :, last] = actions
-        self._step += 1
-        actions = actions[0, 0] if self._single else actions[0]
+        observation = self._flatten(observation, self._episodes)
+        rewards = np.broadcast_to(np.asarray(previous_reward, np.float64), (1, self._episodes))
+        actions = self._acting.act(observation[None], rewards)[0]
+        actions = actions[0] if self._single else actions
         return unscale_actions(actions, *self._bounds) if self._bounds[0].size else actions
 
     def _flatten(self, observation, episodes: int) -> np.ndarray:
@@ -136,7 +139,11 @@ class Policy:
 
 
 def load_policy(
-    run_dir: str | pathlib.Path, *, seed: int | None = None, step: int | Literal["best"] | None = None
+    run_dir: str | pathlib.Path,
+    *,
+    seed: int | None = None,
+    step: int | Literal["best"] | None = None,
+    selection: str | None = None,
 ) -> Policy:
     """The policy of a run; statistics, scales and settings come out of its checkpoint.
 
@@ -145,11 +152,13 @@ def load_policy(
         seed: which training seed's; None takes the first.
         step: which checkpoint's; None takes the newest, ``"best"`` that of the evaluation during training whose mean
             return over seeds was best: a maximum over noisy evaluations, whose score flatters.
+        selection: how actions are chosen, as ``eval.action_selection``; None: as the run's evaluations chose them.
 
     Raises:
-        ValueError: no such run, checkpoint or seed; the message names those there are.
+        ValueError: no such run, checkpoint or seed; the message names those there are. Or the selection does not fit
+            the run.
     """
-    saved = load_run(run_dir, step=step)
+    saved = load_run(run_dir, step=step, selection=selection)
     seeds = saved.config.seeds
     seed = seeds[0] if seed is None else seed
     if seed not in seeds:
@@ -157,7 +166,9 @@ def load_policy(
     return Policy(saved, seed)
 
 
-def load_run(run_dir: str | pathlib.Path, *, step: int | Literal["best"] | None = None) -> SavedRun:
+def load_run(
+    run_dir: str | pathlib.Path, *, step: int | Literal["best"] | None = None, selection: str | None = None
+) -> SavedRun:
     """Everything that it takes to act with a run's policies or to score them, of every seed; see ``load_policy``.
 
     It comes out of the checkpoint, onto this machine's first device, wherever it was trained.
@@ -193,21 +204,29 @@ def load_run(run_dir: str | pathlib.Path, *, step: int | Literal["best"] | None 
             raise ValueError(
                 f"{checkpoints / str(step)}: the checkpoint cannot be read ({type(error).__name__}: {error})."
             ) from error
-    actor = Actor(
-        policy=make_policy(config, **about["sizes"]),
-        critic=make_critic(config),
-        context_length=config.model.context_length,
-        selection=config.eval.action_selection,
-    )
-    params = {name: arrays["states"][name] for name in ("policy", "critic")}
+    config = _choose_selection(config, about, selection, checkpoints / str(step))
     return SavedRun(
         config,
-        actor,
-        params,
+        make_actor(config, make_policy(config, **about["sizes"]), make_critic(config)),
+        {"policy": arrays["states"]["policy"], "critic": arrays["states"]["target_critic"]},
         Normalizer(**arrays["normalizer"]),
         step,
+        tuple(about.get("return_range", (-math.inf, math.inf))),
         **{name: about[name] for name in ("spaces", "scoring", "provenance")},
     )
+
+
+def _choose_selection(config: Config, about: dict, selection: str | None, path: pathlib.Path) -> Config:
+    """The settings with the selection that is asked for, checked against the run."""
+    if selection is not None:
+        config = dataclasses.replace(config, eval=dataclasses.replace(config.eval, action_selection=selection))
+        check_config(config)
+    if config.eval.action_selection == "critic" and "return_range" not in about:
+        raise ValueError(
+            f"{path}: an older version wrote this checkpoint. Its eval.action_selection=critic chose differently, and "
+            "the range of returns that today's needs was not recorded. Name another selection: mean, sample or best_of."
+        )
+    return config
 
 
 def _on_first_device(shapes):

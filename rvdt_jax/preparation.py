@@ -12,7 +12,7 @@ from rvdt_jax.config import Config
 from rvdt_jax.config_json import to_json
 from rvdt_jax.data.episodes import Episodes, draw_episodes, keep_episodes
 from rvdt_jax.data.rebalance import ExpertSet, select_experts
-from rvdt_jax.models.acting import Actor
+from rvdt_jax.models.build import make_actor
 from rvdt_jax.processes import Group
 from rvdt_jax.scoring import Scoring, choose_scoring
 from rvdt_jax.tasks import Environment
@@ -131,7 +131,11 @@ def check_fit(config: Config, episodes: Episodes, environment: Environment | Non
 
 
 def make_evaluator(
-    config: Config, spec: Spec, normalizer: Normalizer, environment: Environment | None
+    config: Config,
+    spec: Spec,
+    normalizer: Normalizer,
+    environment: Environment | None,
+    return_range: tuple[float, float],
 ) -> Evaluator | None:
     """None where nothing is scored: so it was chosen, or no simulator is installed, which training does not need."""
     if config.env == "none":
@@ -145,11 +149,12 @@ def make_evaluator(
         return None
     return Evaluator(
         environment,
-        Actor(spec.policy, spec.critic, spec.context_length, config.eval.action_selection),
+        make_actor(config, spec.policy, spec.critic),
         normalizer,
         seeds=config.seeds,
         targets=config.eval.targets,
         return_scale=config.policy.return_scale,
+        return_range=return_range,
         processes=config.eval.processes,
         parallel_episodes=config.eval.parallel_episodes,
     )

@@ -19,7 +19,7 @@ from rvdt_jax.config_json import to_json
 from rvdt_jax.envs.adapters import make_env
 from rvdt_jax.evaluation.evaluator import Evaluator
 from rvdt_jax.policy_io import Policy, SavedRun, load_run
-from rvdt_jax.report.records import write_json
+from rvdt_jax.report.records import extrapolation, write_json
 from rvdt_jax.report.results import assemble_results
 from rvdt_jax.scoring import Scoring, scoring_from_json
 from rvdt_jax.versions import hardware, installed_versions
@@ -33,6 +33,7 @@ def score_run(
     step: int | None = None,
     episodes: int | None = None,
     targets: tuple[float, ...] | None = None,
+    selection: str | None = None,
     processes: int | None = None,
     parallel_episodes: int | None = None,
 ) -> tuple[dict, pathlib.Path]:
@@ -45,6 +46,7 @@ def score_run(
         step: which checkpoint; None takes the newest.
         episodes: per seed and target; None: as the run's final evaluation.
         targets: raw target returns, the first is the headline; None: the run's.
+        selection: how actions are chosen, as ``eval.action_selection``; None: the run's.
         processes, parallel_episodes: as in ``config.eval``; None: the run's settings.
 
     Returns:
@@ -54,7 +56,7 @@ def score_run(
         ValueError: no such run or checkpoint, a bad value, the run has no environment to be scored in, or its folder
             cannot be written.
     """
-    saved, scoring = _load(folder, step, targets)
+    saved, scoring = _load(folder, step, targets, selection)
     settings = saved.config.eval
     if not os.access(folder, os.W_OK):
         raise ValueError(f"{folder}: cannot be written, but the scores go there. Correct its permissions.")
@@ -68,11 +70,15 @@ def score_run(
         seeds=saved.config.seeds,
         targets=settings.targets,
         return_scale=saved.config.policy.return_scale,
+        return_range=saved.return_range,
         processes=settings.processes if processes is None else processes,
         parallel_episodes=settings.parallel_episodes if parallel_episodes is None else parallel_episodes,
     )
     with contextlib.closing(evaluator):
         records = evaluator(saved.params, step=saved.step, episodes=episodes)
+    for record in records:
+        if extrapolation(record):
+            log.warning("%s", extrapolation(record))
     scores = _summary(saved, scoring, [record | {"final": True} for record in records])
     path = _reserve(folder, saved.step)
     write_json(path, scores)
@@ -95,7 +101,12 @@ def _summary(saved: SavedRun, scoring: Scoring, records: list[dict]) -> dict:
 
 
 def record_video(
-    folder: pathlib.Path, path: pathlib.Path, *, step: int | None = None, targets: tuple[float, ...] | None = None
+    folder: pathlib.Path,
+    path: pathlib.Path,
+    *,
+    step: int | None = None,
+    targets: tuple[float, ...] | None = None,
+    selection: str | None = None,
 ) -> None:
     """Films one episode of the first seed's policy.
 
@@ -105,13 +116,14 @@ def record_video(
         step: which checkpoint; None takes the newest.
         targets: raw target returns, of which the first is aimed at, or all are candidates where the critic selects;
             None: the run's.
+        selection: as for ``score_run``.
 
     Raises:
         ValueError: as ``score_run``; or no picture can be drawn, or no video written, on this machine.
     """
     import imageio
 
-    saved, scoring = _load(folder, step, targets)
+    saved, scoring = _load(folder, step, targets, selection)
     policy, partial = _film_policy(saved), path.with_name(f".{path.stem}.partial{path.suffix}")
     try:
         with contextlib.closing(make_env(scoring.environment, render_mode="rgb_array")) as env, _without_fork_warning():
@@ -170,9 +182,11 @@ def _no_video(path: pathlib.Path, scoring: Scoring, error: Exception) -> ValueEr
     )
 
 
-def _load(folder: pathlib.Path, step: int | None, targets: tuple[float, ...] | None = None) -> tuple[SavedRun, Scoring]:
-    """The run, with ``targets`` in place of its own."""
-    saved = load_run(folder, step=step)
+def _load(
+    folder: pathlib.Path, step: int | None, targets: tuple[float, ...] | None = None, selection: str | None = None
+) -> tuple[SavedRun, Scoring]:
+    """The run, with ``targets`` and ``selection`` in place of its own."""
+    saved = load_run(folder, step=step, selection=selection)
     scoring = scoring_from_json(saved.scoring)
     if scoring.environment is None:
         raise ValueError(f"{folder}: was trained on data that name no environment, and without config.env.")

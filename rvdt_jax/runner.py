@@ -180,7 +180,7 @@ def _train(
     session = None
     with contextlib.ExitStack() as stack:
         if group.leads:
-            evaluator = make_evaluator(config, spec, normalizer, data.environment)
+            evaluator = make_evaluator(config, spec, normalizer, data.environment, data.episodes.return_range)
             about = _about(config, spec, data)
             folder.mkdir(parents=True, exist_ok=True)
             stack.enter_context(lock_workdir(folder))
@@ -286,5 +286,6 @@ def _about(config: Config, spec: Spec, data: Data) -> dict:
         "sizes": sizes,
         "spaces": spaces_of(data.episodes, data.provenance),
         "scoring": dataclasses.asdict(data.scoring),
+        "return_range": list(data.episodes.return_range),
         "provenance": data.provenance,
     }

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from rvdt_jax.config import Config
 from rvdt_jax.interruption import Interrupted, Interruption
 from rvdt_jax.processes import Group
-from rvdt_jax.report.records import append_lines, best_step, keep_lines, mean_return, read_lines
+from rvdt_jax.report.records import append_lines, best_step, extrapolation, keep_lines, mean_return, read_lines
 from rvdt_jax.report.tensorboard import make_writer
 from rvdt_jax.train.checkpoint import Checkpoints
 from rvdt_jax.train.parallel import collect
@@ -153,7 +153,7 @@ class Session:
     def evaluate(self, step: int, states: TrainState) -> None:
         """Scores the policies of this step, unless there is no simulator or it was done before an interruption."""
         if self.is_due(step):
-            self.score(step, collect({"policy": states.policy, "critic": states.critic}, self._mesh))
+            self.score(step, collect({"policy": states.policy, "critic": states.target_critic}, self._mesh))
         self.finished = step == self._config.train.steps
 
     def is_due(self, step: int) -> bool:
@@ -181,6 +181,8 @@ class Session:
             self._writer.write(
                 {"step": step, "seed": record["seed"], f"evaluation/{record['target']}": mean_return(record)}
             )
+            if final and extrapolation(record):
+                log.warning("update %d: %s", step, extrapolation(record))
             reasons = [reason for reason in record.get("failed", ()) if reason]
             if reasons:
                 what = f"{len(reasons)} of {len(record['returns'])} episodes of seed {record['seed']}"
@@ -242,7 +244,7 @@ class SharedSession:
             Interrupted: a signal came, to whichever of them.
         """
         if self._group.lead(lambda: self._session.is_due(step)):
-            params = collect({"policy": states.policy, "critic": states.critic}, self._mesh)
+            params = collect({"policy": states.policy, "critic": states.target_critic}, self._mesh)
             self.signal = self._group.lead(lambda: self._score(step, params))
             if self.signal is not None:
                 raise Interrupted

@@ -45,6 +45,7 @@ class Batch:
     terminals: Array  # (B, K) bool
     mask: Array  # (B, K) float32, 1 on valid steps, 0 on padding
     expert: Array  # (B,) float32, 1 where the window comes from an expert episode
+    returns: Array  # (B,) return of the whole episode that the window comes from, scaled as returns-to-go
 
 
 @flax.struct.dataclass
@@ -63,7 +64,9 @@ class Coefficients:
     eta: Array  # weight of Q-guidance, eq. (3)
     alpha: Array  # weight of rebalancing, eqs. (1) and (2)
     gamma: Array  # discount of the TD target
-    learning_rate: Array  # peak learning rate of policy, critic and expert model
+    eta_warmup: Array  # updates in which eta rises from 0 on a line; 0: none
+    learning_rate: Array  # peak learning rate of policy and expert model
+    critic_learning_rate: Array  # peak learning rate of the critic
     lr_decay_steps: Array  # updates in which the learning rate falls to 0 on a cosine
     grad_clip_norm: Array  # global-norm clip
     weight_decay: Array  # L2 coefficient on the policy
@@ -72,6 +75,7 @@ class Coefficients:
     ema_every: Array  # updates between two EMA updates
     ema_start: Array  # first update after which the EMA lags; before, it is a copy
     state_prediction: Array  # weight of QT's state-prediction loss
+    targets: Array  # (C,) returns that inference will ask for, scaled as returns-to-go
 
 
 @flax.struct.dataclass

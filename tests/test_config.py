@@ -329,6 +329,7 @@ BAD_NUMBERS = {
     "train.steps": (0, -1),
     "train.batch_size": (0, -1),
     "train.learning_rate": (-1e-4,),
+    "train.critic_learning_rate": (-1e-4,),
     "train.lr_decay_steps": (0, -1),
     "train.grad_clip_norm": (0.0, -1.0),
     "train.weight_decay": (-1e-4,),
@@ -360,6 +361,11 @@ BAD_NUMBERS = {
     "eval.episodes": (0, -1),
     "eval.curve_episodes": (0, -1),
     "eval.horizon": (0, -1),
+    "eval.candidates": (0, -1),
+    "loss.n_step": (0, -1),
+    "loss.eta_warmup": (-1,),
+    "model.critic_fourier_features": (-1,),
+    "model.critic_fourier_scale": (0.0, -1.0),
     "eval.processes": (-1, 1025),
     "eval.parallel_episodes": (0, -1),
     "parallel.devices": (-1,),
@@ -369,7 +375,7 @@ UNBOUNDED = {"loss.reward_shift"}  # any finite number
 
 def numeric_fields():
     """Every field that holds one number."""
-    values = flatten(to_json(resolved({"eval.horizon": 300})))
+    values = flatten(to_json(resolved({"eval.horizon": 300, "loss.n_step": 1})))
     return {name for name, value in values.items() if isinstance(value, int | float) and not isinstance(value, bool)}
 
 

@@ -140,13 +140,13 @@ def slow_targets(rewards, lengths, terminals, bootstrap, gamma):
     return targets, trained
 
 
-def test_n_step_targets_match_the_equation(rng, mask):
+def test_window_targets_match_the_equation(rng, mask):
     lengths = mask.sum(-1).astype(int)
     rewards, bootstrap = rng.normal(size=(B, K)), rng.normal(size=B)
     terminals = np.zeros((B, K), bool)
     for b in (0, 2, 5):
         terminals[b, lengths[b] - 1] = True
-    targets, trained = losses.n_step_targets(
+    targets, trained = losses.window_targets(
         *single(rewards, mask), jnp.asarray(terminals), jnp.asarray(bootstrap, jnp.float32), jnp.asarray(0.9)
     )
     expected, expected_trained = slow_targets(rewards, lengths, terminals, bootstrap, 0.9)
@@ -157,7 +157,7 @@ def test_n_step_targets_match_the_equation(rng, mask):
 def test_a_reward_at_the_terminal_step_alone_reaches_every_step():
     rewards, mask = single([[0, 0, 1, 0]], [[1, 1, 1, 0]])
     terminals = jnp.asarray([[False, False, True, True]])  # padding repeats the last step's flags
-    targets, trained = losses.n_step_targets(rewards, mask, terminals, jnp.asarray([100.0]), jnp.asarray(0.5))
+    targets, trained = losses.window_targets(rewards, mask, terminals, jnp.asarray([100.0]), jnp.asarray(0.5))
     np.testing.assert_allclose(targets[0, :3], [0.25, 0.5, 1.0])
     np.testing.assert_array_equal(trained, [[1, 1, 1, 0]])
 
@@ -165,7 +165,7 @@ def test_a_reward_at_the_terminal_step_alone_reaches_every_step():
 def test_a_time_out_is_bootstrapped_through():
     rewards, mask = single([[1, 1, 7, 7]], [[1, 1, 1, 0]])
     terminals = jnp.zeros((1, 4), bool)
-    targets, trained = losses.n_step_targets(rewards, mask, terminals, jnp.asarray([8.0]), jnp.asarray(0.5))
+    targets, trained = losses.window_targets(rewards, mask, terminals, jnp.asarray([8.0]), jnp.asarray(0.5))
     np.testing.assert_allclose(targets[0, :2], [1 + 0.5 + 0.25 * 8, 1 + 0.5 * 8])
     np.testing.assert_array_equal(trained, [[1, 1, 0, 0]])
 

@@ -44,22 +44,23 @@ def measure_evaluation(
     """
     normalizer, spec = make_normalizer(data.episodes), make_spec(config, *data.sizes)
     states = init_states(jnp.asarray(SEEDS, jnp.int32), spec=spec)
-    params = {"policy": states.policy, "critic": states.critic}
-    targets, scale = config.eval.targets, config.policy.return_scale
+    params = {"policy": states.policy, "critic": states.target_critic}
+    targets = config.eval.targets
+    scales = {"return_scale": config.policy.return_scale, "return_range": data.episodes.return_range}
 
     def actor(selection: str) -> Actor:
-        return Actor(spec.policy, spec.critic, spec.context_length, selection)
+        return Actor(spec.policy, spec.critic, spec.context_length, selection, candidates=1)
 
     contestants, counts = {}, {}
     for selection in selections:
         chosen = targets if selection == "critic" else targets[:1]
-        contestants[selection] = _side_by_side(actor(selection), params, normalizer, chosen, scale, steps)
+        contestants[selection] = _side_by_side(actor(selection), params, normalizer, chosen, scales, steps)
         counts[selection] = len(SEEDS) * EPISODES * steps
     for name, selection, shown in (
         ("loop", "critic", candidates(targets)),
         ("loop_mean", "mean", np.asarray(targets[:1])),
     ):
-        contestants[name] = _one_by_one(actor(selection), params, normalizer, shown, scale, loop_steps)
+        contestants[name] = _one_by_one(actor(selection), params, normalizer, shown, scales, loop_steps)
         counts[name] = loop_steps
     peer = _peer_loop(config, data, loop_steps)
     if peer is not None:
@@ -75,15 +76,15 @@ def measure_evaluation(
     return record
 
 
-def _side_by_side(actor: Actor, params, normalizer, targets, scale: float, steps: int) -> Callable[[], object]:
+def _side_by_side(actor: Actor, params, normalizer, targets, scales: dict, steps: int) -> Callable[[], object]:
     from rvdt_jax.evaluation.evaluator import Evaluator  # needs a simulator
 
     environment = Environment(id=TASK, horizon=steps)
-    evaluator = Evaluator(environment, actor, normalizer, seeds=SEEDS, targets=targets, return_scale=scale)
+    evaluator = Evaluator(environment, actor, normalizer, seeds=SEEDS, targets=targets, **scales)
     return lambda: evaluator(params, step=0, episodes=EPISODES)
 
 
-def _one_by_one(actor: Actor, params, normalizer, shown: np.ndarray, scale: float, steps: int) -> Callable[[], object]:
+def _one_by_one(actor: Actor, params, normalizer, shown: np.ndarray, scales: dict, steps: int) -> Callable[[], object]:
     """One environment, and at each of its steps one forward pass over the conditionings ``shown``."""
     import jax
 
@@ -98,7 +99,7 @@ def _one_by_one(actor: Actor, params, normalizer, shown: np.ndarray, scale: floa
         first,
         normalizer,
         target_sets=shown[None],
-        return_scale=scale,
+        **scales,
         env_seeds=np.zeros((1, 1), np.int64),
         keys=action_keys(SEEDS[:1], EVALUATION_STREAM, 0),
     )

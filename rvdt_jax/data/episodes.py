@@ -52,6 +52,12 @@ class Episodes:
         ends = np.repeat(self.starts + self.lengths, self.lengths)
         return total[ends] - total[:-1]
 
+    @property
+    def return_range(self) -> tuple[float, float]:
+        """The smallest and the largest return-to-go of any step: what a policy has seen itself be asked for."""
+        returns = self.returns_to_go()
+        return float(returns.min()), float(returns.max())
+
     def digest(self) -> str:
         """A digest of the content: other arrays are another digest."""
         state = hashlib.blake2b(digest_size=16)

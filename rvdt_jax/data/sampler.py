@@ -40,6 +40,7 @@ def gather_windows(store: Store, starts: Array, context_length: int) -> Batch:
         terminals=store.terminals[index],
         mask=(steps <= last).astype(jnp.float32),
         expert=store.expert[starts].astype(jnp.float32),
+        returns=store.returns_to_go[starts - store.timesteps[starts]],
     )
 
 

@@ -16,7 +16,7 @@ from rvdt_jax.types import Array, Normalizer, Params
 
 log = logging.getLogger(__name__)
 
-_ARRAYS = ("returns", "lengths")
+_ARRAYS = ("returns", "lengths", "outside")
 _WAVES = 0x7A000000  # beyond any time step, which is what else is folded into these keys
 _STARTS = 0x57A7  # sets the starts of evaluations apart from whatever else is seeded with the same number
 
@@ -32,6 +32,7 @@ class Evaluator:
         targets: raw target returns. With selection ``critic`` they are one set of candidates; a policy that sees no
             return has the one target ``none``.
         return_scale: targets are divided by it.
+        return_range: the smallest and the largest return-to-go of the data, raw: what is asked beyond is counted.
         processes: simulators run in so many processes; 0: one per CPU core.
         parallel_episodes: at most so many simulators at once, but at least one per seed and target. Environments of
             which many copies cost next to nothing ignore it.
@@ -46,13 +47,14 @@ class Evaluator:
         seeds: tuple[int, ...],
         targets: tuple[float, ...],
         return_scale: float,
+        return_range: tuple[float, float],
         processes: int = 0,
         parallel_episodes: int = 64,
     ):
         self._environment, self._actor, self._normalizer = environment, actor, normalizer
         self._processes, self._parallel = processes, parallel_episodes
-        self._seeds, self._return_scale = seeds, return_scale
-        together = actor.selection == "critic"
+        self._seeds, self._return_scale, self._return_range = seeds, return_scale, return_range
+        together = actor.asks_all
         self._target_sets = np.array([targets] if together else [[target] for target in targets])
         self.target_names = [" ".join(f"{target:g}" for target in targets)] if together else list(targets)
         if not actor.policy.condition_on_return:
@@ -88,7 +90,9 @@ class Evaluator:
         )  # (R, E)
         keys = action_keys(self._seeds, EVALUATION_STREAM, step)
         waves = [self._play(params, wave, keys, number) for number, wave in enumerate(self._waves(starts))]
-        returns, lengths = (np.concatenate([getattr(wave, name) for wave in waves], axis=2) for name in _ARRAYS)
+        returns, lengths, outside = (
+            np.concatenate([getattr(wave, name) for wave in waves], axis=2) for name in _ARRAYS
+        )
         names = dict.fromkeys(name for wave in waves for name in wave.outcomes)
         outcomes = {name: np.concatenate([wave.outcome(name) for wave in waves], axis=2) for name in names}
         records = []
@@ -98,6 +102,8 @@ class Evaluator:
                 scores = [value if np.isfinite(value) else None for value in returns[place].tolist()]
                 record = {"step": step, "seed": seed, "target": target, "returns": scores}
                 record["lengths"] = lengths[place].tolist()
+                if self._actor.policy.condition_on_return:
+                    record["steps_outside"] = int(outside[place].sum())
                 record |= {name: values[place].tolist() for name, values in outcomes.items()}
                 if not any(record.get("failed", ())):
                     record.pop("failed", None)
@@ -122,6 +128,7 @@ class Evaluator:
             self._normalizer,
             target_sets=self._target_sets,
             return_scale=self._return_scale,
+            return_range=self._return_range,
             env_seeds=starts,
             # Other episodes, other actions; the first wave draws as an evaluation in one piece does.
             keys=keys if number == 0 else jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, _WAVES + number),

@@ -8,7 +8,7 @@ from typing import Protocol
 import chex
 import numpy as np
 
-from rvdt_jax.models.acting import Actor, choose_actions, empty_windows
+from rvdt_jax.models.acting import Acting, Actor
 from rvdt_jax.types import Array, Normalizer, Params
 
 _NOT_FINITE = "an observation or a reward was not finite"
@@ -40,6 +40,8 @@ class Rollouts:
         returns: (R, G, E) float64 raw episode returns of R seeds, G targets (or target sets), E episodes; NaN where an
             episode failed.
         lengths: (R, G, E) int64 steps.
+        outside: (R, G, E) int64 steps that were conditioned on a return-to-go outside the data's range (of the first
+            target, where several are candidates).
         outcomes: what else is known of the episodes, (R, G, E) arrays by name: ``success`` (bool), ``tasks`` (lists of
             the names of completed sub-tasks), and where any failed ``failed`` (why; None where it did not): the
             environment raised, or gave an observation or a reward that is not finite.
@@ -47,6 +49,7 @@ class Rollouts:
 
     returns: np.ndarray
     lengths: np.ndarray
+    outside: np.ndarray
     outcomes: dict[str, np.ndarray]
 
     def outcome(self, name: str) -> np.ndarray:
@@ -67,6 +70,7 @@ def rollout(
     *,
     target_sets: np.ndarray,
     return_scale: float,
+    return_range: tuple[float, float],
     env_seeds: np.ndarray,
     keys: Array,
 ) -> Rollouts:
@@ -81,36 +85,43 @@ def rollout(
         normalizer: the training data's statistics.
         target_sets: (G, C) raw target returns; C > 1 for selection ``critic`` only.
         return_scale: targets are divided by it, as the returns-to-go were.
+        return_range: the smallest and the largest return-to-go of the data, raw.
         env_seeds: (R, E) ints; the same starts serve every target.
         keys: (R,) PRNG keys of this evaluation.
 
     Raises:
         ValueError: the policy's actions are not finite; no score is made of them.
     """
-    (seeds, episodes), (sets, candidates) = env_seeds.shape, target_sets.shape
+    (seeds, episodes), sets = env_seeds.shape, len(target_sets)
     flat = sets * episodes  # F
     chex.assert_equal(env.num_envs, seeds * flat)
-    mean, std = np.asarray(normalizer.mean), np.asarray(normalizer.std)
-    windows = empty_windows(seeds, candidates, flat, actor)
-    targets = np.tile(np.repeat(target_sets.T, episodes, axis=1), (seeds, 1, 1)).astype(np.float64)  # (R, C, F)
+    acting = Acting(
+        actor,
+        params,
+        normalizer,
+        return_scale=return_scale,
+        return_range=return_range,
+        keys=keys,
+        targets=np.tile(np.repeat(target_sets.T, episodes, axis=1), (seeds, 1, 1)),  # (R, C, F)
+    )
     returns, lengths = np.zeros((seeds, flat)), np.zeros((seeds, flat), np.int64)
+    outside, earned = np.zeros((seeds, flat), np.int64), None
     alive, bad = np.ones((seeds, flat), bool), np.zeros((seeds, flat), bool)
     observations = env.reset(np.tile(env_seeds[:, None], (1, sets, 1)).ravel().tolist())
     observations = _finite(observations, np.zeros(env.num_envs), alive, bad)
     for step in range(env.horizon):
-        normalized = ((observations - mean) / std).reshape(seeds, flat, -1)
-        last = windows.write(step, normalized, (targets - returns[:, None]) / return_scale)
-        actions = np.asarray(choose_actions(params, windows, last, keys, step, actor=actor))
+        actions = acting.act(observations.reshape(seeds, flat, -1), earned)
         if not np.isfinite(actions).all():
             raise ValueError(
                 f"the policy's actions at time step {step} are not finite: training has diverged. Lower "
                 "config.train.learning_rate or config.loss.eta, and start anew in another --workdir."
             )
-        windows.actions[:, :, last] = actions
+        outside += alive & acting.is_outside
         observations, rewards, terminated, truncated = env.step(actions.reshape(env.num_envs, -1))
         lengths += alive
         observations = _finite(observations, rewards, alive, bad)
-        returns += np.where(alive, rewards.reshape(seeds, flat), 0.0)
+        earned = np.where(alive, rewards.reshape(seeds, flat), 0.0)
+        returns += earned
         alive &= ~(terminated | truncated).reshape(seeds, flat)
         if not alive.any():
             break
@@ -122,7 +133,8 @@ def rollout(
         returns[np.array([reason is not None for reason in reasons]).reshape(seeds, flat)] = np.nan
     shape = (seeds, sets, episodes)
     outcomes = {name: _as_objects(values).reshape(shape) for name, values in reports.items()}
-    return Rollouts(returns=returns.reshape(shape), lengths=lengths.reshape(shape), outcomes=outcomes)
+    arrays = {"returns": returns, "lengths": lengths, "outside": outside}
+    return Rollouts(**{name: array.reshape(shape) for name, array in arrays.items()}, outcomes=outcomes)
 
 
 def _finite(observations: np.ndarray, rewards: np.ndarray, alive: np.ndarray, bad: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
+from rvdt_jax.models.acting import Actor
 from rvdt_jax.models.critic import ExpertPolicy, TwinCritic
 from rvdt_jax.models.policy import TransformerPolicy
 
@@ -31,13 +32,35 @@ def make_policy(config, observation_size: int, action_size: int, max_timestep: i
         dtype=jnp.dtype(config.model.dtype),
         plain=config.model.plain,
         positions=config.model.positions,
+        fourier_features=config.model.policy_fourier_features,
+        fourier_scale=config.model.critic_fourier_scale,
     )
 
 
 def make_critic(config) -> TwinCritic:
     """The critic that ``config`` describes."""
     model = config.model
-    return TwinCritic(model.critic_width, model.critic_layers, jnp.dtype(model.dtype), model.plain)
+    return TwinCritic(
+        model.critic_width,
+        model.critic_layers,
+        jnp.dtype(model.dtype),
+        model.plain,
+        norm=model.critic_norm == "layer",
+        fourier_features=model.critic_fourier_features,
+        fourier_scale=model.critic_fourier_scale,
+    )
+
+
+def make_actor(config, policy: TransformerPolicy, critic: TwinCritic, selection: str | None = None) -> Actor:
+    """What acts as ``config`` says, or by another ``selection``."""
+    return Actor(
+        policy=policy,
+        critic=critic,
+        context_length=config.model.context_length,
+        selection=selection or config.eval.action_selection,
+        candidates=config.eval.candidates,
+        std=config.policy.std,
+    )
 
 
 def make_expert(config, action_size: int) -> ExpertPolicy:

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from rvdt_jax.models.layers import dense
+from rvdt_jax.models.layers import FourierFeatures, dense, layer_norm
 from rvdt_jax.types import Array, Params
 
 
@@ -23,25 +23,49 @@ def plain_mish(x: Array) -> Array:
 
 
 class MLP(nn.Module):
-    """Hidden layers of one width with Mish between them."""
+    """Hidden layers of one width, each followed by Mish; with ``norm`` LayerNorm stands before every Mish."""
 
     width: int
     layers: int
     output_size: int
     dtype: jnp.dtype = jnp.float32
     plain: bool = False
+    norm: bool = False
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """Maps (..., inputs) to (..., output_size)."""
+        return self._layers(x)
+
+    def _layers(self, x: Array) -> Array:
         activation = plain_mish if self.plain else mish
         for index in range(self.layers):
-            x = activation(self._dense(self.width, self.dtype, index)(x))
+            x = self._dense(self.width, self.dtype, index)(x)
+            if self.norm:
+                x = layer_norm(self.dtype, f"LayerNorm_{index}", self.plain)(x)
+            x = activation(x)
         # Always in float32: bfloat16 has steps of .5 at a value of 100, more than a TD error.
         return self._dense(self.output_size, jnp.float32, self.layers)(x)
 
     def _dense(self, features: int, dtype, index: int):
         return dense(features, dtype, f"Dense_{index}", nn.initializers.lecun_normal(), self.plain)
+
+
+QS = ("q1", "q2")
+
+
+class QFunction(MLP):
+    """One Q(s, a): an MLP on the observation, or on its Fourier features, and the action."""
+
+    fourier_features: int = 0
+    fourier_scale: float = 1.0
+
+    @nn.compact
+    def __call__(self, observations: Array, actions: Array) -> Array:
+        """Maps (..., S) and (..., A) to (...) values."""
+        if self.fourier_features:
+            observations = FourierFeatures(self.fourier_features, self.fourier_scale, name="Fourier")(observations)
+        return self._layers(jnp.concatenate([observations, actions], axis=-1))[..., 0]
 
 
 QS = ("q1", "q2")
@@ -54,25 +78,37 @@ class TwinCritic(nn.Module):
     layers: int = 3
     dtype: jnp.dtype = jnp.float32
     plain: bool = False
+    norm: bool = False
+    fourier_features: int = 0
+    fourier_scale: float = 1.0
 
     @nn.compact
     def __call__(self, observations: Array, actions: Array) -> Array:
         """Maps (..., S) normalised observations and (..., A) actions to (2, ...) values."""
-        inputs = jnp.concatenate([observations, actions], axis=-1)
-        return jnp.stack([self._q(name)(inputs)[..., 0] for name in QS])
+        return jnp.stack([self._q(name)(observations, actions) for name in QS])
 
     @nn.nowrap
     def single(self, params: Params, observations: Array, actions: Array) -> Array:
         """One Q function: as a call, with the parameters of one entry of ``QS``, to (...) values.
 
-        Who needs the gradient of one of the two saves the other's backward pass.
+        A caller that needs the gradient of one of the two saves the backward pass of the other.
         """
-        inputs = jnp.concatenate([observations, actions], axis=-1)
-        return self._q(None).apply({"params": params}, inputs)[..., 0]
+        return self._q(None).apply({"params": params}, observations, actions)
 
     @nn.nowrap
-    def _q(self, name: str | None) -> MLP:
-        return MLP(self.width, self.layers, 1, self.dtype, self.plain, name=name, **({} if name else {"parent": None}))
+    def _q(self, name: str | None) -> QFunction:
+        return QFunction(
+            self.width,
+            self.layers,
+            1,
+            self.dtype,
+            self.plain,
+            self.norm,
+            self.fourier_features,
+            self.fourier_scale,
+            name=name,
+            **({} if name else {"parent": None}),
+        )
 
 
 class ExpertPolicy(nn.Module):

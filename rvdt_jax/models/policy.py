@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rvdt_jax.models.layers import dense, layer_norm, weight_init
+from rvdt_jax.models.layers import FourierFeatures, dense, layer_norm, weight_init
 from rvdt_jax.models.transformer import CausalTransformer
 from rvdt_jax.types import Array, PolicyOutput
 
@@ -54,6 +54,8 @@ class TransformerPolicy(nn.Module):
     dtype: jnp.dtype = jnp.float32
     plain: bool = False
     positions: str = "episode"
+    fourier_features: int = 0
+    fourier_scale: float = 1.0
 
     @nn.compact
     def __call__(
@@ -113,6 +115,8 @@ class TransformerPolicy(nn.Module):
         if self.positions == "window":
             timesteps = jnp.broadcast_to(jnp.arange(timesteps.shape[1]), timesteps.shape)
         time = table(jnp.minimum(timesteps, self.max_timestep - 1))
+        if self.fourier_features:
+            observations = FourierFeatures(self.fourier_features, self.fourier_scale, name="Fourier")(observations)
         streams = [
             dense(self.width, self.dtype, "observation", plain=self.plain)(observations) + time,
             dense(self.width, self.dtype, "action", plain=self.plain)(actions) + time,

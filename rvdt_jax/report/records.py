@@ -106,6 +106,20 @@ def mean_return(record: dict) -> float:
     return math.nan if None in returns else float(np.mean(returns))
 
 
+def extrapolation(record: dict) -> str:
+    """A sentence about a record of ``evaluations.jsonl`` whose policy was asked for returns that the data do not hold.
+
+    "" where that is so at no more than a hundredth of its steps, and for policies that see no return.
+    """
+    share = record.get("steps_outside", 0) / max(1, sum(record["lengths"]))
+    if share <= 0.01:
+        return ""
+    return (
+        f"seed {record['seed']}, target {record['target']}: {share:.0%} of the steps were conditioned on a "
+        "return-to-go outside the data's range"
+    )
+
+
 def best_step(evaluations: list[dict]) -> int | None:
     """The update after which the mean return over seeds at the headline target was best; None without evaluations.
 

@@ -31,6 +31,9 @@ def make_spec(config, observation_size: int, action_size: int, max_timestep: int
         rebalancing=config.loss.rebalancing,
         q_guidance=config.loss.q_guidance,
         expert_only=config.expert.only,
+        n_step=config.loss.n_step,
+        guidance_return=config.loss.guidance_return,
+        guidance_scale=config.loss.guidance_scale,
         skip_nonfinite=config.train.on_divergence == "skip",
         batch_sharding=sharding,
     )
@@ -43,6 +46,7 @@ def make_coefficients(config) -> Coefficients:
         "alpha": config.loss.alpha,
         "gamma": config.loss.gamma,
         "learning_rate": config.train.learning_rate,
+        "critic_learning_rate": config.train.critic_learning_rate,
         "lr_decay_steps": config.train.lr_decay_steps,
         "grad_clip_norm": config.train.grad_clip_norm,
         "weight_decay": config.train.weight_decay,
@@ -50,10 +54,11 @@ def make_coefficients(config) -> Coefficients:
         "ema_decay": config.ema.decay,
         "state_prediction": config.loss.state_prediction,
     }
-    counts = {"ema_every": config.ema.every, "ema_start": config.ema.start}
+    counts = {"eta_warmup": config.loss.eta_warmup, "ema_every": config.ema.every, "ema_start": config.ema.start}
     return Coefficients(
         **{name: jnp.asarray(value, jnp.float32) for name, value in values.items()},
         **{name: jnp.asarray(value, jnp.int32) for name, value in counts.items()},
+        targets=jnp.asarray(config.eval.targets, jnp.float32) / config.policy.return_scale,
     )
 
 

@@ -25,6 +25,9 @@ class Spec:
         rebalancing: ``none``, ``dup``, ``kl`` or ``kl_explicit``.
         q_guidance: whether critic, EMA and targets exist.
         expert_only: %BC.
+        n_step: steps that a TD target looks ahead; None: to the window's end.
+        guidance_return: the return-to-go under which the guided action is drawn: ``data``, ``target`` or ``both``.
+        guidance_scale: what a guiding value is divided by: the mean of the ``batch``, or its own ``state``'s.
         skip_nonfinite: whether an update that is not finite leaves the state as it was.
         batch_sharding: how a batch is laid over devices; None on one device.
     """
@@ -39,19 +42,29 @@ class Spec:
     rebalancing: str
     q_guidance: bool
     expert_only: bool
+    n_step: int | None = None
+    guidance_return: str = "data"
+    guidance_scale: str = "batch"
     skip_nonfinite: bool = False
     batch_sharding: jax.sharding.NamedSharding | None = None
 
 
 def make_optimizer(
-    coefficients: Coefficients, step: Array, weight_decay: Array | float
+    coefficients: Coefficients, step: Array, weight_decay: Array | float, learning_rate: Array | None = None
 ) -> optax.GradientTransformation:
     """Adam as the sources use it: clip the global norm, add L2, normalise, and let the schedule scale the result.
 
     The coefficients may be traced; the optimiser's state does not depend on them.
+
+    Args:
+        coefficients: of the run.
+        step: updates done.
+        weight_decay: L2 coefficient.
+        learning_rate: the peak; None: ``coefficients.learning_rate``.
     """
     phase = jnp.pi * jnp.minimum(step / coefficients.lr_decay_steps, 1.0)  # at 0 it stays there
-    learning_rate = coefficients.learning_rate * 0.5 * (1.0 + jnp.cos(phase))
+    peak = coefficients.learning_rate if learning_rate is None else learning_rate
+    learning_rate = peak * 0.5 * (1.0 + jnp.cos(phase))
     return optax.chain(
         optax.clip_by_global_norm(coefficients.grad_clip_norm),
         optax.add_decayed_weights(weight_decay),

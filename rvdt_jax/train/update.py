@@ -23,6 +23,7 @@ from rvdt_jax.types import Array, Batch, Coefficients, Params, PolicyOutput, Sto
 
 Metrics = dict[str, Array]
 SKIPPED = "train/skipped"
+ASKED = 0xA5  # folded into a key, apart from its splits
 
 
 def update(state: TrainState, store: Store, coefficients: Coefficients, spec: Spec) -> tuple[TrainState, Metrics]:
@@ -94,23 +95,35 @@ def update_critic(
     state: TrainState, batch: Batch, key: Array, coefficients: Coefficients, spec: Spec
 ) -> tuple[TrainState, Metrics]:
     """TD learning of both critics toward the n-step target; the EMA policy says how the window goes on."""
-    rows, last = jnp.arange(spec.batch_size), losses.last_valid(batch.mask)
-    output = apply_policy(spec, state.ema_policy, batch, step=last)
-    next_action = act(spec, output.mean[:, 0], output.log_std[:, 0], key)
-    target_values = spec.critic.apply({"params": state.target_critic}, batch.observations[rows, last], next_action)
-    targets, trained = losses.n_step_targets(
-        batch.rewards, batch.mask, batch.terminals, target_values.min(0), coefficients.gamma
-    )
+    targets, trained = td_targets(state, batch, key, coefficients, spec)
 
     def loss_fn(params: Params) -> tuple[Array, Array]:
         values = spec.critic.apply({"params": params}, batch.observations, batch.actions)
         return losses.td_loss(values, targets, trained), losses.masked_mean(values[0], batch.mask)
 
     (loss, value), grads = jax.value_and_grad(loss_fn, has_aux=True)(state.critic)
-    optimizer = make_optimizer(coefficients, state.step, 0.0)
+    optimizer = make_optimizer(coefficients, state.step, 0.0, coefficients.critic_learning_rate)
     updates, optimizer_state = optimizer.update(grads, state.critic_optimizer, state.critic)
     state = state.replace(critic=optax.apply_updates(state.critic, updates), critic_optimizer=optimizer_state)
     return state, {"critic/td_loss": loss, "critic/value": value, "critic/grad_norm": optax.tree.norm(grads)}
+
+
+def td_targets(
+    state: TrainState, batch: Batch, key: Array, coefficients: Coefficients, spec: Spec
+) -> tuple[Array, Array]:
+    """(B, K) TD targets and the mask of trained steps: to the window's end, or ``n_step`` steps ahead."""
+    if spec.n_step is None:
+        rows, last = jnp.arange(spec.batch_size), losses.last_valid(batch.mask)
+        output = apply_policy(spec, state.ema_policy, batch, step=last)
+        next_action = act(spec, output.mean[:, 0], output.log_std[:, 0], key)
+        values = spec.critic.apply({"params": state.target_critic}, batch.observations[rows, last], next_action)
+        return losses.window_targets(batch.rewards, batch.mask, batch.terminals, values.min(0), coefficients.gamma)
+    output = apply_policy(spec, state.ema_policy, batch)
+    next_actions = act(spec, output.mean, output.log_std, key)
+    values = spec.critic.apply({"params": state.target_critic}, batch.observations, next_actions)
+    return losses.n_step_targets(
+        batch.rewards, batch.mask, batch.terminals, values.min(0), coefficients.gamma, spec.n_step
+    )
 
 
 def update_expert(
@@ -163,16 +176,52 @@ def policy_loss(
         metrics["policy/kl"] = losses.explicit_kl(kl_per_step, batch.mask, batch.expert)
         loss += coefficients.alpha * metrics["policy/kl"]
     if spec.q_guidance:
-        actions = act(spec, output.mean, output.log_std, action_key)
+        asked = guided_output(params, output, batch, jax.random.fold_in(key, ASKED), coefficients, spec)
+        actions = act(spec, asked.mean, asked.log_std, action_key)
         guiding, scaling = shuffle_critics(state.critic, jax.random.bernoulli(swap_key))
         values = spec.critic.single(guiding, batch.observations, actions)
         scale_values = spec.critic.single(scaling, batch.observations, jax.lax.stop_gradient(actions))
-        guidance, metrics["policy/value"] = losses.q_guidance(values, scale_values, batch.mask)
-        loss += coefficients.eta * guidance
+        guidance, metrics["policy/value"] = losses.q_guidance(
+            values, scale_values, batch.mask, by_state=spec.guidance_scale == "state"
+        )
+        loss += warmed_up(coefficients, state.step) * guidance
     if spec.policy.predict_state:
         metrics["policy/state_loss"] = losses.state_prediction(output.next_observations, batch.observations, batch.mask)
         loss += coefficients.state_prediction * metrics["policy/state_loss"]
     return loss, metrics | {"policy/loss": loss}
+
+
+def guided_output(
+    params: Params, output: PolicyOutput, batch: Batch, key: Array, coefficients: Coefficients, spec: Spec
+) -> PolicyOutput:
+    """The policy that guidance moves: on the data's returns-to-go, on those of inference, or half and half.
+
+    A window never carries what inference asks of its states: far from the goal, a high return. Eq. (3) leaves open
+    under which g the guided action is drawn; here g is what it would be had the episode begun with one of the targets.
+
+    Args:
+        params: of the policy.
+        output: on the data's returns-to-go.
+        batch: the windows; of ``both`` the first half is asked for a target.
+        key: of the draw of a target for each window, and of dropout.
+        coefficients, spec: of the run.
+    """
+    if spec.guidance_return == "data":
+        return output
+    rows = spec.batch_size if spec.guidance_return == "target" else max(1, spec.batch_size // 2)
+    part = jax.tree.map(lambda leaf: leaf[:rows], batch)
+    target_key, dropout_key = jax.random.split(key)
+    target = jax.random.choice(target_key, coefficients.targets, (rows,))
+    part = part.replace(returns_to_go=part.returns_to_go + (target - part.returns)[:, None])
+    asked = apply_policy(spec, params, part, dropout_key=dropout_key)
+    join = lambda first, second: jnp.concatenate([first, second[rows:]])  # noqa: E731
+    return output.replace(mean=join(asked.mean, output.mean), log_std=join(asked.log_std, output.log_std))
+
+
+def warmed_up(coefficients: Coefficients, step: Array) -> Array:
+    """eta after ``step`` updates: it rises on a line over the first ``eta_warmup``."""
+    rise = jnp.minimum(step / jnp.maximum(coefficients.eta_warmup, 1), 1.0)
+    return coefficients.eta * jnp.where(coefficients.eta_warmup > 0, rise, 1.0)
 
 
 def shuffle_critics(critic: Params, swap: Array) -> tuple[Params, Params]:

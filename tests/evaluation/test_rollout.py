@@ -75,7 +75,10 @@ class EchoPolicy:
         return PolicyOutput(mean=mean, log_std=jnp.full_like(mean, -20.0), next_observations=None)
 
 
-def play(field, lengths, targets=(0.5,), seeds=1, selection="mean", critic=None, bias=None):
+WIDE = (-1e9, 1e9)  # every return-to-go has been seen
+
+
+def play(field, lengths, targets=(0.5,), seeds=1, selection="mean", critic=None, bias=None, seen=WIDE, **more):
     together = selection == "critic"
     sets = np.asarray([targets] if together else [[target] for target in targets], float)
     episodes = len(lengths) // (seeds * len(sets))
@@ -84,11 +87,12 @@ def play(field, lengths, targets=(0.5,), seeds=1, selection="mean", critic=None,
     params["critic"] = {"unused": jnp.zeros(seeds)}
     result = rollout(
         env,
-        Actor(EchoPolicy(field), critic, K, selection),
+        Actor(EchoPolicy(field), critic, K, selection, **more),
         params,
         IDENTITY,
         target_sets=sets,
         return_scale=10.0,
+        return_range=seen,
         env_seeds=np.arange(seeds * episodes).reshape(seeds, episodes),
         keys=jax.random.split(jax.random.key(0), seeds),
     )
@@ -154,19 +158,64 @@ class LikesActionsNear:
         return jnp.stack([-self.sharpness * distance, 0.0 * distance])
 
 
+NONE_SEEN = (-np.inf, -np.inf)  # so that the candidate that never falls is the largest target
+
+
 def test_the_critic_chooses_among_the_conditionings():
-    env, _ = play("returns_to_go", [9], targets=(2.0, 5.0, 8.0), selection="critic", critic=LikesActionsNear(0.5))
+    critic = LikesActionsNear(0.5)
+    env, _ = play("returns_to_go", [9], targets=(2.0, 5.0, 8.0), selection="critic", critic=critic, seen=NONE_SEEN)
     assert env.actions[0][0, 0] == pytest.approx(0.5)
     # All candidates fall together; after three rewards 8 has become 5.
     assert env.actions[3][0, 0] == pytest.approx(0.5)
 
 
 def test_the_critic_draws_by_softmax():
-    # Values of the two candidates at the first step: -4 log(3) (.5)^2 = -log 3 and 0, so they are drawn 1 : 3.
+    # Values of the targets at the first step: -4 log(3) (.5)^2 = -log 3 and 0; the second occurs twice, as the one that
+    # never falls, so they are drawn 1 : 6.
     critic = LikesActionsNear(0.8, sharpness=4 * np.log(3.0))
-    env, _ = play("returns_to_go", [9] * 4000, targets=(3.0, 8.0), selection="critic", critic=critic)
+    env, _ = play("returns_to_go", [9] * 4000, (3.0, 8.0), selection="critic", critic=critic, seen=NONE_SEEN)
     share = (np.abs(env.actions[0][:, 0] - 0.8) < 0.01).mean()
-    assert abs(share - 0.75) < 5 * np.sqrt(0.75 * 0.25 / env.num_envs)
+    assert abs(share - 6 / 7) < 5 * np.sqrt(6 / 49 / env.num_envs)
+
+
+def test_one_candidate_of_the_critic_never_falls_below_the_largest_return_of_the_data():
+    critic = LikesActionsNear(0.9)
+    env, _ = play("returns_to_go", [9], targets=(2.0, 5.0), selection="critic", critic=critic, seen=(0.0, 9.0))
+    np.testing.assert_allclose(np.array(env.actions)[:, 0, 0], 0.9, rtol=1e-6)
+    critic = LikesActionsNear(1.1)  # a target above the data's largest falls to it, and no further
+    env, _ = play("returns_to_go", [9], targets=(2.0, 11.0), selection="critic", critic=critic, seen=(0.0, 9.0))
+    np.testing.assert_allclose(np.array(env.actions)[:, 0, 0], [1.1, 1.0, 0.9, 0.9, 0.9, 0.9], rtol=1e-6)
+
+
+def test_the_critics_candidates_are_every_conditioning_and_equally_many_with_noise_on_their_last_return():
+    base = jnp.arange(24.0).reshape(2, 3, 4)  # 2 conditionings, 3 episodes, 4 steps, of which the third is the last
+    spread = acting.spread_returns(base, jnp.int32(2), 5, jax.random.key(0))
+    assert spread.shape == (6, 3, 4)  # 5 do not divide by 2
+    np.testing.assert_array_equal(spread[:2], base)
+    moved = np.asarray(spread - jnp.tile(base, (3, 1, 1)))[2:]
+    np.testing.assert_array_equal(moved[..., [0, 1, 3]], 0.0)
+    many = acting.spread_returns(jnp.zeros((1, 1, 4)), jnp.int32(2), 40_001, jax.random.key(1))[1:, 0, 2]
+    assert abs(float(many.std()) - 0.1) < 0.002
+    assert abs(float(many.mean())) < 0.002
+
+
+def test_best_of_takes_the_candidate_that_the_pessimistic_critic_likes_best():
+    arguments = {"targets": (4.0,), "selection": "best_of", "critic": LikesActionsNear(0.45)}
+    env, _ = play("returns_to_go", [9] * 50, **arguments, candidates=200, std=0.1)
+    np.testing.assert_allclose(env.actions[0], 0.45, atol=0.02)  # the mean is .4
+    env, _ = play("returns_to_go", [9] * 50, **arguments, candidates=1, std=0.1)
+    np.testing.assert_allclose(env.actions[0], 0.4, rtol=1e-6)
+    # Its candidates are the mean itself, and draws within the bounds.
+    drawn = acting.spread_actions(jnp.full((1, 1), 0.95), 1000, 0.5, jax.random.key(0))
+    assert drawn[0, 0, 0] == np.float32(0.95)
+    assert drawn.max() == 1.0
+    assert drawn.min() >= -1.0
+
+
+def test_the_steps_that_ask_for_what_the_data_do_not_hold_are_counted():
+    # From 3 down by 1 a step: 3 is above what the data hold, and -1 and -2 are below.
+    _, result = play("returns_to_go", [9, 2], targets=(3.0,), seen=(0.0, 2.5))
+    np.testing.assert_array_equal(result.outside[0, 0], [3, 1])
 
 
 def test_a_policy_that_diverged_gets_no_score():
@@ -186,6 +235,7 @@ def test_new_parameters_compile_nothing(small_config):
         env = CountingEnv([9, 9])
         params = {"policy": {"bias": jnp.full(1, bias)}}
         settings = {"target_sets": np.ones((1, 1)), "return_scale": 1.0, "env_seeds": np.zeros((1, 2), int)}
+        settings["return_range"] = WIDE
         rollout(env, actor, params, IDENTITY, **settings, keys=jax.random.split(jax.random.key(0), 1))
     assert acting.choose_actions._cache_size() == 1
 
@@ -209,7 +259,8 @@ UMAZE = Environment("rvdt/maze2d-umaze-dense-v1", horizon=300)
 def evaluate(trained, seeds, targets=(100.0, 20.0), rows=slice(None), episodes=2, step=0, environment=UMAZE, **more):
     actor, params = trained
     normalizer = Normalizer(mean=jnp.zeros(4), std=jnp.ones(4))
-    evaluator = Evaluator(environment, actor, normalizer, seeds=seeds, targets=targets, return_scale=10.0, **more)
+    asked = {"targets": targets, "return_scale": 10.0, "return_range": WIDE}
+    evaluator = Evaluator(environment, actor, normalizer, seeds=seeds, **asked, **more)
     params = {"policy": jax.tree.map(lambda leaf: leaf[rows], params), "critic": None}
     try:
         return evaluator(params, step=step, episodes=episodes)
@@ -249,6 +300,7 @@ def test_sampled_actions_differ_from_wave_to_wave(trained):
         seeds=(0, 1, 2),
         targets=(20.0,),
         return_scale=10.0,
+        return_range=WIDE,
         processes=1,
     )
     starts, keys = np.full((3, 1), 7), action_keys((0, 1, 2), EVALUATION_STREAM, 0)
@@ -327,6 +379,7 @@ def play_broken(env):
         IDENTITY,
         target_sets=np.array([[1.0]]),
         return_scale=1.0,
+        return_range=WIDE,
         env_seeds=np.arange(3)[None],
         keys=jax.random.split(jax.random.key(0), 1),
     )

@@ -14,6 +14,8 @@ from rvdt_jax.train.state import init_state
 from rvdt_jax.train.update import draw_batch, update
 
 HEADS, LAYERS, STD, PERIOD = 2, 2, 0.1, 3
+STEP = 4  # updates done before: a warm-up of 10 stands at .4
+SCALE = 10.0  # of the store's returns-to-go
 
 
 def double(tree):
@@ -67,11 +69,17 @@ def critic_values(p, observation, action):
     """The two values of one state and action."""
     values = []
     for name in ("q1", "q2"):
-        x = np.concatenate([observation, action])
-        for layer in range(len(p[name]) - 1):
+        x, layers = observation, sum(layer.startswith("Dense") for layer in p[name])
+        if "Fourier" in p[name]:
+            angle = x @ p[name]["Fourier"]["kernel"]
+            x = np.concatenate([x, np.sin(angle), np.cos(angle)])
+        x = np.concatenate([x, action])
+        for layer in range(layers - 1):
             x = dense(p[name][f"Dense_{layer}"], x)
+            if f"LayerNorm_{layer}" in p[name]:
+                x = layer_norm(p[name][f"LayerNorm_{layer}"], x)
             x = x * np.tanh(np.log1p(np.exp(x)))
-        values.append(dense(p[name][f"Dense_{len(p[name]) - 1}"], x)[0])
+        values.append(dense(p[name][f"Dense_{layers - 1}"], x)[0])
     return values
 
 
@@ -79,37 +87,49 @@ def valid_steps(batch):
     return [(b, k) for b in range(len(batch.mask)) for k in range(batch.mask.shape[1]) if batch.mask[b, k]]
 
 
-def td_loss(critic, ema_policy, target_critic, batch, gamma):
+def td_loss(critic, ema_policy, target_critic, batch, gamma, n_step=None):
     errors = []
     for b in range(len(batch.mask)):
         last = int(batch.mask[b].sum()) - 1
         ended = bool(batch.terminals[b, last])
-        arrival = batch.rewards[b, last]
-        if not ended:
-            arrival = min(
-                critic_values(target_critic, batch.observations[b, last], policy_means(ema_policy, batch, b)[last])
-            )
+        means = policy_means(ema_policy, batch, b)
         for t in range(last + ended):
-            y = sum(gamma ** (j - t) * batch.rewards[b, j] for j in range(t, last)) + gamma ** (last - t) * arrival
+            until = last if n_step is None else min(t + n_step, last)
+            arrival = batch.rewards[b, until]
+            if until < last or not ended:
+                arrival = min(critic_values(target_critic, batch.observations[b, until], means[until]))
+            y = sum(gamma ** (j - t) * batch.rewards[b, j] for j in range(t, until)) + gamma ** (until - t) * arrival
             errors.append(
                 sum((q - y) ** 2 for q in critic_values(critic, batch.observations[b, t], batch.actions[b, t]))
             )
     return np.mean(errors)
 
 
-def policy_loss(policy, critic, batch, alpha, eta, swap, scale=None):
-    """The loss and the scale of guidance, a constant to the gradient: pass it in to differentiate."""
+def asked(batch, target, rows):
+    """The batch with the first windows' returns-to-go as if their episodes had begun with the target."""
+    shift = np.where(np.arange(len(batch.mask)) < rows, target - batch.returns, 0.0)
+    return batch.replace(returns_to_go=batch.returns_to_go + shift[:, None])
+
+
+def policy_loss(policy, critic, batch, alpha, eta, swap, scale=None, guided=None, by_state=False):
+    """The loss and the scales of guidance, constants to the gradient: pass them in to differentiate.
+
+    ``guided`` is the batch under whose returns-to-go the guided actions are drawn.
+    """
     steps = valid_steps(batch)
     means = {b: policy_means(policy, batch, b) for b in range(len(batch.mask))}
+    followed = means if guided is None else {b: policy_means(policy, guided, b) for b in range(len(batch.mask))}
     nll, values = [], []
     for b, k in steps:
         error = (means[b][k] - batch.actions[b, k]) / STD
         log_density = (-0.5 * error**2 - np.log(STD) - 0.5 * np.log(2 * np.pi)).sum()
         nll.append(-log_density * 2 * STD**2 / error.size * (1 + alpha * batch.expert[b]))
-        values.append(critic_values(critic, batch.observations[b, k], means[b][k]))
+        values.append(critic_values(critic, batch.observations[b, k], followed[b][k]))
     first, second = np.array(values).T[::-1] if swap else np.array(values).T
-    scale = np.abs(second).mean() if scale is None else scale
-    return np.mean(nll) - eta * first.mean() / scale, scale
+    if scale is None:
+        scale = np.abs(second).mean()
+        scale = np.abs(second) + 0.01 * scale if by_state else scale
+    return np.mean(nll) - eta * (first / scale).mean(), scale
 
 
 def adam_step(params, gradients, learning_rate, clip, decay):
@@ -123,8 +143,21 @@ def adam_step(params, gradients, learning_rate, clip, decay):
     return jax.tree.map(step, params, gradients)
 
 
-@pytest.fixture
-def setting(small_config, store, monkeypatch):
+SWITCHES = {
+    "as published": {},
+    "LayerNorm": {"model__critic_norm": "layer"},
+    "Fourier features": {"model__critic_fourier_features": 3},
+    "one step": {"loss__n_step": 1},
+    "two steps": {"loss__n_step": 2},
+    "scaled by state": {"loss__guidance_scale": "state"},
+    "asked for the target": {"loss__guidance_return": "target"},
+    "asked for both": {"loss__guidance_return": "both"},
+    "warming up": {"loss__eta_warmup": 10},
+}
+
+
+@pytest.fixture(params=SWITCHES, ids=lambda name: name.replace(" ", "_"))
+def setting(request, small_config, store, monkeypatch):
     config = small_config(
         variant="RVDT",
         model__dropout=0.0,
@@ -135,13 +168,16 @@ def setting(small_config, store, monkeypatch):
         policy__std=STD,
         train__batch_size=16,
         train__grad_clip_norm=0.05,
+        ema__start=1000,
+        eval__targets=(12.0,),
+        **SWITCHES[request.param],
     )
     monkeypatch.setattr(update_module, "act", lambda spec, mean, log_std, key: mean)
     spec, coefficients = make_spec(config, 4, 2, 30), make_coefficients(config)
     # Weights of a trained network's size: at the start attention is all but uniform and every mean all but 0.
     state = init_state(0, spec)
     grown = {name: jax.tree.map(lambda leaf: 4.0 * leaf, getattr(state, name)) for name in ("policy", "critic")}
-    state = state.replace(**grown)
+    state = state.replace(**grown, step=state.step + STEP)
     keys = jax.random.split(jax.random.fold_in(state.key, state.step), 3)
     batch = draw_batch(keys[0], store, coefficients, spec)
     swap = bool(jax.random.bernoulli(jax.random.split(keys[2], 3)[2]))
@@ -179,18 +215,21 @@ def test_a_whole_update_matches_the_reference(setting):
     )
 
     def of_critic(params):
-        return td_loss(params, ema, target, exact, 0.99)
+        return td_loss(params, ema, target, exact, 0.99, spec.n_step)
 
     np.testing.assert_allclose(metrics["critic/td_loss"], of_critic(critic), rtol=1e-4)
     # From zero moments Adam's first momentum is a tenth of the clipped gradient: that is where the gradient is read.
     trained_critic = double(after.critic)
     check_gradient(of_critic, critic, metrics["critic/grad_norm"], after.critic_optimizer, trained_critic, 0.0)
 
-    loss, scale = policy_loss(policy, trained_critic, exact, 1.5, 0.7, swap)
+    eta = 0.7 * (STEP / 10 if int(coefficients.eta_warmup) else 1.0)
+    rows = {"data": 0, "target": len(exact.mask), "both": len(exact.mask) // 2}[spec.guidance_return]
+    how = {"guided": asked(exact, 12.0 / SCALE, rows), "by_state": spec.guidance_scale == "state"}
+    loss, scale = policy_loss(policy, trained_critic, exact, 1.5, eta, swap, **how)
     np.testing.assert_allclose(metrics["policy/loss"], loss, rtol=1e-4)
 
     def of_policy(params):
-        return policy_loss(params, trained_critic, exact, 1.5, 0.7, swap, scale)[0]
+        return policy_loss(params, trained_critic, exact, 1.5, eta, swap, scale, **how)[0]
 
     trained_policy = double(after.policy)
     check_gradient(of_policy, policy, metrics["policy/grad_norm"], after.policy_optimizer, trained_policy, 1e-4)
