@@ -91,7 +91,7 @@ def test_a_table_in_every_format_and_the_page(start, tmp_path):
         assert result.stdout == write(table) + "\n"
     result = start("tables.py", *flags, f"--html={tmp_path / 'page.html'}", "--aggregate")
     assert result.returncode == 0, result.stderr
-    assert "2 runs each" in result.stdout
+    assert "| RVDT | 1 | 2 | 20.0 [" in result.stdout
     assert "20.0 ± 14.1" in (tmp_path / "page.html").read_text()
 
 
