@@ -33,6 +33,7 @@ setup(
         "h5py>=3.10",
         "tqdm>=4.66",
         "matplotlib>=3.9",
+        "pillow>=10.1",
     ],
     extras_require={
         "cuda": ["jax[cuda13]"],

@@ -1,4 +1,4 @@
-"""Scoring a saved run again, with other episodes or targets, or on another machine than trained it; and a video."""
+"""Scoring a saved run again, with other episodes or targets, or on another machine than trained it; films; paths."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import os
 import pathlib
 import warnings
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
@@ -17,12 +18,21 @@ import numpy as np
 from rvdt_jax.config_checks import check_targets
 from rvdt_jax.config_json import to_json
 from rvdt_jax.envs.adapters import make_env
+from rvdt_jax.envs.maze2d import GOAL_RADIUS, ORIGIN, get_maze_task
+from rvdt_jax.envs.vector import is_light
 from rvdt_jax.evaluation.evaluator import Evaluator
+from rvdt_jax.evaluation.recording import Recording
+from rvdt_jax.evaluation.rollout import VectorEnv
 from rvdt_jax.policy_io import Policy, SavedRun, load_run
 from rvdt_jax.report.records import extrapolation, write_json
 from rvdt_jax.report.results import assemble_results
+from rvdt_jax.report.summary import data_label
 from rvdt_jax.scoring import Scoring, scoring_from_json
+from rvdt_jax.tasks import normalized_score
 from rvdt_jax.versions import hardware, installed_versions
+
+if TYPE_CHECKING:
+    from rvdt_jax.report.paths import Paths
 
 log = logging.getLogger(__name__)
 
@@ -63,14 +73,9 @@ def score_run(
     episodes = settings.episodes if episodes is None else episodes
     if episodes < 1:
         raise ValueError(f"--episodes={episodes}: play at least one.")
-    evaluator = Evaluator(
-        scoring.environment,
-        saved.actor,
-        saved.normalizer,
-        seeds=saved.config.seeds,
-        targets=settings.targets,
-        return_scale=saved.config.policy.return_scale,
-        return_range=saved.return_range,
+    evaluator = _make_evaluator(
+        saved,
+        scoring,
         processes=settings.processes if processes is None else processes,
         parallel_episodes=settings.parallel_episodes if parallel_episodes is None else parallel_episodes,
     )
@@ -173,6 +178,76 @@ def check_video(path: pathlib.Path, folder: pathlib.Path, *, step: int | None = 
                 raise ValueError("it draws nothing")
     except Exception as error:
         raise _no_video(path, scoring, error) from error
+
+
+def record_paths(folder: pathlib.Path, *, episodes: int, seed: int | None = None, step: int | None = None) -> Paths:
+    """Plays the policy of one seed in its maze with the evaluator, and keeps where the ball went.
+
+    Args:
+        folder: the run directory.
+        episodes: how many; their starts depend on the seed alone, and are those of the run's own evaluations.
+        seed: which training seed's policy; None takes the first.
+        step: which checkpoint; None takes the newest.
+
+    Raises:
+        ValueError: no such run, checkpoint or seed; or it is not scored in a maze2d task.
+    """
+    from rvdt_jax.report.paths import Paths
+
+    saved, scoring = _load(folder, step)
+    environment, seeds = scoring.environment, saved.config.seeds
+    if not is_light(environment):
+        raise ValueError(f"{folder}: is scored in {environment.id}, but paths are drawn in maze2d's mazes only.")
+    seed = seeds[0] if seed is None else seed
+    if seed not in seeds:
+        raise ValueError(f"{folder}: has no seed {seed}; trained were {', '.join(map(str, seeds))}.")
+    observations, returns = _play_recorded(saved, scoring, seed, episodes)
+    name, references = environment.id.rpartition("/")[2], (scoring.ref_min_return, scoring.ref_max_return)
+    maze = get_maze_task(name).maze
+    return Paths(
+        variant=saved.config.variant,
+        task=name,
+        data=data_label(saved.provenance),
+        seed=seed,
+        step=saved.step,
+        rows=maze.rows,
+        goal=tuple(coordinate + ORIGIN for coordinate in maze.goal),
+        goal_radius=GOAL_RADIUS,
+        positions=observations[..., :2] + ORIGIN,
+        returns=returns,
+        scores=None if None in references else normalized_score(returns, *references),
+    )
+
+
+def _play_recorded(saved: SavedRun, scoring: Scoring, seed: int, episodes: int) -> tuple[np.ndarray, np.ndarray]:
+    """(E, T + 1, S) observations and (E,) raw returns of one seed's policy at the headline target."""
+    recordings: list[Recording] = []
+
+    def record(env: VectorEnv) -> VectorEnv:
+        recordings.append(Recording(env))
+        return recordings[-1]
+
+    row = saved.config.seeds.index(seed)
+    params = jax.tree.map(lambda leaf: leaf[row : row + 1], saved.params)
+    with contextlib.closing(_make_evaluator(saved, scoring, seeds=(seed,), wrap=record)) as evaluator:
+        headline, *_ = evaluator(params, step=saved.step, episodes=episodes)
+    observations = np.stack(recordings[-1].observations, axis=1)
+    return observations[:episodes], np.array(headline["returns"])  # the headline target's copies come first
+
+
+def _make_evaluator(saved: SavedRun, scoring: Scoring, *, seeds: tuple[int, ...] | None = None, **how) -> Evaluator:
+    """The evaluator of a run's settings, of all its seeds or some; ``how`` are further arguments of ``Evaluator``."""
+    config = saved.config
+    return Evaluator(
+        scoring.environment,
+        saved.actor,
+        saved.normalizer,
+        seeds=config.seeds if seeds is None else seeds,
+        targets=config.eval.targets,
+        return_scale=config.policy.return_scale,
+        return_range=saved.return_range,
+        **how,
+    )
 
 
 def _no_video(path: pathlib.Path, scoring: Scoring, error: Exception) -> ValueError:

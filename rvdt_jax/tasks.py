@@ -78,6 +78,7 @@ class Task:
         eta, grad_clip_norm, context_length: QT's published settings.
         lr_decay_steps: updates in which the learning rate falls from its peak to 0 on a cosine (QT).
         train_steps: updates after which QT stops.
+        evaluations: evaluations in QT's training until then, of which the published score is the maximum.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Task:
     context_length: int
     lr_decay_steps: int
     train_steps: int
+    evaluations: int
 
     def source(self, kind: str) -> Source | None:
         """The source of that kind, if there is one."""
@@ -249,6 +251,7 @@ def _make_task(name: str, scores: dict[str, str], settings: dict[str, str], file
         context_length=int(settings["context_length"]),
         lr_decay_steps=int(settings["lr_cosine_period_iterations"]) * steps_per_iteration,
         train_steps=int(settings["stop_iteration"]) * steps_per_iteration,
+        evaluations=int(settings["stop_iteration"]),  # one after every iteration
     )
 
 

@@ -10,7 +10,7 @@ RECREATED = {"dataset_id": "recreated/x", "recreated": True}
 def write_run(
     folder, task, variant, scores, *, regime=None, best=500.0, provenance=RECREATED, eta=1.0, steps=20, fraction=1.0
 ):
-    """A finished run whose final checkpoint has these normalised ``scores``, by seed, and before the end ``best``."""
+    """A finished run whose final checkpoint has these normalised ``scores``, by seed, and half-way there ``best``."""
     low, high = get_task(task).ref_min_return, get_task(task).ref_max_return
     evaluations = [
         {"step": step, "seed": seed, "target": 50.0, "final": step == steps, "returns": [low + (high - low) * s / 100]}

@@ -18,6 +18,8 @@ import mujoco
 import numpy as np
 
 GOAL_RADIUS = 0.5
+BALL_RADIUS = 0.1
+ORIGIN = 0.7  # coordinate 0 of the ball lies so many cells from the maze's edge, along both axes; see ``make_model``
 MAX_SPEED = 5.0
 START_NOISE = 0.1
 
@@ -98,6 +100,8 @@ def make_model(maze: Maze) -> mujoco.MjModel:
 
     Two corrections for newer MuJoCo: the margin is .001, for since 3.5 the margins of two geoms are added, where the
     original .002 took the larger; and ``body_invweight0`` is set as it was computed before 3.0.
+
+    The ball's coordinate 0 is 1.2 in the model's frame, where the first wall begins at .5: hence ``ORIGIN``.
     """
     walls = "".join(
         f'<geom type="box" pos="{i + 1} {j + 1} 0" size=".5 .5 .2" contype="1"/>' for i, j in maze.cells("#")
@@ -114,7 +118,7 @@ def make_model(maze: Maze) -> mujoco.MjModel:
           </default>
           <worldbody>
             <body pos="1.2 1.2 0">
-              <geom type="sphere" size=".1" contype="1"/>
+              <geom type="sphere" size="{BALL_RADIUS}" contype="1"/>
               <joint name="x" type="slide" axis="1 0 0"/>
               <joint name="y" type="slide" axis="0 1 0"/>
             </body>
@@ -203,7 +207,7 @@ class Maze2dEnv(gymnasium.Env):
         if self.render_mode != "rgb_array":
             return None
         image = _background(self.maze).copy()
-        _draw_disc(image, self._ball.position, 0.1, (213, 94, 0))
+        _draw_disc(image, self._ball.position, BALL_RADIUS, (213, 94, 0))
         return image
 
     def _observation(self) -> np.ndarray:
@@ -227,7 +231,6 @@ def _background(maze: Maze) -> np.ndarray:
 
 
 def _draw_disc(image: np.ndarray, centre, radius: float, colour: tuple[int, int, int]) -> None:
-    # Coordinate 0 of the ball is 1.2 in the model's frame, where the first wall begins at .5: see make_model.
-    row, column = ((np.asarray(centre, np.float64) + 0.7) * _PIXELS).tolist()
+    row, column = ((np.asarray(centre, np.float64) + ORIGIN) * _PIXELS).tolist()
     rows, columns = np.ogrid[: image.shape[0], : image.shape[1]]
     image[(rows - row) ** 2 + (columns - column) ** 2 <= (radius * _PIXELS) ** 2] = colour

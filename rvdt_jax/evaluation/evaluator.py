@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 import jax
 import numpy as np
 
 from rvdt_jax.envs.processes import WorkerDied
 from rvdt_jax.envs.vector import is_light, make_vector_env
-from rvdt_jax.evaluation.rollout import Rollouts, rollout
+from rvdt_jax.evaluation.rollout import Rollouts, VectorEnv, rollout
 from rvdt_jax.models.acting import EVALUATION_STREAM, Actor, action_keys
 from rvdt_jax.tasks import Environment
 from rvdt_jax.types import Array, Normalizer, Params
@@ -36,6 +37,7 @@ class Evaluator:
         processes: simulators run in so many processes; 0: one per CPU core.
         parallel_episodes: at most so many simulators at once, but at least one per seed and target. Environments of
             which many copies cost next to nothing ignore it.
+        wrap: called with the environments when they are made; returns what is stepped in their place.
     """
 
     def __init__(
@@ -50,9 +52,10 @@ class Evaluator:
         return_range: tuple[float, float],
         processes: int = 0,
         parallel_episodes: int = 64,
+        wrap: Callable[[VectorEnv], VectorEnv] = lambda env: env,
     ):
         self._environment, self._actor, self._normalizer = environment, actor, normalizer
-        self._processes, self._parallel = processes, parallel_episodes
+        self._processes, self._parallel, self._wrap = processes, parallel_episodes, wrap
         self._seeds, self._return_scale, self._return_range = seeds, return_scale, return_range
         together = actor.asks_all
         self._target_sets = np.array([targets] if together else [[target] for target in targets])
@@ -138,7 +141,7 @@ class Evaluator:
         if self._env_episodes != episodes:
             self.close()
             copies = len(self._seeds) * len(self._target_sets) * episodes
-            self._env = make_vector_env(self._environment, copies, self._processes)
+            self._env = self._wrap(make_vector_env(self._environment, copies, self._processes))
             self._env_episodes = episodes
         return self._env
 

@@ -4,37 +4,47 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from rvdt_jax.report.sections import markdown_table
-from rvdt_jax.report.tables import Table
+from rvdt_jax.report.tables import Row, Table
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
+_FEWEST_RUNS = 2  # a bootstrap over one run has no spread
 
 
-def score_matrices(table: Table) -> dict[str, np.ndarray]:
-    """Variant -> (runs, tasks) normalised scores of final checkpoints.
+def usable_rows(table: Table, variant: str) -> list[Row]:
+    """The rows whose cell of this variant has a score and at least two runs."""
+    cells = [(row, table.cell(row, variant)) for row in table.rows]
+    return [row for row, cell in cells if cell and not cell.failed and len(cell.scores) >= _FEWEST_RUNS]
 
-    Only tasks that every variant with a cell was run on count, and of every cell as many runs as the shortest has.
+
+def score_matrix(table: Table, variant: str, rows: Sequence[Row]) -> np.ndarray:
+    """(runs, tasks) normalised scores of final checkpoints; of every cell as many runs as the shortest has."""
+    scores = [list(table.cell(row, variant).scores.values()) for row in rows]
+    return np.array([values[: min(map(len, scores))] for values in scores]).T
+
+
+def probability_of_improvement(ours: np.ndarray, theirs: np.ndarray) -> float:
+    """How often a run of one beats a run of the other, ties counting half, averaged over the tasks.
+
+    Equal to rliable's, which runs a Mann-Whitney test for each task and resample and takes a hundred times as long.
+
+    Args:
+        ours, theirs: (runs, tasks) scores; the numbers of runs may differ.
     """
-    variants = [name for name in table.variants if any(variant == name for _, variant, _ in table.cells())]
-    rows = [row for row in table.rows if row.task]
-    whole = [
-        row for row in rows if all((cell := table.cell(row, name)) is not None and not cell.failed for name in variants)
-    ]
-    if not variants or not whole:
-        return {}
-    runs = min(len(table.cell(row, name).scores) for row in whole for name in variants)
-    return {
-        name: np.array([list(table.cell(row, name).scores.values())[:runs] for row in whole]).T for name in variants
-    }
+    ours, theirs = ours[:, None], theirs[None]
+    return float(np.mean((ours > theirs) + 0.5 * (ours == theirs)))
 
 
 def aggregates(table: Table, resamples: int = RESAMPLES) -> str:
-    """Markdown: interquartile mean per variant, and how often one run beats another's, with bootstrap intervals.
+    """Markdown: interquartile mean per variant, and how often one variant's run beats another's, with intervals.
+
+    Final checkpoints alone. Each variant counts over the tasks that it was run on, each pair over those of both; two
+    variants may have different numbers of runs.
 
     Raises:
         ValueError: rliable is not installed.
@@ -43,34 +53,56 @@ def aggregates(table: Table, resamples: int = RESAMPLES) -> str:
         from rliable import library, metrics
     except ImportError as error:
         raise ValueError(f"--aggregate needs {error.name}: pip install '.[report]'.") from None
-    matrices = score_matrices(table)
-    if not matrices:
-        return f"{table.title}: no task was run with every variant; nothing to aggregate.\n"
-    runs, tasks = next(iter(matrices.values())).shape
-    if runs < 2:
-        return f"{table.title}: one seed a cell; intervals need two.\n"
+    rows = {variant: usable_rows(table, variant) for variant in table.variants}
+    rows = {variant: found for variant, found in rows.items() if found}
+    if not rows:
+        return f"{table.title}: no cell has a score of two runs; nothing to aggregate.\n"
 
-    def rows(scores: dict, metric: Callable, digits: int) -> list[list[str]]:
+    def estimates(matrices: dict, metric: Callable, digits: int) -> dict[str, str]:
         points, intervals = library.get_interval_estimates(
-            scores,
+            matrices,
             lambda *arrays: np.array([metric(*arrays)]),
             reps=resamples,
             confidence_interval_size=CONFIDENCE,
         )
-        return [[name, _with_interval(points[name][0], intervals[name][:, 0], digits)] for name in scores]
+        return {name: _with_interval(points[name][0], intervals[name][:, 0], digits) for name in matrices}
 
-    pairs = {f"{y} > {x}": (matrices[y], matrices[x]) for x, y in itertools.combinations(matrices, 2)}
-    title = f"{table.title}: {tasks} tasks, {runs} runs each"
-    left_out = [row.label for row, _, cell in table.cells() if cell.failed]
-    title += f" (without {', '.join(dict.fromkeys(left_out))}, where a run failed)" if left_out else ""
-    parts = [f"{title}; {100 * CONFIDENCE:.0f} % intervals by stratified bootstrap, {resamples} resamples"]
+    alone = {variant: score_matrix(table, variant, found) for variant, found in rows.items()}
+    pairs = {}
+    for x, y in itertools.combinations(rows, 2):
+        shared = [row for row in rows[x] if row in rows[y]]
+        if shared:
+            pairs[f"{y} > {x}"] = tuple(score_matrix(table, variant, shared) for variant in (y, x))
     with _same_random_numbers():
-        means = rows(matrices, metrics.aggregate_iqm, 1)
-        parts.append(markdown_table(("variant", "interquartile mean"), means))
-        if pairs:
-            improvements = rows(pairs, metrics.probability_of_improvement, 2)
-            parts.append(markdown_table(("", "probability of improvement"), improvements))
+        means = estimates(alone, metrics.aggregate_iqm, 1)
+        improvements = estimates(pairs, probability_of_improvement, 2) if pairs else {}
+    parts = [
+        f"{table.title}: final checkpoints; {100 * CONFIDENCE:.0f} % intervals by stratified bootstrap, {resamples} "
+        "resamples",
+        markdown_table(
+            ("variant", "tasks", "runs", "interquartile mean"),
+            [[name, *_counts(alone[name]), text] for name, text in means.items()],
+        ),
+    ]
+    parts += [text] if (text := _remarks(table, rows)) else []
+    if improvements:
+        lines = [[name, *_counts(*pairs[name]), text] for name, text in improvements.items()]
+        parts.append(markdown_table(("", "tasks", "runs", "probability of improvement"), lines))
     return "\n\n".join(parts) + "\n"
+
+
+def _counts(*matrices: np.ndarray) -> tuple[str, str]:
+    """The number of tasks, and of runs: one number, or one for each of two variants."""
+    return str(matrices[0].shape[1]), " and ".join(str(matrix.shape[0]) for matrix in matrices)
+
+
+def _remarks(table: Table, rows: dict[str, list[Row]]) -> str:
+    """What a reader must know of the cells that are missing; "" if none is."""
+    left_out = [f"{row.label} {variant}" for row, variant, cell in table.cells() if row not in rows.get(variant, ())]
+    texts = [f"Left out, because a run failed or there is only one: {', '.join(left_out)}."] if left_out else []
+    if len({tuple(row.label for row in found) for found in rows.values()}) > 1:
+        texts.append("Interquartile means over different tasks cannot be compared.")
+    return " ".join(texts)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Our side of the tables: what the records of runs say, cell by cell."""
+"""Our cells of the tables, read from the records of runs."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import math
 import pathlib
 
 from rvdt_jax.differences import differences
-from rvdt_jax.report.records import aggregate, read_json
+from rvdt_jax.report.protocol import maxima
+from rvdt_jax.report.records import aggregate, read_json, read_lines
 from rvdt_jax.report.summary import data_label
+from rvdt_jax.tasks import normalized_score
 
 COMMAND_SUFFIX = ".command"
 FAILED_SUFFIX = ".failed.json"
@@ -18,18 +20,24 @@ Key = tuple[str, str, str]  # task as rvdt_jax.tasks names it, variant, regime (
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """What was run for one cell: scores of final checkpoints alone.
+    """What was run for one cell.
+
+    ``scores``, ``mean`` and ``std`` are of the final checkpoint, which is the headline. ``maxima``, ``max_mean`` and
+    ``max_std`` follow the protocol of QT's published scores; see ``report.protocol``.
 
     Attributes:
         key: what the cell is.
         scores: seed -> normalised score of the final checkpoint at the headline target; NaN where it is not finite.
         steps: updates.
-        episodes: per seed.
+        episodes: per seed, of the final checkpoint.
         target: the headline target, as the records spell it.
         data: what the scores rest on.
         recreated: whether that is recreated data.
         hardware, size: where, and how large a model.
         folders: the run directories.
+        maxima: seed -> the highest normalised score over the evaluations; {} where no evaluations are on record.
+        evaluations, evaluation_episodes: how many evaluations that is the maximum of, and how many episodes of each
+            were averaged.
         command: what repeats it; "" where the records do not say.
         failed: why there is no score; "" where there is one.
     """
@@ -44,21 +52,37 @@ class Cell:
     hardware: str
     size: str
     folders: tuple[pathlib.Path, ...]
+    maxima: dict[int, float] = dataclasses.field(default_factory=dict)
+    evaluations: int = 0
+    evaluation_episodes: int = 0
     command: str = ""
     failed: str = ""
 
     @property
     def mean(self) -> float | None:
-        """Over seeds; None if a seed failed: a mean of those that did not would flatter."""
-        return None if self.failed else self._aggregate()["normalized_score"]
+        """Over seeds; None if a seed failed: the mean of the others would be biased."""
+        return self._over_seeds(self.scores)[0]
 
     @property
     def std(self) -> float | None:
         """Over seeds (of the sample, n - 1); None for a single seed."""
-        return None if self.failed else self._aggregate()["normalized_score_std"]
+        return self._over_seeds(self.scores)[1]
 
-    def _aggregate(self) -> dict:
-        return aggregate([{"episodes": 0, "normalized_score": score} for score in self.scores.values()])
+    @property
+    def max_mean(self) -> float | None:
+        """Of ``maxima`` over seeds; None if a seed has none or failed."""
+        return self._over_seeds(self.maxima)[0]
+
+    @property
+    def max_std(self) -> float | None:
+        """Of ``maxima`` over seeds (of the sample, n - 1); None for a single seed."""
+        return self._over_seeds(self.maxima)[1]
+
+    def _over_seeds(self, scores: dict[int, float]) -> tuple[float | None, float | None]:
+        if self.failed or set(scores) != set(self.scores) or not all(map(math.isfinite, scores.values())):
+            return None, None
+        result = aggregate([{"episodes": 0, "normalized_score": score} for score in scores.values()])
+        return result["normalized_score"], result["normalized_score_std"]
 
 
 def read_cells(roots: list[pathlib.Path]) -> dict[Key, Cell]:
@@ -95,6 +119,9 @@ def _cell(folder: pathlib.Path, results: dict, config: dict) -> Cell:
     table = results["final"][results["headline_target"]]["seeds"]
     scores = {int(seed): _finite(cell["normalized_score"]) for seed, cell in table.items()}
     bad = [seed for seed, score in scores.items() if math.isnan(score)]
+    highest = maxima(read_lines(folder / "evaluations.jsonl"), results["headline_target"])
+    references = results["ref_min_return"], results["ref_max_return"]
+    returns = {} if None in references else highest.returns
     provenance, command = results["provenance"], folder.with_name(folder.name + COMMAND_SUFFIX)
     return Cell(
         key=(results["task"], results["variant"], _regime(config["data"])),
@@ -107,6 +134,9 @@ def _cell(folder: pathlib.Path, results: dict, config: dict) -> Cell:
         hardware=results["hardware"],
         size=_size(config),
         folders=(folder,),
+        maxima={seed: normalized_score(value, *references) for seed, value in returns.items()},
+        evaluations=highest.evaluations,
+        evaluation_episodes=highest.episodes,
         command=command.read_text(encoding="utf-8").strip() if command.exists() else "",
         failed=f"no finite score for {'seed' if len(bad) == 1 else 'seeds'} {', '.join(map(str, bad))}" if bad else "",
     )
@@ -151,6 +181,9 @@ def _pool(one: Cell, other: Cell, differing: list[str]) -> Cell:
         episodes=min(one.episodes, other.episodes),
         hardware=" and ".join(dict.fromkeys((one.hardware, other.hardware))),
         folders=one.folders + other.folders,
+        maxima=one.maxima | other.maxima,
+        evaluations=min(one.evaluations, other.evaluations),
+        evaluation_episodes=min(one.evaluation_episodes, other.evaluation_episodes),
         command="\n".join(filter(None, (one.command, other.command))),
         failed="; ".join(filter(None, (one.failed, other.failed))),
     )

@@ -18,7 +18,7 @@ from rvdt_jax.report.coverage import plot_coverage, verdict
 from rvdt_jax.report.plots import COLOURS, curve, read_evaluations
 from rvdt_jax.report.records import read_json
 from rvdt_jax.report.render import caption, details, our_text, published_text
-from rvdt_jax.report.tables import Row, Table
+from rvdt_jax.report.tables import Column, Row, Table
 from rvdt_jax.tasks import get_task, normalized_score
 
 _STYLE = """
@@ -27,7 +27,8 @@ h1 { font-size: 1.7rem } h2 { margin-top: 3rem; border-bottom: 2px solid #0072b2
 .scroll { overflow-x: auto } table { border-collapse: collapse; font-size: .85rem; white-space: nowrap }
 th, td { padding: .3rem .6rem; text-align: right; border-bottom: 1px solid #e3e8ee } th { background: #f4f7fa }
 th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: #fff }
-td.ours { background: #e8f3fb; font-weight: 600 } td.failed { color: #b3261e } tr.average td { font-style: italic }
+td.ours { background: #e8f3fb; font-weight: 600 } td.max { background: #f4f9fd }
+td.failed { color: #b3261e } tr.average td { font-style: italic }
 .note { color: #52606d; font-size: .85rem } figure { display: inline-block; margin: .5rem 1rem .5rem 0 }
 figcaption { font-weight: 600 } details { margin: .5rem 0 } nav a { margin-right: 1rem }
 """
@@ -52,7 +53,7 @@ def page(tables: list[Table], coverages: dict[str, dict]) -> str:
 
 
 def _section(table: Table) -> str:
-    heads = ["", *table.methods, *(f"{variant}, ours" for variant in table.variants)]
+    heads = ["", *table.methods, *(column.heading for column in table.columns)]
     rows = "\n".join(_row(table, row) for row in table.rows)
     notes = "".join(f"<li>{html.escape(note)}</li>" for note in table.notes)
     headings, lines = details(table)
@@ -66,13 +67,16 @@ def _section(table: Table) -> str:
 
 def _row(table: Table, row: Row) -> str:
     published = [published_text(row.published.get(method), " ± ") for method in table.methods]
-    ours = [our_text(table, row, variant, " ± ") for variant in table.variants]
-    marked = "".join(
-        f'<td class="ours{" failed" if text == "failed" else ""}">{html.escape(text)}</td>' if text else "<td></td>"
-        for text in ours
-    )
+    ours = "".join(_our_cell(column, our_text(table, row, column, " ± ")) for column in table.columns)
     kind = ' class="average"' if row.average else ""
-    return f"<tr{kind}>{_cells('td', [row.label, *published])}{marked}</tr>"
+    return f"<tr{kind}>{_cells('td', [row.label, *published])}{ours}</tr>"
+
+
+def _our_cell(column: Column, text: str) -> str:
+    if not text:
+        return "<td></td>"
+    kind = ("max" if column.maximum else "ours") + (" failed" if text == "failed" else "")
+    return f'<td class="{kind}">{html.escape(text)}</td>'
 
 
 def _plain_table(headings, lines: list[list[str]]) -> str:

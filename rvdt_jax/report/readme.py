@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from rvdt_jax.report.cells import Cell, Key
 from rvdt_jax.report.published import TABLES
-from rvdt_jax.report.render import our_text, published_text
+from rvdt_jax.report.render import emphasised, our_text, published_text
 from rvdt_jax.report.sections import markdown_table
-from rvdt_jax.report.tables import Row, Table, make_table
+from rvdt_jax.report.tables import Column, Row, Table, make_table
 
 MARKERS = ("<!-- results: make tables -->", "<!-- end of results -->")
 # The table maze2d holds three of the rows of maze2d-reward, whose footnotes say where the two differ.
@@ -28,9 +28,10 @@ def _table(table: Table) -> list[str]:
         return []
     compared = any(row.published for row in rows)
     headings = [""]
-    for variant in table.variants:
-        headings += [f"{variant}, published", f"{variant}, ours"] if compared else [variant]
-    rows += [row for row in table.rows if row.average and any(table.average(row, name) for name in table.variants)]
+    for column in table.columns:
+        headings += [f"{column.variant}, published"] if _has_published(table, column, compared) else []
+        headings += [column.heading if compared else column.heading.replace(", ours", "")]
+    rows += [row for row in table.rows if row.average and any(table.average(row, each) for each in table.columns)]
     body = [[row.label, *_scores(table, row, compared)] for row in rows]
     parts = [f"**{table.title}**", markdown_table(headings, body), f"Ours: {_rests_on(table)}."]
     missing = [f"{row.label} {variant}" for row, variant in table.missing() if row in rows]
@@ -38,12 +39,17 @@ def _table(table: Table) -> list[str]:
     return [*parts, "\n".join(f"* {note}" for note in table.notes)]
 
 
+def _has_published(table: Table, column: Column, compared: bool) -> bool:
+    """Whether a published column stands before this one of ours: once a variant, if the source has it."""
+    return compared and not column.maximum and column.variant in table.methods
+
+
 def _scores(table: Table, row: Row, compared: bool) -> list[str]:
     found = []
-    for variant in table.variants:
-        ours = our_text(table, row, variant, " ± ")
-        ours = f"**{ours}**" if ours else ""
-        found += [published_text(row.published.get(variant), " ± "), ours] if compared else [ours]
+    for column in table.columns:
+        if _has_published(table, column, compared):
+            found.append(published_text(row.published.get(column.variant), " ± "))
+        found.append(emphasised(column, our_text(table, row, column, " ± ")))
     return found
 
 

@@ -121,23 +121,25 @@ def extrapolation(record: dict) -> str:
 
 
 def best_step(evaluations: list[dict]) -> int | None:
-    """The update after which the mean return over seeds at the headline target was best; None without evaluations.
+    """The update after which the mean return over seeds at the headline target was highest; None without evaluations.
 
-    It is a maximum over noisy evaluations.
+    The headline target is that of the first record. The checkpoint of this update is kept, and ``best`` in
+    ``results.json`` holds its scores. It is chosen by noisy evaluations.
     """
     by_step: dict[int, list[float]] = {}
     for record in evaluations:
         if record["target"] == evaluations[0]["target"]:
             by_step.setdefault(record["step"], []).append(mean_return(record))
     means = {step: np.mean(values) for step, values in by_step.items() if np.isfinite(values).all()}
-    return max(means, key=means.get, default=None)
+    # Of equal means the earliest step, in whatever order the records come.
+    return max(sorted(means), key=means.get, default=None)
 
 
 def summarise(evaluations: list[dict], ref_min_return: float | None, ref_max_return: float | None) -> dict:
-    """Scores per seed and target, and over seeds, of the final checkpoint and of the best evaluation in training.
+    """Scores per seed and target, and over seeds, of the final checkpoint and of the best one.
 
     Args:
-        evaluations: the records of ``evaluations.jsonl``.
+        evaluations: the records of ``evaluations.jsonl``; the first is at the headline target.
         ref_min_return, ref_max_return: the returns that score 0 and 100; None where there are none.
 
     Returns:
@@ -145,8 +147,14 @@ def summarise(evaluations: list[dict], ref_min_return: float | None, ref_max_ret
         a cell holds ``return``, ``normalized_score`` (null without references), ``episodes`` (and ``step`` for a seed;
         ``return_std`` and ``normalized_score_std`` over seeds for an aggregate, null for a single seed); where the
         environment tells, ``success_rate`` (share of episodes) and ``tasks_completed`` (mean number) too. Where
-        episodes failed ``failed_episodes`` is their number, and all else is null. The two tables must never be
-        mixed: ``best`` is a maximum over noisy evaluations, and flatters.
+        episodes failed ``failed_episodes`` is their number, and all else is null.
+
+        ``best`` holds the evaluations after one update, the same for all seeds and targets: ``best_step``, whose
+        checkpoint is kept. It was chosen by these evaluations, so its scores are biased upwards: never mix the two
+        tables. Older files hold each seed's own maximum there; the cells' ``step`` tells them apart.
+
+    Raises:
+        ValueError: two evaluations of one seed, update and target.
     """
 
     def cell(record: dict) -> dict:
@@ -168,20 +176,18 @@ def summarise(evaluations: list[dict], ref_min_return: float | None, ref_max_ret
         result: dict = {}
         for record in records:
             seeds = result.setdefault(str(record["target"]), {"seeds": {}})["seeds"]
-            new, old = cell(record), seeds.get(str(record["seed"]))
-            if old is not None and new["step"] == old["step"]:
-                raise ValueError(f"two evaluations of seed {record['seed']} at step {new['step']}, one target.")
-            if old is None or _worth(new) > _worth(old):
-                seeds[str(record["seed"])] = new
+            if str(record["seed"]) in seeds:
+                raise ValueError(f"two evaluations of seed {record['seed']} at step {record['step']}, one target.")
+            seeds[str(record["seed"])] = cell(record)
         for entry in result.values():
             entry["aggregate"] = aggregate(list(entry["seeds"].values()))
         return result
 
-    return {"final": table([record for record in evaluations if record["final"]]), "best": table(evaluations)}
-
-
-def _worth(cell: dict) -> float:
-    return -math.inf if cell["return"] is None else cell["return"]
+    best = best_step(evaluations)
+    return {
+        "final": table([record for record in evaluations if record["final"]]),
+        "best": table([record for record in evaluations if record["step"] == best]),
+    }
 
 
 def aggregate(cells: list[dict]) -> dict:

@@ -8,22 +8,22 @@ import io
 from rvdt_jax.report.cells import Cell
 from rvdt_jax.report.published import Published
 from rvdt_jax.report.sections import markdown_table
-from rvdt_jax.report.tables import Row, Table
+from rvdt_jax.report.tables import Column, Row, Table
 
 _DETAILS = (
-    *("task", "variant", "ours", "published", "difference", "seeds", "episodes a seed", "updates", "target", "model"),
-    *("data", "hardware"),
+    *("task", "variant", "ours", "published", "difference", "ours (max)", "evaluations", "seeds", "episodes a seed"),
+    *("updates", "target", "model", "data", "hardware"),
 )
 
 
 def markdown(table: Table) -> str:
     """The table, under it one line for each of our cells, and what a reader must know."""
-    header = ["", *table.methods, *(f"{variant}, ours" for variant in table.variants)]
+    header = ["", *table.methods, *(column.heading for column in table.columns)]
     body = [
         [
             row.label,
             *(published_text(row.published.get(method), " ± ") for method in table.methods),
-            *(_strong(our_text(table, row, variant, " ± ")) for variant in table.variants),
+            *(emphasised(column, our_text(table, row, column, " ± ")) for column in table.columns),
         ]
         for row in table.rows
     ]
@@ -42,6 +42,8 @@ def caption(table: Table) -> str:
         "Normalised score, mean ± std over seeds. Published columns as printed; ours: the final checkpoint, run by "
         "this package. A blank cell was not run."
     )
+    if any(column.maximum for column in table.columns):
+        text += " Columns headed (max) follow the protocol of QT's published scores: see the notes."
     if any(cell.recreated for cell in cells):
         text += " Ours rest on recreated data where the list of cells says so, which are not D4RL's files."
     sizes = sorted({cell.size for cell in cells if cell.size})
@@ -50,7 +52,7 @@ def caption(table: Table) -> str:
 
 def latex(table: Table) -> str:
     """The table alone, for booktabs."""
-    columns = [*table.methods, *(f"{variant} (ours)" for variant in table.variants)]
+    columns = [*table.methods, *(column.heading for column in table.columns)]
     lines = [
         f"% {caption(table)}",
         *(f"% {note}" for note in table.notes),
@@ -61,22 +63,26 @@ def latex(table: Table) -> str:
     ]
     for row in table.rows:
         cells = [published_text(row.published.get(method), r" $\pm$ ") for method in table.methods]
-        cells += [our_text(table, row, variant, r" $\pm$ ") for variant in table.variants]
+        cells += [our_text(table, row, column, r" $\pm$ ") for column in table.columns]
         lines.append(" & ".join([_escape(row.label), *cells]) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
-_COLUMNS = (
-    *("table", "regime", "task", "method", "published_mean", "published_std", "our_mean", "our_std", "difference"),
+_PUBLISHED = ("table", "regime", "task", "method", "published_mean", "published_std")
+_OURS = (
+    *("our_mean", "our_std", "difference", "our_max_mean", "our_max_std", "evaluations", "episodes_per_evaluation"),
     *("seeds", "episodes_per_seed", "updates", "target", "model", "data", "hardware", "failed", "command"),
 )
 
 
 def as_csv(table: Table) -> str:
-    """One line per cell, published or ours; our columns are blank where nothing was run."""
+    """One line per cell, published or ours; our columns are blank where nothing was run.
+
+    ``our_mean`` is the final checkpoint's; ``our_max_mean`` follows the protocol of QT's published scores.
+    """
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_COLUMNS)
+    writer = csv.DictWriter(text, (*_PUBLISHED, *_OURS), restval="", lineterminator="\n")
+    writer.writeheader()
     for row in table.rows:
         for method in dict.fromkeys((*table.methods, *table.variants)):
             if method in row.published or (row.task and method in table.variants):
@@ -84,29 +90,41 @@ def as_csv(table: Table) -> str:
     return text.getvalue()
 
 
-def _csv_line(table: Table, row: Row, method: str) -> list:
+def _csv_line(table: Table, row: Row, method: str) -> dict[str, object]:
     published = row.published.get(method)
-    printed = ["", ""] if published is None else [_plain(published.mean), _plain(published.std)]
-    line = [table.name, row.regime, row.label.removeprefix(row.regime).strip(), method, *printed]
+    task = row.label.removeprefix(row.regime).strip()
+    printed = ("", "") if published is None else (_plain(published.mean), _plain(published.std))
+    line = dict(zip(_PUBLISHED, (table.name, row.regime, task, method, *printed), strict=True))
+    if method not in table.variants:
+        return line
     if row.average:
-        ours = table.average(row, method) if method in table.variants else None
-        return [*line, _plain(ours), "", _plain(_gap(ours, published)), *[""] * 9]
-    cell = table.cell(row, method) if method in table.variants else None
+        mean, highest = (table.average(row, Column(method, maximum)) for maximum in (False, True))
+        ours = {"our_mean": _plain(mean), "difference": _plain(_gap(mean, published)), "our_max_mean": _plain(highest)}
+        return line | ours
+    cell = table.cell(row, method)
     if cell is None:
-        return [*line, *[""] * 12]
-    numbers = [_plain(cell.mean), _plain(cell.std), _plain(_gap(cell.mean, published)), len(cell.scores)]
-    rest = [cell.episodes, cell.steps, cell.target, cell.size, cell.data, cell.hardware, cell.failed, cell.command]
-    return [*line, *numbers, *rest]
+        return line
+    final = _plain(cell.mean), _plain(cell.std), _plain(_gap(cell.mean, published))
+    highest = _plain(cell.max_mean), _plain(cell.max_std), cell.evaluations, cell.evaluation_episodes
+    rest = len(cell.scores), cell.episodes, cell.steps, cell.target, cell.size, cell.data, cell.hardware
+    return line | dict(zip(_OURS, (*final, *highest, *rest, cell.failed, cell.command), strict=True))
 
 
-def our_text(table: Table, row: Row, variant: str, sign: str) -> str:
+def our_text(table: Table, row: Row, column: Column, sign: str) -> str:
     """Our cell, or our average, as printed; ``sign`` stands between mean and std."""
     if row.average:
-        return _score(table.average(row, variant), None, sign)
-    cell = table.cell(row, variant)
+        return _score(table.average(row, column), None, sign)
+    cell = table.cell(row, column.variant)
     if cell is None:
         return ""
-    return "failed" if cell.failed else _score(cell.mean, cell.std, sign)
+    if cell.failed:
+        return "failed"
+    return _score(cell.max_mean, cell.max_std, sign) if column.maximum else _score(cell.mean, cell.std, sign)
+
+
+def emphasised(column: Column, text: str) -> str:
+    """Our Markdown cell: the headline, and nothing else, is bold."""
+    return f"**{text}**" if text and not column.maximum else text
 
 
 def details(table: Table) -> tuple[tuple[str, ...], list[list[str]]]:
@@ -123,6 +141,8 @@ def _detail(row: Row, variant: str, cell: Cell) -> list[str]:
         f"failed: {cell.failed}" if cell.failed else _score(cell.mean, cell.std, " ± "),
         published_text(published, " ± "),
         "" if gap is None else f"{gap:+.1f}",
+        _score(cell.max_mean, cell.max_std, " ± "),
+        f"{cell.evaluations} x {cell.evaluation_episodes}" if cell.maxima else "",
         *map(str, (len(cell.scores), cell.episodes, cell.steps)),
         cell.target.removesuffix(".0"),
         cell.size,
@@ -148,10 +168,6 @@ def _score(mean: float | None, std: float | None, sign: str) -> str:
 
 def _plain(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
-
-
-def _strong(text: str) -> str:
-    return f"**{text}**" if text else ""
 
 
 def _escape(text: str) -> str:

@@ -22,6 +22,35 @@ def test_a_cell_is_the_final_checkpoints_mean_and_std_over_seeds(tmp_path):
     assert "recreated data, not D4RL's files" in cell.data
 
 
+def test_beside_it_stands_the_maximum_over_the_evaluations(tmp_path):
+    write_run(tmp_path / "a", "maze2d-umaze-v1", "RVDT", {0: 10.0, 1: 20.0}, best=15.0)
+    write_run(tmp_path / "b", "maze2d-umaze-v1", "RVDT", {2: 60.0}, best=15.0)
+    cell = read_cells([tmp_path])[UMAZE]
+    assert cell.maxima == {0: pytest.approx(15.0), 1: pytest.approx(20.0), 2: pytest.approx(60.0)}
+    assert cell.max_mean == pytest.approx(95 / 3)
+    assert cell.mean == pytest.approx(30.0)
+    assert (cell.evaluations, cell.evaluation_episodes) == (2, 1)
+
+
+def test_a_cell_without_evaluations_on_record_has_no_maximum(tmp_path):
+    write_run(tmp_path / "a", "maze2d-umaze-v1", "RVDT", {0: 10.0})
+    (tmp_path / "a" / "evaluations.jsonl").unlink()
+    cell = read_cells([tmp_path])[UMAZE]
+    assert (cell.mean, cell.maxima, cell.max_mean) == (pytest.approx(10.0), {}, None)
+
+
+def test_records_of_older_versions_are_read(tmp_path):
+    """Their ``best`` held each seed's own maximum."""
+    write_run(tmp_path / "a", "maze2d-umaze-v1", "RVDT", {0: 10.0, 1: 700.0}, best=500.0)
+    before = read_cells([tmp_path])[UMAZE]
+    path = tmp_path / "a" / "results.json"
+    results = json.loads(path.read_text())
+    seeds = results["best"]["50.0"]["seeds"]
+    seeds["0"] = seeds["0"] | {"step": 10, "normalized_score": 500.0}
+    path.write_text(json.dumps(results))
+    assert read_cells([tmp_path])[UMAZE] == before
+
+
 def test_one_seed_has_no_std(tmp_path):
     write_run(tmp_path / "a", "maze2d-umaze-v1", "RVDT", {3: 10.0})
     cell = read_cells([tmp_path])[UMAZE]
@@ -77,6 +106,7 @@ def test_a_score_that_is_not_finite_fails_the_cell(bad, tmp_path):
     cell = read_cells([tmp_path])[UMAZE]
     assert cell.failed == "no finite score for seed 1"
     assert (cell.mean, cell.std) == (None, None)
+    assert (cell.max_mean, cell.max_std) == (None, None)
 
 
 def test_regimes_are_cells_of_their_own(tmp_path):

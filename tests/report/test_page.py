@@ -26,7 +26,9 @@ def test_a_page_with_tables_and_pictures(tmp_path):
     assert text == pages(tmp_path)
     assert text.startswith("<!doctype html>")
     assert '<td class="ours">20.0 ± 14.1</td>' in text
-    assert '<td class="ours failed">failed</td>' in text
+    assert '<td class="max">500.0 ± 0.0</td>' in text
+    assert '<td class="ours failed">failed</td><td class="max failed">failed</td>' in text
+    assert "<th>RVDT, ours</th><th>RVDT, ours (max)</th>" in text
     assert "<td>145.1 ± 3.8</td>" in text
     assert text.count("<svg") == 2  # umaze's learning curves and returns; the failed cell has none
     (tmp_path / "coverage.json").write_text(json.dumps(measured() | {"task": "maze2d-umaze-v1", "data": "made up"}))

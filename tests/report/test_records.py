@@ -173,18 +173,31 @@ def test_final_scores_by_hand(summary):
     }
 
 
-def test_best_scores_by_hand(summary):
-    """The best evaluation of each seed on its own, wherever in training it was."""
-    assert summary["best"] == {
+def test_best_scores_by_hand(evaluations):
+    """At update 10 the mean over seeds at the headline target, 50, is 25, and at update 20 it is 27."""
+    summary = summarise(evaluations, 10.0, 60.0)
+    assert summary["best"] == summary["final"]
+    evaluations[0]["returns"] = [30.0, 58.0]  # at update 10 it is 27 now, and the earlier of equals counts
+    assert summarise(evaluations, 10.0, 60.0)["best"] == {
         "50.0": {
-            "seeds": {"0": cell(40.0, 60.0, 2, 10), "1": cell(32.0, 44.0, 3, 20)},
-            "aggregate": total(36.0, 8 / ROOT_2, 52.0, 16 / ROOT_2, 5, 2),
+            "seeds": {"0": cell(44.0, 68.0, 2, 10), "1": cell(10.0, 0.0, 2, 10)},
+            "aggregate": total(27.0, 34 / ROOT_2, 34.0, 68 / ROOT_2, 4, 2),
         },
         "100.0": {
-            "seeds": {"0": cell(60.0, 100.0, 3, 20), "1": cell(110.0, 200.0, 2, 10)},
-            "aggregate": total(85.0, 50 / ROOT_2, 150.0, 100 / ROOT_2, 5, 2),
+            "seeds": {"0": cell(10.0, 0.0, 2, 10), "1": cell(110.0, 200.0, 2, 10)},
+            "aggregate": total(60.0, 100 / ROOT_2, 100.0, 200 / ROOT_2, 4, 2),
         },
     }
+
+
+def test_the_best_scores_are_those_of_the_best_step(evaluations):
+    """Of every seed and target: results.json and the kept checkpoint mean one update."""
+    for best in (20, 10):
+        summary = summarise(evaluations, 10.0, 60.0)["best"]
+        steps = {cell["step"] for entry in summary.values() for cell in entry["seeds"].values()}
+        assert steps == {best_step(evaluations)} == {best}
+        for record in evaluations[:4]:
+            record["returns"] = [value + 100 for value in record["returns"]]
 
 
 def test_final_scores_do_not_change_with_the_evaluations_before(evaluations, summary):
@@ -194,8 +207,9 @@ def test_final_scores_do_not_change_with_the_evaluations_before(evaluations, sum
     assert changed["best"]["50.0"]["aggregate"]["return"] == 1e6
 
 
-def test_the_order_of_records_does_not_matter(evaluations, summary):
-    assert summarise(evaluations[::-1], 10.0, 60.0) == summary
+def test_the_order_of_records_does_not_matter_but_for_the_first(evaluations, summary):
+    """The first is at the headline target."""
+    assert summarise([evaluations[0], *evaluations[:0:-1]], 10.0, 60.0) == summary
 
 
 def test_a_run_without_a_final_evaluation_has_no_final_scores(evaluations):
@@ -229,7 +243,7 @@ def test_without_references_there_are_returns_but_no_scores(evaluations):
         "seeds": {"0": cell(22.0, None, 3, 20), "1": cell(32.0, None, 3, 20)},
         "aggregate": total(27.0, 10 / ROOT_2, None, None, 6, 2),
     }
-    assert summary["best"]["100.0"]["aggregate"] == total(85.0, 50 / ROOT_2, None, None, 5, 2)
+    assert summary["best"] == summary["final"]
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
 
 
@@ -314,8 +328,8 @@ def test_the_best_evaluation_is_one_without_failures():
     earlier = [{name: value for name, value in record.items() if name != "failed"} for record in earlier]
     for records in (earlier + failing(), failing() + earlier):
         best = summarise(records, 0.0, 10.0)["best"]["50.0"]["seeds"]
-        assert (best["0"]["return"], best["0"]["step"]) == (1.0, 5)
-        assert (best["1"]["return"], best["1"]["step"]) == (2.0, 10)
+        assert [(cell["return"], cell["step"]) for cell in best.values()] == [(1.0, 5), (1.0, 5)]
+    assert summarise(failing(), 0.0, 10.0)["best"] == {}
 
 
 def test_the_best_step_is_that_of_the_best_mean_over_seeds_at_the_first_target():

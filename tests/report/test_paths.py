@@ -1,0 +1,106 @@
+"""The picture of paths and the film, from made-up episodes."""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rvdt_jax.report.paths import FILM_BYTES, Paths, check_same_starts, draw_film, draw_paths, labelled
+
+UMAZE = ("#####", "#GOO#", "###O#", "#OOO#", "#####")
+LARGE = (
+    *("############", "#OOOO#OOOOO#", "#O##O#O#O#O#", "#OOOOOO#OOO#", "#O####O###O#", "#OO#O#OOOOO#"),
+    *("##O#O#O#O###", "#OO#OOO#OGO#", "############"),
+)
+
+
+def wander(rows=UMAZE, *, variant="RVDT", steps=300, episodes=20, seed=0, scored=True):
+    """Episodes that walk at random, through walls too."""
+    rng = np.random.default_rng(seed)
+    size = np.array([len(rows), len(rows[0])])
+    begin = rng.uniform(1, size - 1, (episodes, 1, 2))
+    walk = np.concatenate([begin, begin + rng.normal(0, 0.05, (episodes, steps, 2)).cumsum(1)], axis=1)
+    goal = next((i + 0.7, j + 0.7) for i, row in enumerate(rows) for j, cell in enumerate(row) if cell == "G")
+    return Paths(
+        variant=variant,
+        task="maze2d-umaze-v1",
+        data="recreated/x: recreated data, not D4RL's files",
+        seed=seed,
+        step=8000,
+        rows=rows,
+        goal=goal,
+        goal_radius=0.5,
+        positions=np.clip(walk, 0.8, size - 0.8),
+        returns=np.arange(episodes, dtype=float),
+        scores=np.arange(episodes) - 12.0 if scored else None,
+    )
+
+
+@pytest.mark.parametrize("count", [1, 3, 5])
+@pytest.mark.parametrize("rows", [UMAZE, LARGE], ids=["umaze", "large"])
+def test_there_is_a_panel_for_each_policy(rows, count, tmp_path):
+    draw_paths([(f"V{number}", wander(rows, seed=number)) for number in range(count)], tmp_path / "paths.png")
+    with Image.open(tmp_path / "paths.png") as picture:
+        assert picture.format == "PNG"
+        assert min(picture.size) > 600
+        assert np.asarray(picture).std() > 10  # something is drawn
+
+
+@pytest.mark.parametrize(("rows", "steps"), [(UMAZE, 300), (LARGE, 800), (UMAZE, 1)])
+def test_a_film_shows_all_episodes_from_start_to_end(rows, steps, tmp_path):
+    paths = wander(rows, steps=steps)
+    draw_film("RVDT", paths, tmp_path / "paths.gif")
+    assert (tmp_path / "paths.gif").stat().st_size < FILM_BYTES
+    with Image.open(tmp_path / "paths.gif") as film:
+        assert film.n_frames == min(120, steps + 1)
+        size, pixels = film.size, {}
+        for frame, moment in ((0, 0), (film.n_frames - 1, steps)):
+            film.seek(frame)
+            pixels[moment] = np.asarray(film.convert("RGB")).astype(int)
+    colours = np.array([(0, 158, 115), (213, 94, 0)])  # within the goal, and outside
+    for moment, picture in pixels.items():
+        for position in paths.positions[:, moment]:
+            row, column = _pixel(position, rows, size)
+            around = picture[row - 1 : row + 2, column - 1 : column + 2].reshape(-1, 3)
+            assert (np.abs(around[:, None] - colours).sum(-1).min(0) < 60).any(), (moment, position)
+
+
+def _pixel(position, rows, size):
+    """Where in a film a position lies: the maze fills its width, without .55 of the outer cells, and its lower end."""
+    scale = size[0] / (len(rows[0]) - 1.1)
+    top = size[1] - scale * (len(rows) - 1.1)
+    return round(top + scale * (position[0] - 0.55)), round(scale * (position[1] - 0.55))
+
+
+def test_a_film_of_many_episodes_has_fewer_frames(tmp_path):
+    draw_film("RVDT", wander(LARGE, steps=800, episodes=150), tmp_path / "paths.gif")
+    assert (tmp_path / "paths.gif").stat().st_size < FILM_BYTES
+    with Image.open(tmp_path / "paths.gif") as film:
+        assert 10 < film.n_frames < 120
+
+
+def test_the_verdict_is_the_mean_score_or_else_return():
+    assert wander().verdict == "score -2.5"
+    assert wander(scored=False).verdict == "return 9.5"
+
+
+def test_the_goal_is_a_circle():
+    paths = dataclasses.replace(wander(), positions=np.array([[[1.7, 1.7], [1.7, 2.19], [1.7, 2.21], [2.1, 2.1]]]))
+    assert paths.in_goal().tolist() == [[True, True, False, False]]
+
+
+def test_two_runs_of_one_variant_are_told_apart():
+    played = [wander(), wander(variant="QT"), wander()]
+    folders = [pathlib.Path(name) for name in ("runs/old/RVDT", "runs/old/QT", "runs/new/RVDT")]
+    assert [label for label, _ in labelled(played, folders)] == ["RVDT, old/RVDT", "QT", "RVDT, new/RVDT"]
+
+
+def test_other_mazes_and_other_starts_are_not_compared():
+    check_same_starts([wander(), wander(variant="QT")])
+    with pytest.raises(ValueError, match="RVDT acts in maze2d-umaze-v1, and QT in maze2d-open-v0"):
+        check_same_starts([wander(), dataclasses.replace(wander(variant="QT"), task="maze2d-open-v0")])
+    for other in (wander(variant="QT", seed=1), wander(variant="QT", steps=299)):
+        with pytest.raises(ValueError, match="the episodes of RVDT and QT differ in starts or length"):
+            check_same_starts([wander(), other])
