@@ -79,6 +79,7 @@ class EmaConfig:
 class ExpertConfig:
     """Which trajectories are expert."""
 
+    by: str
     fraction: float
     threshold: float | None
     only: bool

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 DTYPES = ("float32", "bfloat16")
 ON_DIVERGENCE = ("stop", "skip", "rollback")
 POSITIONS = ("episode", "window")
+EXPERTS_BY = ("start", "return")
 SOURCES = ("auto", "minari", "file", "memory")
 ACTION_SELECTIONS = ("mean", "sample", "critic")
 SEED_MAPPINGS = ("auto", "vmap", "loop")
@@ -34,6 +35,7 @@ def check_config(config: Config) -> None:
         ("model.dtype", DTYPES),
         ("model.positions", POSITIONS),
         ("train.on_divergence", ON_DIVERGENCE),
+        ("expert.by", EXPERTS_BY),
         ("data.source", SOURCES),
         ("eval.action_selection", ACTION_SELECTIONS),
         ("parallel.seeds", SEED_MAPPINGS),
