@@ -1,7 +1,7 @@
 """How often a data set shows the return that a policy will be asked for, before and after rebalancing.
 
     python experiments/coverage.py --task=maze2d-umaze-v1
-    python experiments/coverage.py --minari_id=my/data-v0 --target=90 --alpha=4
+    python experiments/coverage.py --minari_id=my/data-v0 --target=90 --alpha=4 --by=return
 
 Prints a verdict, and writes ``coverage.json`` and ``coverage.png`` into ``--out``. How states are grouped and returns
 binned is documented in ``rvdt_jax/data/coverage.py``.
@@ -17,7 +17,10 @@ _TASK = flags.DEFINE_string("task", None, "A task of the table.")
 _DATASET = flags.DEFINE_string("minari_id", None, "A Minari data set; with --task, instead of the task's own.")
 _TARGET = flags.DEFINE_float("target", None, "Raw return that inference asks for; unset: the headline target.")
 _ALPHA = flags.DEFINE_float("alpha", 1.0, "Strength of the rebalancing.", lower_bound=0.0)
-_FRACTION = flags.DEFINE_float("fraction", 0.1, "Share of the trajectories that is expert.")
+_BY = flags.DEFINE_enum(
+    "by", "start", ["start", "return"], "Rank trajectories by return among those that start alike, or among all."
+)
+_FRACTION = flags.DEFINE_float("fraction", 0.1, "Share of those that is expert.")
 _THRESHOLD = flags.DEFINE_float("threshold", None, "Or: every trajectory of at least this raw return.")
 _BINS = flags.DEFINE_integer("bins", 20, "Bins of return.", lower_bound=1)
 _GROUPS = flags.DEFINE_integer("groups", 8, "Groups of initial states.", lower_bound=1)
@@ -28,7 +31,7 @@ def main(argv: list[str]) -> int:
     """Reads the data, measures, prints and writes."""
     from rvdt_jax.config import complete_config, resolve
     from rvdt_jax.data.coverage import measure_coverage
-    from rvdt_jax.data.rebalance import select_experts
+    from rvdt_jax.data.rebalance import select_expert_episodes
     from rvdt_jax.datasets import load_episodes
     from rvdt_jax.defaults import default_config
     from rvdt_jax.report.coverage import plot_coverage, verdict
@@ -45,7 +48,7 @@ def main(argv: list[str]) -> int:
     target = (
         complete_config(config, episodes.returns, longest).eval.targets[0] if _TARGET.value is None else _TARGET.value
     )
-    experts = select_experts(episodes.returns, episodes.lengths, fraction=_FRACTION.value, threshold=_THRESHOLD.value)
+    experts = select_expert_episodes(episodes, by=_BY.value, fraction=_FRACTION.value, threshold=_THRESHOLD.value)
     measured = measure_coverage(
         episodes, experts, target=target, alpha=_ALPHA.value, bins=_BINS.value, groups=_GROUPS.value
     )

@@ -23,7 +23,7 @@ def main(argv: list[str]) -> int:
     keep_compiled_programs()
     from rvdt_jax.data.coverage import measure_coverage
     from rvdt_jax.data.episodes import Episodes, check_episodes
-    from rvdt_jax.data.rebalance import select_experts
+    from rvdt_jax.data.rebalance import select_expert_episodes
     from rvdt_jax.envs import toys
     from rvdt_jax.report.coverage import plot_coverage, verdict
     from rvdt_jax.report.records import write_json
@@ -31,7 +31,7 @@ def main(argv: list[str]) -> int:
     folder, found = pathlib.Path(_OUT.value), {}
     for name, trajectories in (("bandit", toys.bandit_trajectories), ("corridor", toys.corridor_trajectories)):
         episodes = check_episodes(Episodes(name=name, **trajectories()))
-        experts = select_experts(episodes.returns, episodes.lengths)
+        experts = select_expert_episodes(episodes)
         measured = measure_coverage(episodes, experts, target=toys.TARGETS[name], alpha=1.0, bins=6, groups=6)
         (folder / name).mkdir(parents=True, exist_ok=True)
         write_json(folder / name / "coverage.json", measured)

@@ -88,6 +88,7 @@ class EmaConfig:
 class ExpertConfig:
     """Which trajectories are expert."""
 
+    by: str
     fraction: float
     threshold: float | None
     only: bool
@@ -177,7 +178,7 @@ def resolve(settings: ConfigDict) -> Config:
     own = dataclasses.asdict(variant)
     _fill(values["loss"], rebalancing=own["rebalancing"], q_guidance=own["q_guidance"])
     _fill(values["policy"], head=own["head"], condition_on_return=own["condition_on_return"])
-    _fill(values["expert"], only=own["expert_only"])
+    _fill(values["expert"], only=own["expert_only"], by=own["expert_by"])
     _fill_eta(values)
     _fill_fraction(values["data"])
     _fill(values["parallel"], devices=0)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 DTYPES = ("float32", "bfloat16")
 ON_DIVERGENCE = ("stop", "skip", "rollback")
 POSITIONS = ("episode", "window")
+EXPERTS_BY = ("start", "return")
 SOURCES = ("auto", "minari", "file", "memory")
 CRITIC_NORMS = ("none", "layer")
 GUIDANCE_SCALES = ("batch", "state")
@@ -40,6 +41,7 @@ def check_config(config: Config) -> None:
         ("loss.guidance_return", GUIDANCE_RETURNS),
         ("loss.guidance_scale", GUIDANCE_SCALES),
         ("train.on_divergence", ON_DIVERGENCE),
+        ("expert.by", EXPERTS_BY),
         ("data.source", SOURCES),
         ("eval.action_selection", ACTION_SELECTIONS),
         ("parallel.seeds", SEED_MAPPINGS),

@@ -17,10 +17,11 @@ def to_json(config: Config) -> dict:
 
 
 def from_json(values: dict) -> Config:
-    """The inverse of ``to_json``; settings that are younger than the values are what they were before they came."""
+    """The inverse of ``to_json``; fields missing from older values get the value that reproduces the old behaviour."""
+    values = complete_older(values)
     parts = typing.get_type_hints(Config)
     sections = {name: kind for name, kind in parts.items() if dataclasses.is_dataclass(kind)}
-    built = {name: kind(**_YOUNGER.get(name, {}) | values[name]) for name, kind in sections.items()}
+    built = {name: kind(**values[name]) for name, kind in sections.items()}
     if built["eval"].targets is not None:
         built["eval"] = dataclasses.replace(built["eval"], targets=tuple(built["eval"].targets))
     if built["data"].observation_keys is not None:
@@ -32,6 +33,7 @@ def from_json(values: dict) -> Config:
 # Settings that came later, by section, with what was done before they came.
 _YOUNGER = {
     "data": {"regime": None, "fraction": 1.0, "subset_seed": 0},
+    "expert": {"by": "return"},
     "model": {
         "positions": "episode",
         "critic_norm": "none",
@@ -40,8 +42,16 @@ _YOUNGER = {
     },
     "eval": {"candidates": 32},
     "loss": {"eta_warmup": 0, "guidance_return": "data", "guidance_scale": "batch", "n_step": None},
-    "train": {"on_divergence": "stop", "critic_learning_rate": None},
+    "train": {"on_divergence": "stop"},
 }
+
+
+def complete_older(values: dict) -> dict:
+    """``to_json``'s values, or a part of them, with the fields that they lack because they are older than these."""
+    completed = values | {name: _YOUNGER[name] | values[name] for name in _YOUNGER if name in values}
+    if "train" in values:
+        completed["train"] = {"critic_learning_rate": values["train"]["learning_rate"]} | completed["train"]
+    return completed
 
 
 def training_settings(values: dict) -> dict:
@@ -58,7 +68,7 @@ def run_differences(config: Config, values: dict) -> list[str]:
     What only the data can tell does not differ as long as ``config`` leaves it open.
     """
     skipped, layout = ("workdir", "parallel"), ("processes", "parallel_episodes")
-    own = json.loads(json.dumps(to_json(config)))
+    own, values = json.loads(json.dumps(to_json(config))), complete_older(values)
     here, there = ({k: v for k, v in side.items() if k not in skipped} for side in (own, values))
     for side in (here, there):
         side["eval"] = {name: value for name, value in side.get("eval", {}).items() if name not in layout}

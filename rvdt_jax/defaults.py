@@ -66,8 +66,10 @@ def default_config() -> ConfigDict:
     config.ema.start = 1000  # updates before which the EMA is a plain copy (QT)
 
     config.expert = ConfigDict()
-    config.expert.fraction = 0.1  # share of the trajectories, those of highest return, that are expert (our choice)
-    config.expert.threshold = unset(float)  # or every trajectory of at least this raw return
+    config.expert.by = unset(str)  # rank returns among trajectories that start alike (start), or among all (return);
+    # unset: the variant's, return for %BC and start for all others
+    config.expert.fraction = 0.1  # share of those, the ones of highest return, that are expert (our choice); 1: all
+    config.expert.threshold = unset(float)  # or every trajectory of at least this raw return, whatever ``by`` is
     config.expert.only = unset(bool)  # train on the expert trajectories alone; unset: the variant's (%BC)
 
     config.policy = ConfigDict()

@@ -11,7 +11,7 @@ from rvdt_jax import __version__
 from rvdt_jax.config import Config
 from rvdt_jax.config_json import to_json
 from rvdt_jax.data.episodes import Episodes, draw_episodes, keep_episodes
-from rvdt_jax.data.rebalance import ExpertSet, select_experts
+from rvdt_jax.data.rebalance import ExpertSet, select_expert_episodes
 from rvdt_jax.models.build import make_actor
 from rvdt_jax.processes import Group
 from rvdt_jax.scoring import Scoring, choose_scoring
@@ -69,9 +69,8 @@ def prepare(
         scoring = choose_scoring(config, episodes, provenance)
         environment = None if config.env == "none" else scoring.environment
         check_fit(config, episodes, environment)
-    experts = select_experts(
-        episodes.returns, episodes.lengths, fraction=config.expert.fraction, threshold=config.expert.threshold
-    )
+    expert = config.expert
+    experts = select_expert_episodes(episodes, by=expert.by, fraction=expert.fraction, threshold=expert.threshold)
     log.info("data: %s, %d episodes, %d steps", episodes.name, episodes.lengths.size, episodes.rewards.size)
     log.info("expert set: %s", experts.describe())
     provenance = {name: value for name, value in provenance.items() if name != "env_spec"}  # now in ``scoring``

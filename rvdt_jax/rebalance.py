@@ -6,6 +6,7 @@ from rvdt_jax.data.rebalance import (
     expert_weight,
     loss_weights,
     sampling_probabilities,
+    select_expert_episodes,
     select_experts,
 )
 
@@ -15,5 +16,6 @@ __all__ = [
     "expert_weight",
     "loss_weights",
     "sampling_probabilities",
+    "select_expert_episodes",
     "select_experts",
 ]

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from rvdt_jax.config import Config, complete_config, settings_for
-from rvdt_jax.config_json import to_json, training_settings
+from rvdt_jax.config_json import complete_older, to_json, training_settings
 from rvdt_jax.data.episodes import Episodes, check_episodes
 from rvdt_jax.data.store import make_normalizer, make_store
 from rvdt_jax.datasets import load_episodes
@@ -190,7 +190,13 @@ def _train(
         group.heed(interruption)
         if group.leads:
             checkpoints = stack.enter_context(
-                Checkpoints(folder / "checkpoints", config.train.keep_checkpoints, about, lambda: session.best_step)
+                Checkpoints(
+                    folder / "checkpoints",
+                    config.train.keep_checkpoints,
+                    about,
+                    lambda: session.best_step,
+                    complete_older,
+                )
             )
             session = stack.enter_context(
                 Session(config, folder, checkpoints, interruption, evaluator, normalizer, mesh, progress=progress)

@@ -20,6 +20,7 @@ class Variant:
         head: ``deterministic`` or ``gaussian``.
         condition_on_return: whether the policy sees return-to-go tokens.
         expert_only: whether training sees the expert trajectories alone (%BC).
+        expert_by: how trajectories are ranked, ``expert.by``; %BC's are those of highest return, as in its sources.
     """
 
     rebalancing: str
@@ -27,11 +28,12 @@ class Variant:
     head: str
     condition_on_return: bool = True
     expert_only: bool = False
+    expert_by: str = "start"
 
 
 VARIANTS = {
     "BC": Variant("none", False, "deterministic", condition_on_return=False),
-    "%BC": Variant("none", False, "deterministic", condition_on_return=False, expert_only=True),
+    "%BC": Variant("none", False, "deterministic", condition_on_return=False, expert_only=True, expert_by="return"),
     "DT": Variant("none", False, "deterministic"),
     "DT-Dup": Variant("dup", False, "gaussian"),
     "RDT": Variant("kl", False, "gaussian"),

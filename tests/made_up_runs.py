@@ -47,6 +47,11 @@ def measured_coverage(target=10.0, before=0.3, after=0.5, inside=True, worst=Non
             "by_group_low": low,
             "by_group_high": high,
             "step_share": steps,
+            "expert_share": share,
+            "expert_step_share": steps,
+            "expert_by_group": [share / 2, 2 * share],
+            "expert_by_group_low": [share / 2 - 0.01, 2 * share - 0.01],
+            "expert_by_group_high": [share / 2 + 0.01, 2 * share + 0.01],
         }
 
     return {
@@ -57,6 +62,7 @@ def measured_coverage(target=10.0, before=0.3, after=0.5, inside=True, worst=Non
         "edges": [0.0, 5.0, 10.0],
         "asked_bin": 1,
         "returns": {"min": 0.0, "max": 10.0},
+        "expert_set": {"by": "start"},
         "before": part(0.2, before),
         "after": part(0.4, after),
     }

@@ -16,7 +16,7 @@ import pytest
 import rvdt_jax.defaults
 from rvdt_jax import config_checks
 from rvdt_jax.config import complete_config, resolve, settings_for, targets_of
-from rvdt_jax.config_json import from_json, run_differences, to_json, training_settings
+from rvdt_jax.config_json import complete_older, from_json, run_differences, to_json, training_settings
 from rvdt_jax.defaults import default_config
 from rvdt_jax.tasks import all_tasks, get_task
 from rvdt_jax.variants import VARIANTS
@@ -32,7 +32,7 @@ PROMISED = {
     "model.": ("width", "layers", "heads", "context_length", "dropout", "dtype"),
     "loss.": ("eta", "alpha", "gamma", "rebalancing", "reward_scale", "reward_shift"),
     "ema.": ("decay", "every", "start"),
-    "expert.": ("fraction", "threshold"),
+    "expert.": ("by", "fraction", "threshold"),
     "policy.": ("head", "std", "return_scale"),
     "eval.": ("every", "episodes", "targets", "horizon", "processes", "parallel_episodes", "action_selection"),
     "data.": ("source", "minari_id", "observation_keys", "path"),
@@ -440,6 +440,7 @@ def test_the_ends_of_a_range_belong_to_it(name, value):
         ("model.dtype", "float16", "float32, bfloat16"),
         ("model.positions", "learned", "episode, window"),
         ("train.on_divergence", "ignore", "stop, skip, rollback"),
+        ("expert.by", "state", "start, return"),
         ("data.source", "d4rl", "auto, minari, file"),
         ("eval.action_selection", "max", "mean, sample, critic"),
         ("parallel.seeds", "pmap", "auto, vmap, loop"),
@@ -839,8 +840,18 @@ def test_settings_from_before_a_field_came_mean_what_they_meant():
         ("data", "regime"),
         ("data", "fraction"),
         ("data", "subset_seed"),
+        ("expert", "by"),
         ("model", "positions"),
         ("train", "on_divergence"),
     ):
         del values[section][name]
-    assert from_json(values) == resolved()
+    assert from_json(values) == resolved({"expert.by": "return"})
+    assert run_differences(resolved({"expert.by": "return"}), values) == []
+    assert run_differences(resolved(), values) == ["config.expert.by is 'return' there, 'start' here"]
+    assert complete_older(training_settings(values)) == training_settings(to_json(resolved({"expert.by": "return"})))
+    assert complete_older(to_json(resolved())) == to_json(resolved())
+
+
+def test_experts_are_picked_given_their_start_unless_it_is_said_otherwise():
+    assert resolved().expert.by == "start"
+    assert resolved({"expert.by": "return"}).expert.by == "return"

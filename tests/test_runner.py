@@ -19,7 +19,10 @@ from rvdt_jax import runner
 from rvdt_jax.config_json import from_json
 from rvdt_jax.data.cache import write_cache
 from rvdt_jax.data.episodes import Episodes, draw_episodes, keep_episodes
+from rvdt_jax.data.rebalance import select_experts
 from rvdt_jax.policy_io import load_run
+from rvdt_jax.preparation import prepare
+from rvdt_jax.processes import Group
 from rvdt_jax.report.summary import data_label
 from rvdt_jax.runner import fit, run_config
 from rvdt_jax.session import Session
@@ -57,6 +60,18 @@ def test_a_share_of_the_data_is_trained_on_and_said_to_be_one(make_run_config, e
     assert "6 of 30 trajectories: recreated" in data_label(run.results["provenance"])
     with pytest.raises(ValueError, match=r"data\.fraction"):
         run_config(make_run_config(data__fraction=0.3, variant="BC"), resume=True, progress=False)
+
+
+def test_the_experts_are_those_that_the_settings_name(make_run_config, episodes):
+    for by, starts in (("start", episodes.normalized_starts()), ("return", None)):
+        config = make_run_config(expert__by=by, expert__fraction=0.3, env="none")
+        provenance = {"dataset_id": "test/random", "source": "memory", "observation_keys": []}
+        with Group() as group:
+            data = prepare(config, episodes, provenance, pathlib.Path(config.workdir), group, resume=False)
+        expected = select_experts(episodes.returns, episodes.lengths, starts=starts, fraction=0.3)
+        np.testing.assert_array_equal(data.experts.mask, expected.mask)
+        assert data.experts.by == by
+        assert data.provenance["expert_set"] == expected.describe()
 
 
 def test_a_run_directory_holds_what_it_promises(make_run_config):

@@ -9,6 +9,9 @@ function f names with at least that probability. Here it is estimated from traje
                trajectories that start in a group
     before     every trajectory counts once
     after      trajectory i counts 1 + alpha 1[i in D_e] times, as ``kl`` and ``dup`` make it count
+    experts    the share of D_e among the trajectories that start in a group. With f*(s_1) the expert's return from s_1
+               it estimates the expert coverage P(g = f*(s_1) | s_1), "g = f*" read as "the trajectory is expert"; that
+               holds for experts picked given their start, while experts by return alone may be missing in a group
     interval   Wilson's at 95 %, with the number of trajectories that gives the weighted share its variance,
                p (1 - p) (sum w)^2 / sum w^2 (y - p)^2; Kish's would not do, for the weights follow from the return
 
@@ -72,6 +75,7 @@ def measure_coverage(
         "steps": int(episodes.rewards.size),
         "returns": {name: float(value) for name, value in _spread(returns).items()},
         "expert_set": {
+            "by": experts.by,
             "episodes": experts.episodes,
             "steps": experts.steps,
             "min_return": experts.threshold,
@@ -84,12 +88,16 @@ def measure_coverage(
     for name, weight in weights.items():
         shares, low, high = shares_by_group(labels, bin_of, weight, edges.size - 1)
         steps = weight * episodes.lengths
+        expert_ends = (part[:, 1].tolist() for part in shares_by_group(labels, experts.mask.astype(int), weight, 2))
         result[name] = {
             "histogram": (np.bincount(bin_of, weight, edges.size - 1) / weight.sum()).tolist(),
             "by_group": shares.tolist(),
             "by_group_low": low.tolist(),
             "by_group_high": high.tolist(),
             "step_share": float((steps * shown).sum() / steps.sum()),
+            "expert_share": float((weight * experts.mask).sum() / weight.sum()),
+            "expert_step_share": float((steps * experts.mask).sum() / steps.sum()),
+            **dict(zip(("expert_by_group", "expert_by_group_low", "expert_by_group_high"), expert_ends, strict=True)),
         }
     return result
 

@@ -58,6 +58,17 @@ class Episodes:
         returns = self.returns_to_go()
         return float(returns.min()), float(returns.max())
 
+    def observation_statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        """(S,) float64 mean and std of the observations; the std of a dimension that never changes is 1."""
+        mean = self.observations.mean(0, dtype=np.float64)
+        std = self.observations.std(0, dtype=np.float64)
+        return mean, np.where(std < 1e-6, 1.0, std)
+
+    def normalized_starts(self) -> np.ndarray:
+        """(E, S) float64 first observation of each episode, normalised by the statistics of all observations."""
+        mean, std = self.observation_statistics()
+        return (self.observations[self.starts] - mean) / std
+
     def digest(self) -> str:
         """A digest of the content: other arrays are another digest."""
         state = hashlib.blake2b(digest_size=16)

@@ -6,10 +6,18 @@ functions are those that this package's own trainer uses. With D_e the expert tr
     kl    multiply the loss of trajectory i by   1 + alpha 1[i in D_e]                    (RVDT, eq. (2))
     dup   sample trajectory i with a probability proportional to   length_i (1 + alpha 1[i in D_e])
 
-The two have the same expected gradient up to the constant that normalises the probabilities. In a Decision
-Transformer's training loop in PyTorch, whose ``sample(p)`` draws windows and says of which trajectories they are:
+The two have the same expected gradient up to the constant that normalises the probabilities.
 
-    experts = select_experts(returns, lengths, fraction=0.1)
+The theory bounds the loss of a return-conditioned policy by its expert coverage, the probability P(g = f*(s_1) | s_1)
+that the behaviour reaches the expert's return *from where it starts*. So D_e approximates, for each initial state s_1,
+the upper tail of the distribution of returns given s_1: a trajectory is expert if its return is high among those that
+start near it. Ranking all trajectories together would pick those that start well (in a maze, next to the goal) instead
+of those that act well, and leave other initial states without any expert.
+
+In a Decision Transformer's training loop in PyTorch, whose ``sample(p)`` draws windows and says of which trajectories
+they are, with ``starts`` the (E, S) first observations, normalised as the model sees them:
+
+    experts = select_experts(returns, lengths, starts=starts, fraction=0.1)
     weights = torch.as_tensor(loss_weights(experts.mask, alpha=1.0), dtype=torch.float32)
     for _ in range(updates):
         states, actions, returns_to_go, timesteps, mask, trajectory = sample(p=lengths / lengths.sum())
@@ -29,6 +37,9 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+from scipy.spatial import cKDTree
+
+from rvdt_jax.data.episodes import Episodes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,12 +48,14 @@ class ExpertSet:
 
     Attributes:
         mask: (E,) bool, True for expert trajectories.
+        by: how they were picked: ``start`` (among those that start near), ``return`` (among all) or ``threshold``.
         threshold: the smallest return among them.
         max_return: the largest return among them.
         episodes, steps: how many trajectories and steps they are.
     """
 
     mask: np.ndarray
+    by: str
     threshold: float
     max_return: float
     episodes: int
@@ -51,51 +64,145 @@ class ExpertSet:
     def describe(self) -> str:
         """One line for a log."""
         return (
-            f"{self.episodes} of {self.mask.size} trajectories are expert: {self.steps} steps, "
+            f"{self.episodes} of {self.mask.size} trajectories are expert, {_PICKED[self.by]}: {self.steps} steps, "
             f"returns {self.threshold:g} to {self.max_return:g}"
         )
 
 
-def select_experts(returns, lengths, *, fraction: float = 0.1, threshold: float | None = None) -> ExpertSet:
-    """Picks the trajectories of highest return.
+_PICKED = {  # ``ExpertSet.by`` in words
+    "start": "picked by return among those that start near them",
+    "return": "picked by return among all",
+    "threshold": "picked by a return threshold",
+}
 
-    Trajectories tied with the last one picked are picked too, so the order of the data never matters. Those tied
-    with the data set's minimum return are never expert unless all returns are equal: where nine in ten trajectories
-    fail alike, a tenth of the data would otherwise be mostly failures.
+
+def select_experts(
+    returns, lengths, *, starts=None, fraction: float = 0.1, threshold: float | None = None
+) -> ExpertSet:
+    """Picks the trajectories of highest return, given where they start.
+
+    With ``starts``, a trajectory is expert if its return is among the top ``fraction`` of its neighbourhood: the
+    trajectories whose starts are nearest to its own in Euclidean distance, itself included. A neighbourhood has 1 % of
+    all trajectories, at least 50 and at most 200 (all, if there are fewer), and any others that start as near as the
+    last of them. Trajectories that all start in the same place are therefore ranked together, as without ``starts``.
+
+    Every dimension counts alike. On five maze2d data sets the experts were hardly better (at most one in a hundred more
+    ended in the goal) with velocities weighted by a tenth, with the std of the starts, with dimensions scaled by how
+    much they explain of the returns, or with neighbourhoods of .3 %.
+
+    Ties do not depend on the order of the data:
+
+    - Trajectories tied with the last one picked are picked too.
+    - Trajectories tied with the minimum of their neighbourhood are not picked. Where nine in ten fail alike, a tenth
+      would otherwise be mostly failures.
+    - If all returns of a neighbourhood are equal, it cannot tell who acts well. Its trajectories are expert if they
+      would be without ``starts``. So where all earn the least return of the data nobody is expert, and where all earn
+      the highest everybody is.
+
+    Without ``starts`` all trajectories are one neighbourhood. If all returns in the data are equal, all trajectories
+    are expert. Those of the highest return always are, so the set is never empty.
+
+    The neighbours come from a k-d tree: 20,000 trajectories take 1 to 2 s if starts have 4 dimensions, about 15 s if
+    they have 17. Memory grows linearly with the number of trajectories.
 
     Args:
         returns: (E,) undiscounted return of each trajectory.
         lengths: (E,) steps of each trajectory.
-        fraction: share of the trajectories to pick, in (0, 1].
-        threshold: pick every trajectory of at least this return instead.
+        starts: (E, S) initial observation of each trajectory, normalised by the caller, so that the dimensions can be
+            compared; None ranks all trajectories together.
+        fraction: share of a neighbourhood to pick, in (0, 1]; 1 picks every trajectory.
+        threshold: pick every trajectory of at least this return instead, wherever it starts.
 
     Raises:
-        ValueError: returns that are not finite or do not match the lengths, a fraction outside (0, 1], or a
+        ValueError: returns or starts that are not finite or do not match the lengths, a fraction outside (0, 1], or a
             threshold above every return.
     """
     returns, lengths = _check(returns, lengths)
+    starts = None if starts is None else _check_starts(starts, returns.size)
     if threshold is None:
         if not 0.0 < fraction <= 1.0:
             raise ValueError(f"expert.fraction is {fraction}; it must lie in (0, 1].")
-        wanted = max(1, round(fraction * returns.size))
-        cut = np.partition(returns, returns.size - wanted)[returns.size - wanted]
+        by, cuts = "return" if starts is None else "start", -np.inf
+        if fraction < 1.0:
+            cuts = _least_expert_return(returns, fraction, if_equal=-np.inf)
+            cuts = cuts if starts is None else _cuts_by_start(returns, starts, fraction, cuts)
     else:
-        cut = float(threshold)
-        if not cut <= returns.max():
+        by, cuts = "threshold", float(threshold)
+        if not cuts <= returns.max():
             raise ValueError(
-                f"expert.threshold is {cut:g}, but the highest return in the data is {returns.max():g}: the expert "
+                f"expert.threshold is {cuts:g}, but the highest return in the data is {returns.max():g}: the expert "
                 "set would be empty. Lower the threshold, or set expert.fraction instead."
             )
-    mask = returns >= cut
-    if returns.max() > returns.min():
-        mask &= returns > returns.min()
+    mask = returns >= cuts
     return ExpertSet(
         mask=mask,
+        by=by,
         threshold=float(returns[mask].min()),
         max_return=float(returns[mask].max()),
         episodes=int(mask.sum()),
         steps=int(lengths[mask].sum()),
     )
+
+
+def select_expert_episodes(
+    episodes: Episodes, *, by: str = "start", fraction: float = 0.1, threshold: float | None = None
+) -> ExpertSet:
+    """``select_experts`` for ``Episodes``, whose starts are normalised as the policy sees them.
+
+    Args:
+        episodes: E trajectories.
+        by: ``start`` or ``return``: rank them among those that start near, or among all.
+        fraction, threshold: as for ``select_experts``.
+
+    Raises:
+        ValueError: as ``select_experts``, or another ``by``.
+    """
+    if by not in ("start", "return"):
+        raise ValueError(f"expert.by is {by!r}; choose one of start, return.")
+    starts = episodes.normalized_starts() if by == "start" else None
+    return select_experts(episodes.returns, episodes.lengths, starts=starts, fraction=fraction, threshold=threshold)
+
+
+_SHARE, _FEWEST, _MOST = 0.01, 50, 200  # size of a neighbourhood: share of the trajectories, and its limits
+_ROUNDING = 1e-6  # distances that differ relatively by less are equal
+_CHUNK = 2048  # starts whose neighbours are in memory at once
+
+
+def _least_expert_return(returns: np.ndarray, fraction: float, if_equal: float) -> float:
+    """The least return that is expert among ``returns``; ``if_equal`` where they are all equal."""
+    low = returns.min()
+    if returns.max() == low:
+        return if_equal
+    wanted = max(1, round(fraction * returns.size))
+    cut = np.partition(returns, returns.size - wanted)[returns.size - wanted]
+    return cut if cut > low else np.nextafter(low, np.inf)
+
+
+def _cuts_by_start(returns: np.ndarray, starts: np.ndarray, fraction: float, overall: float) -> np.ndarray:
+    """(E,) the least return that is expert in the neighbourhood of each trajectory.
+
+    Equal starts are one point, with as many returns as trajectories start there: a k-d tree could neither split them
+    nor say which of them are nearest.
+    """
+    points, place, counts = np.unique(starts, axis=0, return_inverse=True, return_counts=True)
+    place = place.reshape(-1)  # NumPy 2.0 adds an axis
+    returns_by_point, ends = returns[np.argsort(place, kind="stable")], counts.cumsum()
+    size = min(max(_FEWEST, round(_SHARE * returns.size)), _MOST, returns.size)
+    asked = min(size + 1, len(points))  # one more shows whether others are as near as the last
+    tree, cuts = cKDTree(points), np.empty(len(points))
+    for begin in range(0, len(points), _CHUNK):
+        chunk = points[begin : begin + _CHUNK]
+        distances, nearest = tree.query(chunk, k=np.arange(1, asked + 1), workers=-1)
+        last = (counts[nearest].cumsum(1) >= size).argmax(1)
+        radii = distances[np.arange(len(chunk)), last] * (1 + _ROUNDING)
+        for i, radius in enumerate(radii):
+            near = nearest[i, distances[i] <= radius]
+            if near.size == asked < len(points):
+                near = np.array(tree.query_ball_point(chunk[i], radius))
+            sizes = counts[near]
+            members = np.arange(sizes.sum()) + np.repeat(ends[near] - sizes.cumsum(), sizes)
+            cuts[begin + i] = _least_expert_return(returns_by_point[members], fraction, overall)
+    return cuts[place]
 
 
 def expert_weight(expert, alpha):
@@ -152,3 +259,13 @@ def _check(returns, lengths) -> tuple[np.ndarray, np.ndarray]:
     if (lengths <= 0).any():
         raise ValueError(f"lengths[{int(np.flatnonzero(lengths <= 0)[0])}] is not positive.")
     return returns, lengths
+
+
+def _check_starts(starts, count: int) -> np.ndarray:
+    starts = np.asarray(starts, dtype=np.float64)
+    if starts.ndim != 2 or starts.shape[0] != count or starts.shape[1] == 0:
+        raise ValueError(f"starts have shape {starts.shape}; expected one vector for each of {count} trajectories.")
+    if not np.isfinite(starts).all():
+        bad = int(np.flatnonzero(~np.isfinite(starts).all(1))[0])
+        raise ValueError(f"starts[{bad}] is {starts[bad].tolist()}; every number of every start must be finite.")
+    return starts + 0.0  # without negative zeros

@@ -12,9 +12,7 @@ from rvdt_jax.types import Normalizer, Store
 
 def make_normalizer(episodes: Episodes) -> Normalizer:
     """Mean and std of the observations; a dimension that never changes keeps its scale."""
-    mean = episodes.observations.mean(0, dtype=np.float64)
-    std = episodes.observations.std(0, dtype=np.float64)
-    std = np.where(std < 1e-6, 1.0, std)
+    mean, std = episodes.observation_statistics()
     return Normalizer(mean=jnp.asarray(mean, jnp.float32), std=jnp.asarray(std, jnp.float32))
 
 

@@ -47,8 +47,39 @@ def verdict(measured: dict) -> str:
             f"{_percent(worst_high)}) from the group of initial states where it is rarest; they make up "
             f"{_percent(measured[when]['step_share'])} of the training steps."
         )
+    if _has_experts(measured):
+        lines += [_experts(measured, when) for when in ("before", "after")]
     lines.append(_judgement(measured))
     return "\n".join(lines)
+
+
+_PICKED = {
+    "start": "picked by return among those that start near them",
+    "return": "picked by return wherever they start",
+    "threshold": "picked by a return threshold",
+}
+
+
+def _has_experts(measured: dict) -> bool:
+    """Records made before experts were counted say nothing of them."""
+    return "expert_share" in measured["before"]
+
+
+def _experts(measured: dict, when: str) -> str:
+    """Expert coverage in words."""
+    part = measured[when]
+    rarest = int(np.argmin(measured["before"]["expert_by_group"]))
+    share, low, high = (_percent(part[f"expert_by_group{end}"][rarest]) for end in ("", "_low", "_high"))
+    overall, steps = _percent(part["expert_share"]), _percent(part["expert_step_share"])
+    if when == "before":
+        return (
+            f"Experts, {_PICKED[measured['expert_set']['by']]}, are {overall} of the trajectories, and {share} ({low} "
+            f"to {high}) in the group of initial states where they are rarest. Their steps are {steps} of all steps."
+        )
+    return (
+        f"Rebalanced with alpha {measured['alpha']:g}, experts count as {overall} of the trajectories, and as {share} "
+        f"({low} to {high}) in that group. Their steps count as {steps} of all steps."
+    )
 
 
 def _judgement(measured: dict) -> str:
@@ -73,7 +104,10 @@ def _percent(share: float) -> str:
 
 
 def plot_coverage(measured: dict, path: pathlib.Path | object, *, title: str, kind: str = "png") -> None:
-    """Draws the returns of the data, and coverage over the whole spectrum of returns, before and after rebalancing."""
+    """Draws the returns of the data, and coverage over the whole spectrum of returns, before and after rebalancing.
+
+    A third picture shows the share of experts in every group of initial states.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
@@ -81,7 +115,8 @@ def plot_coverage(measured: dict, path: pathlib.Path | object, *, title: str, ki
 
     edges = np.array(measured["edges"])
     centres, width = (edges[:-1] + edges[1:]) / 2, max(edges[1] - edges[0], 1e-9)
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
+    panels = 3 if _has_experts(measured) else 2
+    figure, (left, right, *others) = plt.subplots(1, panels, figsize=(5 * panels, 3.8), layout="constrained")
     for offset, (when, colour, label) in enumerate(_LOOKS):
         part, place = measured[when], centres + (offset - 0.5) * 0.42 * width
         left.bar(place, part["histogram"], width=0.42 * width, color=colour, label=label)
@@ -101,9 +136,26 @@ def plot_coverage(measured: dict, path: pathlib.Path | object, *, title: str, ki
         axes.legend(frameon=False, fontsize=8)
     left.set(ylabel="share of the trajectories")
     right.set(ylabel="P(g in bin | initial state), 95 % interval")
+    for axes in others:
+        _plot_experts(axes, measured)
     figure.suptitle(f"{title}; grey: what will be asked", fontsize=10)
     figure.savefig(path, dpi=150, format=kind, metadata={"Date": None} if kind == "svg" else None)
     plt.close(figure)
+
+
+def _plot_experts(axes, measured: dict) -> None:
+    """The share of experts by group of initial states, fewest first."""
+    order = np.argsort(measured["before"]["expert_by_group"], kind="stable")
+    for offset, (when, colour, label) in enumerate(_LOOKS):
+        share, low, high = (np.array(measured[when][f"expert_by_group{end}"])[order] for end in ("", "_low", "_high"))
+        place = np.arange(1, order.size + 1) + (offset - 0.5) * 0.42
+        ends = np.maximum([share - low, high - share], 0.0)
+        axes.bar(place, share, width=0.42, color=colour, label=f"{label}, {_percent(measured[when]['expert_share'])}")
+        axes.errorbar(place, share, yerr=ends, fmt="none", ecolor="black", elinewidth=0.8)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set(xlabel="group of initial states, fewest experts first", ylabel="P(expert | initial state), 95 % interval")
+    axes.set(ylim=(0, None), xticks=np.arange(1, order.size + 1))
+    axes.legend(frameon=False, fontsize=8, title="share of all trajectories", title_fontsize=8)
 
 
 _LOOKS = (("before", "#0072B2", "data"), ("after", "#D55E00", "rebalanced"))

@@ -3,6 +3,9 @@
 [B]    Brandfonbrener et al. 2022, "When does return-conditioned supervised learning work for offline RL?", theorem 1
 (4)    RVDT's first theorem, whose constant C in (0, 1) the source leaves open
 (5)    RVDT's sample-complexity theorem, up to a constant factor
+
+alpha_f is the smallest P(g = f(s_1) | s_1) over the initial states, and alpha_f*, the expert coverage, the smallest
+P(g = f*(s_1) | s_1). Both are probabilities given the initial state, as are the experts of ``data.rebalance``.
 """
 
 from __future__ import annotations

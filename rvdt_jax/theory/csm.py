@@ -86,7 +86,11 @@ def optimal_performance(mdp: TabularMDP) -> float:
 
 
 def coverage(mdp: TabularMDP, returns: Returns, targets: np.ndarray) -> float:
-    """alpha_f: the smallest P_beta(g = f(s_1) | s_1) over the initial states that occur."""
+    """alpha_f: the smallest P_beta(g = f(s_1) | s_1) over the initial states that occur.
+
+    For f = f*, the expert's return, it is the expert coverage, which rebalancing is to raise. Each term of it is given
+    an initial state; so are the experts that ``data.rebalance`` picks from data.
+    """
     shares = returns.state[0][np.arange(targets.size), targets]
     return float(shares[mdp.initial > 0].min())
 

@@ -73,7 +73,10 @@ def optimal_values(mdp: TabularMDP) -> tuple[np.ndarray, np.ndarray]:
 
 
 def expert_returns(mdp: TabularMDP) -> np.ndarray:
-    """(S,) f*, in units: the return of the optimal policy from each initial state when nothing goes wrong."""
+    """(S,) f*, in units: the return of the optimal policy from each initial state when nothing goes wrong.
+
+    ``data.rebalance`` has no model to compute f* from. It takes the upper tail of the returns given s_1 instead.
+    """
     return np.round(optimal_values(mdp.with_epsilon(0.0))[0][0]).astype(int)
 
 

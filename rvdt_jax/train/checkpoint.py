@@ -64,15 +64,23 @@ class Checkpoints:
         best: tells, whenever one more is written, which update's is kept besides; None: none is.
         about: JSON values that every checkpoint carries. Under ``identity`` stands what must be the same for a
             checkpoint to be continued.
+        complete: fills in the fields that settings of an older checkpoint lack, before they are compared.
     """
 
-    def __init__(self, folder: pathlib.Path, keep: int, about: dict, best: Callable[[], int | None] = lambda: None):
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        keep: int,
+        about: dict,
+        best: Callable[[], int | None] = lambda: None,
+        complete: Callable[[dict], dict] = lambda settings: settings,
+    ):
         self._folder = folder.absolute()
         self._folder.mkdir(parents=True, exist_ok=True)
         # Of several processes only this one is here; Orbax would wait for the others.
         self._alone = jax.process_count() > 1
         processes = ocp.options.MultiprocessingOptions(active_processes={0} if self._alone else None)
-        self._best, self._kept = best, _LatestAndBest(keep)
+        self._best, self._kept, self._complete = best, _LatestAndBest(keep), complete
         options = ocp.CheckpointManagerOptions(
             preservation_policy=self._kept, create=False, multiprocessing_options=processes
         )
@@ -149,7 +157,10 @@ class Checkpoints:
 
     def _check_identity(self, about: dict) -> None:
         compared = ("format_version", "identity")
-        differing = differences({name: about.get(name) for name in compared}, {n: self._about[n] for n in compared})
+        there, here = ({name: side.get(name) for name in compared} for side in (about, self._about))
+        if there["identity"] and "config" in there["identity"]:
+            there["identity"] = there["identity"] | {"config": self._complete(there["identity"]["config"])}
+        differing = differences(there, here)
         if differing:
             raise OtherRun(
                 f"{self._folder}: the checkpoint belongs to another run ({'; '.join(differing)}). Go back to its "

@@ -8,7 +8,7 @@ import pytest
 
 from rvdt_jax.data.coverage import group_states, measure_coverage, shares_by_group, wilson
 from rvdt_jax.data.episodes import Episodes
-from rvdt_jax.data.rebalance import select_experts
+from rvdt_jax.data.rebalance import select_expert_episodes, select_experts
 
 
 def make_episodes(starts, returns, length=2):
@@ -56,6 +56,30 @@ def test_shares_by_hand(two_rooms):
     assert found["after"]["step_share"] == pytest.approx(120 / 260)
     for when in ("before", "after"):
         np.testing.assert_allclose(np.sum(found[when]["by_group"], 1), 1)
+
+
+def test_expert_coverage_by_hand(two_rooms):
+    """By return the experts are those of return 10. Given the start so they are, for all others have the minimum."""
+    found = measure(two_rooms)
+    assert found["expert_set"] == {"by": "return", "episodes": 60, "steps": 120, "min_return": 10, "max_return": 10}
+    assert found["before"]["expert_share"] == pytest.approx(60 / 200)
+    assert found["after"]["expert_share"] == pytest.approx(120 / 260)
+    assert found["before"]["expert_step_share"] == pytest.approx(60 / 200)
+    assert found["after"]["expert_step_share"] == pytest.approx(120 / 260)
+    for when, shares in (("before", [0.1, 0.5]), ("after", [20 / 110, 100 / 150])):
+        assert sorted(found[when]["expert_by_group"]) == pytest.approx(shares)
+        columns = (found[when][f"expert_by_group{end}"] for end in ("_low", "", "_high"))
+        assert all(low < share < high for low, share, high in zip(*columns, strict=True))
+
+
+def test_experts_by_return_leave_a_room_out_that_experts_given_the_start_cover():
+    episodes = make_episodes(np.repeat([0.0, 5.0], 100), np.concatenate([np.arange(100.0), np.arange(200.0, 300.0)]))
+    for by, shares in (("return", [0.0, 0.2]), ("start", [0.1, 0.1])):
+        experts = select_expert_episodes(episodes, by=by)
+        found = measure_coverage(episodes, experts, target=90.0, alpha=1.0, groups=2)
+        assert found["expert_set"]["by"] == by
+        assert sorted(found["before"]["expert_by_group"]) == pytest.approx(shares)
+        assert found["before"]["expert_share"] == pytest.approx(0.1)
 
 
 def test_alpha_zero_changes_nothing(two_rooms):

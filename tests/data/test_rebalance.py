@@ -8,12 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rvdt_jax.data import rebalance
-from rvdt_jax.data.rebalance import loss_weights, sampling_probabilities, select_experts
+from rvdt_jax.data.episodes import Episodes
+from rvdt_jax.data.rebalance import loss_weights, sampling_probabilities, select_expert_episodes, select_experts
 
 returns_lists = st.lists(st.sampled_from([-2.0, 0.0, 0.5, 1.0, 30.0]), min_size=1, max_size=40)
 
 
-@given(returns_lists, st.floats(0.01, 1.0), st.randoms(use_true_random=False))
+@given(returns_lists, st.floats(0.01, 1.0, exclude_max=True), st.randoms(use_true_random=False))
 def test_selection_properties(returns, fraction, random):
     lengths = list(range(1, len(returns) + 1))
     experts = select_experts(returns, lengths, fraction=fraction)
@@ -45,13 +46,13 @@ def test_weights_and_probabilities(returns, alpha):
 def test_the_documented_loop_trains_a_pytorch_model(dup):
     """As it stands in the docstring; with ``dup`` changed as it says. Experts act 1 and are a tenth of the data."""
     torch = pytest.importorskip("torch")
-    text = rebalance.__doc__.split("of which trajectories they are:")[1].split("That is ``kl``")[0]
+    text = rebalance.__doc__.split("normalised as the model sees them:")[1].split("That is ``kl``")[0]
     code = textwrap.dedent(text)
     if dup:
         code = code.replace("weights[trajectory][:, None] * ", "")
         code = code.replace("p=lengths / lengths.sum()", "p=sampling_probabilities(lengths, experts.mask, alpha=1.0)")
     rng, model = np.random.default_rng(0), torch.nn.Linear(1, 1)
-    returns, lengths = np.array([1.0] + [0.0] * 9), np.full(10, 4)
+    returns, lengths, starts = np.array([1.0] + [0.0] * 9), np.full(10, 4), np.ones((10, 1))
     acted = torch.as_tensor(returns, dtype=torch.float32)
 
     def sample(p):
@@ -61,7 +62,8 @@ def test_the_documented_loop_trains_a_pytorch_model(dup):
 
     optimizer = torch.optim.Adam(model.parameters(), 0.02)
     names = vars(rebalance) | {"torch": torch, "updates": 300, "sample": sample, "optimizer": optimizer}
-    exec(code, names | {"returns": returns, "lengths": lengths, "model": lambda states, *_: model(states)})
+    names |= {"returns": returns, "lengths": lengths, "starts": starts, "model": lambda states, *_: model(states)}
+    exec(code, names)
     assert model(torch.ones(1)).item() == pytest.approx(2 / 11, abs=0.03)  # the weighted mean, where the plain is 1/10
 
 
@@ -79,6 +81,212 @@ def test_a_threshold_replaces_the_fraction():
     experts = select_experts([1.0, 2.0, 3.0], [1, 2, 3], threshold=2.0)
     np.testing.assert_array_equal(experts.mask, [False, True, True])
     assert (experts.episodes, experts.steps, experts.max_return) == (2, 5, 3.0)
+    assert "2 of 3 trajectories are expert, picked by a return threshold: 5 steps, returns 2 to 3" in experts.describe()
+    again = select_experts([1.0, 2.0, 3.0], [1, 2, 3], starts=np.arange(3.0)[:, None], threshold=2.0)
+    np.testing.assert_array_equal(again.mask, experts.mask)
+
+
+@pytest.mark.parametrize("by_start", [False, True])
+@pytest.mark.parametrize("options", [{"fraction": 1.0}, {"threshold": 0.0}, {"threshold": -7.0}])
+def test_all_of_them_or_a_threshold_that_all_reach_is_every_trajectory(options, by_start):
+    returns = np.repeat([0.0, 0.0, 5.0], 40)
+    starts = np.repeat([0.0, 9.0, 9.0], 40)[:, None] if by_start else None
+    assert select_experts(returns, np.ones(120), starts=starts, **options).mask.all()
+
+
+# Given where they start.
+
+
+def scattered(places, count, seed=0):
+    """(len(places) * count, 1) starts, ``count`` of them within .1 of each place."""
+    rng = np.random.default_rng(seed)
+    return (np.repeat(places, count) + rng.uniform(-0.1, 0.1, len(places) * count))[:, None]
+
+
+def test_those_that_act_well_not_those_that_start_well():
+    """Near the goal (0) everybody earns 20 or more, far from it (5) hardly anybody anything."""
+    returns = np.concatenate([np.linspace(20, 30, 50), [8.0] * 5 + [0.0] * 45])
+    starts, lengths = scattered([0.0, 5.0], 50), np.full(100, 3)
+    by_return = select_experts(returns, lengths)
+    by_start = select_experts(returns, lengths, starts=starts)
+    np.testing.assert_array_equal(np.flatnonzero(by_return.mask), np.arange(40, 50))
+    np.testing.assert_array_equal(np.flatnonzero(by_start.mask), np.arange(45, 55))
+    assert (by_return.by, by_start.by) == ("return", "start")
+    assert (by_start.episodes, by_start.steps, by_start.threshold, by_start.max_return) == (10, 30, 8.0, 30.0)
+    assert by_start.describe() == (
+        "10 of 100 trajectories are expert, picked by return among those that start near them: 30 steps, returns 8 to "
+        "30"
+    )
+    assert "10 of 100 trajectories are expert, picked by return among all: 30 steps" in by_return.describe()
+
+
+def test_where_no_reward_is_seen_nobody_is_expert_and_where_few_see_it_no_more_than_they():
+    returns = np.concatenate([[1.0] * 5 + [0.0] * 45, [1.0] + [0.0] * 49, [0.0] * 50])
+    experts = select_experts(returns, np.ones(150), starts=scattered([0.0, 5.0, 9.0], 50), fraction=0.2)
+    np.testing.assert_array_equal(np.flatnonzero(experts.mask), [0, 1, 2, 3, 4, 50])
+
+
+def test_where_all_earn_the_same_the_whole_data_set_decides():
+    """From 0 everybody succeeds, from 5 half, from 9 nobody, and one who starts there fails worse than nobody."""
+    returns = np.concatenate([[1.0] * 50, [1.0, 0.0] * 25, [0.0] * 50])
+    starts = scattered([0.0, 5.0, 9.0], 50)
+    np.testing.assert_array_equal(select_experts(returns, np.ones(150), starts=starts).mask, returns == 1.0)
+    worse, place = np.append(returns, [-3.0] + [-2.0] * 49), np.concatenate([starts, scattered([20.0], 50)])
+    np.testing.assert_array_equal(
+        select_experts(worse, np.ones(200), starts=place).mask, np.append(returns == 1.0, [False] + [True] * 49)
+    )
+
+
+def test_ties_at_the_cut_are_all_picked_and_those_with_the_minimum_of_their_neighbourhood_are_not():
+    returns = np.concatenate([[3.0] * 20 + [2.0] * 30, [9.0] * 48 + [8.0] * 2])
+    experts = select_experts(returns, np.ones(100), starts=scattered([0.0, 5.0], 50))
+    np.testing.assert_array_equal(experts.mask, (returns == 3.0) | (returns == 9.0))
+
+
+def test_equal_returns_are_all_expert_wherever_they_start():
+    assert select_experts(np.full(300, 2.0), np.ones(300), starts=scattered([0.0, 5.0, 9.0], 100)).mask.all()
+
+
+@pytest.mark.parametrize("count", [1, 7, 50, 1000])
+def test_trajectories_that_all_start_in_one_place_are_ranked_together(count):
+    returns = np.random.default_rng(count).integers(0, 30, count).astype(float)
+    expected = select_experts(returns, np.ones(count))
+    for start in (np.zeros((count, 3)), np.where(np.arange(count) % 2, 0.0, -0.0)[:, None]):
+        experts = select_experts(returns, np.ones(count), starts=start)
+        np.testing.assert_array_equal(experts.mask, expected.mask)
+
+
+def test_fifty_trajectories_are_one_neighbourhood():
+    rng = np.random.default_rng(0)
+    returns, starts = rng.normal(size=50), rng.normal(size=(50, 4))
+    experts = select_experts(returns, np.ones(50), starts=starts)
+    np.testing.assert_array_equal(experts.mask, select_experts(returns, np.ones(50)).mask)
+
+
+def test_trajectories_that_nearly_start_alike_are_ranked_nearly_together():
+    """As in locomotion, where starts are one state and a little noise that says nothing of the return."""
+    rng = np.random.default_rng(0)
+    returns, starts = rng.normal(size=2000), 0.01 * rng.normal(size=(2000, 6))
+    by_start, by_return = select_experts(returns, np.ones(2000), starts=starts), select_experts(returns, np.ones(2000))
+    assert 170 < by_start.episodes < 230
+    assert by_return.mask[by_start.mask].mean() > 0.75
+    assert (returns[by_start.mask] > np.quantile(returns, 0.75)).all()
+
+
+def test_many_equal_starts_take_no_more_than_their_memory():
+    """A k-d tree of them all, asked for each, would take hours."""
+    rng = np.random.default_rng(0)
+    returns, places = rng.normal(size=200_000), rng.integers(0, 3, 200_000)
+    experts = select_experts(returns, np.ones(200_000), starts=places[:, None].astype(float))
+    for place in range(3):
+        there = places == place
+        np.testing.assert_array_equal(experts.mask[there], select_experts(returns[there], np.ones(there.sum())).mask)
+
+
+def slow_reference(returns, starts, fraction, size):
+    """Every distance, and every rule as it reads."""
+    overall = select_experts(returns, np.ones(returns.size), fraction=fraction).mask
+    expert = np.zeros(returns.size, bool)
+    for i, start in enumerate(starts):
+        distances = np.sqrt(((starts - start) ** 2).sum(1))
+        near = returns[distances <= np.sort(distances)[size - 1] * (1 + 1e-6)]
+        better = sum(other > returns[i] for other in near)
+        if near.min() == near.max():
+            expert[i] = overall[i]
+        else:
+            expert[i] = returns[i] > near.min() and better < max(1, round(fraction * near.size))
+    return expert
+
+
+STARTS = {
+    "apart": lambda rng, count: rng.normal(size=(count, 3)),
+    "some equal": lambda rng, count: rng.integers(0, 5, (count, 2)).astype(float),
+    "most equal": lambda rng, count: np.where(rng.random((count, 1)) < 0.7, 0.0, rng.normal(size=(count, 2))),
+    "on a grid": lambda rng, count: np.stack(np.divmod(rng.permutation(count), 20), axis=1).astype(float),
+}
+
+
+@pytest.mark.parametrize("kind", STARTS)
+@pytest.mark.parametrize(("size", "chunk"), [(50, 2048), (50, 7), (8, 64)])
+def test_the_quick_way_agrees_with_a_slow_reference(kind, size, chunk, monkeypatch):
+    monkeypatch.setattr(rebalance, "_FEWEST", size)
+    monkeypatch.setattr(rebalance, "_CHUNK", chunk)
+    rng = np.random.default_rng(size)
+    starts = STARTS[kind](rng, 400)
+    for returns in (rng.normal(size=400), rng.integers(0, 4, 400).astype(float), (rng.random(400) < 0.05) * 1.0):
+        for fraction in (0.03, 0.1, 0.5):
+            found = select_experts(returns, np.ones(400), starts=starts, fraction=fraction)
+            np.testing.assert_array_equal(found.mask, slow_reference(returns, starts, fraction, size))
+
+
+@pytest.mark.parametrize(("count", "size"), [(40, 40), (400, 50), (6000, 60), (21_000, 200)])
+def test_how_many_are_near(count, size, monkeypatch):
+    found = []
+    monkeypatch.setattr(rebalance, "_least_expert_return", lambda returns, *_, **__: found.append(returns.size) or 0.0)
+    rng = np.random.default_rng(0)
+    select_experts(rng.random(count), np.ones(count), starts=rng.random((count, 1)))
+    assert (found[0], len(found)) == (count, 1 + count)  # first all of them
+    assert np.mean(np.array(found[1:]) == size) > 0.99  # two distances may be equal to six digits
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([-1.0, 0.0, 2.0]), st.integers(0, 3)), min_size=1, max_size=150),
+    st.floats(0.01, 1.0),
+    st.randoms(use_true_random=False),
+)
+def test_selection_properties_given_the_start(trajectories, fraction, random):
+    returns, places = (np.array(column, float) for column in zip(*trajectories, strict=True))
+    starts, lengths = places[:, None], np.ones(returns.size)
+    experts = select_experts(returns, lengths, starts=starts, fraction=fraction)
+    assert experts.mask[returns == returns.max()].any()
+    if fraction < 1 and returns.max() > returns.min():
+        assert returns[experts.mask].min() > returns.min()
+    for place in np.unique(places):
+        kept, left = (returns[(places == place) & chosen] for chosen in (experts.mask, ~experts.mask))
+        assert kept.size == 0 or left.size == 0 or kept.min() > left.max()  # ties share one fate
+    order = list(range(returns.size))
+    random.shuffle(order)
+    shuffled = select_experts(returns[order], lengths, starts=starts[order], fraction=fraction)
+    np.testing.assert_array_equal(shuffled.mask, experts.mask[order])
+
+
+def test_the_order_of_the_data_does_not_matter():
+    rng = np.random.default_rng(0)
+    returns, starts, order = rng.integers(0, 9, 900) * 1.0, rng.normal(size=(900, 3)), rng.permutation(900)
+    starts[300:400] = starts[0]
+    experts = select_experts(returns, np.ones(900), starts=starts)
+    shuffled = select_experts(returns[order], np.ones(900), starts=starts[order])
+    np.testing.assert_array_equal(shuffled.mask, experts.mask[order])
+
+
+@pytest.fixture
+def two_units():
+    """100 episodes of 2 steps. The first dimension, in small units, decides the return; the second means nothing."""
+    rng = np.random.default_rng(0)
+    room = np.arange(100) % 2
+    starts = np.stack([1e-3 * room, 1e3 * rng.normal(size=100)], axis=1)
+    observations = np.repeat(starts, 2, axis=0).astype(np.float32)
+    rewards = np.stack([np.zeros(100), 10 * room + rng.random(100)], axis=1).reshape(-1).astype(np.float32)
+    return Episodes(
+        "two units", observations, np.zeros((200, 1), np.float32), rewards, np.full(100, 2), np.zeros(100, bool)
+    )
+
+
+def test_episodes_are_ranked_among_those_with_near_normalised_starts(two_units):
+    experts = select_expert_episodes(two_units)
+    starts = two_units.normalized_starts()
+    np.testing.assert_allclose([starts.mean(0), starts.std(0)], [[0, 0], [1, 1]], atol=1e-5)
+    expected = select_experts(two_units.returns, two_units.lengths, starts=starts)
+    np.testing.assert_array_equal(experts.mask, expected.mask)
+    assert experts.mask[::2].any()
+    assert experts.mask[1::2].any()
+    assert (experts.by, experts.steps) == ("start", 2 * experts.episodes)
+    by_return = select_expert_episodes(two_units, by="return")
+    np.testing.assert_array_equal(by_return.mask, select_experts(two_units.returns, two_units.lengths).mask)
+    assert not by_return.mask[::2].any()
+    assert select_expert_episodes(two_units, threshold=10.0).episodes == 50
+    with pytest.raises(ValueError, match=r"expert\.by is 'state'; choose one of start, return"):
+        select_expert_episodes(two_units, by="state")
 
 
 @pytest.mark.parametrize(
@@ -92,6 +300,12 @@ def test_a_threshold_replaces_the_fraction():
         ([1.0, 2.0], [1, 1], {"fraction": 0.0}, "expert.fraction"),
         ([1.0, 2.0], [1, 1], {"threshold": 2.5}, "the expert set would be empty"),
         ([1.0, 2.0], [1, 1], {"threshold": np.nan}, "the expert set would be empty"),
+        ([1.0, 2.0], [1, 1], {"starts": [0.0, 1.0]}, r"starts have shape \(2,\); expected one vector for each of 2"),
+        ([1.0, 2.0], [1, 1], {"starts": [[0.0]]}, r"starts have shape \(1, 1\); expected one vector for each of 2"),
+        ([1.0, 2.0], [1, 1], {"starts": [[], []]}, r"starts have shape \(2, 0\)"),
+        ([1.0, 2.0], [1, 1], {"starts": [[0.0], [np.nan]]}, r"starts\[1\] is \[nan\]"),
+        ([1.0, 2.0], [1, 1], {"starts": [[np.inf], [0.0]], "threshold": 1.0}, r"starts\[0\] is \[inf\]"),
+        ([1.0, 2.0], [1, 1], {"starts": [[0.0], [1.0]], "fraction": 1.1}, "expert.fraction"),
     ],
 )
 def test_bad_input_is_refused(returns, lengths, options, message):

@@ -57,6 +57,24 @@ def test_another_run_is_refused_and_the_difference_named(states, tmp_path):
         checkpoints.restore(states, NORMALIZER)
 
 
+def test_a_checkpoint_from_before_a_setting_came_is_completed_before_it_is_compared(states, tmp_path):
+    def about(**expert):
+        return {"identity": {"config": {"expert": {"fraction": 0.1} | expert}}}
+
+    def complete(config):
+        return {"expert": {"by": "return"} | config["expert"]}
+
+    with Checkpoints(tmp_path, 2, about()) as checkpoints:
+        checkpoints.save(2, states, NORMALIZER)
+    with Checkpoints(tmp_path, 2, about(by="return"), complete=complete) as checkpoints:
+        checkpoints.restore(states, NORMALIZER)
+    with (
+        Checkpoints(tmp_path, 2, about(by="start"), complete=complete) as checkpoints,
+        pytest.raises(ValueError, match=r"\(identity\.config\.expert\.by is 'return' there, 'start' here\)"),
+    ):
+        checkpoints.restore(states, NORMALIZER)
+
+
 def damage(folder, part):
     """Cuts every file of a part of a checkpoint short."""
     found = [path for path in (folder / part).rglob("*") if path.is_file() and path.stat().st_size > 60]
