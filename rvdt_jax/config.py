@@ -51,7 +51,7 @@ class ModelConfig:
     critic_norm: str
     critic_fourier_features: int
     policy_fourier_features: int
-    critic_fourier_scale: float
+    fourier_scale: float
     positions: str
     plain: bool
 
@@ -63,7 +63,6 @@ class LossConfig:
     eta: float
     eta_warmup: int
     guidance_return: str
-    guidance_scale: str
     alpha: float
     n_step: int | None
     gamma: float
@@ -208,7 +207,13 @@ def resolve(settings: ConfigDict) -> Config:
     return config
 
 
-def complete_config(config: Config, returns: np.ndarray, longest: int, dataset_id: str | None = None) -> Config:
+def complete_config(
+    config: Config,
+    returns: np.ndarray,
+    longest: int,
+    dataset_id: str | None = None,
+    reachable: float | None = None,
+) -> Config:
     """Fills what only the data can tell, and checks again; settings that are there stay.
 
     Args:
@@ -216,6 +221,7 @@ def complete_config(config: Config, returns: np.ndarray, longest: int, dataset_i
         returns: (E,) the raw returns of the data's episodes.
         longest: steps of the longest of them.
         dataset_id: their Minari id, if they have one.
+        reachable: the largest return that an episode can have, where rewards are sparse.
 
     Raises:
         ValueError: as ``resolve``.
@@ -226,7 +232,7 @@ def complete_config(config: Config, returns: np.ndarray, longest: int, dataset_i
     if policy.return_scale is None:
         policy = dataclasses.replace(policy, return_scale=float(np.abs(returns).max()) or 1.0)
     if scoring.targets is None:
-        scoring = dataclasses.replace(scoring, targets=targets_of(returns))
+        scoring = dataclasses.replace(scoring, targets=targets_of(returns, reachable))
     data = config.data
     if data.minari_id is None and data.source != "file":
         data = dataclasses.replace(data, minari_id=dataset_id)
@@ -235,13 +241,17 @@ def complete_config(config: Config, returns: np.ndarray, longest: int, dataset_i
     return config
 
 
-def targets_of(returns: np.ndarray) -> tuple[float, ...]:
+def targets_of(returns: np.ndarray, reachable: float | None = None) -> tuple[float, ...]:
     """Target returns for data without a task: the maximum, the 90th percentile, and the maximum raised by 20 %.
 
-    Six significant digits, so that they read well; equal ones once.
+    Where rewards are sparse (``Episodes.reachable_return``) the largest return that an episode can have is one more:
+    data of many purposes show little of what a good policy earns. Six significant digits, so that they read well; equal
+    ones once.
     """
     best = float(returns.max())
-    chosen = (best, float(np.percentile(returns, 90)), best + 0.2 * abs(best))
+    chosen = [best, float(np.percentile(returns, 90)), best + 0.2 * abs(best)]
+    if reachable is not None and reachable > best:
+        chosen.append(reachable)
     return tuple(dict.fromkeys(float(f"{target:.6g}") for target in chosen))
 
 

@@ -17,7 +17,6 @@ POSITIONS = ("episode", "window")
 EXPERTS_BY = ("start", "return")
 SOURCES = ("auto", "minari", "file", "memory")
 CRITIC_NORMS = ("none", "layer")
-GUIDANCE_SCALES = ("batch", "state")
 GUIDANCE_RETURNS = ("data", "target", "both")
 ACTION_SELECTIONS = ("mean", "sample", "critic", "best_of")
 SEED_MAPPINGS = ("auto", "vmap", "loop")
@@ -39,7 +38,6 @@ def check_config(config: Config) -> None:
         ("model.positions", POSITIONS),
         ("model.critic_norm", CRITIC_NORMS),
         ("loss.guidance_return", GUIDANCE_RETURNS),
-        ("loss.guidance_scale", GUIDANCE_SCALES),
         ("train.on_divergence", ON_DIVERGENCE),
         ("expert.by", EXPERTS_BY),
         ("data.source", SOURCES),
@@ -79,7 +77,8 @@ _RANGES = (
     ("model.critic_width", 1, _MAX_INT),
     ("model.critic_layers", 1, _MAX_INT),
     ("model.critic_fourier_features", 0, _MAX_INT),
-    ("model.critic_fourier_scale", _TINY, _INF),
+    ("model.policy_fourier_features", 0, _MAX_INT),
+    ("model.fourier_scale", _TINY, _INF),
     ("loss.eta", 0, _INF),
     ("loss.eta_warmup", 0, _MAX_INT),
     ("loss.n_step", 1, _MAX_INT),

@@ -38,10 +38,11 @@ _YOUNGER = {
         "positions": "episode",
         "critic_norm": "none",
         "critic_fourier_features": 0,
-        "critic_fourier_scale": 1.0,
+        "policy_fourier_features": 0,
+        "fourier_scale": 1.0,
     },
     "eval": {"candidates": 32},
-    "loss": {"eta_warmup": 0, "guidance_return": "data", "guidance_scale": "batch", "n_step": None},
+    "loss": {"eta_warmup": 0, "guidance_return": "data", "n_step": None},
     "train": {"on_divergence": "stop"},
 }
 

@@ -9,7 +9,8 @@ def default_config() -> ConfigDict:
     """The defaults, one comment a field; ``resolve`` fills those left unset from the variant and the task."""
     unset = config_dict.placeholder
     config = ConfigDict()
-    # (*) Of the returns in the data: the maximum, the 90th percentile, and the maximum raised by 20 %.
+    # (*) Of the returns in the data: the maximum, the 90th percentile, the maximum raised by 20 %, and where rewards
+    # are sparse the horizon times the reward.
     config.task = unset(str)  # name of the task, as D4RL spells it; see rvdt_jax/tasks.py; unset: data of your own
     config.variant = "RVDT"  # row of the table in rvdt_jax/variants.py
     config.seeds = (0,)  # one training run per seed, all in one program
@@ -39,9 +40,9 @@ def default_config() -> ConfigDict:
     config.model.critic_width = 256  # width of each critic's hidden layers (QT)
     config.model.critic_layers = 3  # hidden layers of each critic (QT)
     config.model.critic_norm = "none"  # none (QT), or layer: LayerNorm before every activation of the critics (ReBRAC)
-    config.model.critic_fourier_features = 0  # sines and cosines of observations that the critics see besides; 0: none
+    config.model.critic_fourier_features = 0  # sines and cosines of the observation that the critics see besides
     config.model.policy_fourier_features = 0  # the same, of the policy
-    config.model.critic_fourier_scale = 1.0  # std of their initial frequencies, per std of an observation
+    config.model.fourier_scale = 1.0  # std of their initial frequencies, in radians per std of an observation
     config.model.positions = "episode"  # what is embedded: the timestep in the episode (DT), or in the window
     config.model.plain = False  # True: the same functions the textbook way, slower, to check the fast ones against
 
@@ -49,7 +50,6 @@ def default_config() -> ConfigDict:
     config.loss.eta = unset(float)  # weight of Q-guidance, eq. (3); unset: QT's for this task, else 1
     config.loss.eta_warmup = 0  # updates in which eta rises from 0 on a line: the critic ripens first; 0: none
     config.loss.guidance_return = "data"  # under which g the guided action is drawn: data; target (eval.targets); both
-    config.loss.guidance_scale = "batch"  # a guiding value is divided by the mean of the batch (QT), or its own state's
     config.loss.alpha = 1.0  # rebalancing, eqs. (1) and (2): expert trajectories weigh 1 + alpha (see configs/demo.py)
     config.loss.n_step = unset(int)  # steps that a TD target looks ahead; unset: to the window's end (QT)
     config.loss.gamma = 0.99  # discount of the TD target (QT)

@@ -71,18 +71,13 @@ def expert_cloning(expert_means: Array, actions: Array, mask: Array, expert: Arr
     return (squared_error(expert_means, actions) * weights).sum() / jnp.maximum(weights.sum(), 1.0)
 
 
-def q_guidance(values: Array, scale_values: Array, mask: Array, by_state: bool = False) -> tuple[Array, Array]:
-    """- mean Q_i / stop_grad(mean |Q_j|), eq. (3) in QT's normalisation; or each Q_i over its own state's |Q_j|.
-
-    Where the reward is far a discounted value is small, and so is what an action changes of it: over the mean of the
-    batch it guides nowhere. Over the state's own value the gradient is that of log Q, of one size at any distance. The
-    denominator is |Q_j| plus a hundredth of its mean: smaller values than that are errors of the critic.
+def q_guidance(values: Array, scale_values: Array, mask: Array) -> tuple[Array, Array]:
+    """- mean Q_i / stop_grad(mean |Q_j|), eq. (3) in QT's normalisation.
 
     Args:
         values: (B, K) Q_i at the policy's actions.
         scale_values: (B, K) Q_j at the same actions.
         mask: (B, K) 1 on valid steps.
-        by_state: whether each value is divided by its own state's.
 
     Returns:
         The loss, and mean Q_i for the log.
@@ -91,11 +86,7 @@ def q_guidance(values: Array, scale_values: Array, mask: Array, by_state: bool =
     mean_value = masked_mean(values, mask)
     scale = masked_mean(jnp.abs(jax.lax.stop_gradient(scale_values)), mask)
     # A critic that says 0 everywhere (say, before any reward was seen) guides nowhere; it must not divide by 0.
-    scale = jnp.maximum(scale, 1e-6)
-    if by_state:
-        own_scale = jnp.abs(jax.lax.stop_gradient(scale_values)) + 0.01 * scale
-        return -masked_mean(values / own_scale, mask), mean_value
-    return -mean_value / scale, mean_value
+    return -mean_value / jnp.maximum(scale, 1e-6), mean_value
 
 
 def state_prediction(predicted: Array, observations: Array, mask: Array) -> Array:

@@ -124,10 +124,12 @@ def _run(config: Config, load: Callable[[Config, bool], tuple[Episodes, dict]], 
         mesh = make_mesh(config.parallel.devices, 1 if config.parallel.seeds == "loop" else len(config.seeds))
         sharding = batch_sharding(mesh, config.train.batch_size)
         episodes, provenance = take_share(config, *group.in_turn(lambda: load(config, progress and group.leads)))
-        config = complete_config(config, episodes.returns, int(episodes.lengths.max()), provenance["dataset_id"])
+        longest = int(episodes.lengths.max())
+        reachable = episodes.reachable_return(config.eval.horizon or longest)
+        config = complete_config(config, episodes.returns, longest, provenance["dataset_id"], reachable)
         data = prepare(config, episodes, provenance, folder, group, resume)
         sizes = episodes.observations.shape[1], episodes.actions.shape[1]
-        spec = make_spec(config, *sizes, int(episodes.lengths.max()), sharding)
+        spec = make_spec(config, *sizes, longest, sharding)
         signal = _train(config, folder, spec, mesh, data, group, resume=resume, progress=progress)
         if signal is None:
             results = group.lead(lambda: write_results(to_json(config), folder, _facts(data, mesh, group)))

@@ -58,6 +58,18 @@ class Episodes:
         returns = self.returns_to_go()
         return float(returns.min()), float(returns.max())
 
+    def reachable_return(self, horizon: int) -> float | None:
+        """The return of an episode of ``horizon`` steps that is paid at each, where rewards are sparse; else None.
+
+        Sparse: every reward is 0 or one positive value, most are 0, and some episode goes on after it is paid.
+        """
+        paid = self.rewards[self.rewards != 0]
+        if not paid.size or paid[0] <= 0 or (paid != paid[0]).any() or 2 * paid.size >= self.rewards.size:
+            return None
+        goes_on = np.ones(self.rewards.size, bool)
+        goes_on[self.starts + self.lengths - 1] = False
+        return float(horizon * paid[0]) if ((self.rewards != 0) & goes_on).any() else None
+
     def observation_statistics(self) -> tuple[np.ndarray, np.ndarray]:
         """(S,) float64 mean and std of the observations; the std of a dimension that never changes is 1."""
         mean = self.observations.mean(0, dtype=np.float64)

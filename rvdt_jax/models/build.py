@@ -33,7 +33,7 @@ def make_policy(config, observation_size: int, action_size: int, max_timestep: i
         plain=config.model.plain,
         positions=config.model.positions,
         fourier_features=config.model.policy_fourier_features,
-        fourier_scale=config.model.critic_fourier_scale,
+        fourier_scale=config.model.fourier_scale,
     )
 
 
@@ -47,7 +47,7 @@ def make_critic(config) -> TwinCritic:
         model.plain,
         norm=model.critic_norm == "layer",
         fourier_features=model.critic_fourier_features,
-        fourier_scale=model.critic_fourier_scale,
+        fourier_scale=model.fourier_scale,
     )
 
 

@@ -51,9 +51,6 @@ class MLP(nn.Module):
         return dense(features, dtype, f"Dense_{index}", nn.initializers.lecun_normal(), self.plain)
 
 
-QS = ("q1", "q2")
-
-
 class QFunction(MLP):
     """One Q(s, a): an MLP on the observation, or on its Fourier features, and the action."""
 

@@ -36,6 +36,8 @@ class TransformerPolicy(nn.Module):
         learn_std: True learns a state-dependent log-std, clipped to ``LOG_STD_RANGE``.
         std: the fixed standard deviation, and the starting point of a learned one.
         predict_state: True adds QT's head for the next observation, read at the action token.
+        fourier_features, fourier_scale: how many sines and cosines of the observation it sees besides, and the std of
+            their initial frequencies; 0: none.
         dtype: arithmetic; parameters are float32 always.
         plain: True computes the same function the textbook way (``models.transformer``), to check the fast one against.
     """

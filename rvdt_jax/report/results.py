@@ -35,6 +35,7 @@ def assemble_results(settings: dict, steps: int, evaluations: list[dict], facts:
         "variant": settings["variant"],
         "seeds": list(settings["seeds"]),
         "steps": steps,
+        "action_selection": settings["eval"].get("action_selection", "mean"),
         "headline_target": str(evaluations[0]["target"]) if evaluations else None,
         **summarise(evaluations, facts["ref_min_return"], facts["ref_max_return"]),
         **facts,

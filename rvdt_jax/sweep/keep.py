@@ -10,6 +10,8 @@ from rvdt_jax.sweep.execute import Job, State
 
 RECORDS = ("config.json", "evaluations.jsonl", "results.json")  # the last one last: with it a cell is complete
 
+SCORES = "scores-*.json"  # what evaluate.py added, if it was there before
+
 
 def keep_records(root: pathlib.Path, jobs: list[Job], folder: pathlib.Path) -> int:
     """Copies the records of every finished cell, and what is known of failed ones, laid out as below ``root``.
@@ -25,7 +27,7 @@ def keep_records(root: pathlib.Path, jobs: list[Job], folder: pathlib.Path) -> i
     for job in new:
         place = _place(job, root, folder)
         place.mkdir(parents=True, exist_ok=True)
-        for record in RECORDS:
+        for record in (*sorted(path.name for path in job.workdir.glob(SCORES)), *RECORDS):
             shutil.copyfile(job.workdir / record, place / record)
         for suffix in (COMMAND_SUFFIX, FAILED_SUFFIX):
             place.with_name(place.name + suffix).unlink(missing_ok=True)

@@ -33,7 +33,6 @@ def make_spec(config, observation_size: int, action_size: int, max_timestep: int
         expert_only=config.expert.only,
         n_step=config.loss.n_step,
         guidance_return=config.loss.guidance_return,
-        guidance_scale=config.loss.guidance_scale,
         skip_nonfinite=config.train.on_divergence == "skip",
         batch_sharding=sharding,
     )

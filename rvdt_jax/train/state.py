@@ -27,7 +27,6 @@ class Spec:
         expert_only: %BC.
         n_step: steps that a TD target looks ahead; None: to the window's end.
         guidance_return: the return-to-go under which the guided action is drawn: ``data``, ``target`` or ``both``.
-        guidance_scale: what a guiding value is divided by: the mean of the ``batch``, or its own ``state``'s.
         skip_nonfinite: whether an update that is not finite leaves the state as it was.
         batch_sharding: how a batch is laid over devices; None on one device.
     """
@@ -44,7 +43,6 @@ class Spec:
     expert_only: bool
     n_step: int | None = None
     guidance_return: str = "data"
-    guidance_scale: str = "batch"
     skip_nonfinite: bool = False
     batch_sharding: jax.sharding.NamedSharding | None = None
 

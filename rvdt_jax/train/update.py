@@ -181,9 +181,7 @@ def policy_loss(
         guiding, scaling = shuffle_critics(state.critic, jax.random.bernoulli(swap_key))
         values = spec.critic.single(guiding, batch.observations, actions)
         scale_values = spec.critic.single(scaling, batch.observations, jax.lax.stop_gradient(actions))
-        guidance, metrics["policy/value"] = losses.q_guidance(
-            values, scale_values, batch.mask, by_state=spec.guidance_scale == "state"
-        )
+        guidance, metrics["policy/value"] = losses.q_guidance(values, scale_values, batch.mask)
         loss += warmed_up(coefficients, state.step) * guidance
     if spec.policy.predict_state:
         metrics["policy/state_loss"] = losses.state_prediction(output.next_observations, batch.observations, batch.mask)

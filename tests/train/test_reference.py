@@ -46,13 +46,21 @@ def attention(p, x):
     return dense(p["output"], np.concatenate(out, axis=1))
 
 
+def features(p, x):
+    """The observation, and its sines and cosines where there are any."""
+    if "Fourier" not in p:
+        return x
+    angle = x @ p["Fourier"]["kernel"]
+    return np.concatenate([x, np.sin(angle), np.cos(angle)])
+
+
 def policy_means(p, batch, row):
     """(K, A) action means of one window, token by token."""
     tokens = []
     for k in range(batch.mask.shape[1]):
         time = p["timestep"]["embedding"][min(batch.timesteps[row, k], len(p["timestep"]["embedding"]) - 1)]
         tokens.append(dense(p["return_to_go"], batch.returns_to_go[row, k : k + 1]) + time)
-        tokens.append(dense(p["observation"], batch.observations[row, k]) + time)
+        tokens.append(dense(p["observation"], features(p, batch.observations[row, k])) + time)
         tokens.append(dense(p["action"], batch.actions[row, k]) + time)
     x = layer_norm(p["embedding_norm"], np.array(tokens[:-1]))
     transformer = p["CausalTransformer_0"]
@@ -69,11 +77,8 @@ def critic_values(p, observation, action):
     """The two values of one state and action."""
     values = []
     for name in ("q1", "q2"):
-        x, layers = observation, sum(layer.startswith("Dense") for layer in p[name])
-        if "Fourier" in p[name]:
-            angle = x @ p[name]["Fourier"]["kernel"]
-            x = np.concatenate([x, np.sin(angle), np.cos(angle)])
-        x = np.concatenate([x, action])
+        layers = sum(layer.startswith("Dense") for layer in p[name])
+        x = np.concatenate([features(p[name], observation), action])
         for layer in range(layers - 1):
             x = dense(p[name][f"Dense_{layer}"], x)
             if f"LayerNorm_{layer}" in p[name]:
@@ -111,8 +116,8 @@ def asked(batch, target, rows):
     return batch.replace(returns_to_go=batch.returns_to_go + shift[:, None])
 
 
-def policy_loss(policy, critic, batch, alpha, eta, swap, scale=None, guided=None, by_state=False):
-    """The loss and the scales of guidance, constants to the gradient: pass them in to differentiate.
+def policy_loss(policy, critic, batch, alpha, eta, swap, scale=None, guided=None):
+    """The loss and the scale of guidance, a constant to the gradient: pass it in to differentiate.
 
     ``guided`` is the batch under whose returns-to-go the guided actions are drawn.
     """
@@ -126,10 +131,8 @@ def policy_loss(policy, critic, batch, alpha, eta, swap, scale=None, guided=None
         nll.append(-log_density * 2 * STD**2 / error.size * (1 + alpha * batch.expert[b]))
         values.append(critic_values(critic, batch.observations[b, k], followed[b][k]))
     first, second = np.array(values).T[::-1] if swap else np.array(values).T
-    if scale is None:
-        scale = np.abs(second).mean()
-        scale = np.abs(second) + 0.01 * scale if by_state else scale
-    return np.mean(nll) - eta * (first / scale).mean(), scale
+    scale = np.abs(second).mean() if scale is None else scale
+    return np.mean(nll) - eta * first.mean() / scale, scale
 
 
 def adam_step(params, gradients, learning_rate, clip, decay):
@@ -146,10 +149,9 @@ def adam_step(params, gradients, learning_rate, clip, decay):
 SWITCHES = {
     "as published": {},
     "LayerNorm": {"model__critic_norm": "layer"},
-    "Fourier features": {"model__critic_fourier_features": 3},
+    "Fourier features": {"model__critic_fourier_features": 3, "model__policy_fourier_features": 2},
     "one step": {"loss__n_step": 1},
     "two steps": {"loss__n_step": 2},
-    "scaled by state": {"loss__guidance_scale": "state"},
     "asked for the target": {"loss__guidance_return": "target"},
     "asked for both": {"loss__guidance_return": "both"},
     "warming up": {"loss__eta_warmup": 10},
@@ -224,7 +226,7 @@ def test_a_whole_update_matches_the_reference(setting):
 
     eta = 0.7 * (STEP / 10 if int(coefficients.eta_warmup) else 1.0)
     rows = {"data": 0, "target": len(exact.mask), "both": len(exact.mask) // 2}[spec.guidance_return]
-    how = {"guided": asked(exact, 12.0 / SCALE, rows), "by_state": spec.guidance_scale == "state"}
+    how = {"guided": asked(exact, 12.0 / SCALE, rows)}
     loss, scale = policy_loss(policy, trained_critic, exact, 1.5, eta, swap, **how)
     np.testing.assert_allclose(metrics["policy/loss"], loss, rtol=1e-4)
 

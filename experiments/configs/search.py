@@ -1,0 +1,29 @@
+"""What was tried for ``maze2d_small.py``, as data: ``experiments/tune.py`` runs it and prints the table.
+
+Every setting is a difference to ``maze2d_small.py``; what each scored is in ``experiments/results/tuning``.
+"""
+
+CONFIG = "configs/maze2d_small.py"
+TASKS = ("maze2d-umaze-v1", "maze2d-medium-v1", "maze2d-umaze-dense-v1")
+SEEDS = (100, 101, 102, 103)  # never those of a table
+
+# setting -> what it changes, and its fields
+SETTINGS: dict[str, tuple[str, dict[str, object]]] = {
+    "chosen": ("`configs/maze2d_small.py` as it is", {}),
+    "critic-raw": ("no Fourier features in the critics", {"model.critic_fourier_features": 0}),
+    "policy-raw": ("no Fourier features in the policy", {"model.policy_fourier_features": 0}),
+    "critic-layer-norm": ("LayerNorm in the critics, besides", {"model.critic_norm": "layer"}),
+    "critic-layer-norm-raw": (
+        "LayerNorm in the critics instead of Fourier features",
+        {"model.critic_norm": "layer", "model.critic_fourier_features": 0},
+    ),
+    "gamma-.97": ("a discount of .97", {"loss.gamma": 0.97}),
+    "eta-3": ("guidance as weak as before", {"loss.eta": 3.0}),
+    "eta-20": ("half the guidance", {"loss.eta": 20.0}),
+    "std-.1": ("a Gaussian of standard deviation .1", {"policy.std": 0.1}),
+    "experts-by-return": ("experts among all trajectories", {"expert.by": "return"}),
+    "guidance-at-target": ("guidance under the return that is asked for", {"loss.guidance_return": "target"}),
+    "warm-up": ("eta rises from 0 over 4,000 updates", {"loss.eta_warmup": 4000}),
+    "one-step": ("one-step TD targets", {"loss.n_step": 1}),
+    "alpha-0": ("no rebalancing (VDT)", {"loss.alpha": 0.0}),
+}

@@ -1,0 +1,118 @@
+"""The search behind the small configurations: runs its cells and scores them, or prints its table.
+
+    python experiments/tune.py --out=runs/tuning --jobs=2
+    python experiments/tune.py --write
+
+The first trains every setting of ``configs/search.py`` on every tuning task, where that is not done yet, scores each
+checkpoint under several ways to choose actions, and copies the records to ``experiments/results/tuning``. The second
+makes the table there from those records alone; JAX is not needed.
+"""
+
+import pathlib
+
+from absl import app, flags
+from configs import search
+
+from launcher import keep_compiled_programs, parse_flags, report_errors
+
+RECORDS = pathlib.Path(__file__).resolve().parent / "results" / "tuning"
+
+_OUT = flags.DEFINE_string("out", None, "Run what is missing, in this folder; unset: only print the table.")
+_JOBS = flags.DEFINE_integer("jobs", 1, "Runs at a time, each on its share of the cores.", lower_bound=1)
+_SETTINGS = flags.DEFINE_list("settings", None, "These settings alone.")
+_TASKS = flags.DEFINE_list("tasks", None, "These tasks alone.")
+_VARIANTS = flags.DEFINE_list("variants", "RVDT", "Variants to try.")
+_RETRY = flags.DEFINE_bool("retry", False, "Run the cells that failed again.")
+_WRITE = flags.DEFINE_bool("write", False, "Write the table beside the records instead of printing it.")
+
+
+def main(argv: list[str]) -> int:
+    """Runs, or prints."""
+    from rvdt_jax.report.tuning import read_search, search_table
+
+    if _OUT.value:
+        return run(pathlib.Path(_OUT.value))
+    reasons = {setting: reason for setting, (reason, _) in search.SETTINGS.items()}
+    table = search_table(read_search(RECORDS), reasons, search.TASKS)
+    if _WRITE.value:
+        (RECORDS / "README.md").write_text(f"{INTRODUCTION}\n{table}", encoding="utf-8")
+    else:
+        print(table)
+    return 0
+
+
+def run(root: pathlib.Path) -> int:
+    """Trains and scores what is missing below ``root``, and keeps the records."""
+    from rvdt_jax.sweep.execute import State, Sweep, failure_of
+    from rvdt_jax.sweep.keep import keep_records
+
+    jobs = [
+        job_of(root, name, task, variant) for name in _settings() for task in _tasks() for variant in _VARIANTS.value
+    ]
+    launcher = pathlib.Path(__file__).resolve().parent / "run.py"
+    sweep = Sweep(launcher, jobs, at_once=_JOBS.value, retry=_RETRY.value)
+    states = sweep.run()
+    keep_compiled_programs()
+    for job in jobs:
+        if job.state() is State.DONE and sweep.signal is None:
+            score(job)
+        elif job.state() is State.FAILED:
+            print(f"{job.workdir}: {failure_of(job)}")
+    keep_records(root, jobs, RECORDS)
+    if sweep.signal is not None:
+        return 128 + sweep.signal
+    return 0 if all(state is State.DONE for state in states.values()) else 1
+
+
+def job_of(root: pathlib.Path, setting: str, task: str, variant: str):
+    """One cell: a run of ``run.py`` with the setting's fields."""
+    from configs.maze2d_small import overrides
+
+    from rvdt_jax.sweep.execute import Job
+    from rvdt_jax.sweep.grid import Cell, flags_of
+
+    cell, fields = Cell(task, variant), overrides(task, variant) | search.SETTINGS[setting][1]
+    workdir = root / setting / cell.name
+    return Job(cell, workdir, tuple(flags_of(cell, search.CONFIG, search.SEEDS, str(workdir), fields)))
+
+
+def score(job) -> None:
+    """Scores a run under the other ways to choose actions, unless that is done."""
+    from rvdt_jax.rescore import score_run
+    from rvdt_jax.tasks import get_task
+    from rvdt_jax.variants import get_variant
+
+    task = get_task(job.cell.task)
+    if any(job.workdir.glob("scores-*.json")):
+        return
+    ways = [("mean", None), ("mean", (task.ref_max_return,))]
+    if get_variant(job.cell.variant).q_guidance:
+        ways += [("critic", tuple(dict.fromkeys((float(task.horizon), *task.targets))))]
+    for selection, targets in ways:
+        score_run(job.workdir, selection=selection, targets=targets)
+
+
+def _settings() -> list[str]:
+    return _known("--settings", _SETTINGS.value, list(search.SETTINGS))
+
+
+def _tasks() -> list[str]:
+    return _known("--tasks", _TASKS.value, list(search.TASKS))
+
+
+def _known(flag: str, wanted: list[str] | None, there: list[str]) -> list[str]:
+    for name in wanted or ():
+        if name not in there:
+            raise ValueError(f"{flag}: there is no {name}; choose from {', '.join(there)}.")
+    return wanted or there
+
+
+INTRODUCTION = """# The search for the small maze2d settings
+
+Made by `python experiments/tune.py --write` from the records in this folder; `python experiments/tune.py
+--out=runs/tuning --jobs=2` runs what is missing. Normalised scores of the final checkpoint, mean +- std over the tuning
+seeds, 100 episodes a seed, recreated data. No seed of a published table was used.
+"""
+
+if __name__ == "__main__":
+    app.run(report_errors(main), flags_parser=parse_flags)
