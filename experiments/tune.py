@@ -3,15 +3,15 @@
     python experiments/tune.py --out=runs/tuning --jobs=2
     python experiments/tune.py --write
 
-The first trains every setting of ``configs/search.py`` on every tuning task, where that is not done yet, scores each
+The first trains every setting of ``search.py`` on every tuning task, where that is not done yet, scores each
 checkpoint under several ways to choose actions, and copies the records to ``experiments/results/tuning``. The second
 makes the table there from those records alone; JAX is not needed.
 """
 
 import pathlib
 
+import search
 from absl import app, flags
-from configs import search
 
 from launcher import keep_compiled_programs, parse_flags, report_errors
 

@@ -238,6 +238,11 @@ def test_equal_targets_are_named_once():
     assert targets_of(np.array([-2.0])) == (-2.0, -1.6)
 
 
+def test_the_largest_return_that_can_be_reached_is_a_target_where_it_is_beyond_the_data():
+    assert targets_of(RETURNS, 600.0) == (100.0, 90.0, 120.0, 600.0)
+    assert targets_of(RETURNS, 50.0) == targets_of(RETURNS)
+
+
 def test_targets_have_six_digits():
     assert targets_of(np.array([1234567.0])) == (1234570.0, 1481480.0)
     assert targets_of(np.array([1 / 3])) == (0.333333, 0.4)

@@ -274,3 +274,38 @@ def test_equal_content_is_an_equal_digest(episodes):
     episodes = bounded(episodes, np.zeros(2, np.float32), np.ones(2, np.float32))
     copies = {field.name: np.array(getattr(episodes, field.name)) for field in dataclasses.fields(episodes)[1:]}
     assert Episodes(name="elsewhere", **copies).digest() == episodes.digest()
+
+
+def rewarded(rewards, lengths, terminated=False):
+    """Episodes with these rewards."""
+    count = len(rewards)
+    return Episodes(
+        name="rewarded",
+        observations=np.zeros((count, 1), np.float32),
+        actions=np.zeros((count, 1), np.float32),
+        rewards=np.array(rewards, np.float32),
+        lengths=np.array(lengths),
+        terminated=np.full(len(lengths), terminated),
+    )
+
+
+def test_where_rewards_are_sparse_an_episode_can_be_paid_at_every_step():
+    assert rewarded([0, 0, 0, 2, 2, 0, 0, 0], [5, 3]).reachable_return(300) == 600.0
+
+
+@pytest.mark.parametrize(
+    ("rewards", "lengths"),
+    [
+        ([0, 0, 1, 2, 0, 0, 0, 0], [5, 3]),  # of two sizes
+        ([0, 1, 1, 1, 1, 0], [3, 3]),  # more often than not
+        ([0, 0, 0, -1, 0, 0, 0], [7]),  # a penalty
+        ([0, 0, 0, 0], [4]),  # never paid
+        ([0, 0, 1, 0, 0, 1], [3, 3]),  # no episode goes on after it
+    ],
+)
+def test_other_rewards_say_nothing_of_what_can_be_reached(rewards, lengths):
+    assert rewarded(rewards, lengths).reachable_return(300) is None
+
+
+def test_the_range_of_returns_is_that_of_every_step():
+    assert rewarded([1, -3, 5, 0, 0], [3, 2]).return_range == (0.0, 5.0)
