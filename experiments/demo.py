@@ -1,4 +1,4 @@
-"""The demonstration: BC, DT and RVDT on maze2d-umaze, three seeds each, from nothing to a table and a picture.
+"""The demonstration: DT, QT and RVDT on maze2d-umaze, three seeds each, from nothing to a table and a picture.
 
     python experiments/demo.py [--workdir=runs/demo]
 
@@ -11,7 +11,7 @@ from absl import app, flags
 
 from launcher import keep_compiled_programs, parse_flags, report_errors
 
-VARIANTS = ("BC", "DT", "RVDT")
+TASK, VARIANTS = "maze2d-umaze-v1", ("DT", "QT", "RVDT")
 # D4RL's reference points, and what its controller reaches when it plans anew at every episode (144.3 +- 1.3 over 1000
 # episodes: tests/envs/test_reference_returns.py).
 REFERENCES = {"random": 0.0, "D4RL's controller": 100.0, "a controller that re-plans": 144.0}
@@ -35,16 +35,15 @@ def main(argv: list[str]) -> int:
 
 def train(variant: str, folder: pathlib.Path) -> int | None:
     """Trains one variant, unless it is finished; returns the signal that interrupted it."""
-    from configs.demo import get_config
+    from configs.maze2d_small import get_config, overrides
 
     from rvdt_jax.config import resolve
     from rvdt_jax.runner import run_config
     from rvdt_jax.workdir import check_workdir
 
     settings = get_config()
-    settings.variant, settings.workdir = variant, str(folder)
-    if variant == "RVDT":
-        settings.loss.eta = 3.0  # chosen as described in configs/demo.py; the others have no Q-guidance
+    settings.task, settings.variant, settings.workdir = TASK, variant, str(folder)
+    settings.update_from_flattened_dict(overrides(TASK, variant))
     config = resolve(settings)
     started = (folder / "config.json").exists()
     check_workdir(folder, config, resume=started)
