@@ -12,6 +12,7 @@ import sys
 from absl import app, flags
 
 from launcher import keep_compiled_programs, parse_flags, report_errors
+from rvdt_jax.errors import UserError
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run directory.", required=True)
 _STEP = flags.DEFINE_integer("step", None, "The checkpoint's update; unset: the newest.")
@@ -57,7 +58,7 @@ def _parse_targets(words: list[str] | None) -> tuple[float, ...] | None:
     try:
         return tuple(float(word) for word in words)
     except ValueError:
-        raise ValueError(f"--targets={','.join(words)}: give numbers, separated by commas.") from None
+        raise UserError(f"--targets={','.join(words)}: give numbers, separated by commas.") from None
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 
 from rvdt_jax.config_checks import check_config, check_seeds, check_set, check_targets
 from rvdt_jax.defaults import default_config
+from rvdt_jax.errors import UserError
 from rvdt_jax.tasks import LOW_DATA, Task, get_task
 from rvdt_jax.variants import get_variant
 
@@ -169,7 +170,7 @@ def resolve(settings: ConfigDict) -> Config:
     """Fills what was left unset and checks everything, before any work is done.
 
     Raises:
-        ValueError: a setting is missing, unknown or out of range; the message names field and remedy.
+        UserError: a setting is missing, unknown or out of range; the message names field and remedy.
     """
     values = settings.to_dict()
     check_set(values, default_config().to_dict())
@@ -218,7 +219,7 @@ def complete_config(config: Config, returns: np.ndarray, longest: int, dataset_i
         dataset_id: their Minari id, if they have one.
 
     Raises:
-        ValueError: as ``resolve``.
+        UserError: as ``resolve``.
     """
     model, policy, scoring = config.model, config.policy, config.eval
     if model.context_length is None:
@@ -268,7 +269,7 @@ def _split(names: tuple | None) -> tuple | None:
 def _fill_eta(values: dict) -> None:
     loss, task = values["loss"], values["task"]
     if loss["eta"] is not None and loss["eta"] > 0 and not loss["q_guidance"]:
-        raise ValueError(
+        raise UserError(
             f"config.loss.eta is set, but variant {values['variant']} has no Q-guidance. Leave it unset, choose a "
             "variant with Q-guidance, or set config.loss.q_guidance=True."
         )
@@ -282,9 +283,9 @@ def _fill_fraction(data: dict) -> None:
         _fill(data, fraction=1.0)
         return
     if regime not in LOW_DATA:
-        raise ValueError(f"config.data.regime is {regime!r}; choose one of {', '.join(LOW_DATA)}, or leave it unset.")
+        raise UserError(f"config.data.regime is {regime!r}; choose one of {', '.join(LOW_DATA)}, or leave it unset.")
     if data["fraction"] not in (None, LOW_DATA[regime]):
-        raise ValueError(
+        raise UserError(
             f"config.data.regime={regime} keeps {LOW_DATA[regime]:g} of the trajectories, but config.data.fraction is "
             f"{data['fraction']}. Set one of the two."
         )
@@ -295,7 +296,7 @@ def _fill_from_task(values: dict, task: Task | None) -> None:
     if task is None:
         data = values["data"]
         if not data["minari_id"] and not data["path"]:
-            raise ValueError(
+            raise UserError(
                 "config.task is not set. Name a task, e.g. --config.task=maze2d-umaze-v1, or data of your own: "
                 "--config.data.minari_id=ID for a Minari data set."
             )

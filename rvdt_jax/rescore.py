@@ -20,6 +20,7 @@ from rvdt_jax.config_json import to_json
 from rvdt_jax.envs.adapters import make_env
 from rvdt_jax.envs.maze2d import GOAL_RADIUS, ORIGIN, get_maze_task
 from rvdt_jax.envs.vector import is_light
+from rvdt_jax.errors import UserError
 from rvdt_jax.evaluation.evaluator import Evaluator
 from rvdt_jax.evaluation.recording import Recording
 from rvdt_jax.evaluation.rollout import VectorEnv
@@ -63,16 +64,16 @@ def score_run(
         The scores, laid out as ``results.json`` with the raw ``evaluations`` besides, and the file.
 
     Raises:
-        ValueError: no such run or checkpoint, a bad value, the run has no environment to be scored in, or its folder
+        UserError: no such run or checkpoint, a bad value, the run has no environment to be scored in, or its folder
             cannot be written.
     """
     saved, scoring = _load(folder, step, targets, selection)
     settings = saved.config.eval
     if not os.access(folder, os.W_OK):
-        raise ValueError(f"{folder}: cannot be written, but the scores go there. Correct its permissions.")
+        raise UserError(f"{folder}: cannot be written, but the scores go there. Correct its permissions.")
     episodes = settings.episodes if episodes is None else episodes
     if episodes < 1:
-        raise ValueError(f"--episodes={episodes}: play at least one.")
+        raise UserError(f"--episodes={episodes}: play at least one.")
     evaluator = _make_evaluator(
         saved,
         scoring,
@@ -124,7 +125,7 @@ def record_video(
         selection: as for ``score_run``.
 
     Raises:
-        ValueError: as ``score_run``; or no picture can be drawn, or no video written, on this machine.
+        UserError: as ``score_run``; or no picture can be drawn, or no video written, on this machine.
     """
     import imageio
 
@@ -153,23 +154,23 @@ def check_video(path: pathlib.Path, folder: pathlib.Path, *, step: int | None = 
         step: which checkpoint.
 
     Raises:
-        ValueError: the file exists, its folder does not or cannot be written, its format is unknown, the encoder is
+        UserError: the file exists, its folder does not or cannot be written, its format is unknown, the encoder is
             not installed, or the environment cannot be drawn on this machine.
     """
     parent = path.absolute().parent
     if path.exists():
-        raise ValueError(f"--video={path}: the file exists. Choose another name; nothing was touched.")
+        raise UserError(f"--video={path}: the file exists. Choose another name; nothing was touched.")
     if not parent.is_dir() or not os.access(parent, os.W_OK):
-        raise ValueError(f"--video={path}: {parent} is no folder that can be written. Make it, or choose another.")
+        raise UserError(f"--video={path}: {parent} is no folder that can be written. Make it, or choose another.")
     if path.suffix not in (".mp4", ".gif"):
-        raise ValueError(f"--video={path}: choose a name that ends in .mp4 or .gif.")
+        raise UserError(f"--video={path}: choose a name that ends in .mp4 or .gif.")
     try:
         import imageio  # noqa: F401
 
         if path.suffix == ".mp4":
             import imageio_ffmpeg  # noqa: F401
     except ImportError as error:
-        raise ValueError(f"--video={path}: {error.name} is not installed: pip install 'rvdt-jax[video]'.") from error
+        raise UserError(f"--video={path}: {error.name} is not installed: pip install 'rvdt-jax[video]'.") from error
     _, scoring = _load(folder, step)
     try:
         with contextlib.closing(make_env(scoring.environment, render_mode="rgb_array")) as env:
@@ -190,17 +191,17 @@ def record_paths(folder: pathlib.Path, *, episodes: int, seed: int | None = None
         step: which checkpoint; None takes the newest.
 
     Raises:
-        ValueError: no such run, checkpoint or seed; or it is not scored in a maze2d task.
+        UserError: no such run, checkpoint or seed; or it is not scored in a maze2d task.
     """
     from rvdt_jax.report.paths import Paths
 
     saved, scoring = _load(folder, step)
     environment, seeds = scoring.environment, saved.config.seeds
     if not is_light(environment):
-        raise ValueError(f"{folder}: is scored in {environment.id}, but paths are drawn in maze2d's mazes only.")
+        raise UserError(f"{folder}: is scored in {environment.id}, but paths are drawn in maze2d's mazes only.")
     seed = seeds[0] if seed is None else seed
     if seed not in seeds:
-        raise ValueError(f"{folder}: has no seed {seed}; trained were {', '.join(map(str, seeds))}.")
+        raise UserError(f"{folder}: has no seed {seed}; trained were {', '.join(map(str, seeds))}.")
     observations, returns = _play_recorded(saved, scoring, seed, episodes)
     name, references = environment.id.rpartition("/")[2], (scoring.ref_min_return, scoring.ref_max_return)
     maze = get_maze_task(name).maze
@@ -250,8 +251,8 @@ def _make_evaluator(saved: SavedRun, scoring: Scoring, *, seeds: tuple[int, ...]
     )
 
 
-def _no_video(path: pathlib.Path, scoring: Scoring, error: Exception) -> ValueError:
-    return ValueError(
+def _no_video(path: pathlib.Path, scoring: Scoring, error: Exception) -> UserError:
+    return UserError(
         f"--video={path}: {scoring.environment.id} cannot be filmed here ({type(error).__name__}: {error}). Without a "
         "screen MuJoCo draws with MUJOCO_GL=egl, or osmesa where it is installed."
     )
@@ -264,10 +265,10 @@ def _load(
     saved = load_run(folder, step=step, selection=selection)
     scoring = scoring_from_json(saved.scoring)
     if scoring.environment is None:
-        raise ValueError(f"{folder}: was trained on data that name no environment, and without config.env.")
+        raise UserError(f"{folder}: was trained on data that name no environment, and without config.env.")
     if targets is not None:
         if not saved.actor.policy.condition_on_return:
-            raise ValueError(f"--targets: {saved.config.variant} sees no target return. Leave it unset.")
+            raise UserError(f"--targets: {saved.config.variant} sees no target return. Leave it unset.")
         scored = dataclasses.replace(saved.config.eval, targets=check_targets(targets, "--targets"))
         saved = dataclasses.replace(saved, config=dataclasses.replace(saved.config, eval=scored))
     return saved, scoring

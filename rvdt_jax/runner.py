@@ -24,6 +24,7 @@ from rvdt_jax.config_json import complete_older, to_json, training_settings
 from rvdt_jax.data.episodes import Episodes, check_episodes
 from rvdt_jax.data.store import make_normalizer, make_store
 from rvdt_jax.datasets import load_episodes
+from rvdt_jax.errors import UserError
 from rvdt_jax.interruption import Interrupted, Interruption
 from rvdt_jax.preparation import Data, make_evaluator, prepare, same_data, take_share, to_agree_on
 from rvdt_jax.processes import Group
@@ -76,7 +77,7 @@ def fit(
         progress: show progress bars.
 
     Raises:
-        ValueError: as ``run_config``.
+        UserError: as ``run_config``.
         KeyboardInterrupt: Ctrl-C; the state is saved.
     """
     named = isinstance(data, str)
@@ -101,7 +102,7 @@ def run_config(config: Config, *, resume: bool = False, progress: bool = True) -
         progress: show progress bars.
 
     Raises:
-        ValueError: the settings do not fit the data or the machine, the data set is missing or corrupt, or the work
+        UserError: the settings do not fit the data or the machine, the data set is missing or corrupt, or the work
             directory already holds a run; nothing was overwritten. Or training has diverged. Among several processes
             what process 0 refuses is refused in all, and what differs between them is refused too.
         ProcessFailed: another process has failed, or has died.
@@ -115,7 +116,7 @@ def _run(config: Config, load: Callable[[Config, bool], tuple[Episodes, dict]], 
     with Group() as group:
         group.agree(to_agree_on(config, resume))
         if group.count > 1 and config.train.on_divergence == "rollback":
-            raise ValueError(
+            raise UserError(
                 "config.train.on_divergence=rollback works in one process alone. Choose stop or skip for several."
             )
         group.lead(lambda: check_workdir(folder, config, resume))

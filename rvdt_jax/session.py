@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 from tqdm import tqdm
 
 from rvdt_jax.config import Config
+from rvdt_jax.errors import UserError
 from rvdt_jax.interruption import Interrupted, Interruption
 from rvdt_jax.processes import Group
 from rvdt_jax.report.records import append_lines, best_step, extrapolation, keep_lines, mean_return, read_lines
@@ -29,7 +30,7 @@ if TYPE_CHECKING:  # a run on a machine without a simulator does not load it
 log = logging.getLogger(__name__)
 
 
-class Diverged(ValueError):
+class Diverged(UserError):
     """A loss, a gradient or a parameter is not finite."""
 
 

@@ -15,6 +15,7 @@ JAX = {"jax", "jaxlib", "flax", "optax", "orbax", "chex"}
 SIMULATORS = {"gymnasium", "gymnasium_robotics", "minari", "mujoco"}
 LAUNCHERS = {"experiments", "launcher", "configs"}
 ANYTHING = None
+FOR_ALL = {"errors"}  # rooms that every other may import
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +39,7 @@ def rule(ours="", never=()) -> Rule:
 # "ml_collections" to all but the two that make and read the settings.
 RULES = {
     "types": rule(never=SIMULATORS),
+    "errors": rule(never=JAX | SIMULATORS),
     "bounds": rule(never=JAX | SIMULATORS),
     "losses": rule("types", never=SIMULATORS | {"optax"}),
     "models": rule("types", never=SIMULATORS | {"optax"}),
@@ -147,7 +149,7 @@ def offences(source: str, module: str, is_package: bool = False) -> list[str]:
             other = room_of(each.name)
             if other == room or each.name == f"{PACKAGE}.__version__":
                 continue
-            if permitted.ours is not ANYTHING and other not in permitted.ours:
+            if permitted.ours is not ANYTHING and other not in permitted.ours | FOR_ALL:
                 wrong.append(f"{module}:{each.line}: {room} may not import {each.name}")
         elif top in closed:
             wrong.append(f"{module}:{each.line}: {room} may not import {each.name}")

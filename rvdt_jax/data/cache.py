@@ -16,6 +16,7 @@ import numpy as np
 from rvdt_jax.bounds import check_npz
 from rvdt_jax.data.episodes import Episodes, check_episodes
 from rvdt_jax.data.leftovers import has_died, owner
+from rvdt_jax.errors import UserError
 
 FORMAT_VERSION = 2
 _FIELDS = ("observations", "actions", "rewards", "lengths", "terminated")
@@ -61,7 +62,7 @@ def read_cache(path: pathlib.Path) -> tuple[Episodes, dict]:
     """The episodes and their provenance.
 
     Raises:
-        ValueError: the file is missing, corrupt or of another kind, or breaks the episode contract.
+        UserError: the file is missing, corrupt or of another kind, or breaks the episode contract.
     """
     try:
         check_npz(path)
@@ -69,7 +70,7 @@ def read_cache(path: pathlib.Path) -> tuple[Episodes, dict]:
             arrays = {field: file[field] for field in (*_FIELDS, *(name for name in _OPTIONAL if name in file))}
             provenance = {"dataset_id": path.stem} | json.loads(str(file["provenance"]))
     except Exception as error:  # a damaged zip file makes NumPy raise almost anything
-        raise ValueError(
+        raise UserError(
             f"{path}: not a readable flat cache ({type(error).__name__}: {error}). "
             "Delete it, or point config.data.path at another."
         ) from error

@@ -20,6 +20,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from rvdt_jax.differences import differences
+from rvdt_jax.errors import UserError
 from rvdt_jax.types import Normalizer, TrainState
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ class NotSaved(OSError):
         self.errno = errno.EIO
 
 
-class OtherRun(ValueError):
+class OtherRun(UserError):
     """A checkpoint belongs to other settings or other data."""
 
 
@@ -135,7 +136,7 @@ class Checkpoints:
         them.
 
         Raises:
-            ValueError: none can be read, or the newest that can belongs to other settings or other data; the difference
+            UserError: none can be read, or the newest that can belongs to other settings or other data; the difference
                 is named, and nothing is moved.
         """
         template, unreadable = jax.tree.map(_abstract, self._plain(states, normalizer)), {}
@@ -153,7 +154,7 @@ class Checkpoints:
             self._move_away(unreadable, step)
             return restored.replace(key=jax.random.wrap_key_data(restored.key))
         reasons = "; ".join(f"{step}: {reason}" for step, reason in unreadable.items())
-        raise ValueError(f"{self._folder}: no checkpoint can be read ({reasons}). Start anew in another --workdir.")
+        raise UserError(f"{self._folder}: no checkpoint can be read ({reasons}). Start anew in another --workdir.")
 
     def _check_identity(self, about: dict) -> None:
         compared = ("format_version", "identity")
