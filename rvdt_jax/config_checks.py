@@ -80,6 +80,7 @@ _RANGES = (
     ("model.critic_width", 1, _MAX_INT),
     ("model.critic_layers", 1, _MAX_INT),
     ("model.critic_fourier_features", 0, _MAX_INT),
+    ("model.policy_fourier_features", 0, _MAX_INT),
     ("model.critic_fourier_scale", _TINY, _INF),
     ("loss.eta", 0, _INF),
     ("loss.eta_warmup", 0, _MAX_INT),

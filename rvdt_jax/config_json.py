@@ -38,6 +38,7 @@ _YOUNGER = {
         "positions": "episode",
         "critic_norm": "none",
         "critic_fourier_features": 0,
+        "policy_fourier_features": 0,
         "critic_fourier_scale": 1.0,
     },
     "eval": {"candidates": 32},

@@ -48,7 +48,7 @@ RULES = {
     "rebalance": rule("data", never=JAX | SIMULATORS),
     "train": rule("types models losses data differences", never=SIMULATORS | {"matplotlib", "tqdm"}),
     "policy_io": rule(
-        "types models config config_json spaces bounds report", never=SIMULATORS | {"optax", "matplotlib"}
+        "types models config config_checks config_json spaces bounds report", never=SIMULATORS | {"optax", "matplotlib"}
     ),
     "evaluation": rule("types models tasks envs", never={"optax", "minari", "matplotlib"}),
     "benchmark": rule(

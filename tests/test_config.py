@@ -365,6 +365,7 @@ BAD_NUMBERS = {
     "loss.n_step": (0, -1),
     "loss.eta_warmup": (-1,),
     "model.critic_fourier_features": (-1,),
+    "model.policy_fourier_features": (-1,),
     "model.critic_fourier_scale": (0.0, -1.0),
     "eval.processes": (-1, 1025),
     "eval.parallel_episodes": (0, -1),
@@ -855,3 +856,10 @@ def test_settings_from_before_a_field_came_mean_what_they_meant():
 def test_experts_are_picked_given_their_start_unless_it_is_said_otherwise():
     assert resolved().expert.by == "start"
     assert resolved({"expert.by": "return"}).expert.by == "return"
+
+
+@pytest.mark.parametrize(
+    "path", sorted(ROOT.glob("experiments/results/**/config.json")), ids=lambda path: path.parent.name
+)
+def test_every_committed_record_of_settings_can_be_read(path):
+    assert from_json(json.loads(path.read_text(encoding="utf-8"))).variant in VARIANTS
