@@ -55,16 +55,28 @@ def complete_older(values: dict) -> dict:
     return completed
 
 
+# Where the data lie. What they are, a digest of their content says.
+_PLACE_OF_DATA = ("source", "path")
+
+
 def training_settings(values: dict) -> dict:
-    """The part of ``to_json``'s values that determines the trained parameters."""
+    """The part of ``to_json``'s values, of any version, that determines the trained parameters."""
+    values = complete_older(values)
     kept = {name: value for name, value in values.items() if name not in ("workdir", "parallel", "eval", "env")}
     bookkeeping = ("log_every", "checkpoint_every", "keep_checkpoints")
-    kept["train"] = {name: value for name, value in values["train"].items() if name not in bookkeeping}
+    kept["train"] = _without(values["train"], bookkeeping)
+    kept["data"] = _without(values["data"], _PLACE_OF_DATA)
     return json.loads(json.dumps(kept))
 
 
+def _without(section: dict, names: tuple[str, ...]) -> dict:
+    return {name: value for name, value in section.items() if name not in names}
+
+
 def run_differences(config: Config, values: dict) -> list[str]:
-    """Where ``config.json``'s values describe another run than ``config`` does, its place and hardware aside.
+    """Where ``config.json``'s values describe another run than ``config`` does.
+
+    The place of the run and of its data, and the hardware, do not count.
 
     What only the data can tell does not differ as long as ``config`` leaves it open.
     """
@@ -72,7 +84,8 @@ def run_differences(config: Config, values: dict) -> list[str]:
     own, values = json.loads(json.dumps(to_json(config))), complete_older(values)
     here, there = ({k: v for k, v in side.items() if k not in skipped} for side in (own, values))
     for side in (here, there):
-        side["eval"] = {name: value for name, value in side.get("eval", {}).items() if name not in layout}
+        side["eval"] = _without(side.get("eval", {}), layout)
+        side["data"] = _without(side.get("data", {}), _PLACE_OF_DATA)
     for section, field in (name.split(".") for name in FROM_DATA):
         if here[section][field] is None:
             here[section][field] = there.get(section, {}).get(field)

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from rvdt_jax.config import Config, complete_config, settings_for
-from rvdt_jax.config_json import complete_older, to_json, training_settings
+from rvdt_jax.config_json import to_json, training_settings
 from rvdt_jax.data.episodes import Episodes, check_episodes
 from rvdt_jax.data.store import make_normalizer, make_store
 from rvdt_jax.datasets import load_episodes
@@ -186,7 +186,8 @@ def _train(
             folder.mkdir(parents=True, exist_ok=True)
             stack.enter_context(lock_workdir(folder))
             check_workdir(folder, config, resume)  # once more: another process may have been in there meanwhile
-            write_json(folder / "config.json", to_json(config))  # first of all: from here on the folder can be resumed
+            if not resume:  # from here on the folder can be resumed
+                write_json(folder / "config.json", to_json(config))
         interruption = stack.enter_context(Interruption())
         group.heed(interruption)
         if group.leads:
@@ -196,13 +197,15 @@ def _train(
                     config.train.keep_checkpoints,
                     about,
                     lambda: session.best_step,
-                    complete_older,
+                    training_settings,
                 )
             )
             session = stack.enter_context(
                 Session(config, folder, checkpoints, interruption, evaluator, normalizer, mesh, progress=progress)
             )
             states = _restore(states, normalizer, checkpoints, session, resume)
+            if resume:  # only now: a run that the checkpoint refuses keeps its settings
+                write_json(folder / "config.json", to_json(config))
         group.lead(lambda: None)  # what follows are collectives, in which nobody waits for long
         states = from_process_0(states)
         log.info("compiling; the first losses come after %d updates of every seed", config.train.log_every)

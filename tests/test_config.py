@@ -688,6 +688,7 @@ def with_other_value(values, name):
 
 
 NOT_OF_THE_PARAMETERS = {"workdir", "env", "train.log_every", "train.checkpoint_every", "train.keep_checkpoints"}
+NOT_OF_THE_PARAMETERS |= {"data.source", "data.path"}  # where the data lie; what they are, their digest says
 NOT_OF_THE_PARAMETERS |= {name for name in FIELDS if name.startswith(("eval.", "parallel."))}
 
 
@@ -696,6 +697,13 @@ def test_training_settings_hold_what_determines_the_parameters(name):
     values = to_json(resolved())
     unchanged = training_settings(with_other_value(values, name)) == training_settings(values)
     assert unchanged == (name in NOT_OF_THE_PARAMETERS)
+
+
+def test_training_settings_of_an_older_version_are_todays():
+    values = to_json(resolved())
+    older = json.loads(json.dumps({name: value for name, value in values.items() if name not in ("eval", "env")}))
+    del older["data"]["regime"], older["loss"]["n_step"]
+    assert training_settings(older) == training_settings(values)
 
 
 def test_training_settings_survive_a_file():
@@ -712,7 +720,7 @@ def test_a_run_does_not_differ_from_itself():
 def test_a_run_differs_by_every_setting_but_its_place_and_hardware(name):
     config = resolved()
     found = run_differences(config, with_other_value(to_json(config), name))
-    layout = ("workdir", "eval.processes", "eval.parallel_episodes")
+    layout = ("workdir", "eval.processes", "eval.parallel_episodes", "data.source", "data.path")
     if name in layout or name.startswith("parallel.") or name == "data.minari_id":  # the last: whichever was found
         assert found == []
     else:

@@ -322,6 +322,44 @@ def test_resuming_on_other_data_is_refused(make_run_config, episodes):
         run_config(config, resume=True, progress=False)
 
 
+def interrupted(monkeypatch, step=4):
+    """Has a SIGTERM come after that update, once."""
+    original = Session.log
+
+    def interrupt(self, at, metrics):
+        original(self, at, metrics)
+        if at == step:
+            monkeypatch.setattr(Session, "log", original)
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(Session, "log", interrupt)
+
+
+def test_a_data_file_may_be_moved_between_two_starts(make_run_config, tmp_path, monkeypatch):
+    whole = run_config(make_run_config("whole"), progress=False)
+    interrupted(monkeypatch)
+    config = make_run_config()
+    run_config(config, progress=False)
+    place = tmp_path / "elsewhere" / "renamed.npz"
+    place.parent.mkdir()
+    pathlib.Path(config.data.path).rename(place)
+    resumed = run_config(make_run_config(data__path=str(place)), resume=True, progress=False)
+    for name in RECORDS:
+        assert resumed.folder.joinpath(name).read_bytes() == whole.folder.joinpath(name).read_bytes()
+    assert json.loads((resumed.folder / "config.json").read_text())["data"]["path"] == str(place)
+
+
+def test_a_run_that_is_refused_keeps_its_settings(make_run_config, episodes, tmp_path):
+    config = make_run_config()
+    run_config(config, progress=False)
+    other = dataclasses.replace(episodes, rewards=episodes.rewards + 1)
+    write_cache(tmp_path / "other.npz", other, {"dataset_id": "test/random"})
+    before = snapshot(config.workdir)
+    with pytest.raises(ValueError, match=r"another run.*content_digest"):
+        run_config(make_run_config(data__path=str(tmp_path / "other.npz")), resume=True, progress=False)
+    assert snapshot(config.workdir) == before
+
+
 def test_resuming_nothing_is_refused(make_run_config, tmp_path):
     with pytest.raises(ValueError, match="no run to resume"):
         run_config(make_run_config("nowhere"), resume=True, progress=False)

@@ -65,7 +65,7 @@ class Checkpoints:
         best: tells, whenever one more is written, which update's is kept besides; None: none is.
         about: JSON values that every checkpoint carries. Under ``identity`` stands what must be the same for a
             checkpoint to be continued.
-        complete: fills in the fields that settings of an older checkpoint lack, before they are compared.
+        comparable: brings the settings of an identity, which an older version may have written, to today's form.
     """
 
     def __init__(
@@ -74,14 +74,14 @@ class Checkpoints:
         keep: int,
         about: dict,
         best: Callable[[], int | None] = lambda: None,
-        complete: Callable[[dict], dict] = lambda settings: settings,
+        comparable: Callable[[dict], dict] = lambda settings: settings,
     ):
         self._folder = folder.absolute()
         self._folder.mkdir(parents=True, exist_ok=True)
         # Of several processes only this one is here; Orbax would wait for the others.
         self._alone = jax.process_count() > 1
         processes = ocp.options.MultiprocessingOptions(active_processes={0} if self._alone else None)
-        self._best, self._kept, self._complete = best, _LatestAndBest(keep), complete
+        self._best, self._kept, self._comparable = best, _LatestAndBest(keep), comparable
         options = ocp.CheckpointManagerOptions(
             preservation_policy=self._kept, create=False, multiprocessing_options=processes
         )
@@ -160,7 +160,7 @@ class Checkpoints:
         compared = ("format_version", "identity")
         there, here = ({name: side.get(name) for name in compared} for side in (about, self._about))
         if there["identity"] and "config" in there["identity"]:
-            there["identity"] = there["identity"] | {"config": self._complete(there["identity"]["config"])}
+            there["identity"] = there["identity"] | {"config": self._comparable(there["identity"]["config"])}
         differing = differences(there, here)
         if differing:
             raise OtherRun(
