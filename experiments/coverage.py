@@ -54,7 +54,7 @@ def main(argv: list[str]) -> int:
         episodes, experts, target=target, alpha=_ALPHA.value, bins=_BINS.value, groups=_GROUPS.value
     )
     measured = {"task": _TASK.value, "data": data_label(provenance)} | measured
-    name = _TASK.value or _DATASET.value.replace("/", "_")
+    name = _TASK.value or _DATASET.value
     folder = pathlib.Path(_OUT.value or pathlib.Path("runs", "coverage", name))
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "coverage.json", measured)

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import pathlib
+import urllib.parse
 
 import numpy as np
 
@@ -33,7 +34,7 @@ def cache_path(
     dataset_id: str, digest: str, observation_keys: tuple[str, ...] = (), end_at_reward: bool = False
 ) -> pathlib.Path:
     """Where the cache of a data set with that content lies, read in that way; see ``source.load_local``."""
-    parts = [dataset_id.replace("/", "_"), digest]
+    parts = [urllib.parse.quote(dataset_id, safe=""), digest]  # another id is another name
     if observation_keys or end_at_reward:
         way = json.dumps([observation_keys, end_at_reward]).encode()
         parts.append(hashlib.blake2b(way, digest_size=4).hexdigest())
