@@ -294,12 +294,6 @@ def _fill_fraction(data: dict) -> None:
 
 def _fill_from_task(values: dict, task: Task | None) -> None:
     if task is None:
-        data = values["data"]
-        if not data["minari_id"] and not data["path"]:
-            raise UserError(
-                "config.task is not set. Name a task, e.g. --config.task=maze2d-umaze-v1, or data of your own: "
-                "--config.data.minari_id=ID for a Minari data set."
-            )
         _fill(values["train"], **_WITHOUT_TASK)
         _fill(values["loss"], reward_scale=1.0, reward_shift=0.0)
         return

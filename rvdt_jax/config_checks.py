@@ -59,6 +59,19 @@ def check_config(config: Config) -> None:
     _check_together(config)
 
 
+def check_names_data(config: Config) -> None:
+    """Refuses settings that name no data; ``rvdt_jax.fit`` is handed them, and everything else needs a name.
+
+    Raises:
+        UserError: naming both ways out.
+    """
+    if not (config.task or config.data.minari_id or config.data.path):
+        raise UserError(
+            "config.task is not set. Name a task, e.g. --config.task=maze2d-umaze-v1, or data of your own: "
+            "--config.data.minari_id=ID for a Minari data set."
+        )
+
+
 _INF = math.inf
 _MAX_INT = 2**31 - 1  # counts become int32
 _TINY = 1e-12  # the least value of what must be positive

@@ -6,6 +6,7 @@ import contextlib
 import logging
 
 from rvdt_jax.config import Config
+from rvdt_jax.config_checks import check_names_data
 from rvdt_jax.data.episodes import Episodes
 from rvdt_jax.data.minari import find_local, list_local, minari_root
 from rvdt_jax.data.source import load_flat_file, load_local
@@ -25,6 +26,7 @@ def load_episodes(config: Config, *, progress: bool = True) -> tuple[Episodes, d
         UserError: the data is nowhere to be had; the message says what to run, or what to download and where to put
             it. Or it is corrupt, or breaks the episode contract.
     """
+    check_names_data(config)
     if config.data.source == "file":
         return _load_file(config)
     if config.data.source == "memory":

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from rvdt_jax.config import Config, complete_config, settings_for
+from rvdt_jax.config_checks import check_names_data
 from rvdt_jax.config_json import to_json, training_settings
 from rvdt_jax.data.episodes import Episodes, check_episodes
 from rvdt_jax.data.store import make_normalizer, make_store
@@ -107,6 +108,7 @@ def run_config(config: Config, *, resume: bool = False, progress: bool = True) -
             what process 0 refuses is refused in all, and what differs between them is refused too.
         ProcessFailed: another process has failed, or has died.
     """
+    check_names_data(config)
     return _run(config, lambda config, progress: load_episodes(config, progress=progress), resume, progress)
 
 

@@ -76,7 +76,7 @@ RULES = {
     "session": rule(ANYTHING),
     "preparation": rule(ANYTHING),
     "rescore": rule(ANYTHING, never={"optax", "minari"}),
-    "datasets": rule("config data recreate tasks", never=JAX),
+    "datasets": rule("config config_checks data recreate tasks", never=JAX),
     "scoring": rule("config data tasks", never=JAX | SIMULATORS),
     "versions": rule(never=JAX | SIMULATORS),
     "workdir": rule("config config_json report", never=JAX | SIMULATORS),

@@ -454,8 +454,15 @@ def test_an_unknown_choice_is_named_with_those_there_are(name, value, choices):
 
 @pytest.mark.parametrize("task", [None, ""])
 def test_neither_a_task_nor_data_is_refused_with_both_ways_out(task):
+    config = resolved(task=task)  # rvdt_jax.fit may still be handed data
     with pytest.raises(ValueError, match=r"config\.task is not set. Name a task.*--config\.data\.minari_id=ID"):
-        resolved(task=task)
+        config_checks.check_names_data(config)
+
+
+@pytest.mark.parametrize("named", [{"data.minari_id": "toy/walk-v1"}, {"data.source": "file", "data.path": "x.npz"}])
+def test_a_task_or_data_of_ones_own_is_enough(named):
+    config_checks.check_names_data(resolved(named, task=None))
+    config_checks.check_names_data(resolved())
 
 
 @pytest.mark.parametrize("task", [None, ""])

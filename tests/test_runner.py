@@ -12,6 +12,7 @@ import gymnasium
 import numpy as np
 import pytest
 from compilation import ONE_DEVICE
+from conftest import SMALL
 from faults.harness import last_checkpoint
 
 import rvdt_jax
@@ -425,6 +426,20 @@ def test_fit_takes_episodes_of_your_own(make_run_config, episodes):
     assert run.results["provenance"]["dataset_id"] == "random"
     assert json.loads((run.folder / "config.json").read_text())["data"]["source"] == "memory"
     assert "recreated" not in run.results["provenance"]
+
+
+def test_fit_takes_resolved_settings_that_name_no_data(episodes, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = rvdt_jax.default_config()
+    tiny = {name: value for name, value in SMALL.items() if name != "task"} | {"train.steps": 2, "variant": "DT"}
+    settings.update_from_flattened_dict(tiny)
+    config = rvdt_jax.resolve(settings)
+    with pytest.raises(ValueError, match=r"config\.task is not set"):
+        run_config(config, progress=False)
+    assert list(tmp_path.iterdir()) == []
+    run = fit(episodes, config, progress=False)
+    assert run.folder == pathlib.Path("runs/random/DT")
+    assert run.results["provenance"]["source"] == "memory"
 
 
 def test_fit_refuses_an_id_that_is_not_there(make_run_config):
