@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import rvdt_jax
+import rvdt_jax.envs  # registers the environments
 from rvdt_jax.config import targets_of
 from rvdt_jax.runner import fit
 
