@@ -54,7 +54,6 @@ class ModelConfig:
     policy_fourier_features: int
     critic_fourier_scale: float
     positions: str
-    plain: bool
 
 
 @dataclasses.dataclass(frozen=True)

@@ -47,9 +47,14 @@ _YOUNGER = {
 }
 
 
+# Settings that are gone, by section; none of them changed a result.
+_GONE = {"model": ("plain",)}
+
+
 def complete_older(values: dict) -> dict:
-    """``to_json``'s values, or a part of them, with the fields that they lack because they are older than these."""
+    """``to_json``'s values, or a part of them, of any version, with today's fields."""
     completed = values | {name: _YOUNGER[name] | values[name] for name in _YOUNGER if name in values}
+    completed |= {name: _without(completed[name], fields) for name, fields in _GONE.items() if name in values}
     if "train" in values:
         completed["train"] = {"critic_learning_rate": values["train"]["learning_rate"]} | completed["train"]
     return completed

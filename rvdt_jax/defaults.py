@@ -43,7 +43,6 @@ def default_config() -> ConfigDict:
     config.model.policy_fourier_features = 0  # the same, of the policy
     config.model.critic_fourier_scale = 1.0  # std of their initial frequencies, per std of an observation
     config.model.positions = "episode"  # what is embedded: the timestep in the episode (DT), or in the window
-    config.model.plain = False  # True: the same functions the textbook way, slower, to check the fast ones against
 
     config.loss = ConfigDict()
     config.loss.eta = unset(float)  # weight of Q-guidance, eq. (3); unset: QT's for this task, else 1

@@ -861,6 +861,7 @@ def test_settings_from_before_a_field_came_mean_what_they_meant():
         ("train", "on_divergence"),
     ):
         del values[section][name]
+    values["model"]["plain"] = True  # was a setting once
     assert from_json(values) == resolved({"expert.by": "return"})
     assert run_differences(resolved({"expert.by": "return"}), values) == []
     assert run_differences(resolved(), values) == ["config.expert.by is 'return' there, 'start' here"]
