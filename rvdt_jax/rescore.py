@@ -30,7 +30,7 @@ from rvdt_jax.report.results import assemble_results
 from rvdt_jax.report.summary import data_label
 from rvdt_jax.scoring import Scoring, scoring_from_json
 from rvdt_jax.tasks import normalized_score
-from rvdt_jax.versions import hardware, installed_versions
+from rvdt_jax.versions import describe_hardware, installed_versions
 
 if TYPE_CHECKING:
     from rvdt_jax.report.paths import Paths
@@ -98,7 +98,7 @@ def _summary(saved: SavedRun, scoring: Scoring, records: list[dict]) -> dict:
         "ref_min_return": scoring.ref_min_return,
         "ref_max_return": scoring.ref_max_return,
         "provenance": saved.provenance,
-        "hardware": f"1 x {hardware(jax.devices()[0].device_kind)}",
+        "hardware": describe_hardware(jax.devices()[0].device_kind),
         "versions": installed_versions(),
     }
     results = assemble_results(to_json(saved.config), saved.step, records, facts)

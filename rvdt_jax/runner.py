@@ -39,7 +39,7 @@ from rvdt_jax.train.driver import Schedule, init_states, train
 from rvdt_jax.train.parallel import batch_sharding, from_process_0, make_mesh, replicate, spread_seeds
 from rvdt_jax.train.state import Spec
 from rvdt_jax.types import Normalizer, Store, TrainState
-from rvdt_jax.versions import hardware, installed_versions
+from rvdt_jax.versions import describe_hardware, installed_versions
 from rvdt_jax.workdir import check_workdir, default_workdir, lock_workdir
 
 if TYPE_CHECKING:
@@ -153,14 +153,12 @@ def _make_store(config: Config, data: Data, normalizer: Normalizer) -> Store:
 
 def _facts(data: Data, mesh: Mesh | None, group: Group) -> dict:
     """What belongs into the results besides scores."""
-    kind = hardware(jax.devices()[0].device_kind)
-    devices = f"{mesh.size if mesh else 1} x {kind}"
     return {
         "environment": data.environment and data.environment.id,
         "ref_min_return": data.scoring.ref_min_return,
         "ref_max_return": data.scoring.ref_max_return,
         "provenance": data.provenance,
-        "hardware": devices if group.count == 1 else f"{group.count} processes x {mesh.size // group.count} x {kind}",
+        "hardware": describe_hardware(jax.devices()[0].device_kind, mesh.size if mesh else 1, group.count),
         "versions": installed_versions(),
     }
 

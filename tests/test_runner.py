@@ -58,7 +58,7 @@ def test_a_share_of_the_data_is_trained_on_and_said_to_be_one(make_run_config, e
     kept = keep_episodes(episodes, draw_episodes(30, 0.2, 0))
     assert run.results["provenance"]["content_digest"] == kept.digest() != episodes.digest()
     assert "of 6 trajectories are expert" in run.results["provenance"]["expert_set"]
-    assert "6 of 30 trajectories: recreated" in data_label(run.results["provenance"])
+    assert "test/random with 6 of 30 trajectories: recreated" in data_label(run.results["provenance"])
     with pytest.raises(ValueError, match=r"data\.fraction"):
         run_config(make_run_config(data__fraction=0.3, variant="BC"), resume=True, progress=False)
 

@@ -10,7 +10,7 @@ from rvdt_jax.differences import differences
 from rvdt_jax.errors import UserError
 from rvdt_jax.report.protocol import maxima
 from rvdt_jax.report.records import aggregate, read_json, read_lines
-from rvdt_jax.report.summary import data_label
+from rvdt_jax.report.summary import data_label, hardware_label
 from rvdt_jax.tasks import normalized_score
 
 COMMAND_SUFFIX = ".command"
@@ -132,7 +132,7 @@ def _cell(folder: pathlib.Path, results: dict, config: dict) -> Cell:
         target=results["headline_target"],
         data=data_label(provenance),
         recreated=bool(provenance.get("recreated")),
-        hardware=results["hardware"],
+        hardware=hardware_label(results),
         size=_size(config),
         folders=(folder,),
         maxima={seed: normalized_score(value, *references) for seed, value in returns.items()},

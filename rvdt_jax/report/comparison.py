@@ -8,7 +8,7 @@ import pathlib
 from rvdt_jax.errors import UserError
 from rvdt_jax.report.plots import plot_learning_curves, read_evaluations
 from rvdt_jax.report.records import read_json
-from rvdt_jax.report.summary import data_label, plus_minus, target_name
+from rvdt_jax.report.summary import data_label, hardware_label, plus_minus, target_name
 
 
 def compare(folders: list[pathlib.Path], output: pathlib.Path, *, references: dict[str, float]) -> str:
@@ -62,7 +62,7 @@ def headline(run: dict) -> dict:
 
 def format_table(runs: list[dict], references: dict[str, float]) -> str:
     """The table: final checkpoints only, and under it the last run's difference from every other."""
-    distinct = dict.fromkeys(f"({data_label(run['provenance'])}; {run['hardware']})" for run in runs)
+    distinct = dict.fromkeys(f"({data_label(run['provenance'])}; {hardware_label(run)})" for run in runs)
     lines = [
         f"{_subject(runs[0])}: normalised score of the final checkpoint, mean +- std over seeds",
         *distinct,
