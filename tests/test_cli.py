@@ -77,7 +77,6 @@ def test_run_from_the_experiments_folder_with_a_percent_variant(tmp_path, data_f
         (["--config.task=maze2d-umase-v1"], ["maze2d-umase-v1", "maze2d-umaze-v1"]),
         (["--config.variant=RVTD"], ["RVTD", "RVDT"]),
         (["--config.train.steps=-1"], ["train.steps", "-1"]),
-        (["--config.loss.eta=1.", "--config.variant=DT"], ["loss.eta", "no Q-guidance"]),
         (["--work_dir=x"], ["work_dir", "workdir"]),
         (["workdir=x"], ["unexpected argument", "workdir"]),
         (["--resume"], ["no run to resume"]),

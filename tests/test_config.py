@@ -520,7 +520,6 @@ def test_an_unknown_variant_is_named_with_the_nearest():
         ({"data.observation_keys": ("a", "")}, r"config\.data\.observation_keys is .*; give different names"),
         ({"data.observation_keys": (1,)}, r"config\.data\.observation_keys is .*; give different names"),
         ({"data.path": "mine.npz"}, r"config\.data\.path is set, but config\.data\.source is auto"),
-        ({"variant": "DT", "policy.learn_std": True}, r"config\.policy\.learn_std=True needs policy\.head=gaussian"),
         ({"expert.threshold": float("nan")}, r"config\.expert\.threshold is nan"),
         ({"eval.targets": (50.0, 20.0, 50.0)}, r"config\.eval\.targets is .*; give one or more different, finite"),
         ({"policy.learn_std": True, "policy.std": 2.0}, r"config\.policy\.std=2\.0 .* between 0\.00674 and 1\.65"),
@@ -541,20 +540,57 @@ def test_an_unknown_variant_is_named_with_the_nearest():
             r"config\.eval\.targets is \(1\.0, nan\); give .*finite",
         ),
         ({"eval.targets": (math.inf,)}, r"config\.eval\.targets is \(inf,\); give one or more different, finite"),
-        (
-            {"variant": "RDT", "eval.action_selection": "critic"},
-            r"config\.eval\.action_selection=critic needs a critic",
-        ),
-        ({"variant": "QT", "eval.action_selection": "sample"}, r"config\.eval\.action_selection=sample needs"),
         ({"variant": "DT", "loss.rebalancing": "kl_explicit"}, r"config\.loss\.rebalancing=kl_explicit needs"),
         ({"data.source": "file"}, r"config\.data\.source=file needs config\.data\.path"),
-        ({"variant": "RDT", "loss.eta": 0.5}, r"config\.loss\.eta is set, but variant RDT has no Q-guidance"),
-        ({"loss.q_guidance": False, "loss.eta": 0.5}, r"config\.loss\.eta is set, but"),
     ],
 )
 def test_contradictory_settings_are_named(overrides, message):
     with pytest.raises(ValueError, match=message):
         resolved(overrides)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "others", "instead", "reason"),
+    [
+        ("loss.eta", 0.5, {"variant": "DT"}, 0.0, "without Q-guidance there is no critic"),
+        ("loss.eta", 0.5, {"loss.q_guidance": False}, 0.0, "without Q-guidance there is no critic"),
+        ("eval.action_selection", "critic", {"variant": "RDT"}, "mean", "without Q-guidance there is no critic"),
+        ("eval.action_selection", "best_of", {"variant": "BC"}, "mean", "without Q-guidance there is no critic"),
+        ("eval.action_selection", "sample", {"variant": "QT"}, "best_of", "a deterministic policy has no std"),
+        ("policy.learn_std", True, {"variant": "DT"}, False, "a deterministic policy has no std"),
+    ],
+)
+def test_a_setting_that_a_variant_does_not_use_is_ignored_with_one_line(name, value, others, instead, reason, caplog):
+    """So that one file can serve several variants."""
+    with caplog.at_level("INFO", logger="rvdt_jax"):
+        config = resolved({name: value} | others)
+    assert get(config, name) == instead
+    (line,) = caplog.messages
+    assert line == f"config.{name}={value} is ignored: {reason} (variant {config.variant})"
+    assert config == resolved(others)
+
+
+def test_nothing_is_said_of_settings_that_are_used(caplog):
+    with caplog.at_level("INFO", logger="rvdt_jax"):
+        resolved({"loss.eta": 0.5, "eval.action_selection": "sample", "policy.learn_std": True})
+        resolved({"loss.eta": 0.0}, variant="DT")
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "message"),
+    [
+        ("eval", {"action_selection": "best_of"}, r"config\.eval\.action_selection=best_of needs a critic"),
+        ("eval", {"action_selection": "sample"}, r"config\.eval\.action_selection=sample needs"),
+        ("policy", {"learn_std": True}, r"config\.policy\.learn_std=True needs policy\.head=gaussian"),
+    ],
+)
+def test_what_is_asked_of_a_resolved_configuration_is_refused(section, change, message):
+    """``evaluate.py --action_selection`` asks for it explicitly, of one run."""
+    config = resolved(variant="DT")
+    changed = dataclasses.replace(getattr(config, section), **change)
+    with pytest.raises(ValueError, match=message):
+        config_checks.check_config(dataclasses.replace(config, **{section: changed}))
 
 
 @pytest.mark.parametrize(
