@@ -73,6 +73,7 @@ class Session:
         self.finished = False
         self._evaluations: list[dict] = []
         self._clock, self._step = time.perf_counter(), 0  # when and where the last compiled call ended
+        self._compilation: dict[str, float] = {}  # what timing.jsonl has yet to say of it
 
     def __enter__(self) -> Session:
         return self
@@ -102,6 +103,10 @@ class Session:
         append_lines(self._folder / "divergences.jsonl", [{"rolled_back_to": step, "reason": reason}])
         self.rewind(step)
 
+    def compiled(self, seconds: float) -> None:
+        """Keeps the time for the next line of timing.jsonl, beside that of the call itself."""
+        self._compilation, self._clock = {"compile_seconds": seconds}, time.perf_counter()
+
     def log(self, step: int, metrics: Metrics) -> None:
         """Appends to metrics.jsonl and timing.jsonl, and moves the bar.
 
@@ -118,10 +123,9 @@ class Session:
         now = time.perf_counter()
         updates, self._step = step - self._step, step
         seconds, self._clock = now - self._clock, now
-        append_lines(
-            self._folder / "timing.jsonl",
-            [{"step": step, "seconds": seconds, "updates_per_second": updates / seconds}],
-        )
+        timing = {"step": step, "seconds": seconds, "updates_per_second": updates / seconds}
+        append_lines(self._folder / "timing.jsonl", [timing | self._compilation])
+        self._compilation = {}
         for record in records:
             self._writer.write(record)
         shown = {name.split("/")[1]: f"{np.mean(values):.4f}" for name, values in host.items() if name in _SHOWN}
@@ -226,6 +230,11 @@ class SharedSession:
     def __init__(self, session: Session | None, group: Group, mesh: Mesh, steps: int):
         self._session, self._group, self._mesh, self._steps = session, group, mesh, steps
         self.finished, self.signal = False, None
+
+    def compiled(self, seconds: float) -> None:
+        """Process 0 keeps the time."""
+        if self._session is not None:
+            self._session.compiled(seconds)
 
     def log(self, step: int, metrics: Metrics) -> None:
         """Process 0 records the metrics."""

@@ -96,6 +96,10 @@ def test_a_run_directory_holds_what_it_promises(make_run_config):
     assert all(np.isfinite(list(line.values())).all() for line in metrics)
     assert "subset" not in run.results["provenance"]
     assert not any("second" in name or "time" in name for line in metrics for name in line)
+    timing = [json.loads(line) for line in (run.folder / "timing.jsonl").open()]
+    assert [line["step"] for line in timing] == [2, 4, 6]
+    assert ["compile_seconds" in line for line in timing] == [True, False, False]
+    assert all(line["updates_per_second"] == pytest.approx(2 / line["seconds"]) for line in timing)
 
     evaluations = [json.loads(line) for line in (run.folder / "evaluations.jsonl").open()]
     keys = [(line["step"], line["seed"], line["target"]) for line in evaluations]

@@ -1,7 +1,8 @@
 """The record files of a run directory: JSON lines that are only ever appended to, and JSON written whole or not at all.
 
 metrics.jsonl      {"step", "seed", <metric>: mean since the last line, ...}; equal runs write equal bytes
-timing.jsonl       {"step", "seconds", "updates_per_second"}; wall-clock, so kept apart
+timing.jsonl       {"step", "seconds", "updates_per_second"}; wall-clock, so kept apart; where a call had to be compiled
+                   first, the time that took is "compile_seconds", and no part of the others
 evaluations.jsonl  {"step", "seed", "target", "final", "returns": [...], "lengths": [...]}; raw, every episode;
                    where the environment tells, "success": [true, ...] and "tasks": [[name, ...], ...] completed too;
                    where episodes failed, "failed": [why or null, ...], and null for their returns

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import time
 from typing import Protocol
 
 import jax
@@ -80,6 +81,9 @@ class Schedule:
 class Hooks(Protocol):
     """What the driver calls between two compiled calls; it knows nothing else of the world."""
 
+    def compiled(self, seconds: float) -> None:
+        """Receives how long it took to compile the next call; it begins now."""
+
     def log(self, step: int, metrics: Metrics) -> None:
         """Receives the (R,) mean metrics of the updates since the last call."""
 
@@ -108,13 +112,20 @@ def train(
     Stops early, with a checkpoint, when ``hooks.should_stop()``.
     """
     step = int(states.step.addressable_data(0)[0])  # all seeds stand at the same update
+    known: set[int] = set()  # lengths of a call that are compiled
     while True:
         if step > 0 and schedule.evaluates(step):
             hooks.evaluate(step, states)
         if step >= schedule.steps:
             return states
         updates = min(schedule.log_every, schedule.steps - step)
-        states, metrics = train_chunk(states, store, coefficients, spec=spec, updates=updates, map_seeds=map_seeds)
+        how = {"spec": spec, "updates": updates, "map_seeds": map_seeds}
+        if updates not in known:
+            begun = time.perf_counter()
+            train_chunk.lower(states, store, coefficients, **how).compile()  # the call finds what this leaves
+            hooks.compiled(time.perf_counter() - begun)
+            known.add(updates)
+        states, metrics = train_chunk(states, store, coefficients, **how)
         step += updates
         hooks.log(step, metrics)
         stopping = hooks.should_stop()
