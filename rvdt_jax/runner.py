@@ -226,7 +226,7 @@ def _train(
                 hooks=hooks,
             )
 
-        # A signal during an evaluation: the checkpoint before it is written, and resuming repeats the evaluation.
+        # A signal during an evaluation: its checkpoint is written, and resuming repeats the evaluation.
         with contextlib.suppress(Interrupted), group.explained():
             if config.train.on_divergence == "rollback":
                 begin = functools.partial(init_states, jnp.asarray(config.seeds, jnp.int32), spec=spec)

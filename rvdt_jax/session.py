@@ -74,6 +74,7 @@ class Session:
         self._evaluations: list[dict] = []
         self._clock, self._step = time.perf_counter(), 0  # when and where the last compiled call ended
         self._compilation: dict[str, float] = {}  # what timing.jsonl has yet to say of it
+        self._saved: int | None = None  # the update of the newest checkpoint
 
     def __enter__(self) -> Session:
         return self
@@ -95,7 +96,7 @@ class Session:
             expected = len(self._config.seeds) * len(self._evaluator.target_names)
             keep_lines(evaluations, lambda record: counts[record["step"]] == expected)
         self._evaluations = _in_short(read_lines(evaluations))
-        self._bar.initial = self._bar.n = self._step = step
+        self._bar.initial = self._bar.n = self._step = self._saved = step
         self._bar.refresh()
 
     def roll_back(self, step: int, reason: str) -> None:
@@ -154,11 +155,21 @@ class Session:
     def save(self, step: int, states: TrainState) -> None:
         """Writes a checkpoint."""
         self._checkpoints.save(step, states, self._normalizer)
+        self._saved = step
 
     def evaluate(self, step: int, states: TrainState) -> None:
-        """Scores the policies of this step, unless there is no simulator or it was done before an interruption."""
+        """Scores the policies of this step, unless there is no simulator or it was done before an interruption.
+
+        Raises:
+            Interrupted: a signal came; the checkpoint of this step is written.
+        """
         if self.is_due(step):
-            self.score(step, collect({"policy": states.policy, "critic": states.target_critic}, self._mesh))
+            params = collect({"policy": states.policy, "critic": states.target_critic}, self._mesh)
+            interrupted, to_save = self.score(step, params)
+            if to_save:
+                self.save(step, states)
+            if interrupted:
+                raise Interrupted
         self.finished = step == self._config.train.steps
 
     def is_due(self, step: int) -> bool:
@@ -170,16 +181,25 @@ class Session:
         """The update whose evaluation was best so far; see ``report.records.best_step``."""
         return best_step(self._evaluations)
 
-    def score(self, step: int, params: dict) -> None:
+    def score(self, step: int, params: dict) -> tuple[bool, bool]:
         """Appends to evaluations.jsonl what policies are worth; of their ``params`` the leaves have an axis R.
 
-        Raises:
-            Interrupted: a signal came.
+        Returns:
+            Whether a signal came, so that nothing was appended; and whether the checkpoint of this step is still to be
+            written: to go on from, or as the best one so far.
         """
         final = step == self._config.train.steps
         episodes = self._config.eval.episodes if final else self._config.eval.curve_episodes
-        with self._interruption.at_once():  # the checkpoint of this step is written: stopping loses nothing
-            records = self._evaluator(params, step=step, episodes=episodes)
+        try:
+            with self._interruption.at_once():
+                records = self._evaluator(params, step=step, episodes=episodes)
+        except Interrupted:
+            return True, self._saved != step
+        self._record(step, final, records)
+        return False, self._saved != step and self.best_step == step
+
+    def _record(self, step: int, final: bool, records: list[dict]) -> None:
+        """Puts an evaluation on record, and what is to be noted of it into the log."""
         append_lines(self._folder / "evaluations.jsonl", [record | {"final": final} for record in records])
         self._evaluations += _in_short(records)
         for record in records:
@@ -255,17 +275,13 @@ class SharedSession:
         """
         if self._group.lead(lambda: self._session.is_due(step)):
             params = collect({"policy": states.policy, "critic": states.target_critic}, self._mesh)
-            self.signal = self._group.lead(lambda: self._score(step, params))
-            if self.signal is not None:
+            interrupted, to_save = self._group.lead(lambda: self._session.score(step, params))
+            if to_save:
+                self.save(step, states)
+            if interrupted:
+                self.signal = self._group.lead(lambda: self._session.signal)
                 raise Interrupted
         self.finished = step == self._steps
-
-    def _score(self, step: int, params: dict) -> int | None:
-        try:
-            self._session.score(step, params)
-        except Interrupted:
-            return self._session.signal
-        return None
 
     def should_stop(self) -> bool:
         """Whether a signal has come to any of the processes."""

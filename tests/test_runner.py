@@ -172,6 +172,58 @@ def test_interrupted_and_resumed_equals_uninterrupted(when, make_run_config, mon
         np.testing.assert_array_equal(left, right)
 
 
+def test_checkpoints_may_be_rarer_than_evaluations(make_run_config, monkeypatch):
+    """But for the one whose evaluation is best: that is written, and kept."""
+    worths = {2: 1.0, 4: 9.0, 6: 1.0, 8: 2.0, 10: 3.0, 12: 4.0}
+    scored(monkeypatch, worths)
+    config = make_run_config(train__steps=12, train__checkpoint_every=10, train__keep_checkpoints=9)
+    run = run_config(config, progress=False)
+    evaluated = [json.loads(line)["step"] for line in (run.folder / "evaluations.jsonl").open()]
+    assert evaluated == list(worths)
+    steps = sorted(int(path.name) for path in (run.folder / "checkpoints").iterdir())
+    assert steps == [2, 4, 10, 12]  # 2 was the best until 4 was
+    assert load_run(run.folder, step="best").step == 4
+
+
+def test_rare_checkpoints_resume_to_the_same_end(make_run_config, monkeypatch):
+    options = {"train__checkpoint_every": 6, "train__steps": 8, "variant": "DT"}
+    whole = run_config(make_run_config("whole", **options), progress=False)
+    monkeypatch.setattr(Session, "evaluate", killed_at(6, Session.evaluate))
+    config = make_run_config(**options)
+    with pytest.raises(RuntimeError, match="killed"):
+        run_config(config, progress=False)
+    monkeypatch.undo()
+    resumed = run_config(config, resume=True, progress=False)
+    for name in RECORDS:
+        assert resumed.folder.joinpath(name).read_bytes() == whole.folder.joinpath(name).read_bytes()
+
+
+def killed_at(step, original):
+    """A hook that fails at that update."""
+
+    def fail(self, at, value):
+        if at == step:
+            raise RuntimeError("killed")
+        original(self, at, value)
+
+    return fail
+
+
+def scored(monkeypatch, worths):
+    """Has every evaluation be worth what ``worths`` says of its step."""
+    original = Session.score
+
+    def score(self, step, params):
+        evaluator = self._evaluator
+        worth = lambda *a, **k: [r | {"returns": [worths[step]]} for r in evaluator(*a, **k)]  # noqa: E731
+        monkeypatch.setattr(self, "_evaluator", worth)
+        found = original(self, step, params)
+        monkeypatch.setattr(self, "_evaluator", evaluator)
+        return found
+
+    monkeypatch.setattr(Session, "score", score)
+
+
 def test_a_signal_in_an_evaluation_between_two_checkpoints_loses_nothing(make_run_config, monkeypatch):
     config = make_run_config(train__checkpoint_every=6)
     original = Session.evaluate
@@ -498,16 +550,7 @@ def test_loading_what_is_not_there_is_refused(make_run_config, tmp_path):
 
 def test_the_best_checkpoint_is_kept_and_can_be_loaded(make_run_config, monkeypatch):
     """Of three evaluations the first is best, and but one checkpoint is kept besides."""
-    original = Session.score
-
-    def scored(self, step, params):
-        evaluator = self._evaluator
-        worth = {2: 9.0, 4: 1.0, 6: 2.0}[step]
-        monkeypatch.setattr(self, "_evaluator", lambda *a, **k: [r | {"returns": [worth]} for r in evaluator(*a, **k)])
-        original(self, step, params)
-        monkeypatch.setattr(self, "_evaluator", evaluator)
-
-    monkeypatch.setattr(Session, "score", scored)
+    scored(monkeypatch, {2: 9.0, 4: 1.0, 6: 2.0})
     config = make_run_config(train__keep_checkpoints=1)
     run = run_config(config, progress=False)
     assert sorted(path.name for path in (run.folder / "checkpoints").iterdir()) == ["2", "6"]

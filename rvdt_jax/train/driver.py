@@ -74,8 +74,12 @@ class Schedule:
     checkpoint_every: int
 
     def evaluates(self, step: int) -> bool:
-        """Whether the policies are scored after this update; a checkpoint is written first, whatever its own period."""
+        """Whether the policies are scored after this update."""
         return step == self.steps or step % self.eval_every == 0
+
+    def saves(self, step: int) -> bool:
+        """Whether a checkpoint is written after this update; one that is also scored is written first."""
+        return step == self.steps or step % self.checkpoint_every == 0
 
 
 class Hooks(Protocol):
@@ -91,7 +95,10 @@ class Hooks(Protocol):
         """Writes a checkpoint."""
 
     def evaluate(self, step: int, states: TrainState) -> None:
-        """Scores the policies, unless that was done before the run was interrupted."""
+        """Scores the policies, unless that was done before the run was interrupted.
+
+        Writes the checkpoint of this step if it is to be kept as the best one, or if a signal ends the evaluation.
+        """
 
     def should_stop(self) -> bool:
         """Whether the run was asked to stop."""
@@ -107,7 +114,7 @@ def train(
     schedule: Schedule,
     hooks: Hooks,
 ) -> TrainState:
-    """Trains to ``schedule.steps`` from wherever ``states`` stand; a checkpoint always precedes its evaluation.
+    """Trains to ``schedule.steps`` from wherever ``states`` stand.
 
     Stops early, with a checkpoint, when ``hooks.should_stop()``.
     """
@@ -129,7 +136,7 @@ def train(
         step += updates
         hooks.log(step, metrics)
         stopping = hooks.should_stop()
-        if stopping or schedule.evaluates(step) or step % schedule.checkpoint_every == 0:
+        if stopping or schedule.saves(step):
             hooks.save(step, states)
         if stopping:
             return states

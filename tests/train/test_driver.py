@@ -63,7 +63,7 @@ def drive(small_config, store):
 
 
 def test_what_is_called_and_in_which_order(drive):
-    calls = drive(steps=5, eval_every=4, checkpoint_every=2).calls
+    calls = drive(steps=5, eval_every=4, checkpoint_every=2).calls  # a checkpoint precedes the evaluation of its step
     assert [call for call in calls if call[0] != "compiled"] == [
         ("log", 2),
         ("save", 2),
@@ -74,6 +74,17 @@ def test_what_is_called_and_in_which_order(drive):
         ("save", 5),
         ("evaluate", 5),
     ]
+
+
+def test_checkpoints_may_be_rarer_than_evaluations(drive):
+    hooks = drive(steps=10, eval_every=2, checkpoint_every=4)
+    assert hooks.of("save") == [[4], [8], [10]]
+    assert hooks.of("evaluate") == [[2], [4], [6], [8], [10]]
+
+
+def test_a_stop_ends_with_a_checkpoint_whatever_the_period(drive):
+    hooks = drive(hooks=Recorder(stop_after=4), steps=10)
+    assert hooks.calls[-2:] == [("log", 4), ("save", 4)]
 
 
 def test_every_length_of_a_call_is_compiled_once_and_timed_before_it(drive):
