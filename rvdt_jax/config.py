@@ -231,6 +231,23 @@ def targets_of(returns: np.ndarray) -> tuple[float, ...]:
     return tuple(dict.fromkeys(float(f"{target:.6g}") for target in chosen))
 
 
+# Fields that a run which goes on keeps where they are left unset.
+_KEPT = ("train.steps", "train.lr_decay_steps", "eval.targets", "eval.horizon", "eval.action_selection", "env")
+
+
+def left_open(settings: Config | ConfigDict | None) -> tuple[str, ...]:
+    """Of the fields that a resumed run keeps where they are unset, those unset here; () for resolved settings."""
+    if isinstance(settings, Config):
+        return ()
+    values = (default_config() if settings is None else settings).to_dict()
+    return tuple(name for name in _KEPT if _value(values, name) is None)
+
+
+def _value(values: dict, dotted: str):
+    section, _, field = dotted.rpartition(".")
+    return (values[section] if section else values)[field]
+
+
 def settings_for(dataset_id: str, source: str, settings: Config | ConfigDict | None) -> Config:
     """Resolved settings for data that the caller names: of ``settings``, or of the defaults where that is None.
 

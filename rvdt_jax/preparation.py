@@ -96,13 +96,6 @@ def take_share(config: Config, episodes: Episodes, provenance: dict) -> tuple[Ep
     return keep_episodes(episodes, kept), provenance | {"subset": share}
 
 
-def same_data(config: Config, begun: str | None) -> Config:
-    """Names the data set that the run was begun on: meanwhile there may be one that would come first."""
-    if config.data.minari_id is None and begun is not None:
-        return dataclasses.replace(config, data=dataclasses.replace(config.data, minari_id=begun))
-    return config
-
-
 def check_fit(config: Config, episodes: Episodes, environment: Environment | None) -> None:
     """Refuses a context that no episode can fill, and data that the environment cannot score.
 

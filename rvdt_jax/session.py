@@ -16,8 +16,15 @@ from tqdm import tqdm
 from rvdt_jax.config import Config
 from rvdt_jax.errors import UserError
 from rvdt_jax.interruption import Interrupted, Interruption
-from rvdt_jax.processes import Group
-from rvdt_jax.report.records import append_lines, best_step, extrapolation, keep_lines, mean_return, read_lines
+from rvdt_jax.report.records import (
+    append_lines,
+    best_step,
+    change_lines,
+    extrapolation,
+    keep_lines,
+    mean_return,
+    read_lines,
+)
 from rvdt_jax.report.tensorboard import make_writer
 from rvdt_jax.train.checkpoint import Checkpoints
 from rvdt_jax.train.parallel import collect
@@ -95,9 +102,20 @@ class Session:
             counts = collections.Counter(record["step"] for record in read_lines(evaluations))
             expected = len(self._config.seeds) * len(self._evaluator.target_names)
             keep_lines(evaluations, lambda record: counts[record["step"]] == expected)
+        change_lines(evaluations, self._as_of_now)
         self._evaluations = _in_short(read_lines(evaluations))
         self._bar.initial = self._bar.n = self._step = self._saved = step
         self._bar.refresh()
+
+    def _as_of_now(self, record: dict) -> dict | None:
+        """An evaluation on record, where ``train.steps`` or ``eval.episodes`` may have changed since.
+
+        What was the last update may be one on the way now, and the last update is scored with all episodes.
+        """
+        if record["step"] != self._config.train.steps:
+            return record | {"final": False}
+        is_final = record["final"] and len(record["returns"]) == self._config.eval.episodes
+        return record if is_final or self._evaluator is None else None
 
     def roll_back(self, step: int, reason: str) -> None:
         """Makes the records end at the checkpoint that training goes on from, and keeps the reason on record."""
@@ -232,61 +250,6 @@ def _in_short(records: list[dict]) -> list[dict]:
         {name: record[name] for name in ("step", "seed", "target")} | {"returns": [None if math.isnan(m) else m]}
         for record, m in means
     ]
-
-
-class SharedSession:
-    """The driver's hooks in each of several processes: process 0 keeps the session, and the others wait for it.
-
-    Args:
-        session: of process 0; None in the others.
-        group: the processes.
-        mesh: the devices of all of them.
-        steps: the last update.
-
-    Attributes:
-        finished, signal: as of ``Session``, and the same in all processes.
-    """
-
-    def __init__(self, session: Session | None, group: Group, mesh: Mesh, steps: int):
-        self._session, self._group, self._mesh, self._steps = session, group, mesh, steps
-        self.finished, self.signal = False, None
-
-    def compiled(self, seconds: float) -> None:
-        """Process 0 keeps the time."""
-        if self._session is not None:
-            self._session.compiled(seconds)
-
-    def log(self, step: int, metrics: Metrics) -> None:
-        """Process 0 records the metrics."""
-        if self._session is not None:
-            self._session.log(step, metrics)
-
-    def save(self, step: int, states: TrainState) -> None:
-        """Process 0 writes what all have."""
-        whole = collect(states, self._mesh)
-        if self._session is not None:
-            self._session.save(step, whole)
-
-    def evaluate(self, step: int, states: TrainState) -> None:
-        """Process 0 scores the policies, and the others wait as long as it takes.
-
-        Raises:
-            Interrupted: a signal came, to whichever of them.
-        """
-        if self._group.lead(lambda: self._session.is_due(step)):
-            params = collect({"policy": states.policy, "critic": states.target_critic}, self._mesh)
-            interrupted, to_save = self._group.lead(lambda: self._session.score(step, params))
-            if to_save:
-                self.save(step, states)
-            if interrupted:
-                self.signal = self._group.lead(lambda: self._session.signal)
-                raise Interrupted
-        self.finished = step == self._steps
-
-    def should_stop(self) -> bool:
-        """Whether a signal has come to any of the processes."""
-        self.signal = self._group.any_signal()
-        return self.signal is not None
 
 
 _SHOWN = ("policy/nll", "policy/value", "critic/td_loss")

@@ -74,12 +74,15 @@ RULES = {
     # Where the rooms meet.
     "__init__": rule(ANYTHING),
     "runner": rule(ANYTHING),
+    "training_run": rule(ANYTHING),
     "session": rule(ANYTHING),
+    "shared_session": rule("interruption processes session train types", never=SIMULATORS),
     "preparation": rule(ANYTHING),
     "rescore": rule(ANYTHING, never={"optax", "minari"}),
     "datasets": rule("config config_checks data recreate tasks", never=JAX),
     "scoring": rule("config data tasks", never=JAX | SIMULATORS),
     "versions": rule(never=JAX | SIMULATORS),
+    "resuming": rule("config config_checks config_json report", never=JAX | SIMULATORS),
     "workdir": rule("config config_json report", never=JAX | SIMULATORS),
 }
 MAY_USE_ML_COLLECTIONS = {"config", "defaults"}

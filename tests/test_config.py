@@ -15,8 +15,8 @@ import pytest
 
 import rvdt_jax.defaults
 from rvdt_jax import config_checks
-from rvdt_jax.config import complete_config, resolve, settings_for, targets_of
-from rvdt_jax.config_json import complete_older, from_json, run_differences, to_json, training_settings
+from rvdt_jax.config import complete_config, left_open, resolve, settings_for, targets_of
+from rvdt_jax.config_json import changes, complete_older, from_json, run_differences, to_json, training_settings
 from rvdt_jax.defaults import default_config
 from rvdt_jax.tasks import all_tasks, get_task
 from rvdt_jax.variants import VARIANTS
@@ -731,12 +731,13 @@ def with_other_value(values, name):
 
 
 NOT_OF_THE_PARAMETERS = {"workdir", "env", "train.log_every", "train.checkpoint_every", "train.keep_checkpoints"}
+NOT_OF_THE_PARAMETERS |= {"train.steps", "train.lr_decay_steps"}  # they may change while a run goes on
 NOT_OF_THE_PARAMETERS |= {"data.source", "data.path"}  # where the data lie; what they are, their digest says
 NOT_OF_THE_PARAMETERS |= {name for name in FIELDS if name.startswith(("eval.", "parallel."))}
 
 
 @pytest.mark.parametrize("name", FIELDS)
-def test_training_settings_hold_what_determines_the_parameters(name):
+def test_training_settings_hold_what_must_stay_for_training_to_go_on(name):
     values = to_json(resolved())
     unchanged = training_settings(with_other_value(values, name)) == training_settings(values)
     assert unchanged == (name in NOT_OF_THE_PARAMETERS)
@@ -760,18 +761,46 @@ def test_a_run_does_not_differ_from_itself():
 
 
 @pytest.mark.parametrize("name", FIELDS)
-def test_a_run_differs_by_every_setting_but_its_place_and_hardware(name):
+def test_a_run_differs_by_every_setting_but_those_that_may_change(name):
     config = resolved()
     found = run_differences(config, with_other_value(to_json(config), name))
-    layout = ("workdir", "eval.processes", "eval.parallel_episodes", "data.source", "data.path")
-    if name in layout or name.startswith("parallel.") or name == "data.minari_id":  # the last: whichever was found
+    if name in NOT_OF_THE_PARAMETERS or name == "data.minari_id":  # the last: whichever was found
         assert found == []
     else:
         (phrase,) = found
         assert phrase.startswith(f"config.{name} is 'another' there, ")
 
 
-OPEN = {"model.context_length": 20, "policy.return_scale": 100.0, "eval.targets": (100.0, 90.0, 120.0)}
+LAYOUT = {"workdir", "eval.processes", "eval.parallel_episodes", "data.source", "data.path"}
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_what_may_change_and_has_is_named_with_both_values(name):
+    config = resolved()
+    found = changes(config, with_other_value(to_json(config), name))
+    if name in NOT_OF_THE_PARAMETERS - LAYOUT and not name.startswith("parallel."):
+        now = get(config, name)
+        assert found == {name: ["another", list(now) if isinstance(now, tuple) else now]}
+    else:
+        assert found == {}
+
+
+def test_a_run_that_is_guided_under_its_targets_differs_by_them():
+    config = resolved({"loss.guidance_return": "target"})
+    (phrase,) = run_differences(config, with_other_value(to_json(config), "eval.targets"))
+    assert phrase.startswith("config.eval.targets is 'another' there, ")
+
+
+def test_what_a_resumed_run_keeps_is_left_open_until_it_is_set():
+    settings = default_config()
+    kept = ("train.steps", "train.lr_decay_steps", "eval.targets", "eval.horizon", "eval.action_selection", "env")
+    assert left_open(settings) == left_open(None) == kept
+    settings.train.steps, settings.env = 5, "none"
+    assert left_open(settings) == kept[1:-1]
+    assert left_open(resolved()) == ()
+
+
+OPEN = {"model.context_length": 20, "policy.return_scale": 100.0}
 
 
 @pytest.mark.parametrize("name", OPEN)
@@ -782,7 +811,7 @@ def test_what_the_data_filled_in_does_not_differ_while_it_is_left_open(name):
     assert run_differences(of_own_data(), values) == []
     assert run_differences(done, values) == []
     assert run_differences(of_own_data({name: OPEN[name]}), values) == []
-    other = {"model.context_length": 19, "policy.return_scale": 7.0, "eval.targets": (7.0,)}[name]
+    other = {"model.context_length": 19, "policy.return_scale": 7.0}[name]
     (phrase,) = run_differences(of_own_data({name: other}), values)
     assert phrase.startswith(f"config.{name} is ")
 
@@ -791,7 +820,6 @@ def test_other_data_would_fill_in_other_values_and_that_differs():
     values = json.loads(json.dumps(to_json(complete_config(of_own_data(), RETURNS, longest=70))))
     found = run_differences(complete_config(of_own_data(), RETURNS / 2, longest=5), values)
     assert [phrase.split(" is ")[0] for phrase in found] == [
-        "config.eval.targets",
         "config.model.context_length",
         "config.policy.return_scale",
     ]

@@ -12,11 +12,11 @@ import gymnasium
 import numpy as np
 import pytest
 from compilation import ONE_DEVICE
-from conftest import SMALL
+from conftest import SMALL, interrupted, snapshot
 from faults.harness import last_checkpoint
 
 import rvdt_jax
-from rvdt_jax import runner
+from rvdt_jax import training_run
 from rvdt_jax.config_json import from_json
 from rvdt_jax.data.cache import write_cache
 from rvdt_jax.data.episodes import Episodes, draw_episodes, keep_episodes
@@ -30,25 +30,6 @@ from rvdt_jax.session import Session
 from rvdt_jax.tasks import get_task
 
 RECORDS = ("metrics.jsonl", "evaluations.jsonl")
-
-
-@pytest.fixture
-def make_run_config(small_config, episodes, tmp_path):
-    """A function from overrides to a configuration that trains on a small flat file."""
-    path = tmp_path / "data.npz"
-    write_cache(path, episodes, {"dataset_id": "test/random", "recreated": True, "content_digest": episodes.digest()})
-
-    def make(folder="run", **overrides):
-        return small_config(
-            workdir=str(tmp_path / folder), **{"data__source": "file", "data__path": str(path)} | overrides
-        )
-
-    return make
-
-
-def snapshot(folder) -> dict[str, bytes]:
-    folder = pathlib.Path(folder)
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def test_a_share_of_the_data_is_trained_on_and_said_to_be_one(make_run_config, episodes, caplog):
@@ -244,7 +225,7 @@ def test_a_signal_before_the_first_checkpoint_can_be_resumed(make_run_config, mo
     def crash(*arguments, **options):
         raise RuntimeError("killed")
 
-    monkeypatch.setattr(runner, "Checkpoints", crash)
+    monkeypatch.setattr(training_run, "Checkpoints", crash)
     with pytest.raises(RuntimeError, match="killed"):
         run_config(config, progress=False)
     monkeypatch.undo()
@@ -379,19 +360,6 @@ def test_resuming_on_other_data_is_refused(make_run_config, episodes):
         run_config(config, resume=True, progress=False)
 
 
-def interrupted(monkeypatch, step=4):
-    """Has a SIGTERM come after that update, once."""
-    original = Session.log
-
-    def interrupt(self, at, metrics):
-        original(self, at, metrics)
-        if at == step:
-            monkeypatch.setattr(Session, "log", original)
-            signal.raise_signal(signal.SIGTERM)
-
-    monkeypatch.setattr(Session, "log", interrupt)
-
-
 def test_a_data_file_may_be_moved_between_two_starts(make_run_config, tmp_path, monkeypatch):
     whole = run_config(make_run_config("whole"), progress=False)
     interrupted(monkeypatch)
@@ -506,7 +474,8 @@ def test_fit_refuses_an_id_that_is_not_there(make_run_config):
 @pytest.mark.parametrize("variant", ["RVDT", "BC"])
 def test_a_loaded_policy_plays_the_episodes_that_were_scored(variant, make_run_config):
     # The dense reward tells trajectories apart in every digit.
-    config = make_run_config(task="maze2d-umaze-dense-v1", variant=variant, seeds=(3, 5), eval__targets=(50.0, 20.0))
+    own = {"seeds": (3, 5), "eval__targets": (50.0, 20.0), "eval__action_selection": "mean"}
+    config = make_run_config(task="maze2d-umaze-dense-v1", variant=variant, **own)
     run = run_config(config, progress=False)
     records = [json.loads(line) for line in (run.folder / "evaluations.jsonl").open()]
     scored = next(record for record in records if record["final"] and record["seed"] == 5)["returns"][0]

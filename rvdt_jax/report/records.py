@@ -97,9 +97,14 @@ def read_json(path: pathlib.Path) -> dict:
 
 def keep_lines(path: pathlib.Path, keep: Callable[[dict], bool]) -> None:
     """Drops the records that ``keep`` does not want, in one move."""
+    change_lines(path, lambda record: record if keep(record) else None)
+
+
+def change_lines(path: pathlib.Path, change: Callable[[dict], dict | None]) -> None:
+    """Puts in place of every record what ``change`` makes of it, in one move; drops it where that is None."""
     if path.exists():
-        kept = [record for record in read_lines(path) if keep(record)]
-        _replace(path, "".join(json.dumps(record) + "\n" for record in kept))
+        changed = [record for record in map(change, read_lines(path)) if record is not None]
+        _replace(path, "".join(json.dumps(record) + "\n" for record in changed))
 
 
 def mean_return(record: dict) -> float:

@@ -73,6 +73,10 @@ class Schedule:
     eval_every: int
     checkpoint_every: int
 
+    def updates_after(self, step: int) -> int:
+        """The length of the next compiled call: to the next multiple of ``log_every``, or to the end."""
+        return min(self.log_every - step % self.log_every, self.steps - step)
+
     def evaluates(self, step: int) -> bool:
         """Whether the policies are scored after this update."""
         return step == self.steps or step % self.eval_every == 0
@@ -125,7 +129,7 @@ def train(
             hooks.evaluate(step, states)
         if step >= schedule.steps:
             return states
-        updates = min(schedule.log_every, schedule.steps - step)
+        updates = schedule.updates_after(step)
         how = {"spec": spec, "updates": updates, "map_seeds": map_seeds}
         if updates not in known:
             begun = time.perf_counter()
