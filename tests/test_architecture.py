@@ -78,6 +78,7 @@ RULES = {
     "session": rule(ANYTHING),
     "shared_session": rule("interruption processes session train types", never=SIMULATORS),
     "preparation": rule(ANYTHING),
+    "film": rule(ANYTHING, never={"optax", "minari"}),
     "rescore": rule(ANYTHING, never={"optax", "minari"}),
     "datasets": rule("config config_checks data recreate tasks", never=JAX),
     "scoring": rule("config data tasks", never=JAX | SIMULATORS),
