@@ -15,6 +15,7 @@ from absl import app, flags
 from configs import demo, maze2d
 
 from launcher import parse_flags, report_errors
+from rvdt_jax.errors import UserError
 
 SECTIONS = ("updates", "peer", "evaluation", "startup", "profile")
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -43,7 +44,7 @@ def main(argv: list[str]) -> int:
     sections = ["profile"] if _PROFILE.value else _ONLY.value
     unknown = sorted(set(sections) - set(SECTIONS))
     if unknown:
-        raise ValueError(f"--only={','.join(unknown)}: there is no such part. Choose of {', '.join(SECTIONS)}.")
+        raise UserError(f"--only={','.join(unknown)}: there is no such part. Choose of {', '.join(SECTIONS)}.")
     results = run(sections, folder)
     print(f"\n{speed_table([results.content])}\n\nRecords: {results.path}")
     return 0

@@ -12,6 +12,7 @@ import pathlib
 from absl import app, flags
 
 from launcher import parse_flags, report_errors
+from rvdt_jax.errors import UserError
 
 _TASK = flags.DEFINE_string("task", None, "A task of the table.")
 _DATASET = flags.DEFINE_string("minari_id", None, "A Minari data set; with --task, instead of the task's own.")
@@ -39,7 +40,7 @@ def main(argv: list[str]) -> int:
     from rvdt_jax.report.summary import data_label
 
     if not _TASK.value and not _DATASET.value:
-        raise ValueError("name the data: --task=maze2d-umaze-v1, or --minari_id=ID for a Minari data set.")
+        raise UserError("name the data: --task=maze2d-umaze-v1, or --minari_id=ID for a Minari data set.")
     settings = default_config()
     settings.variant, settings.task, settings.data.minari_id = "DT", _TASK.value, _DATASET.value
     config = resolve(settings)
@@ -53,7 +54,7 @@ def main(argv: list[str]) -> int:
         episodes, experts, target=target, alpha=_ALPHA.value, bins=_BINS.value, groups=_GROUPS.value
     )
     measured = {"task": _TASK.value, "data": data_label(provenance)} | measured
-    name = _TASK.value or _DATASET.value.replace("/", "_")
+    name = _TASK.value or _DATASET.value
     folder = pathlib.Path(_OUT.value or pathlib.Path("runs", "coverage", name))
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "coverage.json", measured)

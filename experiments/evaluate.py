@@ -12,6 +12,7 @@ import sys
 from absl import app, flags
 
 from launcher import keep_compiled_programs, parse_flags, report_errors
+from rvdt_jax.errors import UserError
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run directory.", required=True)
 _STEP = flags.DEFINE_integer("step", None, "The checkpoint's update; unset: the newest.")
@@ -28,25 +29,21 @@ def main(argv: list[str]) -> int:
     keep_compiled_programs()
     if _VIDEO.value and sys.platform == "linux" and not os.environ.get("DISPLAY"):
         os.environ.setdefault("MUJOCO_GL", "egl")  # MuJoCo reads it when it is loaded
+    from rvdt_jax.film import check_video, record_video
     from rvdt_jax.report.summary import print_results
-    from rvdt_jax.rescore import check_video, record_video, score_run
+    from rvdt_jax.rescore import load_scored, score_run
 
     folder, targets = pathlib.Path(_WORKDIR.value), _parse_targets(_TARGETS.value)
     video = pathlib.Path(_VIDEO.value) if _VIDEO.value else None
+    run = load_scored(folder, step=_STEP.value, targets=targets, selection=_SELECTION.value)
     if video is not None:
-        check_video(video, folder, step=_STEP.value)
+        check_video(run, video)
     scores, path = score_run(
-        folder,
-        step=_STEP.value,
-        episodes=_EPISODES.value,
-        targets=targets,
-        selection=_SELECTION.value,
-        processes=_PROCESSES.value,
-        parallel_episodes=_PARALLEL.value,
+        run, episodes=_EPISODES.value, processes=_PROCESSES.value, parallel_episodes=_PARALLEL.value
     )
     print_results([scores], path, "Scores and raw returns")
     if video is not None:
-        record_video(folder, video, step=_STEP.value, targets=targets, selection=_SELECTION.value)
+        record_video(run, video)
         print(f"Video: {video}")
     return 0
 
@@ -57,7 +54,7 @@ def _parse_targets(words: list[str] | None) -> tuple[float, ...] | None:
     try:
         return tuple(float(word) for word in words)
     except ValueError:
-        raise ValueError(f"--targets={','.join(words)}: give numbers, separated by commas.") from None
+        raise UserError(f"--targets={','.join(words)}: give numbers, separated by commas.") from None
 
 
 if __name__ == "__main__":

@@ -1,27 +1,31 @@
-"""What every launcher shares: the --config flag, its path, and errors as one line instead of a traceback."""
+"""What every launcher shares: the --config flag, its path, and a user's errors as one line instead of a traceback."""
 
 import contextlib
-import difflib
 import errno
 import functools
-import importlib.util
 import logging
 import os
 import pathlib
+import re
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from absl import flags
 from absl import logging as absl_logging
 from ml_collections import config_flags
 from tqdm import tqdm
 
+from rvdt_jax.errors import UserError, nearest
+
 # Read when NumPy is loaded. What it multiplies here are small networks, of the policies that collect: on a busy machine
 # several threads take up to fifty times as long as one, for the same bits.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+# What a file system answers to a path or a permission that a user chose.
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR}
+_REFUSED |= {errno.ENAMETOOLONG, errno.ELOOP}
 
 
 def config_flag():
@@ -33,20 +37,61 @@ def config_flag():
 
 def parse_flags(argv: list[str]) -> list[str]:
     """absl's parser, with --config relative to the launcher too, and every mistake in one line."""
+    argv = _resolve_config(argv)
     try:
-        rest = flags.FLAGS(_resolve_config(argv))
+        rest = flags.FLAGS(argv)
     except flags.UnrecognizedFlagError as error:
         fail(f"unknown flag --{error.flagname}.{_suggest(error.flagname)}")
-    except flags.Error as error:
-        fail(" ".join(str(error).split()))
-    except (KeyError, AttributeError) as error:
-        # ml_collections refuses an unknown field while it registers the flag, and suggests the nearest name.
-        while error.args and isinstance(error.args[0], Exception):
-            error = error.args[0]
-        fail("--config: there is no field " + " ".join(str(error.args[0]).split()))
+    except Exception as error:
+        _fail_in_configuration(error, argv)
+        if isinstance(error, flags.Error):
+            fail(_one_line(error))
+        if isinstance(error, KeyError | AttributeError) and _of_ml_collections(error):
+            # It refuses an unknown field while it registers the flag, and suggests the nearest name.
+            fail(f"--config: there is no field {_one_line(error)}")
+        raise
     if len(rest) > 1:
         fail(f"unexpected argument {rest[1]!r}.{_suggest(rest[1])}")
     return rest
+
+
+def _fail_in_configuration(error: BaseException, argv: list[str]) -> None:
+    """Ends the program if the error came out of the configuration file: with the file, the line and the error."""
+    name = next((word.partition("=")[2] for word in argv if word.startswith("--config=")), None)
+    if name is None:
+        return
+    path = pathlib.Path(name)
+    for each in _chain(error):
+        lines = [frame.lineno for frame in traceback.extract_tb(each.__traceback__) if _is_same(frame.filename, path)]
+        if isinstance(each, SyntaxError) and _is_same(each.filename or "", path):
+            lines = [each.lineno]
+        if lines:
+            fail(f"--config: {path}, line {lines[-1]}: {type(each).__name__}: {_one_line(each)}")
+    if isinstance(error, AttributeError) and error.name == "get_config":
+        fail(f"--config: {path} defines no function get_config().")
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, and those in whose handling it was raised."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _is_same(filename: str, path: pathlib.Path) -> bool:
+    return pathlib.Path(filename).resolve() == path.resolve()
+
+
+def _of_ml_collections(error: BaseException) -> bool:
+    return "ml_collections" in pathlib.Path(traceback.extract_tb(error.__traceback__)[-1].filename).parts
+
+
+def _one_line(error: BaseException) -> str:
+    while error.args and isinstance(error.args[0], Exception):  # ml_collections nests them
+        error = error.args[0]
+    words = error.args[0] if isinstance(error, KeyError) and error.args else error  # str() of a KeyError is a repr
+    # ml_collections lists every field beside the nearest one.
+    return re.sub(r" Other fields present: .*?(?= Did you mean|$)", "", " ".join(str(words).split()))
 
 
 def _resolve_config(argv: list[str]) -> list[str]:
@@ -92,17 +137,15 @@ def report_errors(main: Callable[[list[str]], int]) -> Callable[[list[str]], int
         _set_up_logging()
         try:
             return main(argv)
-        except OSError as error:
-            # Where a disk is full the libraries' threads have failed too, and would have the last word.
-            (fail_at_once if error.errno in _DISK else fail)(str(error))
-        except ValueError as error:
-            if _raised_here(error):  # ours name a remedy; one out of a library's depths is a bug
-                fail(str(error))
-            raise
-        except RuntimeError as error:
-            # WorkerDied is of envs.processes, ProcessFailed of processes: both are loaded only where they are needed.
-            if getattr(error, "dead", False):
+        except Exception as error:
+            # Where a disk is full the libraries' threads have failed too, and would have the last word; for a process
+            # that is dead (WorkerDied, ProcessFailed) nobody should wait.
+            if getattr(error, "dead", False) or _is_full_disk(error):
                 fail_at_once(str(error))
+            _fail_in_configuration(error, _resolve_config(sys.argv))
+            if isinstance(error, UserError) or _is_refused(error):
+                fail(str(error))
+            # WorkerDied is of envs.processes, ProcessFailed of processes: both are loaded only where they are needed.
             if type(error).__name__ in ("WorkerDied", "ProcessFailed"):
                 fail(str(error))
             raise
@@ -110,10 +153,13 @@ def report_errors(main: Callable[[list[str]], int]) -> Callable[[list[str]], int
     return wrapped
 
 
-def _raised_here(error: BaseException) -> bool:
-    last = pathlib.Path(traceback.extract_tb(error.__traceback__)[-1].filename).resolve()
-    ours = (pathlib.Path(__file__).resolve().parent, pathlib.Path(importlib.util.find_spec("rvdt_jax").origin).parent)
-    return any(folder in last.parents for folder in ours)
+def _is_full_disk(error: Exception) -> bool:
+    """Also as h5py says it, without a number."""
+    return isinstance(error, OSError) and (error.errno in _DISK or "No space left on device" in str(error))
+
+
+def _is_refused(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno in _REFUSED
 
 
 class _AboveProgressBar(logging.Handler):
@@ -143,8 +189,8 @@ def only_warnings() -> None:
 def _suggest(argument: str) -> str:
     # Of a configuration only --config itself is known here; its fields are flags as soon as they are used.
     head, dot, field = argument.lstrip("-").partition("=")[0].partition(".")
-    nearest = difflib.get_close_matches(head, list(flags.FLAGS), n=1)
-    return f" Did you mean --{nearest[0]}{dot}{field}?" if nearest else ""
+    near = nearest(head, flags.FLAGS)
+    return f" Did you mean --{near}{dot}{field}?" if near else ""
 
 
 def fail_at_once(message: str) -> None:

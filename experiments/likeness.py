@@ -10,6 +10,7 @@ import pathlib
 from absl import app, flags
 
 from launcher import parse_flags, report_errors
+from rvdt_jax.errors import UserError
 
 _TASK = flags.DEFINE_list("task", None, "Which; unset: every locomotion and antmaze task that was recreated here.")
 _STEPS = flags.DEFINE_integer("steps", None, "Of data sets that recreate.py was told as many; unset: of whole ones.")
@@ -29,11 +30,11 @@ def main(argv: list[str]) -> int:
     for name in _TASK.value or d4rl_datasets():
         task = get_task(name)
         if task.source("recipe") is None:
-            raise ValueError(f"--task={name}: there is no recipe for it.")
+            raise UserError(f"--task={name}: there is no recipe for it.")
         dataset_id = recreated_id(task, _STEPS.value)
         if not find_local(dataset_id):
             if _TASK.value:
-                raise ValueError(f"--task={name}: no data set {dataset_id} is on this machine; see recreate.py.")
+                raise UserError(f"--task={name}: no data set {dataset_id} is on this machine; see recreate.py.")
             continue
         episodes, provenance = load_local(dataset_id)
         numbers = describe(name, episodes.lengths, episodes.returns, episodes.rewards, episodes.terminated)
@@ -43,7 +44,7 @@ def main(argv: list[str]) -> int:
     found, order = [read_json(file) for file in folder.glob("*.json")], list(d4rl_datasets())
     rows = sorted(found, key=lambda row: (order.index(row["task"]), -row["steps"]))
     if not rows:
-        raise ValueError(
+        raise UserError(
             "no recreated data set is on this machine: python experiments/recreate.py --task=hopper-medium-v2"
         )
     text = f"{table(rows)}\n{policies()}\n"

@@ -13,6 +13,7 @@ from absl import app, flags
 from tqdm import tqdm
 
 from launcher import parse_flags, report_errors
+from rvdt_jax.errors import UserError
 
 _EPISODES = flags.DEFINE_integer("episodes", 100, "Per environment.", lower_bound=2)
 _OUTPUT = flags.DEFINE_string("output", "runs/random-returns", "Folder for the records and the table.")
@@ -33,7 +34,7 @@ def main(argv: list[str]) -> int:
     folder = pathlib.Path(_OUTPUT.value)
     path = folder / "random_returns.json"
     if path.exists():
-        raise ValueError(f"--output={folder}: holds {path.name} already. Choose another folder; nothing was touched.")
+        raise UserError(f"--output={folder}: holds {path.name} already. Choose another folder; nothing was touched.")
     folder.mkdir(parents=True, exist_ok=True)
     jobs = {(env_id, task.horizon): task for task in all_tasks().values() for env_id in _environments(task)}
     records = []

@@ -29,14 +29,20 @@ _DISTRIBUTED = flags.DEFINE_bool(
     "Train together with the other tasks of this job. Unset: where Slurm, Open MPI or GKE say that there are several; "
     "given: with whatever JAX detects, Kubernetes and Cloud TPU included; --nodistributed: alone.",
 )
-_RESUME = flags.DEFINE_bool("resume", False, "Continue the run in the work directory.")
+_RESUME = flags.DEFINE_bool(
+    "resume",
+    False,
+    "Continue the run in the work directory. A larger --config.train.steps trains it longer; its learning rate still "
+    "falls to 0 at the run's own train.lr_decay_steps, unless that is given too. How it is scored (--config.eval.*), "
+    "train.log_every, checkpoint_every and keep_checkpoints may differ as well; what is left unset stays.",
+)
 
 
 def main(argv: list[str]) -> int:
     """Resolves the settings and runs them."""
     keep_compiled_programs()
     from rvdt_jax import cluster
-    from rvdt_jax.config import resolve
+    from rvdt_jax.config import left_open, resolve
     from rvdt_jax.report.summary import print_results
     from rvdt_jax.runner import run_config
 
@@ -47,7 +53,7 @@ def main(argv: list[str]) -> int:
     index = cluster.start(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value, _DISTRIBUTED.value)
     if index > 0:
         only_warnings()
-    run = run_config(config, resume=_RESUME.value)
+    run = run_config(config, resume=_RESUME.value, unset=left_open(settings))
     if run.signal is not None:
         return 128 + run.signal
     if index == 0:

@@ -16,6 +16,7 @@ import pathlib
 from absl import app, flags
 
 from launcher import parse_flags, report_errors
+from rvdt_jax.errors import UserError
 
 _TABLE = flags.DEFINE_string("table", None, "The table whose cells are run.", required=True)
 _FILE = flags.DEFINE_string("config", None, "Configuration file of every run.", required=True)
@@ -48,7 +49,9 @@ def main(argv: list[str]) -> int:
     if _SLURM.value:
         commands, workdirs = [job.command for job in jobs], [str(job.workdir) for job in jobs]
         script = slurm_script(commands, workdirs, at_once=_JOBS.value, options=tuple(_SBATCH.value))
-        pathlib.Path(_SLURM.value).write_text(script, encoding="utf-8")
+        path = pathlib.Path(_SLURM.value)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(script, encoding="utf-8")
         print(f"{len(jobs)} cells: sbatch {_SLURM.value}")
         return 0
     if _PRINT.value:
@@ -73,7 +76,7 @@ def _settings() -> dict[str, str]:
     for word in _SET.value:
         name, equals, value = word.removeprefix("config.").partition("=")
         if not equals:
-            raise ValueError(f"--set={word}: write FIELD=VALUE, for example --set=loss.eta=3.")
+            raise UserError(f"--set={word}: write FIELD=VALUE, for example --set=loss.eta=3.")
         fields[name] = value
     return fields
 
@@ -82,7 +85,7 @@ def _seeds() -> tuple[int, ...]:
     try:
         return tuple(int(seed) for seed in _SEEDS.value)
     except ValueError:
-        raise ValueError(f"--seeds={','.join(_SEEDS.value)}: give whole numbers, separated by commas.") from None
+        raise UserError(f"--seeds={','.join(_SEEDS.value)}: give whole numbers, separated by commas.") from None
 
 
 def _config_name() -> str:

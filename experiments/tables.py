@@ -60,7 +60,9 @@ def main(argv: list[str]) -> int:
         from rvdt_jax.report.page import page, read_coverages
 
         coverages = read_coverages([pathlib.Path(folder) for folder in _COVERAGE.value or [COVERAGE]])
-        pathlib.Path(_HTML.value).write_text(page(tables, coverages), encoding="utf-8")
+        path = pathlib.Path(_HTML.value)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(page(tables, coverages), encoding="utf-8")
         print(f"Page: {_HTML.value}")
     if _WRITE_README.value:
         write_section(ROOT / "README.md", results_section(cells), MARKERS)

@@ -15,6 +15,7 @@ from statistics import fmean
 from absl import app, flags
 
 from launcher import parse_flags, report_errors
+from rvdt_jax.errors import UserError
 
 EXPERTS = {"hopper": 3234.3, "walker2d": 4592.3, "halfcheetah": 12135.0}  # D4RL's expert return
 ENVIRONMENTS = {"hopper": "Hopper-v4", "walker2d": "Walker2d-v4", "halfcheetah": "HalfCheetah-v4"}
@@ -50,7 +51,7 @@ def main(argv: list[str]) -> int:
     folder = pathlib.Path(_OUT.value, _ROBOT.value)
     medium, replay, best = (folder / name for name in ("medium.npz", "medium-replay.npz", "best.npz"))
     if medium.exists() and not replay.exists():
-        raise ValueError(f"{replay} is gone, and cannot be made again: name another --out, and train anew.")
+        raise UserError(f"{replay} is gone, and cannot be made again: name another --out, and train anew.")
     model = restore(folder)
     folder.mkdir(parents=True, exist_ok=True)
     records = folder / "progress.jsonl"
@@ -71,7 +72,7 @@ def main(argv: list[str]) -> int:
         if before // SAVE_EVERY < step // SAVE_EVERY or step >= _STEPS.value:
             save_state(model, folder)
     if _MEDIUM_ONLY.value and not medium.exists():
-        raise ValueError(f"{_STEPS.value} steps did not reach a third of the expert's return: raise --steps.")
+        raise UserError(f"{_STEPS.value} steps did not reach a third of the expert's return: raise --steps.")
     save_collector(best, measure(load_collector(best)))
     return 0
 
@@ -97,12 +98,12 @@ def restore(folder: pathlib.Path):
     """The model as it was saved last, or a new one.
 
     Raises:
-        ValueError: what trains is not installed, or the saved model is of another seed.
+        UserError: what trains is not installed, or the saved model is of another seed.
     """
     try:
         from sbx import SAC
     except ImportError as error:
-        raise ValueError(f"{error.name} is not installed: pip install -e '.[recreate]'") from error
+        raise UserError(f"{error.name} is not installed: pip install -e '.[recreate]'") from error
 
     env = make_env()
     if not (folder / "state.zip").exists():
@@ -111,7 +112,7 @@ def restore(folder: pathlib.Path):
         return model
     model = SAC.load(folder / "state.zip", env=env)
     if model.seed != _SEED.value:
-        raise ValueError(f"--seed={_SEED.value}: {folder} holds a training with seed {model.seed}; name another --out.")
+        raise UserError(f"--seed={_SEED.value}: {folder} holds a training with seed {model.seed}; name another --out.")
     model.load_replay_buffer(folder / "buffer.pkl")
     model.replay_buffer.pos = model.num_timesteps  # killed between the two files, the buffer may be ahead
     model.set_random_seed(model.seed + model.num_timesteps)  # loading has rewound them

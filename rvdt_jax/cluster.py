@@ -10,6 +10,8 @@ import socket
 import time
 from collections.abc import Mapping
 
+from rvdt_jax.errors import UserError
+
 log = logging.getLogger(__name__)
 
 # JAX itself ends every process once one of them has sent no sign of life for so long. ``rvdt_jax.processes`` notices
@@ -41,17 +43,17 @@ def start(
         The number of this process, 0 where it is alone.
 
     Raises:
-        ValueError: the arguments do not fit together, the port is taken, or nobody answers.
+        UserError: the arguments do not fit together, the port is taken, or nobody answers.
     """
     given = {"--coordinator": coordinator, "--num_processes": num_processes, "--process_id": process_id}
     missing = [name for name, value in given.items() if value is None]
     if not missing:
         if distributed is False:
-            raise ValueError("--coordinator and --nodistributed exclude each other: leave one of them out.")
+            raise UserError("--coordinator and --nodistributed exclude each other: leave one of them out.")
         _check(coordinator, num_processes, process_id)
         return _connect(coordinator, num_processes, process_id) if num_processes > 1 else 0
     if len(missing) < len(given):
-        raise ValueError(
+        raise UserError(
             f"{' and '.join(missing)} missing: --coordinator=HOST:PORT, --num_processes and --process_id belong "
             "together. On Slurm and Open MPI none of them is needed."
         )
@@ -76,12 +78,12 @@ def tasks_of(environment: Mapping[str, str]) -> int:
 
 def _check(coordinator: str, num_processes: int, process_id: int) -> None:
     if num_processes < 1:
-        raise ValueError(f"--num_processes={num_processes} must be at least 1.")
+        raise UserError(f"--num_processes={num_processes} must be at least 1.")
     if not 0 <= process_id < num_processes:
-        raise ValueError(f"--process_id={process_id} must be one of 0 to {num_processes - 1}, as --num_processes says.")
+        raise UserError(f"--process_id={process_id} must be one of 0 to {num_processes - 1}, as --num_processes says.")
     found = re.fullmatch(r".+:(\d+)", coordinator)
     if not found or not 0 < int(found[1]) < 65536:
-        raise ValueError(f"--coordinator={coordinator!r} is not HOST:PORT, such as 10.0.0.1:12345.")
+        raise UserError(f"--coordinator={coordinator!r} is not HOST:PORT, such as 10.0.0.1:12345.")
 
 
 def _connect(coordinator: str, num_processes: int, process_id: int) -> int:
@@ -122,7 +124,7 @@ def _initialize(**arguments) -> None:
         )
     except (RuntimeError, ValueError, KeyError, OSError) as error:
         reason = " ".join(str(error).split())
-        raise ValueError(
+        raise UserError(
             f"the processes could not be connected: {reason} Give --coordinator=HOST:PORT, --num_processes and "
             "--process_id, or train in this process alone with --nodistributed."
         ) from error
@@ -132,7 +134,7 @@ def _address_of(host: str, coordinator: str) -> str:
     try:
         return socket.getaddrinfo(host, None)[0][4][0]
     except OSError as error:
-        raise ValueError(f"--coordinator={coordinator}: there is no host of that name ({error}).") from error
+        raise UserError(f"--coordinator={coordinator}: there is no host of that name ({error}).") from error
 
 
 def _check_free(address: str, port: int, coordinator: str) -> None:
@@ -142,7 +144,7 @@ def _check_free(address: str, port: int, coordinator: str) -> None:
         try:
             probe.bind((address, port))
         except OSError as error:
-            raise ValueError(
+            raise UserError(
                 f"--coordinator={coordinator}: process 0 cannot listen there ({error.strerror}). It must be an address "
                 "of the machine of process 0, and a free port."
             ) from error
@@ -156,7 +158,7 @@ def _await_coordinator(address: str, port: int, coordinator: str) -> None:
             return
         except OSError as error:
             if time.monotonic() > deadline:
-                raise ValueError(
+                raise UserError(
                     f"--coordinator={coordinator}: process 0 does not answer ({error}). Start it with the same "
                     "--coordinator and --process_id=0."
                 ) from error

@@ -2,7 +2,8 @@
 
 A file in ``experiments/configs`` starts from ``rvdt_jax.defaults``, which documents every field. ``resolve`` is the
 only reader of a ConfigDict in the package: it fills what was left unset from the variant and the task, checks every
-value, and returns a ``Config`` that nothing can change. Explicit settings win over the task's and the variant's.
+value, and returns a ``Config`` that nothing can change. Explicit settings win over the task's and the variant's; those
+that the variant has no use for are ignored, with a line in the log.
 ``complete_config`` fills what only the data can tell.
 """
 
@@ -14,9 +15,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from rvdt_jax.config_checks import check_config, check_seeds, check_set, check_targets
+from rvdt_jax.config_filling import CONTEXT_LENGTH, fill_in, split_names
 from rvdt_jax.defaults import default_config
-from rvdt_jax.tasks import LOW_DATA, Task, get_task
-from rvdt_jax.variants import get_variant
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +53,6 @@ class ModelConfig:
     policy_fourier_features: int
     fourier_scale: float
     positions: str
-    plain: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,25 +167,12 @@ def resolve(settings: ConfigDict) -> Config:
     """Fills what was left unset and checks everything, before any work is done.
 
     Raises:
-        ValueError: a setting is missing, unknown or out of range; the message names field and remedy.
+        UserError: a setting is missing, unknown or out of range; the message names field and remedy.
     """
     values = settings.to_dict()
     check_set(values, default_config().to_dict())
-    variant = get_variant(values["variant"])
-    _fill_from_task(values, get_task(values["task"]) if values["task"] else None)
-    own = dataclasses.asdict(variant)
-    _fill(values["loss"], rebalancing=own["rebalancing"], q_guidance=own["q_guidance"])
-    _fill(values["policy"], head=own["head"], condition_on_return=own["condition_on_return"])
-    _fill(values["expert"], only=own["expert_only"], by=own["expert_by"])
-    _fill_eta(values)
-    _fill_fraction(values["data"])
-    _fill(values["parallel"], devices=0)
-    guided = values["loss"]["q_guidance"]
-    _fill(values["eval"], processes=0, action_selection=GUIDED_SELECTION if guided else "mean")
-    train = values["train"]
-    _fill(train, lr_decay_steps=train["steps"], checkpoint_every=values["eval"]["every"])
-    _fill(train, critic_learning_rate=train["learning_rate"])
-    targets, keys = values["eval"]["targets"], _split(values["data"]["observation_keys"])
+    fill_in(values)
+    targets, keys = values["eval"]["targets"], split_names(values["data"]["observation_keys"])
     config = Config(
         task=values["task"] or None,
         variant=values["variant"],
@@ -224,11 +210,11 @@ def complete_config(
         reachable: the largest return that an episode can have, where rewards are sparse.
 
     Raises:
-        ValueError: as ``resolve``.
+        UserError: as ``resolve``.
     """
     model, policy, scoring = config.model, config.policy, config.eval
     if model.context_length is None:
-        model = dataclasses.replace(model, context_length=min(_CONTEXT_LENGTH, longest))
+        model = dataclasses.replace(model, context_length=min(CONTEXT_LENGTH, longest))
     if policy.return_scale is None:
         policy = dataclasses.replace(policy, return_scale=float(np.abs(returns).max()) or 1.0)
     if scoring.targets is None:
@@ -255,73 +241,21 @@ def targets_of(returns: np.ndarray, reachable: float | None = None) -> tuple[flo
     return tuple(dict.fromkeys(float(f"{target:.6g}") for target in chosen))
 
 
-GUIDED_SELECTION = "best_of"  # of variants with a critic: the best on the tuning tasks, see experiments/results/tuning
-# Where there is neither a task nor data to say better: QT's context length and gradient clip for most of its tasks.
-_CONTEXT_LENGTH = 20
-_WITHOUT_TASK = {"steps": 100_000, "grad_clip_norm": 9.0}
-_ETA = 1.0
+# Fields that a run which goes on keeps where they are left unset.
+_KEPT = ("train.steps", "train.lr_decay_steps", "eval.targets", "eval.horizon", "eval.action_selection", "env")
 
 
-def _fill(section: dict, **defaults) -> None:
-    for name, value in defaults.items():
-        if section[name] is None:
-            section[name] = value
+def left_open(settings: Config | ConfigDict | None) -> tuple[str, ...]:
+    """Of the fields that a resumed run keeps where they are unset, those unset here; () for resolved settings."""
+    if isinstance(settings, Config):
+        return ()
+    values = (default_config() if settings is None else settings).to_dict()
+    return tuple(name for name in _KEPT if _value(values, name) is None)
 
 
-def _split(names: tuple | None) -> tuple | None:
-    """The names, also where several came as one, as a flag with commas gives them."""
-    if names is None or not all(isinstance(name, str) for name in names):
-        return names
-    return tuple(part.strip() for name in names for part in name.split(","))
-
-
-def _fill_eta(values: dict) -> None:
-    loss, task = values["loss"], values["task"]
-    if loss["eta"] is not None and loss["eta"] > 0 and not loss["q_guidance"]:
-        raise ValueError(
-            f"config.loss.eta is set, but variant {values['variant']} has no Q-guidance. Leave it unset, choose a "
-            "variant with Q-guidance, or set config.loss.q_guidance=True."
-        )
-    published = get_task(task).eta if task else _ETA
-    _fill(loss, eta=published if loss["q_guidance"] else 0.0)
-
-
-def _fill_fraction(data: dict) -> None:
-    regime = data["regime"]
-    if regime is None:
-        _fill(data, fraction=1.0)
-        return
-    if regime not in LOW_DATA:
-        raise ValueError(f"config.data.regime is {regime!r}; choose one of {', '.join(LOW_DATA)}, or leave it unset.")
-    if data["fraction"] not in (None, LOW_DATA[regime]):
-        raise ValueError(
-            f"config.data.regime={regime} keeps {LOW_DATA[regime]:g} of the trajectories, but config.data.fraction is "
-            f"{data['fraction']}. Set one of the two."
-        )
-    data["fraction"] = LOW_DATA[regime]
-
-
-def _fill_from_task(values: dict, task: Task | None) -> None:
-    if task is None:
-        data = values["data"]
-        if not data["minari_id"] and not data["path"]:
-            raise ValueError(
-                "config.task is not set. Name a task, e.g. --config.task=maze2d-umaze-v1, or data of your own: "
-                "--config.data.minari_id=ID for a Minari data set."
-            )
-        _fill(values["train"], **_WITHOUT_TASK)
-        _fill(values["loss"], reward_scale=1.0, reward_shift=0.0)
-        return
-    _fill(
-        values["train"],
-        steps=task.train_steps,
-        lr_decay_steps=task.lr_decay_steps,
-        grad_clip_norm=task.grad_clip_norm,
-    )
-    _fill(values["model"], context_length=task.context_length)
-    _fill(values["loss"], reward_scale=task.reward_scale, reward_shift=task.reward_shift)
-    _fill(values["policy"], return_scale=task.return_scale)
-    _fill(values["eval"], targets=task.targets)
+def _value(values: dict, dotted: str):
+    section, _, field = dotted.rpartition(".")
+    return (values[section] if section else values)[field]
 
 
 def settings_for(dataset_id: str, source: str, settings: Config | ConfigDict | None) -> Config:

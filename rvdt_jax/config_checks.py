@@ -6,6 +6,7 @@ import math
 import re
 from typing import TYPE_CHECKING
 
+from rvdt_jax.errors import UserError, did_you_mean
 from rvdt_jax.variants import HEADS, REBALANCINGS
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def check_config(config: Config) -> None:
     """Checks every field, and the fields against each other.
 
     Raises:
-        ValueError: naming the field and the remedy.
+        UserError: naming the field and the remedy.
     """
     for name, choices in (
         ("loss.rebalancing", REBALANCINGS),
@@ -45,15 +46,28 @@ def check_config(config: Config) -> None:
         ("parallel.seeds", SEED_MAPPINGS),
     ):
         if _get(config, name) not in choices:
-            raise ValueError(f"config.{name} is {_get(config, name)!r}; choose one of {', '.join(choices)}.")
+            raise UserError(f"config.{name} is {_get(config, name)!r}; choose one of {', '.join(choices)}.")
     for name, low, high in _RANGES:
         value = _get(config, name)
         if value is None and name in (*FROM_DATA, "eval.horizon", "loss.n_step"):
             continue
         if not (math.isfinite(value) and low <= value <= high):
             bound = f" and between {low:g} and {high:g}" if math.isfinite(high) else f" and at least {low:g}"
-            raise ValueError(f"config.{name} is {value}; it must be finite{bound if math.isfinite(low) else ''}.")
+            raise UserError(f"config.{name} is {value}; it must be finite{bound if math.isfinite(low) else ''}.")
     _check_together(config)
+
+
+def check_names_data(config: Config) -> None:
+    """Refuses settings that name no data; ``rvdt_jax.fit`` is handed them, and everything else needs a name.
+
+    Raises:
+        UserError: naming both ways out.
+    """
+    if not (config.task or config.data.minari_id or config.data.path):
+        raise UserError(
+            "config.task is not set. Name a task, e.g. --config.task=maze2d-umaze-v1, or data of your own: "
+            "--config.data.minari_id=ID for a Minari data set."
+        )
 
 
 _INF = math.inf
@@ -109,27 +123,32 @@ _RANGES = (
 
 
 def check_set(values: dict, defaults: dict, prefix: str = "config.") -> None:
-    """Refuses settings whose default was taken away; those that have none may stay unset.
+    """Refuses settings that are missing, or whose default was taken away; those that have none may stay unset.
 
     Raises:
-        ValueError: naming the field.
+        UserError: naming the field.
     """
     for name, default in defaults.items():
+        if name not in values or isinstance(default, dict) != isinstance(values[name], dict):
+            raise UserError(f"{prefix}{name} is missing. Begin with rvdt_jax.default_config(), which has every field.")
         if isinstance(default, dict):
             check_set(values[name], default, f"{prefix}{name}.")
         elif default is not None and values[name] is None:
-            raise ValueError(f"{prefix}{name} is None. Leave it at its default, {default!r}, or give it a value.")
+            raise UserError(f"{prefix}{name} is None. Leave it at its default, {default!r}, or give it a value.")
+    unknown = next((name for name in values if name not in defaults), None)
+    if unknown is not None:
+        raise UserError(f"there is no field {prefix}{unknown}.{did_you_mean(unknown, defaults)}")
 
 
 def check_seeds(seeds: tuple) -> tuple[int, ...]:
     """Returns one or more different int32 seeds, none negative.
 
     Raises:
-        ValueError: they are not.
+        UserError: they are not.
     """
     fine = all(isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed <= _MAX_INT for seed in seeds)
     if not seeds or not fine or len(set(seeds)) < len(seeds):
-        raise ValueError(f"config.seeds is {seeds}; give one or more different whole numbers from 0 to {_MAX_INT}.")
+        raise UserError(f"config.seeds is {seeds}; give one or more different whole numbers from 0 to {_MAX_INT}.")
     return tuple(seeds)
 
 
@@ -137,11 +156,11 @@ def check_targets(targets: tuple, field: str = "config.eval.targets") -> tuple[f
     """Returns one or more finite target returns as floats.
 
     Raises:
-        ValueError: they are not.
+        UserError: they are not.
     """
     fine = all(isinstance(target, int | float) and math.isfinite(target) for target in targets)
     if not targets or not fine or len(set(targets)) < len(targets):
-        raise ValueError(f"{field} is {targets}; give one or more different, finite target returns.")
+        raise UserError(f"{field} is {targets}; give one or more different, finite target returns.")
     return tuple(float(target) for target in targets)
 
 
@@ -151,45 +170,45 @@ _DATASET_ID = re.compile(r"[\w-]+(/[\w.-]*[\w-])*")
 def _check_together(config: Config) -> None:
     """Conditions between fields."""
     if config.policy.learn_std and config.policy.head != "gaussian":
-        raise ValueError("config.policy.learn_std=True needs policy.head=gaussian: a deterministic head has no std.")
+        raise UserError("config.policy.learn_std=True needs policy.head=gaussian: a deterministic head has no std.")
     if config.policy.learn_std and not LOG_STD_RANGE[0] < math.log(config.policy.std) < LOG_STD_RANGE[1]:
         low, high = (math.exp(bound) for bound in LOG_STD_RANGE)
-        raise ValueError(
+        raise UserError(
             f"config.policy.std={config.policy.std} is where a learned std begins; it must lie between {low:.3g} and "
             f"{high:.3g}, to which the std is clipped."
         )
     if config.expert.threshold is not None and not math.isfinite(config.expert.threshold):
-        raise ValueError(f"config.expert.threshold is {config.expert.threshold}; it must be finite.")
+        raise UserError(f"config.expert.threshold is {config.expert.threshold}; it must be finite.")
     if config.model.width % config.model.heads:
-        raise ValueError(f"config.model.width={config.model.width} is not a multiple of heads={config.model.heads}.")
+        raise UserError(f"config.model.width={config.model.width} is not a multiple of heads={config.model.heads}.")
     for name in ("eval.every", "train.checkpoint_every"):
         if _get(config, name) % config.train.log_every:
-            raise ValueError(
+            raise UserError(
                 f"config.{name}={_get(config, name)} is not a multiple of train.log_every={config.train.log_every}."
             )
     length = config.model.context_length
     if config.loss.q_guidance and length is not None and length < 2:
-        raise ValueError("config.model.context_length must be at least 2 with Q-guidance: TD needs a next step.")
+        raise UserError("config.model.context_length must be at least 2 with Q-guidance: TD needs a next step.")
     selection = config.eval.action_selection
     if selection in ("critic", "best_of") and not config.loss.q_guidance:
-        raise ValueError(f"config.eval.action_selection={selection} needs a critic: choose a variant with Q-guidance.")
+        raise UserError(f"config.eval.action_selection={selection} needs a critic: choose a variant with Q-guidance.")
     if config.eval.action_selection == "sample" and config.policy.head != "gaussian":
-        raise ValueError("config.eval.action_selection=sample needs policy.head=gaussian.")
+        raise UserError("config.eval.action_selection=sample needs policy.head=gaussian.")
     if config.loss.rebalancing == "kl_explicit" and config.policy.head != "gaussian":
-        raise ValueError("config.loss.rebalancing=kl_explicit needs policy.head=gaussian: a KL takes two densities.")
+        raise UserError("config.loss.rebalancing=kl_explicit needs policy.head=gaussian: a KL takes two densities.")
     if config.data.source == "file" and not config.data.path:
-        raise ValueError("config.data.source=file needs config.data.path, a flat cache file.")
+        raise UserError("config.data.source=file needs config.data.path, a flat cache file.")
     keys = config.data.observation_keys
     if keys is not None and (not all(isinstance(key, str) and key for key in keys) or len(set(keys)) < len(keys)):
-        raise ValueError(f"config.data.observation_keys is {keys}; give different names, separated by commas.")
+        raise UserError(f"config.data.observation_keys is {keys}; give different names, separated by commas.")
     named = config.data.minari_id is not None and config.data.source != "memory"
     if named and not _DATASET_ID.fullmatch(config.data.minari_id):
-        raise ValueError(
+        raise UserError(
             f"config.data.minari_id={config.data.minari_id!r} is no Minari id: names of letters, digits, _ and -, "
             "separated by /, such as D4RL/pen/human-v2."
         )
     if config.data.path and config.data.source != "file":
-        raise ValueError(f"config.data.path is set, but config.data.source is {config.data.source}; set it to file.")
+        raise UserError(f"config.data.path is set, but config.data.source is {config.data.source}; set it to file.")
 
 
 def _get(config: Config, dotted: str):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import logging
 
 from rvdt_jax.config import Config
+from rvdt_jax.config_checks import check_names_data
 from rvdt_jax.data.episodes import Episodes
 from rvdt_jax.data.minari import find_local, list_local, minari_root
 from rvdt_jax.data.source import load_flat_file, load_local
+from rvdt_jax.errors import UserError, nearest
 from rvdt_jax.tasks import Source, Task, find_source, get_task
 
 log = logging.getLogger(__name__)
@@ -22,19 +23,20 @@ def load_episodes(config: Config, *, progress: bool = True) -> tuple[Episodes, d
     a recipe. Without ``data.minari_id`` the task's data sets are tried in the order of the table.
 
     Raises:
-        ValueError: the data is nowhere to be had; the message says what to run, or what to download and where to put
+        UserError: the data is nowhere to be had; the message says what to run, or what to download and where to put
             it. Or it is corrupt, or breaks the episode contract.
     """
+    check_names_data(config)
     if config.data.source == "file":
         return _load_file(config)
     if config.data.source == "memory":
-        raise ValueError("config.data.source=memory is what rvdt_jax.fit was handed; choose auto, minari or file.")
+        raise UserError("config.data.source=memory is what rvdt_jax.fit was handed; choose auto, minari or file.")
     candidates = _candidates(config)
     source = next((source for _, source in candidates if find_local(source.dataset_id)), None)
     if source is None:
         _check_no_ruins(candidates)
         if config.data.source == "minari":
-            raise ValueError(_missing(config, candidates, "config.data.source=minari looks no further"))
+            raise UserError(_missing(config, candidates, "config.data.source=minari looks no further"))
         source = _obtain(config, candidates, progress)
     keys = source.observation_keys if config.data.observation_keys is None else config.data.observation_keys
     if source.end_at_reward:
@@ -48,7 +50,7 @@ def _load_file(config: Config) -> tuple[Episodes, dict]:
     wanted = config.data.observation_keys
     held = provenance.setdefault("observation_keys", list(wanted or ()))  # a file of the user's own does not say
     if wanted is not None and list(wanted) != held:
-        raise ValueError(
+        raise UserError(
             f"config.data.observation_keys={','.join(wanted)}: {config.data.path} holds "
             f"{','.join(held) or 'plain observations'}. Leave it unset, or read the data set itself."
         )
@@ -62,7 +64,7 @@ def _candidates(config: Config) -> list[tuple[Task | None, Source]]:
         return [(task, source) for source in task.sources]
     owner, source = find_source(dataset_id) or (None, Source("remote", dataset_id, None))
     if task is not None and owner not in (None, task) and config.env is None:
-        raise ValueError(
+        raise UserError(
             f"config.data.minari_id={dataset_id} belongs to {owner.name}, but config.task is {task.name}. Set "
             f"config.task={owner.name}, or say with config.env what scores it."
         )
@@ -74,7 +76,7 @@ def _check_no_ruins(candidates: list[tuple[Task | None, Source]]) -> None:
     for _, source in candidates:
         folder = minari_root() / source.dataset_id
         if folder.exists():
-            raise ValueError(
+            raise UserError(
                 f"{source.dataset_id}: {folder} is there, but holds no data set. Move it away, or correct the id."
             )
 
@@ -105,7 +107,7 @@ def _obtain(config: Config, candidates: list[tuple[Task | None, Source]], progre
             with contextlib.suppress(DatasetExists):  # another process was faster: its data set is the same
                 recreate(task.name, progress=progress)
             return source
-    raise ValueError(_missing(config, candidates, reason))
+    raise UserError(_missing(config, candidates, reason))
 
 
 def _missing(config: Config, candidates: list[tuple[Task | None, Source]], reason: str) -> str:
@@ -115,8 +117,8 @@ def _missing(config: Config, candidates: list[tuple[Task | None, Source]], reaso
     kinds = ("recipe", "remote", "import")
     ways = [_way(task, source) for kind in kinds for task, source in candidates if source.kind == kind]
     ways.append(f"copy the data set's folder from another machine to {minari_root() / ids[0]}")
-    nearest = difflib.get_close_matches(ids[0], list_local(), n=1, cutoff=0.8)
-    hint = f" Did you mean {nearest[0]!r}, which is here?" if nearest and config.data.minari_id else ""
+    near = nearest(ids[0], list_local(), cutoff=0.8)
+    hint = f" Did you mean {near!r}, which is here?" if near and config.data.minari_id else ""
     return f"{name}: no data set {' or '.join(ids)} on this machine ({reason}).{hint} To get one, {'; or '.join(ways)}."
 
 

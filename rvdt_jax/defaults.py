@@ -11,6 +11,7 @@ def default_config() -> ConfigDict:
     config = ConfigDict()
     # (*) Of the returns in the data: the maximum, the 90th percentile, the maximum raised by 20 %, and where rewards
     # are sparse the horizon times the reward.
+    # (**) A resumed run keeps its own where it is unset, and so for eval.targets, horizon, action_selection, and env.
     config.task = unset(str)  # name of the task, as D4RL spells it; see rvdt_jax/tasks.py; unset: data of your own
     config.variant = "RVDT"  # row of the table in rvdt_jax/variants.py
     config.seeds = (0,)  # one training run per seed, all in one program
@@ -18,11 +19,11 @@ def default_config() -> ConfigDict:
     config.env = unset(str)  # Gymnasium id that scores; unset: the task's, else the data set's own; none: no scores
 
     config.train = ConfigDict()
-    config.train.steps = unset(int)  # updates; unset: where QT stops on this task, 100,000 without a task
+    config.train.steps = unset(int)  # updates; unset: where QT stops on this task, 100,000 without a task (**)
     config.train.batch_size = 256  # windows per update (QT)
     config.train.learning_rate = 3e-4  # peak, for policy, cloned expert and critic (QT)
     config.train.critic_learning_rate = unset(float)  # peak, for the critic; unset: learning_rate
-    config.train.lr_decay_steps = unset(int)  # updates from the peak to 0 on a cosine; unset: QT's, else all
+    config.train.lr_decay_steps = unset(int)  # updates from the peak to 0 on a cosine; unset: QT's, else all (**)
     config.train.grad_clip_norm = unset(float)  # clip of the gradient's global norm; unset: QT's for this task, else 9
     config.train.weight_decay = 1e-4  # L2 coefficient on the policy (QT)
     config.train.log_every = 20  # updates of one compiled call: one line of metrics.jsonl; a stop request waits for it
@@ -44,7 +45,6 @@ def default_config() -> ConfigDict:
     config.model.policy_fourier_features = 0  # the same, of the policy
     config.model.fourier_scale = 1.0  # std of their initial frequencies, in radians per std of an observation
     config.model.positions = "episode"  # what is embedded: the timestep in the episode (DT), or in the window
-    config.model.plain = False  # True: the same functions the textbook way, slower, to check the fast ones against
 
     config.loss = ConfigDict()
     config.loss.eta = unset(float)  # weight of Q-guidance, eq. (3); unset: QT's for this task, else 1

@@ -15,6 +15,7 @@ from rvdt_jax.bounds import check_memory
 from rvdt_jax.config import Config
 from rvdt_jax.config_checks import check_config
 from rvdt_jax.config_json import from_json
+from rvdt_jax.errors import UserError
 from rvdt_jax.models.acting import EPISODE_STREAM, Acting, Actor, action_keys
 from rvdt_jax.models.build import make_actor, make_critic, make_policy
 from rvdt_jax.report.records import best_step, read_lines
@@ -155,14 +156,14 @@ def load_policy(
         selection: how actions are chosen, as ``eval.action_selection``; None: as the run's evaluations chose them.
 
     Raises:
-        ValueError: no such run, checkpoint or seed; the message names those there are. Or the selection does not fit
+        UserError: no such run, checkpoint or seed; the message names those there are. Or the selection does not fit
             the run.
     """
     saved = load_run(run_dir, step=step, selection=selection)
     seeds = saved.config.seeds
     seed = seeds[0] if seed is None else seed
     if seed not in seeds:
-        raise ValueError(f"{run_dir}: has no seed {seed}; trained were {', '.join(map(str, seeds))}.")
+        raise UserError(f"{run_dir}: has no seed {seed}; trained were {', '.join(map(str, seeds))}.")
     return Policy(saved, seed)
 
 
@@ -176,7 +177,7 @@ def load_run(
     folder = pathlib.Path(run_dir)
     checkpoints = folder / "checkpoints"
     if not checkpoints.is_dir():
-        raise ValueError(f"{folder}: holds no run with a checkpoint.")
+        raise UserError(f"{folder}: holds no run with a checkpoint.")
     options = ocp.CheckpointManagerOptions(create=False)
     handlers = {"arrays": ocp.StandardCheckpointHandler(), "about": ocp.JsonCheckpointHandler()}
     with ocp.CheckpointManager(checkpoints.absolute(), options=options, item_handlers=handlers) as manager:
@@ -184,10 +185,10 @@ def load_run(
         if step == "best":
             step = best_step(read_lines(folder / "evaluations.jsonl"))
             if step is None:
-                raise ValueError(f"{folder}: nothing was evaluated, so that no checkpoint is the best one.")
+                raise UserError(f"{folder}: nothing was evaluated, so that no checkpoint is the best one.")
         if not steps or (step is not None and step not in steps):
             known = f"there are those of {', '.join(map(str, steps))}" if steps else "there is none yet"
-            raise ValueError(f"{folder}: has no checkpoint{'' if step is None else f' of update {step}'}; {known}.")
+            raise UserError(f"{folder}: has no checkpoint{'' if step is None else f' of update {step}'}; {known}.")
         step = steps[-1] if step is None else step
         try:
             about = manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore()))["about"]
@@ -201,7 +202,7 @@ def load_run(
             )["arrays"]
             config = from_json(about["config"])
         except Exception as error:  # a damaged file makes Orbax raise almost anything
-            raise ValueError(
+            raise UserError(
                 f"{checkpoints / str(step)}: the checkpoint cannot be read ({type(error).__name__}: {error})."
             ) from error
     config = _choose_selection(config, about, selection, checkpoints / str(step))
@@ -222,7 +223,7 @@ def _choose_selection(config: Config, about: dict, selection: str | None, path: 
         config = dataclasses.replace(config, eval=dataclasses.replace(config.eval, action_selection=selection))
         check_config(config)
     if config.eval.action_selection == "critic" and "return_range" not in about:
-        raise ValueError(
+        raise UserError(
             f"{path}: an older version wrote this checkpoint. Its eval.action_selection=critic chose differently, and "
             "the range of returns that today's needs was not recorded. Name another selection: mean, sample or best_of."
         )

@@ -12,6 +12,7 @@ from rvdt_jax.config import Config
 from rvdt_jax.config_json import to_json
 from rvdt_jax.data.episodes import Episodes, draw_episodes, keep_episodes
 from rvdt_jax.data.rebalance import ExpertSet, select_expert_episodes
+from rvdt_jax.errors import UserError
 from rvdt_jax.models.build import make_actor
 from rvdt_jax.processes import Group
 from rvdt_jax.scoring import Scoring, choose_scoring
@@ -59,7 +60,7 @@ def prepare(
     """Checks what only the data could tell, and says what the run learns from.
 
     Raises:
-        ValueError: data, settings, environment and work directory do not fit each other, or processes have other data.
+        UserError: data, settings, environment and work directory do not fit each other, or processes have other data.
     """
     digest = episodes.digest()
     group.agree({"data": provenance["dataset_id"], "content_digest": digest})
@@ -95,22 +96,15 @@ def take_share(config: Config, episodes: Episodes, provenance: dict) -> tuple[Ep
     return keep_episodes(episodes, kept), provenance | {"subset": share}
 
 
-def same_data(config: Config, begun: str | None) -> Config:
-    """Names the data set that the run was begun on: meanwhile there may be one that would come first."""
-    if config.data.minari_id is None and begun is not None:
-        return dataclasses.replace(config, data=dataclasses.replace(config.data, minari_id=begun))
-    return config
-
-
 def check_fit(config: Config, episodes: Episodes, environment: Environment | None) -> None:
     """Refuses a context that no episode can fill, and data that the environment cannot score.
 
     Raises:
-        ValueError: naming both sides.
+        UserError: naming both sides.
     """
     longest = int(episodes.lengths.max())
     if config.model.context_length > longest:
-        raise ValueError(
+        raise UserError(
             f"config.model.context_length={config.model.context_length} is longer than every episode of "
             f"{episodes.name} (the longest has {longest} steps). Set it to {longest} or less."
         )
@@ -122,7 +116,7 @@ def check_fit(config: Config, episodes: Episodes, environment: Environment | Non
         return  # nothing is scored on this machine
     sizes, expected = (episodes.observations.shape[1], episodes.actions.shape[1]), environment_sizes(environment)
     if sizes != expected:
-        raise ValueError(
+        raise UserError(
             f"{episodes.name}: observations and actions have sizes {sizes}, but {environment.id}, which scores "
             f"them, has {expected}. Choose config.task, config.env or the data to fit each other; config.env=none "
             "trains without scores."

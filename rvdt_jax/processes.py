@@ -23,6 +23,7 @@ import jax
 import numpy as np
 
 from rvdt_jax.differences import differences
+from rvdt_jax.errors import UserError
 from rvdt_jax.interruption import Interruption
 
 T = TypeVar("T")
@@ -49,7 +50,7 @@ class Group:
     """The processes of a run, as a context manager around it; a process that is alone does without any of this.
 
     Every process must call the same methods in the same order. An exception in one process ends the ``with`` of all:
-    a user's error (ValueError, OSError) as the same ValueError, any other as ``ProcessFailed``.
+    a user's error (UserError, OSError) as the same UserError, any other as ``ProcessFailed``.
 
     Attributes:
         index: which process this is; process 0 leads.
@@ -117,7 +118,7 @@ class Group:
         """Refuses to go on unless the values, a tree of dicts that JSON can hold, are the same in all processes.
 
         Raises:
-            ValueError: naming the first process that differs, and in what.
+            UserError: naming the first process that differs, and in what.
         """
         if self.count == 1:
             return
@@ -128,7 +129,7 @@ class Group:
             for index in range(1, self.count):
                 differing = differences(json.loads(self._wait(f"{key}/{index}")), own)
                 if differing:
-                    raise ValueError(
+                    raise UserError(
                         f"process {index} differs from process 0: {'; '.join(differing)}. Start all processes with the "
                         "same settings, data and packages; runs of their own need --nodistributed."
                     )
@@ -183,7 +184,7 @@ class Group:
                 self._failure = {"kind": "dead", "message": words}
                 self._publish(self._failure)
             raise self._shared() from error
-        if isinstance(error, ValueError | OSError):
+        if isinstance(error, UserError | OSError):
             prefix = "" if self.leads else f"process {self.index}: "
             self._publish({"kind": "user", "message": f"{prefix}{error}"})
         else:
@@ -193,7 +194,7 @@ class Group:
     def _shared(self) -> Exception:
         """The failure of another process, as an exception of this one."""
         words, kind = self._failure["message"], self._failure["kind"]
-        self._raised = ValueError(words) if kind == "user" else ProcessFailed(words, dead=kind == "dead")
+        self._raised = UserError(words) if kind == "user" else ProcessFailed(words, dead=kind == "dead")
         return self._raised
 
     def _publish(self, failure: dict) -> None:

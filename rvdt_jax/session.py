@@ -14,9 +14,17 @@ from jax.sharding import Mesh
 from tqdm import tqdm
 
 from rvdt_jax.config import Config
+from rvdt_jax.errors import UserError
 from rvdt_jax.interruption import Interrupted, Interruption
-from rvdt_jax.processes import Group
-from rvdt_jax.report.records import append_lines, best_step, extrapolation, keep_lines, mean_return, read_lines
+from rvdt_jax.report.records import (
+    append_lines,
+    best_step,
+    change_lines,
+    extrapolation,
+    keep_lines,
+    mean_return,
+    read_lines,
+)
 from rvdt_jax.report.tensorboard import make_writer
 from rvdt_jax.train.checkpoint import Checkpoints
 from rvdt_jax.train.parallel import collect
@@ -29,7 +37,7 @@ if TYPE_CHECKING:  # a run on a machine without a simulator does not load it
 log = logging.getLogger(__name__)
 
 
-class Diverged(ValueError):
+class Diverged(UserError):
     """A loss, a gradient or a parameter is not finite."""
 
 
@@ -72,6 +80,8 @@ class Session:
         self.finished = False
         self._evaluations: list[dict] = []
         self._clock, self._step = time.perf_counter(), 0  # when and where the last compiled call ended
+        self._compilation: dict[str, float] = {}  # what timing.jsonl has yet to say of it
+        self._saved: int | None = None  # the update of the newest checkpoint
 
     def __enter__(self) -> Session:
         return self
@@ -92,14 +102,29 @@ class Session:
             counts = collections.Counter(record["step"] for record in read_lines(evaluations))
             expected = len(self._config.seeds) * len(self._evaluator.target_names)
             keep_lines(evaluations, lambda record: counts[record["step"]] == expected)
+        change_lines(evaluations, self._as_of_now)
         self._evaluations = _in_short(read_lines(evaluations))
-        self._bar.initial = self._bar.n = self._step = step
+        self._bar.initial = self._bar.n = self._step = self._saved = step
         self._bar.refresh()
+
+    def _as_of_now(self, record: dict) -> dict | None:
+        """An evaluation on record, where ``train.steps`` or ``eval.episodes`` may have changed since.
+
+        What was the last update may be one on the way now, and the last update is scored with all episodes.
+        """
+        if record["step"] != self._config.train.steps:
+            return record | {"final": False}
+        is_final = record["final"] and len(record["returns"]) == self._config.eval.episodes
+        return record if is_final or self._evaluator is None else None
 
     def roll_back(self, step: int, reason: str) -> None:
         """Makes the records end at the checkpoint that training goes on from, and keeps the reason on record."""
         append_lines(self._folder / "divergences.jsonl", [{"rolled_back_to": step, "reason": reason}])
         self.rewind(step)
+
+    def compiled(self, seconds: float) -> None:
+        """Keeps the time for the next line of timing.jsonl, beside that of the call itself."""
+        self._compilation, self._clock = {"compile_seconds": seconds}, time.perf_counter()
 
     def log(self, step: int, metrics: Metrics) -> None:
         """Appends to metrics.jsonl and timing.jsonl, and moves the bar.
@@ -117,10 +142,9 @@ class Session:
         now = time.perf_counter()
         updates, self._step = step - self._step, step
         seconds, self._clock = now - self._clock, now
-        append_lines(
-            self._folder / "timing.jsonl",
-            [{"step": step, "seconds": seconds, "updates_per_second": updates / seconds}],
-        )
+        timing = {"step": step, "seconds": seconds, "updates_per_second": updates / seconds}
+        append_lines(self._folder / "timing.jsonl", [timing | self._compilation])
+        self._compilation = {}
         for record in records:
             self._writer.write(record)
         shown = {name.split("/")[1]: f"{np.mean(values):.4f}" for name, values in host.items() if name in _SHOWN}
@@ -149,11 +173,21 @@ class Session:
     def save(self, step: int, states: TrainState) -> None:
         """Writes a checkpoint."""
         self._checkpoints.save(step, states, self._normalizer)
+        self._saved = step
 
     def evaluate(self, step: int, states: TrainState) -> None:
-        """Scores the policies of this step, unless there is no simulator or it was done before an interruption."""
+        """Scores the policies of this step, unless there is no simulator or it was done before an interruption.
+
+        Raises:
+            Interrupted: a signal came; the checkpoint of this step is written.
+        """
         if self.is_due(step):
-            self.score(step, collect({"policy": states.policy, "critic": states.target_critic}, self._mesh))
+            params = collect({"policy": states.policy, "critic": states.target_critic}, self._mesh)
+            interrupted, to_save = self.score(step, params)
+            if to_save:
+                self.save(step, states)
+            if interrupted:
+                raise Interrupted
         self.finished = step == self._config.train.steps
 
     def is_due(self, step: int) -> bool:
@@ -165,16 +199,25 @@ class Session:
         """The update whose evaluation was best so far; see ``report.records.best_step``."""
         return best_step(self._evaluations)
 
-    def score(self, step: int, params: dict) -> None:
+    def score(self, step: int, params: dict) -> tuple[bool, bool]:
         """Appends to evaluations.jsonl what policies are worth; of their ``params`` the leaves have an axis R.
 
-        Raises:
-            Interrupted: a signal came.
+        Returns:
+            Whether a signal came, so that nothing was appended; and whether the checkpoint of this step is still to be
+            written: to go on from, or as the best one so far.
         """
         final = step == self._config.train.steps
         episodes = self._config.eval.episodes if final else self._config.eval.curve_episodes
-        with self._interruption.at_once():  # the checkpoint of this step is written: stopping loses nothing
-            records = self._evaluator(params, step=step, episodes=episodes)
+        try:
+            with self._interruption.at_once():
+                records = self._evaluator(params, step=step, episodes=episodes)
+        except Interrupted:
+            return True, self._saved != step
+        self._record(step, final, records)
+        return False, self._saved != step and self.best_step == step
+
+    def _record(self, step: int, final: bool, records: list[dict]) -> None:
+        """Puts an evaluation on record, and what is to be noted of it into the log."""
         append_lines(self._folder / "evaluations.jsonl", [record | {"final": final} for record in records])
         self._evaluations += _in_short(records)
         for record in records:
@@ -207,60 +250,6 @@ def _in_short(records: list[dict]) -> list[dict]:
         {name: record[name] for name in ("step", "seed", "target")} | {"returns": [None if math.isnan(m) else m]}
         for record, m in means
     ]
-
-
-class SharedSession:
-    """The driver's hooks in each of several processes: process 0 keeps the session, and the others wait for it.
-
-    Args:
-        session: of process 0; None in the others.
-        group: the processes.
-        mesh: the devices of all of them.
-        steps: the last update.
-
-    Attributes:
-        finished, signal: as of ``Session``, and the same in all processes.
-    """
-
-    def __init__(self, session: Session | None, group: Group, mesh: Mesh, steps: int):
-        self._session, self._group, self._mesh, self._steps = session, group, mesh, steps
-        self.finished, self.signal = False, None
-
-    def log(self, step: int, metrics: Metrics) -> None:
-        """Process 0 records the metrics."""
-        if self._session is not None:
-            self._session.log(step, metrics)
-
-    def save(self, step: int, states: TrainState) -> None:
-        """Process 0 writes what all have."""
-        whole = collect(states, self._mesh)
-        if self._session is not None:
-            self._session.save(step, whole)
-
-    def evaluate(self, step: int, states: TrainState) -> None:
-        """Process 0 scores the policies, and the others wait as long as it takes.
-
-        Raises:
-            Interrupted: a signal came, to whichever of them.
-        """
-        if self._group.lead(lambda: self._session.is_due(step)):
-            params = collect({"policy": states.policy, "critic": states.target_critic}, self._mesh)
-            self.signal = self._group.lead(lambda: self._score(step, params))
-            if self.signal is not None:
-                raise Interrupted
-        self.finished = step == self._steps
-
-    def _score(self, step: int, params: dict) -> int | None:
-        try:
-            self._session.score(step, params)
-        except Interrupted:
-            return self._session.signal
-        return None
-
-    def should_stop(self) -> bool:
-        """Whether a signal has come to any of the processes."""
-        self.signal = self._group.any_signal()
-        return self.signal is not None
 
 
 _SHOWN = ("policy/nll", "policy/value", "critic/td_loss")

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from rvdt_jax.errors import UserError
+
 
 def flatten_observations(observations, keys: tuple[str, ...]) -> np.ndarray:
     """Observations of T steps as (T, S) vectors, float32.
@@ -21,11 +23,11 @@ def flatten_observations(observations, keys: tuple[str, ...]) -> np.ndarray:
             flattened row by row; ``a.b`` names entry b of a nested dict. () for an array.
 
     Raises:
-        ValueError: a key that is not there, a dict without keys, or keys for an array.
+        UserError: a key that is not there, a dict without keys, or keys for an array.
     """
     if not keys:
         if isinstance(observations, Mapping):
-            raise ValueError(
+            raise UserError(
                 f"observations are dicts with the entries {', '.join(leaf_keys(observations))}; name those that the "
                 "policy sees, in order, with config.data.observation_keys."
             )
@@ -78,7 +80,7 @@ def entry_of(tree: Mapping, key: str):
 def _rows(values) -> np.ndarray:
     values = np.asarray(values)
     if values.dtype.kind not in "fiub":
-        raise ValueError(f"observations have type {values.dtype}; only real numbers can be read.")
+        raise UserError(f"observations have type {values.dtype}; only real numbers can be read.")
     with np.errstate(over="ignore"):  # what is too large for float32 becomes inf, and the checker finds it
         return values.reshape(len(values), -1).astype(np.float32)
 
@@ -88,4 +90,4 @@ def _entry(observations, key: str):
         with contextlib.suppress(KeyError):
             return entry_of(observations, key)
     known = ", ".join(leaf_keys(observations)) if isinstance(observations, Mapping) else "none: they are arrays"
-    raise ValueError(f"config.data.observation_keys: observations have no entry {key!r}; there are {known}.")
+    raise UserError(f"config.data.observation_keys: observations have no entry {key!r}; there are {known}.")

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import difflib
 import functools
 import re
 from importlib import resources
+
+from rvdt_jax.errors import UserError, did_you_mean
 
 _PARTIAL = re.compile(r"-\d+-steps-seed-\d+(?=-v\d+$)")  # in the ids of recreations of other lengths and seeds
 
@@ -271,11 +272,9 @@ def get_task(name: str) -> Task:
     """The task called ``name``.
 
     Raises:
-        ValueError: no such task; the message names the nearest one and lists them all.
+        UserError: no such task; the message names the nearest one and lists them all.
     """
     tasks = all_tasks()
     if name in tasks:
         return tasks[name]
-    nearest = difflib.get_close_matches(name, tasks, n=1)
-    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-    raise ValueError(f"task: there is no task {name!r}.{hint} Known tasks: {', '.join(tasks)}.")
+    raise UserError(f"task: there is no task {name!r}.{did_you_mean(name, tasks)} Known tasks: {', '.join(tasks)}.")

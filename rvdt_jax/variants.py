@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
+
+from rvdt_jax.errors import UserError, did_you_mean
 
 REBALANCINGS = ("none", "dup", "kl", "kl_explicit")
 HEADS = ("deterministic", "gaussian")
@@ -49,11 +50,9 @@ def get_variant(name: str) -> Variant:
     """The row called ``name``.
 
     Raises:
-        ValueError: no such variant; the message names the nearest one and lists them all.
+        UserError: no such variant; the message names the nearest one and lists them all.
     """
     if name in VARIANTS:
         return VARIANTS[name]
-    by_lower_case = {variant.lower(): variant for variant in VARIANTS}
-    nearest = difflib.get_close_matches(name.lower(), by_lower_case, n=1)
-    hint = f" Did you mean {by_lower_case[nearest[0]]!r}?" if nearest else ""
-    raise ValueError(f"config.variant: there is no variant {name!r}.{hint} Known variants: {', '.join(VARIANTS)}.")
+    hint = did_you_mean(name, VARIANTS)
+    raise UserError(f"config.variant: there is no variant {name!r}.{hint} Known variants: {', '.join(VARIANTS)}.")

@@ -1,4 +1,4 @@
-"""What a result rests on: versions, and the processor."""
+"""Package versions and hardware, recorded with results."""
 
 from __future__ import annotations
 
@@ -22,12 +22,23 @@ def _version(name: str) -> str | None:
         return None
 
 
-def hardware(device_kind: str) -> str:
-    """A device as a reader knows it; JAX calls every processor "cpu"."""
-    if device_kind != "cpu":
-        return device_kind
-    cores = usable_cores()
-    return f"{processor()} ({cores} {'core' if cores == 1 else 'cores'})"
+def describe_hardware(device_kind: str, devices: int = 1, processes: int = 1) -> str:
+    """What a run was made on, such as ``1 x AMD EPYC (2 cores)``.
+
+    Args:
+        device_kind: of every device, as JAX names it.
+        devices: how many, over all processes.
+        processes: how many train together.
+    """
+    name, cores = device_name(device_kind), usable_cores()
+    if device_kind == "cpu":
+        name += f" ({cores} {'core' if cores == 1 else 'cores'})"
+    return f"{devices} x {name}" if processes == 1 else f"{processes} processes x {devices // processes} x {name}"
+
+
+def device_name(device_kind: str) -> str:
+    """A device's name; JAX calls every processor "cpu"."""
+    return processor() if device_kind == "cpu" else device_kind
 
 
 def usable_cores() -> int | None:

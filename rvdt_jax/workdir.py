@@ -15,6 +15,7 @@ from collections.abc import Iterator
 
 from rvdt_jax.config import Config
 from rvdt_jax.config_json import run_differences
+from rvdt_jax.errors import UserError
 from rvdt_jax.report.records import read_json
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ def lock_workdir(folder: pathlib.Path) -> Iterator[None]:
     warning says so.
 
     Raises:
-        ValueError: another process is in there; the message says which, where, and since when.
+        UserError: another process is in there; the message says which, where, and since when.
     """
     path = folder / LOCK
     while True:
@@ -46,7 +47,7 @@ def lock_workdir(folder: pathlib.Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            raise ValueError(
+            raise UserError(
                 f"{folder}: {_owner(file.read())}. Wait for it, stop it, or choose another --workdir."
             ) from None
         except OSError as error:
@@ -78,27 +79,27 @@ def check_workdir(folder: pathlib.Path, config: Config, resume: bool) -> None:
     """Refuses to write over anything, or to resume what is not there or was begun with other settings.
 
     Raises:
-        ValueError: with the remedy.
+        UserError: with the remedy.
     """
     if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder}: the work directory is a file. Choose another --workdir.")
+        raise UserError(f"{folder}: the work directory is a file. Choose another --workdir.")
     existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        raise ValueError(f"{folder}: cannot be made or written, because of {existing}. Choose another --workdir.")
+        raise UserError(f"{folder}: cannot be made or written, because of {existing}. Choose another --workdir.")
     holds_run = (folder / "config.json").exists()
     if holds_run and not resume:
-        raise ValueError(
+        raise UserError(
             f"{folder}: already holds a run. Continue it with --resume, or choose another --workdir; nothing was "
             "touched."
         )
     if resume and not holds_run:
-        raise ValueError(f"{folder}: holds no run to resume. Check --workdir, or start without --resume.")
+        raise UserError(f"{folder}: holds no run to resume. Check --workdir, or start without --resume.")
     if holds_run:
         differing = run_differences(config, read_json(folder / "config.json"))
         if differing:
-            raise ValueError(
+            raise UserError(
                 f"{folder}: holds a run with other settings ({'; '.join(differing)}). Resume it with its own settings, "
                 "or choose another --workdir; nothing was touched."
             )
     elif folder.exists() and any(path.name != LOCK for path in folder.iterdir()):
-        raise ValueError(f"{folder}: is not empty and holds no run. Choose another --workdir; nothing was touched.")
+        raise UserError(f"{folder}: is not empty and holds no run. Choose another --workdir; nothing was touched.")

@@ -2,6 +2,8 @@
 
 import gc
 import os
+import pathlib
+import signal
 
 from compilation import EIGHT_DEVICES
 
@@ -13,6 +15,7 @@ import numpy as np
 import pytest
 
 from rvdt_jax.config import resolve
+from rvdt_jax.data.cache import write_cache
 from rvdt_jax.data.episodes import Episodes
 from rvdt_jax.data.rebalance import select_experts
 from rvdt_jax.data.store import make_normalizer, make_store
@@ -110,3 +113,37 @@ SMALL = {
     "eval.targets": (50.0,),
     "parallel.devices": 1,
 }
+
+
+@pytest.fixture
+def make_run_config(small_config, episodes, tmp_path):
+    """A function from overrides to a configuration that trains on a small flat file."""
+    path = tmp_path / "data.npz"
+    write_cache(path, episodes, {"dataset_id": "test/random", "recreated": True, "content_digest": episodes.digest()})
+
+    def make(folder="run", **overrides):
+        return small_config(
+            workdir=str(tmp_path / folder), **{"data__source": "file", "data__path": str(path)} | overrides
+        )
+
+    return make
+
+
+def snapshot(folder) -> dict[str, bytes]:
+    folder = pathlib.Path(folder)
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def interrupted(monkeypatch, step=4):
+    """Has a SIGTERM come after that update of the next run, once."""
+    from rvdt_jax.session import Session
+
+    original = Session.log
+
+    def interrupt(self, at, metrics):
+        original(self, at, metrics)
+        if at == step:
+            monkeypatch.setattr(Session, "log", original)
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(Session, "log", interrupt)

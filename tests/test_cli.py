@@ -77,7 +77,6 @@ def test_run_from_the_experiments_folder_with_a_percent_variant(tmp_path, data_f
         (["--config.task=maze2d-umase-v1"], ["maze2d-umase-v1", "maze2d-umaze-v1"]),
         (["--config.variant=RVTD"], ["RVTD", "RVDT"]),
         (["--config.train.steps=-1"], ["train.steps", "-1"]),
-        (["--config.loss.eta=1.", "--config.variant=DT"], ["loss.eta", "no Q-guidance"]),
         (["--work_dir=x"], ["work_dir", "workdir"]),
         (["workdir=x"], ["unexpected argument", "workdir"]),
         (["--resume"], ["no run to resume"]),
@@ -96,6 +95,83 @@ def test_a_mistake_ends_with_one_clear_line(flags, words, tmp_path):
     for word in words:
         assert word in text
     assert not list(tmp_path.glob("run*"))
+
+
+BROKEN_CONFIGURATIONS = {
+    "def get_config():\n    return {}['gym']\n": "line 2: KeyError: gym",
+    "def get_config():\n    return float('abc')\n": "line 2: ValueError: could not convert string to float: 'abc'",
+    "def get_config():\n    return open('/nope/x')\n": "line 2: FileNotFoundError: ",
+    "import a_module_that_is_not_there\n": "line 1: ModuleNotFoundError: No module named 'a_module_that_is_not_there'",
+    "\ndef get_config(:\n": "line 2: SyntaxError: invalid syntax",
+    "from rvdt_jax import default_config\n\ndef get_config():\n    config = default_config()\n"
+    "    config.train.stesp = 3\n    return config\n": 'line 5: AttributeError: Key "stesp" does not exist and cannot '
+    'be added since the config is locked. Did you mean "steps" instead of "stesp"?',
+}
+
+
+@pytest.mark.parametrize(("source", "words"), BROKEN_CONFIGURATIONS.items(), ids=BROKEN_CONFIGURATIONS.values())
+def test_an_error_in_a_configuration_file_is_shown_with_file_and_line(source, words, tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(source)
+    result = launch("run.py", f"--config={path}", "--config.variant=DT", f"--workdir={tmp_path / 'run'}")
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"error: --config: {path}, {words}")
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_configuration_file_without_get_config_is_named(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("def config(): ...")
+    result = launch("run.py", f"--config={path}")
+    assert (result.returncode, result.stderr) == (2, f"error: --config: {path} defines no function get_config().\n")
+
+
+def test_an_error_in_what_a_configuration_file_says_of_a_table_is_shown_with_file_and_line(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("def overrides(task, variant):\n    return {}[task]\n")
+    result = launch("sweep.py", "--table=maze2d", f"--config={path}", "--print")
+    assert (result.returncode, result.stderr) == (2, f"error: --config: {path}, line 2: KeyError: maze2d-umaze-v1\n")
+
+
+def ended_by(statement):
+    """How a launcher ends whose main executes ``statement``."""
+    code = "import sys, launcher\nfrom absl import app\n"
+    code += (
+        f"def main(argv):\n    {statement}\napp.run(launcher.report_errors(main), flags_parser=launcher.parse_flags)"
+    )
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, cwd=ROOT / "experiments", capture_output=True, text=True, check=False)
+
+
+BUG = "import rvdt_jax.config_checks as c; c._RANGES = (('train.steps',),); "
+BUG += "import rvdt_jax; s = rvdt_jax.default_config(); s.task = 'maze2d-umaze-v1'; rvdt_jax.resolve(s)"
+
+
+@pytest.mark.parametrize("statement", [BUG, "{}['x']", "open('/nope/x')", "raise RuntimeError('x')"])
+def test_a_bug_ends_in_a_traceback(statement):
+    """Also one whose last frame is in the package: a bad unpacking is a ValueError, too."""
+    result = ended_by(statement)
+    assert result.returncode == 1
+    assert "Traceback" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("from rvdt_jax.errors import UserError; raise UserError('mend this')", "mend this"),
+        ("from rvdt_jax.tasks import get_task; get_task('x')", "task: there is no task 'x'."),
+        ("open('/dev/null/x')", "[Errno 20] Not a directory: '/dev/null/x'"),
+        (
+            "raise OSError('Can not write data (No space left on device)')",
+            "Can not write data (No space left on device)",
+        ),
+    ],
+)
+def test_a_users_error_ends_in_one_line(statement, words):
+    result = ended_by(statement)
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"error: {words}")
+    assert result.stderr.count("\n") == 1
 
 
 def test_a_configuration_is_required():

@@ -15,8 +15,8 @@ import pytest
 
 import rvdt_jax.defaults
 from rvdt_jax import config_checks
-from rvdt_jax.config import complete_config, resolve, settings_for, targets_of
-from rvdt_jax.config_json import complete_older, from_json, run_differences, to_json, training_settings
+from rvdt_jax.config import complete_config, left_open, resolve, settings_for, targets_of
+from rvdt_jax.config_json import changes, complete_older, from_json, run_differences, to_json, training_settings
 from rvdt_jax.defaults import default_config
 from rvdt_jax.tasks import all_tasks, get_task
 from rvdt_jax.variants import VARIANTS
@@ -459,8 +459,15 @@ def test_an_unknown_choice_is_named_with_those_there_are(name, value, choices):
 
 @pytest.mark.parametrize("task", [None, ""])
 def test_neither_a_task_nor_data_is_refused_with_both_ways_out(task):
+    config = resolved(task=task)  # rvdt_jax.fit may still be handed data
     with pytest.raises(ValueError, match=r"config\.task is not set. Name a task.*--config\.data\.minari_id=ID"):
-        resolved(task=task)
+        config_checks.check_names_data(config)
+
+
+@pytest.mark.parametrize("named", [{"data.minari_id": "toy/walk-v1"}, {"data.source": "file", "data.path": "x.npz"}])
+def test_a_task_or_data_of_ones_own_is_enough(named):
+    config_checks.check_names_data(resolved(named, task=None))
+    config_checks.check_names_data(resolved())
 
 
 @pytest.mark.parametrize("task", [None, ""])
@@ -518,7 +525,6 @@ def test_an_unknown_variant_is_named_with_the_nearest():
         ({"data.observation_keys": ("a", "")}, r"config\.data\.observation_keys is .*; give different names"),
         ({"data.observation_keys": (1,)}, r"config\.data\.observation_keys is .*; give different names"),
         ({"data.path": "mine.npz"}, r"config\.data\.path is set, but config\.data\.source is auto"),
-        ({"variant": "DT", "policy.learn_std": True}, r"config\.policy\.learn_std=True needs policy\.head=gaussian"),
         ({"expert.threshold": float("nan")}, r"config\.expert\.threshold is nan"),
         ({"eval.targets": (50.0, 20.0, 50.0)}, r"config\.eval\.targets is .*; give one or more different, finite"),
         ({"policy.learn_std": True, "policy.std": 2.0}, r"config\.policy\.std=2\.0 .* between 0\.00674 and 1\.65"),
@@ -539,20 +545,57 @@ def test_an_unknown_variant_is_named_with_the_nearest():
             r"config\.eval\.targets is \(1\.0, nan\); give .*finite",
         ),
         ({"eval.targets": (math.inf,)}, r"config\.eval\.targets is \(inf,\); give one or more different, finite"),
-        (
-            {"variant": "RDT", "eval.action_selection": "critic"},
-            r"config\.eval\.action_selection=critic needs a critic",
-        ),
-        ({"variant": "QT", "eval.action_selection": "sample"}, r"config\.eval\.action_selection=sample needs"),
         ({"variant": "DT", "loss.rebalancing": "kl_explicit"}, r"config\.loss\.rebalancing=kl_explicit needs"),
         ({"data.source": "file"}, r"config\.data\.source=file needs config\.data\.path"),
-        ({"variant": "RDT", "loss.eta": 0.5}, r"config\.loss\.eta is set, but variant RDT has no Q-guidance"),
-        ({"loss.q_guidance": False, "loss.eta": 0.5}, r"config\.loss\.eta is set, but"),
     ],
 )
 def test_contradictory_settings_are_named(overrides, message):
     with pytest.raises(ValueError, match=message):
         resolved(overrides)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "others", "instead", "reason"),
+    [
+        ("loss.eta", 0.5, {"variant": "DT"}, 0.0, "without Q-guidance there is no critic"),
+        ("loss.eta", 0.5, {"loss.q_guidance": False}, 0.0, "without Q-guidance there is no critic"),
+        ("eval.action_selection", "critic", {"variant": "RDT"}, "mean", "without Q-guidance there is no critic"),
+        ("eval.action_selection", "best_of", {"variant": "BC"}, "mean", "without Q-guidance there is no critic"),
+        ("eval.action_selection", "sample", {"variant": "QT"}, "best_of", "a deterministic policy has no std"),
+        ("policy.learn_std", True, {"variant": "DT"}, False, "a deterministic policy has no std"),
+    ],
+)
+def test_a_setting_that_a_variant_does_not_use_is_ignored_with_one_line(name, value, others, instead, reason, caplog):
+    """So that one file can serve several variants."""
+    with caplog.at_level("INFO", logger="rvdt_jax"):
+        config = resolved({name: value} | others)
+    assert get(config, name) == instead
+    (line,) = caplog.messages
+    assert line == f"config.{name}={value} is ignored: {reason} (variant {config.variant})"
+    assert config == resolved(others)
+
+
+def test_nothing_is_said_of_settings_that_are_used(caplog):
+    with caplog.at_level("INFO", logger="rvdt_jax"):
+        resolved({"loss.eta": 0.5, "eval.action_selection": "sample", "policy.learn_std": True})
+        resolved({"loss.eta": 0.0}, variant="DT")
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "message"),
+    [
+        ("eval", {"action_selection": "best_of"}, r"config\.eval\.action_selection=best_of needs a critic"),
+        ("eval", {"action_selection": "sample"}, r"config\.eval\.action_selection=sample needs"),
+        ("policy", {"learn_std": True}, r"config\.policy\.learn_std=True needs policy\.head=gaussian"),
+    ],
+)
+def test_what_is_asked_of_a_resolved_configuration_is_refused(section, change, message):
+    """``evaluate.py --action_selection`` asks for it explicitly, of one run."""
+    config = resolved(variant="DT")
+    changed = dataclasses.replace(getattr(config, section), **change)
+    with pytest.raises(ValueError, match=message):
+        config_checks.check_config(dataclasses.replace(config, **{section: changed}))
 
 
 @pytest.mark.parametrize(
@@ -693,14 +736,23 @@ def with_other_value(values, name):
 
 
 NOT_OF_THE_PARAMETERS = {"workdir", "env", "train.log_every", "train.checkpoint_every", "train.keep_checkpoints"}
+NOT_OF_THE_PARAMETERS |= {"train.steps", "train.lr_decay_steps"}  # they may change while a run goes on
+NOT_OF_THE_PARAMETERS |= {"data.source", "data.path"}  # where the data lie; what they are, their digest says
 NOT_OF_THE_PARAMETERS |= {name for name in FIELDS if name.startswith(("eval.", "parallel."))}
 
 
 @pytest.mark.parametrize("name", FIELDS)
-def test_training_settings_hold_what_determines_the_parameters(name):
+def test_training_settings_hold_what_must_stay_for_training_to_go_on(name):
     values = to_json(resolved())
     unchanged = training_settings(with_other_value(values, name)) == training_settings(values)
     assert unchanged == (name in NOT_OF_THE_PARAMETERS)
+
+
+def test_training_settings_of_an_older_version_are_todays():
+    values = to_json(resolved())
+    older = json.loads(json.dumps({name: value for name, value in values.items() if name not in ("eval", "env")}))
+    del older["data"]["regime"], older["loss"]["n_step"]
+    assert training_settings(older) == training_settings(values)
 
 
 def test_training_settings_survive_a_file():
@@ -714,18 +766,46 @@ def test_a_run_does_not_differ_from_itself():
 
 
 @pytest.mark.parametrize("name", FIELDS)
-def test_a_run_differs_by_every_setting_but_its_place_and_hardware(name):
+def test_a_run_differs_by_every_setting_but_those_that_may_change(name):
     config = resolved()
     found = run_differences(config, with_other_value(to_json(config), name))
-    layout = ("workdir", "eval.processes", "eval.parallel_episodes")
-    if name in layout or name.startswith("parallel.") or name == "data.minari_id":  # the last: whichever was found
+    if name in NOT_OF_THE_PARAMETERS or name == "data.minari_id":  # the last: whichever was found
         assert found == []
     else:
         (phrase,) = found
         assert phrase.startswith(f"config.{name} is 'another' there, ")
 
 
-OPEN = {"model.context_length": 20, "policy.return_scale": 100.0, "eval.targets": (100.0, 90.0, 120.0)}
+LAYOUT = {"workdir", "eval.processes", "eval.parallel_episodes", "data.source", "data.path"}
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_what_may_change_and_has_is_named_with_both_values(name):
+    config = resolved()
+    found = changes(config, with_other_value(to_json(config), name))
+    if name in NOT_OF_THE_PARAMETERS - LAYOUT and not name.startswith("parallel."):
+        now = get(config, name)
+        assert found == {name: ["another", list(now) if isinstance(now, tuple) else now]}
+    else:
+        assert found == {}
+
+
+def test_a_run_that_is_guided_under_its_targets_differs_by_them():
+    config = resolved({"loss.guidance_return": "target"})
+    (phrase,) = run_differences(config, with_other_value(to_json(config), "eval.targets"))
+    assert phrase.startswith("config.eval.targets is 'another' there, ")
+
+
+def test_what_a_resumed_run_keeps_is_left_open_until_it_is_set():
+    settings = default_config()
+    kept = ("train.steps", "train.lr_decay_steps", "eval.targets", "eval.horizon", "eval.action_selection", "env")
+    assert left_open(settings) == left_open(None) == kept
+    settings.train.steps, settings.env = 5, "none"
+    assert left_open(settings) == kept[1:-1]
+    assert left_open(resolved()) == ()
+
+
+OPEN = {"model.context_length": 20, "policy.return_scale": 100.0}
 
 
 @pytest.mark.parametrize("name", OPEN)
@@ -736,7 +816,7 @@ def test_what_the_data_filled_in_does_not_differ_while_it_is_left_open(name):
     assert run_differences(of_own_data(), values) == []
     assert run_differences(done, values) == []
     assert run_differences(of_own_data({name: OPEN[name]}), values) == []
-    other = {"model.context_length": 19, "policy.return_scale": 7.0, "eval.targets": (7.0,)}[name]
+    other = {"model.context_length": 19, "policy.return_scale": 7.0}[name]
     (phrase,) = run_differences(of_own_data({name: other}), values)
     assert phrase.startswith(f"config.{name} is ")
 
@@ -745,7 +825,6 @@ def test_other_data_would_fill_in_other_values_and_that_differs():
     values = json.loads(json.dumps(to_json(complete_config(of_own_data(), RETURNS, longest=70))))
     found = run_differences(complete_config(of_own_data(), RETURNS / 2, longest=5), values)
     assert [phrase.split(" is ")[0] for phrase in found] == [
-        "config.eval.targets",
         "config.model.context_length",
         "config.policy.return_scale",
     ]
@@ -851,6 +930,7 @@ def test_settings_from_before_a_field_came_mean_what_they_meant():
         ("train", "on_divergence"),
     ):
         del values[section][name]
+    values["model"]["plain"] = True  # was a setting once
     assert from_json(values) == resolved({"expert.by": "return"})
     assert run_differences(resolved({"expert.by": "return"}), values) == []
     assert run_differences(resolved(), values) == ["config.expert.by is 'return' there, 'start' here"]
@@ -861,3 +941,10 @@ def test_settings_from_before_a_field_came_mean_what_they_meant():
 def test_experts_are_picked_given_their_start_unless_it_is_said_otherwise():
     assert resolved().expert.by == "start"
     assert resolved({"expert.by": "return"}).expert.by == "return"
+
+
+@pytest.mark.parametrize(
+    "path", sorted(ROOT.glob("experiments/results/**/config.json")), ids=lambda path: path.parent.name
+)
+def test_every_committed_record_of_settings_can_be_read(path):
+    assert from_json(json.loads(path.read_text(encoding="utf-8"))).variant in VARIANTS

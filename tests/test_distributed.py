@@ -16,7 +16,7 @@ from agreement import assert_losses_equal, assert_params_equal
 from compilation import ONE_DEVICE
 
 from rvdt_jax.data.cache import write_cache
-from rvdt_jax.versions import hardware
+from rvdt_jax.versions import describe_hardware
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SETTINGS = (
@@ -128,7 +128,7 @@ def test_two_processes_stop_and_go_on_together_and_train_what_one_trains(place):
     assert_losses_equal(losses(one), losses(two))
     assert_params_equal(params(one), params(two))
     results = json.loads((two / "results.json").read_text())
-    assert results["hardware"] == f"2 processes x 1 x {hardware('cpu')}"
+    assert results["hardware"] == describe_hardware("cpu", devices=2, processes=2)
     assert results["final"]["50.0"]["aggregate"]["episodes"] == 2
     assert {path.name for path in two.iterdir()} == {path.name for path in one.iterdir()}
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import rvdt_jax
+import rvdt_jax.envs  # registers the environments
 from rvdt_jax.config import targets_of
 from rvdt_jax.runner import fit
 
@@ -144,7 +145,7 @@ def test_dict_observations_act_as_they_were_trained(tmp_path):
     env = gymnasium.make("rvdt/minari-antmaze-umaze-v0", max_episode_steps=8)
     example = env.reset(seed=0)[0]
     collect("own/ant-v0", env, episodes=2)
-    settings = small(tmp_path, data__observation_keys=("observation",), eval__horizon=5)
+    settings = small(tmp_path, data__observation_keys=("observation",), eval__horizon=5, eval__action_selection="mean")
     run = fit("own/ant-v0", settings, progress=False)
     policy = rvdt_jax.load_policy(run.folder)
     policy.reset(1.0)

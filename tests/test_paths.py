@@ -11,7 +11,7 @@ from conftest import make_episodes
 
 from rvdt_jax import rescore
 from rvdt_jax.data.cache import write_cache
-from rvdt_jax.rescore import record_paths, score_run
+from rvdt_jax.rescore import load_scored, record_paths, score_run
 from rvdt_jax.runner import run_config
 from rvdt_jax.tasks import Environment, get_task
 
@@ -33,7 +33,7 @@ def runs(small_config, tmp_path_factory):
 
 @pytest.mark.parametrize("seed", [4, 7])
 def test_what_is_recorded_is_what_the_evaluator_plays(runs, seed):
-    scores, _ = score_run(runs["RVDT"], episodes=3)
+    scores, _ = score_run(load_scored(runs["RVDT"]), episodes=3)
     (expected,) = [r["returns"] for r in scores["evaluations"] if (r["seed"], r["target"]) == (seed, 50.0)]
     paths = record_paths(runs["RVDT"], episodes=3, seed=seed)
     assert paths.returns.tolist() == expected
@@ -55,13 +55,14 @@ def test_every_variant_starts_where_the_others_do(runs):
 def test_a_run_in_no_maze_and_a_seed_that_was_not_trained_are_refused(runs, monkeypatch):
     with pytest.raises(ValueError, match="has no seed 0; trained were 4, 7"):
         record_paths(runs["DT"], episodes=1, seed=0)
-    load = rescore._load
+    load = rescore.load_scored
 
-    def elsewhere(*arguments):
-        saved, scoring = load(*arguments)
-        return saved, dataclasses.replace(scoring, environment=Environment("Hopper-v4"))
+    def elsewhere(*arguments, **options):
+        run = load(*arguments, **options)
+        scoring = dataclasses.replace(run.scoring, environment=Environment("Hopper-v4"))
+        return dataclasses.replace(run, scoring=scoring)
 
-    monkeypatch.setattr(rescore, "_load", elsewhere)
+    monkeypatch.setattr(rescore, "load_scored", elsewhere)
     with pytest.raises(ValueError, match="DT: is scored in Hopper-v4, but paths are drawn in maze2d's mazes only"):
         record_paths(runs["DT"], episodes=1)
 

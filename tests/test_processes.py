@@ -7,6 +7,7 @@ import jax
 import pytest
 
 from rvdt_jax import processes
+from rvdt_jax.errors import UserError
 from rvdt_jax.processes import Group, ProcessFailed
 
 
@@ -100,7 +101,11 @@ def test_what_differs_is_named_and_refused_by_all(together):
 @pytest.mark.parametrize("culprit", [0, 1])
 @pytest.mark.parametrize(
     ("error", "kind", "words"),
-    [(ValueError("wrong"), ValueError, "wrong"), (KeyError("bug"), ProcessFailed, "failed: KeyError: 'bug'")],
+    [
+        (UserError("wrong"), UserError, "wrong"),
+        (KeyError("bug"), ProcessFailed, "failed: KeyError: 'bug'"),
+        (ValueError("not enough values to unpack"), ProcessFailed, "failed: ValueError: not enough values"),
+    ],
 )
 def test_an_error_in_one_process_ends_all(culprit, error, kind, words, together):
     def work(group):
@@ -149,7 +154,7 @@ def test_what_a_lost_connection_looks_like(error, broken):
 def test_a_connection_that_breaks_because_of_an_error_is_that_error(together):
     def work(group):
         if group.leads:
-            raise ValueError("training has diverged")
+            raise UserError("training has diverged")
         raise ValueError("UNKNOWN: Gloo all-reduce failed: Connection closed by peer")
 
     assert [str(outcome) for outcome in together(work)] == ["training has diverged"] * 3

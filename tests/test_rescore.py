@@ -13,7 +13,9 @@ import pytest
 
 from rvdt_jax.data.cache import write_cache
 from rvdt_jax.data.episodes import Episodes
-from rvdt_jax.rescore import check_video, record_video, score_run
+from rvdt_jax.film import check_video, record_video
+from rvdt_jax.rescore import load_scored
+from rvdt_jax.rescore import score_run as score_loaded
 from rvdt_jax.runner import run_config
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -35,6 +37,10 @@ def run(finished, tmp_path):
     """A copy of it, for a test to write into."""
     shutil.copytree(finished.folder, tmp_path / "run")
     return dataclasses.replace(finished, folder=tmp_path / "run")
+
+
+def score_run(folder, episodes=None, **options):
+    return score_loaded(load_scored(folder, **options), episodes=episodes)
 
 
 def files(folder: pathlib.Path) -> dict[str, bytes]:
@@ -109,7 +115,7 @@ def test_targets_for_a_policy_that_sees_none_are_refused(small_config, episodes,
 
 def test_a_video_shows_the_whole_episode(run, tmp_path):
     imageio = pytest.importorskip("imageio.v3")
-    record_video(run.folder, tmp_path / "out.gif", step=6, targets=(50.0,))
+    record_video(load_scored(run.folder, step=6, targets=(50.0,)), tmp_path / "out.gif")
     frames = imageio.imread(tmp_path / "out.gif")
     assert frames.shape[1:] == (240, 240, 3)
     assert len(frames) > 1
@@ -125,7 +131,7 @@ def test_a_video_shows_the_whole_episode(run, tmp_path):
 def test_a_video_that_cannot_be_written_is_refused_at_once(run, tmp_path, name, message):
     (tmp_path / "there.gif").write_text("mine")
     with pytest.raises(ValueError, match=message):
-        check_video(tmp_path / name, run.folder)
+        check_video(load_scored(run.folder), tmp_path / name)
     assert (tmp_path / "there.gif").read_text() == "mine"
 
 
@@ -139,6 +145,22 @@ def test_the_command_prints_scores_and_films(run, tmp_path):
     assert "50.0" in done.stdout
     assert (tmp_path / "out.mp4").stat().st_size > 1000
     assert (run.folder / "scores-6.json").exists()
+
+
+def test_the_checkpoint_is_loaded_once(run, tmp_path):
+    """Counted in the launcher's own process, where it scores and films."""
+    pytest.importorskip("imageio")
+    code = (
+        "import sys, runpy, rvdt_jax.rescore as rescore\nload, loads = rescore.load_run, []\n"
+        "def counted(*arguments, **options):\n    loads.append(arguments)\n    return load(*arguments, **options)\n"
+        "rescore.load_run = counted\nimport atexit\natexit.register(lambda: print('loads:', len(loads)))\n"
+        "sys.path.insert(0, 'experiments')\nrunpy.run_path('experiments/evaluate.py', run_name='__main__')"
+    )
+    command = [sys.executable, "-c", code, f"--workdir={run.folder}", "--episodes=1", f"--video={tmp_path / 'out.gif'}"]
+    done = subprocess.run(command, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "loads: 1\n" in done.stdout
+    assert (tmp_path / "out.gif").exists()
 
 
 @pytest.mark.parametrize("flag", ["--targets=5,high", "--workdir=/nowhere", "--episodes=0"])

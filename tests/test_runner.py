@@ -12,10 +12,11 @@ import gymnasium
 import numpy as np
 import pytest
 from compilation import ONE_DEVICE
+from conftest import SMALL, interrupted, snapshot
 from faults.harness import last_checkpoint
 
 import rvdt_jax
-from rvdt_jax import runner
+from rvdt_jax import training_run
 from rvdt_jax.config_json import from_json
 from rvdt_jax.data.cache import write_cache
 from rvdt_jax.data.episodes import Episodes, draw_episodes, keep_episodes
@@ -31,25 +32,6 @@ from rvdt_jax.tasks import get_task
 RECORDS = ("metrics.jsonl", "evaluations.jsonl")
 
 
-@pytest.fixture
-def make_run_config(small_config, episodes, tmp_path):
-    """A function from overrides to a configuration that trains on a small flat file."""
-    path = tmp_path / "data.npz"
-    write_cache(path, episodes, {"dataset_id": "test/random", "recreated": True, "content_digest": episodes.digest()})
-
-    def make(folder="run", **overrides):
-        return small_config(
-            workdir=str(tmp_path / folder), **{"data__source": "file", "data__path": str(path)} | overrides
-        )
-
-    return make
-
-
-def snapshot(folder) -> dict[str, bytes]:
-    folder = pathlib.Path(folder)
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
-
-
 def test_a_share_of_the_data_is_trained_on_and_said_to_be_one(make_run_config, episodes, caplog):
     run = run_config(make_run_config(data__fraction=0.2, variant="BC"), progress=False)
     share = run.results["provenance"]["subset"]
@@ -57,7 +39,7 @@ def test_a_share_of_the_data_is_trained_on_and_said_to_be_one(make_run_config, e
     kept = keep_episodes(episodes, draw_episodes(30, 0.2, 0))
     assert run.results["provenance"]["content_digest"] == kept.digest() != episodes.digest()
     assert "of 6 trajectories are expert" in run.results["provenance"]["expert_set"]
-    assert "6 of 30 trajectories: recreated" in data_label(run.results["provenance"])
+    assert "test/random with 6 of 30 trajectories: recreated" in data_label(run.results["provenance"])
     with pytest.raises(ValueError, match=r"data\.fraction"):
         run_config(make_run_config(data__fraction=0.3, variant="BC"), resume=True, progress=False)
 
@@ -95,6 +77,10 @@ def test_a_run_directory_holds_what_it_promises(make_run_config):
     assert all(np.isfinite(list(line.values())).all() for line in metrics)
     assert "subset" not in run.results["provenance"]
     assert not any("second" in name or "time" in name for line in metrics for name in line)
+    timing = [json.loads(line) for line in (run.folder / "timing.jsonl").open()]
+    assert [line["step"] for line in timing] == [2, 4, 6]
+    assert ["compile_seconds" in line for line in timing] == [True, False, False]
+    assert all(line["updates_per_second"] == pytest.approx(2 / line["seconds"]) for line in timing)
 
     evaluations = [json.loads(line) for line in (run.folder / "evaluations.jsonl").open()]
     keys = [(line["step"], line["seed"], line["target"]) for line in evaluations]
@@ -167,6 +153,58 @@ def test_interrupted_and_resumed_equals_uninterrupted(when, make_run_config, mon
         np.testing.assert_array_equal(left, right)
 
 
+def test_checkpoints_may_be_rarer_than_evaluations(make_run_config, monkeypatch):
+    """But for the one whose evaluation is best: that is written, and kept."""
+    worths = {2: 1.0, 4: 9.0, 6: 1.0, 8: 2.0, 10: 3.0, 12: 4.0}
+    scored(monkeypatch, worths)
+    config = make_run_config(train__steps=12, train__checkpoint_every=10, train__keep_checkpoints=9)
+    run = run_config(config, progress=False)
+    evaluated = [json.loads(line)["step"] for line in (run.folder / "evaluations.jsonl").open()]
+    assert evaluated == list(worths)
+    steps = sorted(int(path.name) for path in (run.folder / "checkpoints").iterdir())
+    assert steps == [2, 4, 10, 12]  # 2 was the best until 4 was
+    assert load_run(run.folder, step="best").step == 4
+
+
+def test_rare_checkpoints_resume_to_the_same_end(make_run_config, monkeypatch):
+    options = {"train__checkpoint_every": 6, "train__steps": 8, "variant": "DT"}
+    whole = run_config(make_run_config("whole", **options), progress=False)
+    monkeypatch.setattr(Session, "evaluate", killed_at(6, Session.evaluate))
+    config = make_run_config(**options)
+    with pytest.raises(RuntimeError, match="killed"):
+        run_config(config, progress=False)
+    monkeypatch.undo()
+    resumed = run_config(config, resume=True, progress=False)
+    for name in RECORDS:
+        assert resumed.folder.joinpath(name).read_bytes() == whole.folder.joinpath(name).read_bytes()
+
+
+def killed_at(step, original):
+    """A hook that fails at that update."""
+
+    def fail(self, at, value):
+        if at == step:
+            raise RuntimeError("killed")
+        original(self, at, value)
+
+    return fail
+
+
+def scored(monkeypatch, worths):
+    """Has every evaluation be worth what ``worths`` says of its step."""
+    original = Session.score
+
+    def score(self, step, params):
+        evaluator = self._evaluator
+        worth = lambda *a, **k: [r | {"returns": [worths[step]]} for r in evaluator(*a, **k)]  # noqa: E731
+        monkeypatch.setattr(self, "_evaluator", worth)
+        found = original(self, step, params)
+        monkeypatch.setattr(self, "_evaluator", evaluator)
+        return found
+
+    monkeypatch.setattr(Session, "score", score)
+
+
 def test_a_signal_in_an_evaluation_between_two_checkpoints_loses_nothing(make_run_config, monkeypatch):
     config = make_run_config(train__checkpoint_every=6)
     original = Session.evaluate
@@ -187,7 +225,7 @@ def test_a_signal_before_the_first_checkpoint_can_be_resumed(make_run_config, mo
     def crash(*arguments, **options):
         raise RuntimeError("killed")
 
-    monkeypatch.setattr(runner, "Checkpoints", crash)
+    monkeypatch.setattr(training_run, "Checkpoints", crash)
     with pytest.raises(RuntimeError, match="killed"):
         run_config(config, progress=False)
     monkeypatch.undo()
@@ -322,6 +360,31 @@ def test_resuming_on_other_data_is_refused(make_run_config, episodes):
         run_config(config, resume=True, progress=False)
 
 
+def test_a_data_file_may_be_moved_between_two_starts(make_run_config, tmp_path, monkeypatch):
+    whole = run_config(make_run_config("whole"), progress=False)
+    interrupted(monkeypatch)
+    config = make_run_config()
+    run_config(config, progress=False)
+    place = tmp_path / "elsewhere" / "renamed.npz"
+    place.parent.mkdir()
+    pathlib.Path(config.data.path).rename(place)
+    resumed = run_config(make_run_config(data__path=str(place)), resume=True, progress=False)
+    for name in RECORDS:
+        assert resumed.folder.joinpath(name).read_bytes() == whole.folder.joinpath(name).read_bytes()
+    assert json.loads((resumed.folder / "config.json").read_text())["data"]["path"] == str(place)
+
+
+def test_a_run_that_is_refused_keeps_its_settings(make_run_config, episodes, tmp_path):
+    config = make_run_config()
+    run_config(config, progress=False)
+    other = dataclasses.replace(episodes, rewards=episodes.rewards + 1)
+    write_cache(tmp_path / "other.npz", other, {"dataset_id": "test/random"})
+    before = snapshot(config.workdir)
+    with pytest.raises(ValueError, match=r"another run.*content_digest"):
+        run_config(make_run_config(data__path=str(tmp_path / "other.npz")), resume=True, progress=False)
+    assert snapshot(config.workdir) == before
+
+
 def test_resuming_nothing_is_refused(make_run_config, tmp_path):
     with pytest.raises(ValueError, match="no run to resume"):
         run_config(make_run_config("nowhere"), resume=True, progress=False)
@@ -389,6 +452,20 @@ def test_fit_takes_episodes_of_your_own(make_run_config, episodes):
     assert "recreated" not in run.results["provenance"]
 
 
+def test_fit_takes_resolved_settings_that_name_no_data(episodes, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = rvdt_jax.default_config()
+    tiny = {name: value for name, value in SMALL.items() if name != "task"} | {"train.steps": 2, "variant": "DT"}
+    settings.update_from_flattened_dict(tiny)
+    config = rvdt_jax.resolve(settings)
+    with pytest.raises(ValueError, match=r"config\.task is not set"):
+        run_config(config, progress=False)
+    assert list(tmp_path.iterdir()) == []
+    run = fit(episodes, config, progress=False)
+    assert run.folder == pathlib.Path("runs/random/DT")
+    assert run.results["provenance"]["source"] == "memory"
+
+
 def test_fit_refuses_an_id_that_is_not_there(make_run_config):
     with pytest.raises(ValueError, match="no data set my/data-v0 on this machine"):
         fit("my/data-v0", make_run_config(), progress=False)
@@ -397,7 +474,8 @@ def test_fit_refuses_an_id_that_is_not_there(make_run_config):
 @pytest.mark.parametrize("variant", ["RVDT", "BC"])
 def test_a_loaded_policy_plays_the_episodes_that_were_scored(variant, make_run_config):
     # The dense reward tells trajectories apart in every digit.
-    config = make_run_config(task="maze2d-umaze-dense-v1", variant=variant, seeds=(3, 5), eval__targets=(50.0, 20.0))
+    own = {"seeds": (3, 5), "eval__targets": (50.0, 20.0), "eval__action_selection": "mean"}
+    config = make_run_config(task="maze2d-umaze-dense-v1", variant=variant, **own)
     run = run_config(config, progress=False)
     records = [json.loads(line) for line in (run.folder / "evaluations.jsonl").open()]
     scored = next(record for record in records if record["final"] and record["seed"] == 5)["returns"][0]
@@ -441,16 +519,7 @@ def test_loading_what_is_not_there_is_refused(make_run_config, tmp_path):
 
 def test_the_best_checkpoint_is_kept_and_can_be_loaded(make_run_config, monkeypatch):
     """Of three evaluations the first is best, and but one checkpoint is kept besides."""
-    original = Session.score
-
-    def scored(self, step, params):
-        evaluator = self._evaluator
-        worth = {2: 9.0, 4: 1.0, 6: 2.0}[step]
-        monkeypatch.setattr(self, "_evaluator", lambda *a, **k: [r | {"returns": [worth]} for r in evaluator(*a, **k)])
-        original(self, step, params)
-        monkeypatch.setattr(self, "_evaluator", evaluator)
-
-    monkeypatch.setattr(Session, "score", scored)
+    scored(monkeypatch, {2: 9.0, 4: 1.0, 6: 2.0})
     config = make_run_config(train__keep_checkpoints=1)
     run = run_config(config, progress=False)
     assert sorted(path.name for path in (run.folder / "checkpoints").iterdir()) == ["2", "6"]

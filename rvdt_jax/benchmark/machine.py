@@ -14,7 +14,7 @@ from importlib import metadata
 import jax
 import jax.numpy as jnp
 
-from rvdt_jax.versions import processor, usable_cores
+from rvdt_jax.versions import device_name, usable_cores
 
 _PACKAGES = ("rvdt-jax", "jax", "jaxlib", "flax", "numpy", "torch", "mujoco", "gymnasium")
 _SIZES = {"cpu": (512, 1024, 2048), "other": (2048, 4096, 8192)}  # of the square matrices; a larger one is no faster
@@ -26,7 +26,7 @@ def describe_machine() -> dict:
     device = jax.devices()[0]
     return {
         "platform": device.platform,
-        "device": device.device_kind if device.platform != "cpu" else processor(),
+        "device": device_name(device.device_kind),
         "devices": jax.device_count(),
         "cores": usable_cores(),
         "system": platform.platform(),

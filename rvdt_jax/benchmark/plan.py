@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from rvdt_jax.benchmark.updates import Case
 from rvdt_jax.config import Config
+from rvdt_jax.errors import UserError
 
 VARIANTS = ("DT", "QT", "RVDT")
 SEVERAL_SEEDS = (3, 5, 8)
@@ -54,10 +55,10 @@ def choose(cases: list[Case], wanted: list[str], peers: bool) -> list[Case]:
     """The rows whose names contain one of ``wanted`` (all, where that is empty), with the peer or without.
 
     Raises:
-        ValueError: no row is left; the message lists them.
+        UserError: no row is left; the message lists them.
     """
     chosen = [case for case in cases if not wanted or any(part in case.name for part in wanted)]
     if not chosen:
         names = "; ".join(case.name for case in cases)
-        raise ValueError(f"--cases={','.join(wanted)}: no row has such a name. The rows are: {names}.")
+        raise UserError(f"--cases={','.join(wanted)}: no row has such a name. The rows are: {names}.")
     return chosen if peers else [dataclasses.replace(case, peers=()) for case in chosen]

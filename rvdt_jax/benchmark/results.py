@@ -7,6 +7,7 @@ import pathlib
 import traceback
 from collections.abc import Callable
 
+from rvdt_jax.errors import UserError
 from rvdt_jax.report.records import read_json, write_json
 
 FORMAT_VERSION = 1
@@ -22,7 +23,7 @@ class Results:
         say: receives what happens, a line at a time.
 
     Raises:
-        ValueError: the file holds results of other hardware, or something else.
+        UserError: the file holds results of other hardware, or something else.
     """
 
     def __init__(self, path: pathlib.Path, machine: dict, identity: Callable[[dict], tuple], say: Callable = print):
@@ -31,10 +32,10 @@ class Results:
         if path.exists():
             old = read_json(path)
             if "machine" not in old:
-                raise ValueError(f"--out={path}: holds something else. Choose another file; nothing was touched.")
+                raise UserError(f"--out={path}: holds something else. Choose another file; nothing was touched.")
             if identity(old["machine"]) != identity(machine):
                 theirs, here = (f"{each['device']} ({each['cores']} cores)" for each in (old["machine"], machine))
-                raise ValueError(f"--out={path}: holds results of {theirs}, this is {here}. Choose another --out.")
+                raise UserError(f"--out={path}: holds results of {theirs}, this is {here}. Choose another --out.")
             say(f"{path}: in the end replaces the results of {old['machine']['date']}")
         self.content: dict = {"format_version": FORMAT_VERSION, "machine": machine}
 

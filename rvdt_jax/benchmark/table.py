@@ -29,7 +29,7 @@ def load_results(folder: pathlib.Path) -> list[dict]:
     """The results of every machine, from ``benchmark-*.json``, those of accelerators first.
 
     Raises:
-        ValueError: a file cannot be read.
+        UserError: a file cannot be read.
     """
     found = [read_json(path) for path in sorted(folder.glob("benchmark-*.json"))]
     return sorted(found, key=lambda content: content["machine"]["platform"] == "cpu")

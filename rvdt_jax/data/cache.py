@@ -10,12 +10,14 @@ import hashlib
 import json
 import os
 import pathlib
+import urllib.parse
 
 import numpy as np
 
 from rvdt_jax.bounds import check_npz
 from rvdt_jax.data.episodes import Episodes, check_episodes
 from rvdt_jax.data.leftovers import has_died, owner
+from rvdt_jax.errors import UserError
 
 FORMAT_VERSION = 2
 _FIELDS = ("observations", "actions", "rewards", "lengths", "terminated")
@@ -32,7 +34,7 @@ def cache_path(
     dataset_id: str, digest: str, observation_keys: tuple[str, ...] = (), end_at_reward: bool = False
 ) -> pathlib.Path:
     """Where the cache of a data set with that content lies, read in that way; see ``source.load_local``."""
-    parts = [dataset_id.replace("/", "_"), digest]
+    parts = [urllib.parse.quote(dataset_id, safe=""), digest]  # another id is another name
     if observation_keys or end_at_reward:
         way = json.dumps([observation_keys, end_at_reward]).encode()
         parts.append(hashlib.blake2b(way, digest_size=4).hexdigest())
@@ -61,7 +63,7 @@ def read_cache(path: pathlib.Path) -> tuple[Episodes, dict]:
     """The episodes and their provenance.
 
     Raises:
-        ValueError: the file is missing, corrupt or of another kind, or breaks the episode contract.
+        UserError: the file is missing, corrupt or of another kind, or breaks the episode contract.
     """
     try:
         check_npz(path)
@@ -69,7 +71,7 @@ def read_cache(path: pathlib.Path) -> tuple[Episodes, dict]:
             arrays = {field: file[field] for field in (*_FIELDS, *(name for name in _OPTIONAL if name in file))}
             provenance = {"dataset_id": path.stem} | json.loads(str(file["provenance"]))
     except Exception as error:  # a damaged zip file makes NumPy raise almost anything
-        raise ValueError(
+        raise UserError(
             f"{path}: not a readable flat cache ({type(error).__name__}: {error}). "
             "Delete it, or point config.data.path at another."
         ) from error

@@ -25,6 +25,7 @@ from scipy.cluster.vq import kmeans2
 
 from rvdt_jax.data.episodes import Episodes
 from rvdt_jax.data.rebalance import ExpertSet, loss_weights
+from rvdt_jax.errors import UserError
 
 BINS, GROUPS = 20, 8
 _PER_GROUP = 50  # trajectories that a group should have on average
@@ -53,12 +54,12 @@ def measure_coverage(
         seed: of the grouping.
 
     Raises:
-        ValueError: ``target`` is not finite, or ``bins`` or ``groups`` is not positive, or alpha is negative.
+        UserError: ``target`` is not finite, or ``bins`` or ``groups`` is not positive, or alpha is negative.
     """
     if not np.isfinite(target):
-        raise ValueError(f"--target={target}: give a finite return.")
+        raise UserError(f"--target={target}: give a finite return.")
     if bins < 1 or groups < 1:
-        raise ValueError(f"--bins={bins}, --groups={groups}: both must be positive.")
+        raise UserError(f"--bins={bins}, --groups={groups}: both must be positive.")
     returns = episodes.returns
     edges = _edges(returns, bins)
     labels = group_states(episodes.observations[episodes.starts], groups, seed)

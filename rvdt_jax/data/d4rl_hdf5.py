@@ -8,7 +8,6 @@ and ``metadata``, is never read. Numbers only: objects, which h5py would unpickl
 from __future__ import annotations
 
 import contextlib
-import difflib
 import math
 import pathlib
 import re
@@ -17,6 +16,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from rvdt_jax.bounds import check_memory, check_stored
+from rvdt_jax.errors import UserError, nearest
 
 BLOCK = 65_536  # rows read at once; of 60 numbers in double precision 31 MB
 
@@ -46,7 +46,7 @@ class D4rlFile:
         observation_size, action_size: S and A.
 
     Raises:
-        ValueError: naming the file, the key and the remedy.
+        UserError: naming the file, the key and the remedy.
     """
 
     def __init__(self, path: pathlib.Path, url: str, file):
@@ -54,7 +54,7 @@ class D4rlFile:
         try:
             self._names = list(file)
         except (OSError, RuntimeError) as error:
-            raise ValueError(f"{path}: the file is damaged ({error}). Download it again from {url}") from error
+            raise UserError(f"{path}: the file is damaged ({error}). Download it again from {url}") from error
         present = [key for key in OPTIONAL if key in self._names]
         self._arrays = {key: self._find(key) for key in (*REQUIRED, *present)}
         for key, array in self._arrays.items():
@@ -80,16 +80,16 @@ class D4rlFile:
     def __contains__(self, key: str) -> bool:
         return key in self._arrays
 
-    def error(self, key: str, found: str, remedy: str) -> ValueError:
+    def error(self, key: str, found: str, remedy: str) -> UserError:
         """The error that says what is wrong with a key."""
         end = "" if remedy.endswith(self.url) else "."  # an address is copied with whatever stands behind it
-        return ValueError(f"{self.path}: {key}: {found}; {remedy}{end}")
+        return UserError(f"{self.path}: {key}: {found}; {remedy}{end}")
 
     def read(self, key: str, start: int, stop: int) -> np.ndarray:
         """Rows ``start`` to ``stop``: (n, columns) of a vector, else (n,); as they are in the file.
 
         Raises:
-            ValueError: the file is damaged there.
+            UserError: the file is damaged there.
         """
         try:
             rows = self._arrays[key][start:stop]
@@ -107,7 +107,7 @@ class D4rlFile:
         """(N,) bool of terminals or timeouts.
 
         Raises:
-            ValueError: a value other than 0 and 1, with its row.
+            UserError: a value other than 0 and 1, with its row.
         """
         flags = np.empty(self.steps, bool)
         for start, rows in self.blocks(key):
@@ -157,17 +157,17 @@ class D4rlFile:
         if not fits:
             raise self.error(key, f"it has shape {shape}, expected {expected}", remedy)
 
-    def _missing(self, key: str) -> ValueError:
+    def _missing(self, key: str) -> UserError:
         if any(name.startswith("episode_") for name in self._names):
             return self.error(
                 key, "there is no such key: this is Minari's own format", "put its folder where Minari keeps data sets"
             )
-        nearest = difflib.get_close_matches(key, self._names, n=1)
-        hint = f" The nearest is {nearest[0]!r}: rename it if it is the same." if nearest else ""
+        near = nearest(key, self._names)
+        hint = f" The nearest is {near!r}: rename it if it is the same." if near else ""
         known = ", ".join(self._names[:20]) or "nothing at all"
         return self.error(key, f"there is no such key; the file has {known}.{hint}", f"D4RL's own is at {self.url}")
 
-    def _outside(self, key: str, what: str) -> ValueError:
+    def _outside(self, key: str, what: str) -> UserError:
         return self.error(key, f"it is {what}, and only what is in the file itself is read", "copy the values into it")
 
 
@@ -176,7 +176,7 @@ def open_d4rl(path: pathlib.Path, url: str) -> Iterator[D4rlFile]:
     """Opens a file for reading, and checks its layout.
 
     Raises:
-        ValueError: the file is missing, unreadable, of another kind, cut off, or not laid out as D4RL's are.
+        UserError: the file is missing, unreadable, of another kind, cut off, or not laid out as D4RL's are.
     """
     import h5py
 
@@ -186,7 +186,7 @@ def open_d4rl(path: pathlib.Path, url: str) -> Iterator[D4rlFile]:
     except OSError as error:
         stored = re.search(r"truncated file: eof = (\d+).*stored_eof = (\d+)", str(error))
         found = f"is cut off after {stored[1]} of {stored[2]} bytes" if stored else f"cannot be opened ({error})"
-        raise ValueError(f"{path}: the file {found}. Download it again from {url}") from error
+        raise UserError(f"{path}: the file {found}. Download it again from {url}") from error
     with file:
         yield D4rlFile(path, url, file)
 
@@ -197,23 +197,23 @@ def _check_file(path: pathlib.Path, url: str) -> None:
     if path.is_dir():
         inside = sorted(file.name for file in path.glob("*.hdf5"))
         hint = f"; it has {', '.join(inside[:5])}" if inside else ""
-        raise ValueError(f"{path}: this is a folder. Name the .hdf5 file itself with --file{hint}.")
+        raise UserError(f"{path}: this is a folder. Name the .hdf5 file itself with --file{hint}.")
     if not path.exists():
         beside = [file.name for file in path.parent.glob("*.hdf5")]
-        nearest = difflib.get_close_matches(path.name, beside, n=1)
-        hint = f" Did you mean {nearest[0]!r}, which is there?" if nearest else ""
-        raise ValueError(f"{path}: there is no such file.{hint} D4RL's is at {url}")
+        near = nearest(path.name, beside)
+        hint = f" Did you mean {near!r}, which is there?" if near else ""
+        raise UserError(f"{path}: there is no such file.{hint} D4RL's is at {url}")
     if not path.is_file():
-        raise ValueError(f"{path}: this is no regular file. Name a .hdf5 file with --file.")
+        raise UserError(f"{path}: this is no regular file. Name a .hdf5 file with --file.")
     try:
         with path.open("rb") as file:
             start = file.read(4096)
     except OSError as error:
-        raise ValueError(f"{path}: the file cannot be read ({error.strerror}). See to its permissions.") from error
+        raise UserError(f"{path}: the file cannot be read ({error.strerror}). See to its permissions.") from error
     if not start:
-        raise ValueError(f"{path}: the file is empty. Download it again from {url}")
+        raise UserError(f"{path}: the file is empty. Download it again from {url}")
     if not h5py.is_hdf5(path):
-        raise ValueError(f"{path}: {_diagnose(start)} the file from {url}")
+        raise UserError(f"{path}: {_diagnose(start)} the file from {url}")
 
 
 def _diagnose(start: bytes) -> str:

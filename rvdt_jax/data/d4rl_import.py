@@ -6,7 +6,6 @@ The file is checked to its last value before anything is written, read block by 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import json
 import pathlib
@@ -20,6 +19,7 @@ from rvdt_jax.data.d4rl_hdf5 import D4rlFile, open_d4rl
 from rvdt_jax.data.d4rl_recording import Expected, Recording, check_recording, episodes_of
 from rvdt_jax.data.minari import find_local
 from rvdt_jax.data.minari_writer import About, check_free, write_dataset
+from rvdt_jax.errors import UserError, did_you_mean, nearest
 from rvdt_jax.tasks import all_tasks, d4rl_files
 
 # Observation and action size, by the beginning of D4RL's names.
@@ -90,14 +90,14 @@ def import_d4rl(task_name: str, path: str | pathlib.Path, *, overwrite: bool = F
         The Minari id.
 
     Raises:
-        ValueError: an unknown task, or a file that is not D4RL's for this task; the message names the file, the key,
+        UserError: an unknown task, or a file that is not D4RL's for this task; the message names the file, the key,
             the row and the remedy.
-        DatasetExists: the data set does (a ValueError too).
+        DatasetExists: the data set does (a UserError too).
     """
     facts, path = _facts(task_name), pathlib.Path(path).expanduser()
     named = _names_of_files().get(path.name, task_name)
     if named != task_name:
-        raise ValueError(
+        raise UserError(
             f"{path}: --task={task_name}: D4RL's file of that name belongs to {named}. Pass --task={named}, or rename "
             "the file if it holds something else."
         )
@@ -112,7 +112,7 @@ def import_d4rl(task_name: str, path: str | pathlib.Path, *, overwrite: bool = F
         def make_episodes() -> Iterator[dict]:
             yield from episodes_of(file, recording, progress=progress)
             if _state(path) != before:
-                raise ValueError(f"{path}: the file was changed while it was read. Import it again.")
+                raise UserError(f"{path}: the file was changed while it was read. Import it again.")
 
         return write_dataset(dataset_id, about, make_episodes, overwrite=overwrite)
 
@@ -121,14 +121,14 @@ def task_of_file(path: str | pathlib.Path) -> str:
     """D4RL's name of the task whose file has that name.
 
     Raises:
-        ValueError: none has.
+        UserError: none has.
     """
     name, known = pathlib.Path(path).name, _names_of_files()
     if name in known:
         return known[name]
-    nearest = difflib.get_close_matches(name, known, n=1)
-    hint = f" The nearest is {nearest[0]} of {known[nearest[0]]}." if nearest else ""
-    raise ValueError(f"{path}: {name!r} is none of D4RL's file names.{hint} Say what it holds with --task.")
+    near = nearest(name, known)
+    hint = f" The nearest is {near} of {known[near]}." if near else ""
+    raise UserError(f"{path}: {name!r} is none of D4RL's file names.{hint} Say what it holds with --task.")
 
 
 def describe_import(dataset_id: str) -> str:
@@ -152,9 +152,8 @@ def _names_of_files() -> dict[str, str]:
 def _facts(name: str) -> _Facts:
     urls, tasks = d4rl_files(), all_tasks()
     if name not in urls:
-        nearest = difflib.get_close_matches(name, urls, n=1)
-        hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-        raise ValueError(f"--task={name}: D4RL has no such task here.{hint} Known tasks: {', '.join(urls)}.")
+        hint = did_you_mean(name, urls)
+        raise UserError(f"--task={name}: D4RL has no such task here.{hint} Known tasks: {', '.join(urls)}.")
     family = name.split("-")[0]
     if name in tasks:
         task = tasks[name]

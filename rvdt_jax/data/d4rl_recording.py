@@ -89,7 +89,7 @@ def check_recording(file: D4rlFile, expected: Expected, *, progress: bool = Fals
         progress: show a progress bar.
 
     Raises:
-        ValueError: naming the file, the key, the row, the episode and the remedy.
+        UserError: naming the file, the key, the row, the episode and the remedy.
     """
     terminations = file.flags("terminals")
     truncations = file.flags("timeouts") if "timeouts" in file else _timeouts_at(expected.horizon, terminations)

@@ -11,6 +11,8 @@ import hashlib
 
 import numpy as np
 
+from rvdt_jax.errors import UserError
+
 
 @dataclasses.dataclass(frozen=True)
 class Episodes:
@@ -140,37 +142,37 @@ def check_episodes(episodes: Episodes) -> Episodes:
     """Returns ``episodes``, in the contract's types, if they keep the contract.
 
     Raises:
-        ValueError: naming the data set, the episode, the field and the remedy.
+        UserError: naming the data set, the episode, the field and the remedy.
     """
     episodes = _in_types(episodes)
     name, steps = episodes.name, int(episodes.lengths.sum())
     if episodes.lengths.size == 0:
-        raise ValueError(f"{name}: the data set has no episodes. Check its id, or collect it again.")
+        raise UserError(f"{name}: the data set has no episodes. Check its id, or collect it again.")
     if episodes.lengths.ndim != 1:
-        raise ValueError(f"{name}: lengths have shape {episodes.lengths.shape}, not one number per episode. {_REPAIR}")
+        raise UserError(f"{name}: lengths have shape {episodes.lengths.shape}, not one number per episode. {_REPAIR}")
     if episodes.terminated.shape != episodes.lengths.shape:
         shape = episodes.terminated.shape
-        raise ValueError(f"{name}: terminated has shape {shape}, not one flag per episode. {_REPAIR}")
+        raise UserError(f"{name}: terminated has shape {shape}, not one flag per episode. {_REPAIR}")
     if (episodes.lengths <= 0).any():
         empty = int(np.flatnonzero(episodes.lengths <= 0)[0])
-        raise ValueError(f"{name}: episode {empty} has no steps. Remove it from the data set.")
+        raise UserError(f"{name}: episode {empty} has no steps. Remove it from the data set.")
     for field, dimensions in (("observations", 2), ("actions", 2), ("rewards", 1)):
         values = getattr(episodes, field)
         if values.ndim != dimensions or values.shape[0] != steps or 0 in values.shape:
-            raise ValueError(
+            raise UserError(
                 f"{name}: {field} have shape {values.shape}; expected {steps} steps of {dimensions}-d data. {_REPAIR}"
             )
         if not np.isfinite(values).all():
             bad = np.argwhere(~np.isfinite(values))[0]
             episode = _episode_of(episodes, bad[0])
-            raise ValueError(
+            raise UserError(
                 f"{name}: episode {episode}, {field}, step {int(bad[0] - episodes.starts[episode])}: found "
                 f"{values[tuple(bad)]}. Every value must be finite; repair or drop that episode."
             )
     largest = np.abs(episodes.actions).max(1, initial=0.0)
     if largest.max() > 1.0 + 1e-6:
         worst = int(largest.argmax())
-        raise ValueError(
+        raise UserError(
             f"{name}: actions reach {largest[worst]:g} (episode {_episode_of(episodes, worst)}); the policy acts in "
             "[-1, 1]. Scale them when reading."
         )
@@ -184,11 +186,11 @@ def _check_bounds(episodes: Episodes) -> None:
         return
     size = episodes.actions.shape[1]
     if low is None or high is None or low.shape != (size,) or high.shape != (size,):
-        raise ValueError(
+        raise UserError(
             f"{episodes.name}: action_low and action_high must both be given, one number per action. {_REPAIR}"
         )
     if not (np.isfinite(low).all() and np.isfinite(high).all() and (low < high).all()):
-        raise ValueError(
+        raise UserError(
             f"{episodes.name}: action_low={low} and action_high={high} are no finite, increasing bounds. {_REPAIR}"
         )
 
@@ -221,7 +223,7 @@ def _in_types(episodes: Episodes) -> Episodes:
             converted[field] = values.astype(kind, copy=False) if fits else values
         whole = kind is np.float32 or np.array_equal(converted[field], values)
         if not (fits and whole):
-            raise ValueError(
+            raise UserError(
                 f"{episodes.name}: {field} have type {values.dtype}, with values that do not fit {kind.__name__}. "
                 "Convert them when reading."
             )

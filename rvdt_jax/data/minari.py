@@ -9,16 +9,17 @@ import os
 import pathlib
 
 from rvdt_jax.bounds import read_text
+from rvdt_jax.errors import UserError
 
 
 def find_local(dataset_id: str) -> pathlib.Path | None:
     """The folder of a local Minari data set, or None where there is none.
 
     Raises:
-        ValueError: the id is a path that leads elsewhere.
+        UserError: the id is a path that leads elsewhere.
     """
     if pathlib.PurePath(dataset_id).is_absolute() or ".." in pathlib.PurePath(dataset_id).parts:
-        raise ValueError(f"{dataset_id!r} is no Minari id: it leads out of the folder of data sets.")
+        raise UserError(f"{dataset_id!r} is no Minari id: it leads out of the folder of data sets.")
     folder = minari_root() / dataset_id / "data"
     return folder if folder.is_dir() else None
 
@@ -40,7 +41,7 @@ def content_digest(folder: pathlib.Path) -> str:
     """A digest of every file in the data set's folder: another content is another digest.
 
     Raises:
-        ValueError: a file cannot be read.
+        UserError: a file cannot be read.
     """
     digest = hashlib.blake2b(digest_size=16)
     try:
@@ -49,7 +50,7 @@ def content_digest(folder: pathlib.Path) -> str:
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "blake2b").digest())
     except OSError as error:
-        raise ValueError(
+        raise UserError(
             f"{folder}: the data set cannot be read ({error}). Correct the permissions of its folder and files."
         ) from error
     return digest.hexdigest()
@@ -64,7 +65,7 @@ def read_provenance(dataset_id: str, folder: pathlib.Path) -> dict:
         ``ref_max_score`` (raw returns) and its other facts.
 
     Raises:
-        ValueError: the metadata cannot be read.
+        UserError: the metadata cannot be read.
     """
     try:
         metadata = json.loads(read_text(folder / "metadata.json"))
@@ -96,9 +97,9 @@ _KNOWN = (
 )
 
 
-def corrupt(dataset_id: str, folder: pathlib.Path, error: Exception) -> ValueError:
+def corrupt(dataset_id: str, folder: pathlib.Path, error: Exception) -> UserError:
     """The error that says that a data set cannot be read, and what to do."""
-    return ValueError(
+    return UserError(
         f"{dataset_id}: the data set in {folder.parent} cannot be read ({type(error).__name__}: {one_line(error)}). "
         "Move that folder away, then download or recreate the data set."
     )

@@ -11,6 +11,7 @@ import numpy as np
 from rvdt_jax.bounds import check_hdf5, read_text
 from rvdt_jax.data.episodes import Episodes, check_episodes
 from rvdt_jax.data.minari import corrupt, one_line
+from rvdt_jax.errors import UserError
 from rvdt_jax.spaces import entry_of, flatten_observations, leaf_keys, scale_actions
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ def read_minari(dataset_id: str, folder: pathlib.Path, observation_keys: tuple[s
         observation_keys: the entries of dict observations that are read, in order; see ``spaces``.
 
     Raises:
-        ValueError: the data set is corrupt, holds other spaces, or breaks the episode contract.
+        UserError: the data set is corrupt, holds other spaces, or breaks the episode contract.
     """
     import minari
 
@@ -47,12 +48,12 @@ def read_minari(dataset_id: str, folder: pathlib.Path, observation_keys: tuple[s
     except Exception as error:
         raise corrupt(dataset_id, folder, error) from error
     if stored not in (None, len(episodes)):
-        raise ValueError(
+        raise UserError(
             f"{dataset_id}: its metadata.json says total_episodes={len(episodes)}, but main_data.hdf5 holds {stored}. "
             "Correct the number, or download or collect the data set again."
         )
     if not episodes:
-        raise ValueError(f"{dataset_id}: the data set has no episodes. Check its id, or collect it again.")
+        raise UserError(f"{dataset_id}: the data set has no episodes. Check its id, or collect it again.")
     columns = [_read_episode(dataset_id, episode, seen, action_space.shape) for episode in episodes]
     observations, actions, rewards, terminated = zip(*columns, strict=True)
     actions, low, high = _read_actions(dataset_id, np.concatenate(actions), action_space)
@@ -74,7 +75,7 @@ def _check_claims(folder: pathlib.Path) -> None:
     """Refuses, before anything is made that long, a data set that claims more than its files can hold.
 
     Raises:
-        ValueError: it does.
+        UserError: it does.
     """
     import h5py
 
@@ -109,7 +110,7 @@ def _check_spaces(dataset_id: str, observation_space, action_space, observation_
     from gymnasium import spaces
 
     if not isinstance(action_space, spaces.Box) or action_space.dtype.kind != "f":
-        raise ValueError(
+        raise UserError(
             f"{dataset_id}: actions are {one_line(action_space)}; only Box spaces of floats can be learned, for the "
             "policy is a Gaussian over continuous actions. Choose another data set."
         )
@@ -119,21 +120,21 @@ def _check_spaces(dataset_id: str, observation_space, action_space, observation_
         names = leaf_keys(tree)
         unknown = next((key for key in observation_keys if key not in names), None)
         if unknown is not None or not observation_keys:
-            raise ValueError(
+            raise UserError(
                 f"config.data.observation_keys: observations of {dataset_id} are dicts with the entries "
                 f"{', '.join(names)}{f', and none called {unknown!r}' if unknown else ''}; name those that the policy "
                 "sees, in order, separated by commas."
             )
         seen = {key: entry_of(tree, key) for key in observation_keys}
     elif observation_keys:
-        raise ValueError(
+        raise UserError(
             f"config.data.observation_keys={','.join(observation_keys)}: observations of {dataset_id} are no dicts; "
             "leave it unset."
         )
     for name, space in seen.items():
         if not isinstance(space, spaces.Box):
             what = "observations" if name is None else f"observations.{name}"
-            raise ValueError(
+            raise UserError(
                 f"{dataset_id}: {what} are {one_line(space)}; only Box spaces, or dicts of them, can be read. Choose "
                 "other entries with config.data.observation_keys, or another data set."
             )
@@ -153,7 +154,7 @@ def _read_episode(dataset_id: str, episode, seen: dict, action_shape: tuple[int,
     rewards = _array(where, "rewards", episode.rewards, ())
     steps = len(rewards)
     if steps == 0:
-        raise ValueError(f"{where} has no steps. Remove it from the data set.")
+        raise UserError(f"{where} has no steps. Remove it from the data set.")
     parts = []
     for key, shape in seen.items():
         values, name = episode.observations, "observations"
@@ -162,13 +163,13 @@ def _read_episode(dataset_id: str, episode, seen: dict, action_shape: tuple[int,
             try:
                 values = entry_of(values, key)
             except (KeyError, TypeError) as error:
-                raise ValueError(f"{where} has no {name}. Repair or drop that episode.") from error
+                raise UserError(f"{where} has no {name}. Repair or drop that episode.") from error
         parts.append(flatten_observations(_array(where, name, values, shape, steps + 1), ())[:-1])
     actions = _array(where, "actions", episode.actions, action_shape, steps)
     terminations = _array(where, "terminations", episode.terminations, (), steps)
     _array(where, "truncations", episode.truncations, (), steps)
     if terminations[:-1].any():
-        raise ValueError(f"{where} terminates before its last step. Split it there, or drop it.")
+        raise UserError(f"{where} terminates before its last step. Split it there, or drop it.")
     return np.concatenate(parts, axis=1), actions.reshape(steps, -1), rewards, bool(terminations[-1])
 
 
@@ -176,21 +177,21 @@ def _array(where: str, field: str, values, shape: tuple[int, ...], length: int |
     """The values as one array of real numbers, one row of ``shape`` a step.
 
     Raises:
-        ValueError: they are not, or not ``length`` of them.
+        UserError: they are not, or not ``length`` of them.
     """
     remedy = "Repair or drop that episode."
     try:
         array = np.asarray(values)
     except ValueError as error:
-        raise ValueError(f"{where}: {field} do not form an array ({one_line(error)}). {remedy}") from error
+        raise UserError(f"{where}: {field} do not form an array ({one_line(error)}). {remedy}") from error
     if array.dtype.kind not in "fiub":
-        raise ValueError(f"{where}: {field} have type {array.dtype}, not real numbers. {remedy}")
+        raise UserError(f"{where}: {field} have type {array.dtype}, not real numbers. {remedy}")
     if array.ndim == 0 or array.shape[1:] != shape:
         expected = f"(steps, {', '.join(map(str, shape))})" if shape else "(steps,)"
-        raise ValueError(f"{where}: {field} have shape {array.shape}; expected {expected}. {remedy}")
+        raise UserError(f"{where}: {field} have shape {array.shape}; expected {expected}. {remedy}")
     if length is not None and len(array) != length:
         steps = length - field.startswith("observations")
-        raise ValueError(f"{where} has {steps} rewards but {len(array)} {field}; expected {length}. {remedy}")
+        raise UserError(f"{where} has {steps} rewards but {len(array)} {field}; expected {length}. {remedy}")
     return array
 
 
@@ -225,7 +226,7 @@ def _report_outside(dataset_id: str, actions: np.ndarray, low: np.ndarray, high:
     share = outside.any(1).mean() if outside.size else 0.0
     worst = np.abs(actions[outside]).max(initial=0.0)
     if outside.size and outside.mean() > 0.5:  # of the numbers: one joint of many may well be driven beyond its end
-        raise ValueError(
+        raise UserError(
             f"{dataset_id}: {share:.0%} of the actions lie outside the bounds of its action space, {one_line(low)} to "
             f"{one_line(high)} (the largest is {worst:g}). They are not these actions' bounds: correct the space."
         )

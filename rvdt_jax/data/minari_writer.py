@@ -21,12 +21,13 @@ import numpy as np
 
 from rvdt_jax.data.leftovers import has_died, owner
 from rvdt_jax.data.minari import minari_root
+from rvdt_jax.errors import UserError
 
 _HIDDEN = ".incomplete-"  # then the writer's process id, its host, and something random
 _REPLACED = "replaced"  # where, in the hidden folder, the data set waits that is being replaced
 
 
-class DatasetExists(ValueError):
+class DatasetExists(UserError):
     """The data set is there already, and nothing says that it may be replaced."""
 
 

@@ -40,6 +40,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from rvdt_jax.data.episodes import Episodes
+from rvdt_jax.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,14 +115,14 @@ def select_experts(
         threshold: pick every trajectory of at least this return instead, wherever it starts.
 
     Raises:
-        ValueError: returns or starts that are not finite or do not match the lengths, a fraction outside (0, 1], or a
+        UserError: returns or starts that are not finite or do not match the lengths, a fraction outside (0, 1], or a
             threshold above every return.
     """
     returns, lengths = _check(returns, lengths)
     starts = None if starts is None else _check_starts(starts, returns.size)
     if threshold is None:
         if not 0.0 < fraction <= 1.0:
-            raise ValueError(f"expert.fraction is {fraction}; it must lie in (0, 1].")
+            raise UserError(f"expert.fraction is {fraction}; it must lie in (0, 1].")
         by, cuts = "return" if starts is None else "start", -np.inf
         if fraction < 1.0:
             cuts = _least_expert_return(returns, fraction, if_equal=-np.inf)
@@ -129,7 +130,7 @@ def select_experts(
     else:
         by, cuts = "threshold", float(threshold)
         if not cuts <= returns.max():
-            raise ValueError(
+            raise UserError(
                 f"expert.threshold is {cuts:g}, but the highest return in the data is {returns.max():g}: the expert "
                 "set would be empty. Lower the threshold, or set expert.fraction instead."
             )
@@ -155,10 +156,10 @@ def select_expert_episodes(
         fraction, threshold: as for ``select_experts``.
 
     Raises:
-        ValueError: as ``select_experts``, or another ``by``.
+        UserError: as ``select_experts``, or another ``by``.
     """
     if by not in ("start", "return"):
-        raise ValueError(f"expert.by is {by!r}; choose one of start, return.")
+        raise UserError(f"expert.by is {by!r}; choose one of start, return.")
     starts = episodes.normalized_starts() if by == "start" else None
     return select_experts(episodes.returns, episodes.lengths, starts=starts, fraction=fraction, threshold=threshold)
 
@@ -224,7 +225,7 @@ def loss_weights(expert_mask, alpha: float) -> np.ndarray:
     """(E,) weight of each trajectory's loss, 1 + alpha 1[i in D_e], eq. (2); not renormalised.
 
     Raises:
-        ValueError: alpha is negative or not finite.
+        UserError: alpha is negative or not finite.
     """
     return expert_weight(np.asarray(expert_mask, dtype=np.float64), _check_alpha(alpha))
 
@@ -233,7 +234,7 @@ def sampling_probabilities(lengths, expert_mask, alpha: float) -> np.ndarray:
     """(E,) probability of sampling each trajectory under ``dup``: steps count alike, expert steps 1 + alpha times.
 
     Raises:
-        ValueError: alpha is negative or not finite.
+        UserError: alpha is negative or not finite.
     """
     weights = np.asarray(lengths, dtype=np.float64) * loss_weights(expert_mask, alpha)
     return weights / weights.sum()
@@ -241,7 +242,7 @@ def sampling_probabilities(lengths, expert_mask, alpha: float) -> np.ndarray:
 
 def _check_alpha(alpha: float) -> float:
     if not (np.isfinite(alpha) and alpha >= 0):
-        raise ValueError(f"loss.alpha is {alpha}; it must be finite and not negative.")
+        raise UserError(f"loss.alpha is {alpha}; it must be finite and not negative.")
     return float(alpha)
 
 
@@ -249,23 +250,23 @@ def _check(returns, lengths) -> tuple[np.ndarray, np.ndarray]:
     returns = np.asarray(returns, dtype=np.float64)
     lengths = np.asarray(lengths, dtype=np.int64)
     if returns.ndim != 1 or returns.shape != lengths.shape or returns.size == 0:
-        raise ValueError(
+        raise UserError(
             f"returns and lengths must be two vectors of one positive size; got shapes {returns.shape} and "
             f"{lengths.shape}."
         )
     if not np.isfinite(returns).all():
         bad = int(np.flatnonzero(~np.isfinite(returns))[0])
-        raise ValueError(f"returns[{bad}] is {returns[bad]}; every return must be finite.")
+        raise UserError(f"returns[{bad}] is {returns[bad]}; every return must be finite.")
     if (lengths <= 0).any():
-        raise ValueError(f"lengths[{int(np.flatnonzero(lengths <= 0)[0])}] is not positive.")
+        raise UserError(f"lengths[{int(np.flatnonzero(lengths <= 0)[0])}] is not positive.")
     return returns, lengths
 
 
 def _check_starts(starts, count: int) -> np.ndarray:
     starts = np.asarray(starts, dtype=np.float64)
     if starts.ndim != 2 or starts.shape[0] != count or starts.shape[1] == 0:
-        raise ValueError(f"starts have shape {starts.shape}; expected one vector for each of {count} trajectories.")
+        raise UserError(f"starts have shape {starts.shape}; expected one vector for each of {count} trajectories.")
     if not np.isfinite(starts).all():
         bad = int(np.flatnonzero(~np.isfinite(starts).all(1))[0])
-        raise ValueError(f"starts[{bad}] is {starts[bad].tolist()}; every number of every start must be finite.")
+        raise UserError(f"starts[{bad}] is {starts[bad].tolist()}; every number of every start must be finite.")
     return starts + 0.0  # without negative zeros

@@ -11,6 +11,7 @@ import urllib.parse
 import urllib.request
 
 from rvdt_jax.data.minari_writer import DatasetExists, staging
+from rvdt_jax.errors import UserError
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +19,7 @@ _PATIENCE = 3.0  # seconds for a first connection
 _HOSTS = {"hf": ("HF_ENDPOINT", "https://huggingface.co"), "gcp": (None, "https://storage.googleapis.com")}
 
 
-class Unreachable(ValueError):
+class Unreachable(UserError):
     """The servers cannot be reached, do not carry the data set, or broke off."""
 
 

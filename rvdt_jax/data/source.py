@@ -9,6 +9,7 @@ from rvdt_jax.data.cache import cache_path, read_cache, write_cache
 from rvdt_jax.data.episodes import Episodes, end_at_first_reward
 from rvdt_jax.data.minari import content_digest, find_local, read_provenance
 from rvdt_jax.data.minari_reader import read_minari
+from rvdt_jax.errors import UserError
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ def load_local(
 
     Raises:
         FileNotFoundError: no such data set on this machine.
-        ValueError: the data set is corrupt or breaks the episode contract.
+        UserError: the data set is corrupt or breaks the episode contract.
     """
     folder = find_local(dataset_id)
     if folder is None:
@@ -43,7 +44,7 @@ def load_local(
     try:
         if path.exists():
             return read_cache(path)
-    except (OSError, ValueError) as error:
+    except (OSError, UserError) as error:
         log.warning("rebuilding the cache: %s", error)
     log.info("reading %s; a flat cache will make the next start fast", dataset_id)
     provenance = read_provenance(dataset_id, folder) | {"content_digest": digest}

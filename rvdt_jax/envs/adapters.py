@@ -11,6 +11,7 @@ import gymnasium
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
+from rvdt_jax.errors import UserError
 from rvdt_jax.spaces import flatten_observations, one_step, unscale_actions
 from rvdt_jax.tasks import Environment
 
@@ -23,12 +24,12 @@ def make_env(environment: Environment, render_mode: str | None = None) -> FlatEn
         render_mode: Gymnasium's; None makes no pictures.
 
     Raises:
-        ValueError: it cannot be made, its episodes never end, or its spaces are not what a policy can see or give.
+        UserError: it cannot be made, its episodes never end, or its spaces are not what a policy can see or give.
     """
     env = _make(environment, render_mode)
     try:
         return FlatEnv(env, environment)
-    except ValueError:
+    except UserError:
         env.close()
         raise
 
@@ -45,14 +46,14 @@ class FlatEnv(gymnasium.Wrapper):
         horizon: steps after which an episode is cut.
 
     Raises:
-        ValueError: there is no horizon, or the spaces are others.
+        UserError: there is no horizon, or the spaces are others.
     """
 
     def __init__(self, env: gymnasium.Env, environment: Environment):
         super().__init__(env)
         self.horizon = env.spec.max_episode_steps if environment.horizon is None else environment.horizon
         if self.horizon is None:
-            raise ValueError(
+            raise UserError(
                 f"config.env: {environment.id} has no time limit, so that an episode might never end. Cut it with "
                 "config.eval.horizon."
             )
@@ -89,10 +90,10 @@ class FlatEnv(gymnasium.Wrapper):
 def _observation_size(space: gymnasium.Space, environment: Environment) -> int:
     try:
         example = flatten_observations(one_step(_example(space)), environment.observation_keys)
-    except ValueError as error:
-        raise ValueError(f"config.env: {environment.id}: {error}") from error
+    except UserError as error:
+        raise UserError(f"config.env: {environment.id}: {error}") from error
     if np.isnan(example).any():
-        raise ValueError(
+        raise UserError(
             f"config.env: observations of {environment.id} are {space}; a policy sees only Box spaces, or such entries "
             "of dicts. Name another environment, or wrap this one in one that you register."
         )
@@ -109,7 +110,7 @@ def _example(space: gymnasium.Space):
 def _action_bounds(space: gymnasium.Space, environment: Environment) -> list[np.ndarray]:
     """Two (A,) float32 arrays, what -1 and 1 stand for; none where that is -1 and 1."""
     if not isinstance(space, gymnasium.spaces.Box) or not np.issubdtype(space.dtype, np.floating):
-        raise ValueError(
+        raise UserError(
             f"config.env: actions of {environment.id} are {space}; a policy gives only Box actions of real numbers. "
             "Name another environment."
         )
@@ -119,7 +120,7 @@ def _action_bounds(space: gymnasium.Space, environment: Environment) -> list[np.
     if not any(bound.size for bound in bounds):
         return []
     if any(bound.size != size for bound in bounds):
-        raise ValueError(
+        raise UserError(
             f"config.env: actions of {environment.id} have {size} numbers, but those of the data have "
             f"{bounds[0].size}. Choose config.env or the data to fit the other."
         )
@@ -156,7 +157,7 @@ def _make(environment: Environment, render_mode: str | None) -> gymnasium.Env:
                 **options,
             )
     except Exception as error:  # whatever its module and its constructor stumble over
-        raise ValueError(
+        raise UserError(
             f"config.env: no environment {environment.id!r} can be made ({_reason(error)}). {_remedy(error)}"
         ) from error
     # Gymnasium-Robotics' mazes leave this file behind, which nobody reads once the model is compiled.

@@ -24,6 +24,7 @@ import numpy as np
 from gymnasium.envs.registration import registry
 
 from rvdt_jax.envs.worker import DONE, REFUSED
+from rvdt_jax.errors import UserError
 from rvdt_jax.tasks import Environment
 
 _GRACE = 5.0  # seconds that workers get to close their environments
@@ -64,7 +65,7 @@ class ProcessVectorEnv:
         horizon: steps after which an episode is cut.
 
     Raises:
-        ValueError: the environment cannot be made, or not be adapted; see ``make_env``.
+        UserError: the environment cannot be made, or not be adapted; see ``make_env``.
         WorkerDied: a worker did.
     """
 
@@ -156,7 +157,7 @@ class ProcessVectorEnv:
         if kind == DONE:
             return content[0]
         if kind == REFUSED:
-            raise ValueError(content[0])
+            raise UserError(content[0])
         summary, trace = content
         error = RuntimeError(f"{self._id}: {self._name(number)} failed in {request}: {summary}")
         error.add_note(f"In the worker:\n{trace}")

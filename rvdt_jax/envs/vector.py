@@ -22,7 +22,7 @@ def make_vector_env(environment: Environment, num_envs: int, processes: int = 0)
         processes: worker processes; 0: one per CPU core. maze2d needs none.
 
     Raises:
-        ValueError: the environment cannot be made, or not be adapted to a policy; see ``adapters.make_env``.
+        UserError: the environment cannot be made, or not be adapted to a policy; see ``adapters.make_env``.
         RuntimeError: a worker died.
     """
     name = _maze2d_name(environment)
@@ -35,7 +35,7 @@ def environment_sizes(environment: Environment) -> tuple[int, int]:
     """Observation size S and action size A; it is made where evaluation makes it, so that what fails fails here.
 
     Raises:
-        ValueError, RuntimeError: see ``make_vector_env``.
+        UserError, RuntimeError: see ``make_vector_env``.
     """
     if is_light(environment):
         return BatchMaze2d.observation_size, BatchMaze2d.action_size

@@ -20,6 +20,7 @@ import numpy as np
 from gymnasium.envs.registration import registry
 
 from rvdt_jax.envs.adapters import FlatEnv, make_env
+from rvdt_jax.errors import UserError
 from rvdt_jax.tasks import Environment
 
 DONE, REFUSED, FAILED = "done", "refused", "failed"
@@ -44,7 +45,7 @@ def _reply(copies: Copies, name: str, arguments: list) -> tuple:
     try:
         return DONE, getattr(copies, name)(*arguments)
     except Exception as error:
-        if name == "make" and isinstance(error, ValueError):
+        if name == "make" and isinstance(error, UserError):
             return REFUSED, str(error)
         return FAILED, f"{type(error).__name__}: {error}", traceback.format_exc()
 
@@ -75,7 +76,7 @@ class Copies:
             Observation size, action size, horizon.
 
         Raises:
-            ValueError: see ``make_env``.
+            UserError: see ``make_env``.
         """
         if registration is not None:
             # What lives in the parent's __main__ is not found here; make_env says what to do about it.

@@ -8,6 +8,7 @@ from typing import Protocol
 import chex
 import numpy as np
 
+from rvdt_jax.errors import UserError
 from rvdt_jax.models.acting import Acting, Actor
 from rvdt_jax.types import Array, Normalizer, Params
 
@@ -90,7 +91,7 @@ def rollout(
         keys: (R,) PRNG keys of this evaluation.
 
     Raises:
-        ValueError: the policy's actions are not finite; no score is made of them.
+        UserError: the policy's actions are not finite; no score is made of them.
     """
     (seeds, episodes), sets = env_seeds.shape, len(target_sets)
     flat = sets * episodes  # F
@@ -112,7 +113,7 @@ def rollout(
     for step in range(env.horizon):
         actions = acting.act(observations.reshape(seeds, flat, -1), earned)
         if not np.isfinite(actions).all():
-            raise ValueError(
+            raise UserError(
                 f"the policy's actions at time step {step} are not finite: training has diverged. Lower "
                 "config.train.learning_rate or config.loss.eta, and start anew in another --workdir."
             )

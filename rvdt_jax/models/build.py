@@ -30,7 +30,6 @@ def make_policy(config, observation_size: int, action_size: int, max_timestep: i
         std=config.policy.std,
         predict_state=config.loss.state_prediction > 0,
         dtype=jnp.dtype(config.model.dtype),
-        plain=config.model.plain,
         positions=config.model.positions,
         fourier_features=config.model.policy_fourier_features,
         fourier_scale=config.model.fourier_scale,
@@ -44,7 +43,6 @@ def make_critic(config) -> TwinCritic:
         model.critic_width,
         model.critic_layers,
         jnp.dtype(model.dtype),
-        model.plain,
         norm=model.critic_norm == "layer",
         fourier_features=model.critic_fourier_features,
         fourier_scale=model.fourier_scale,
@@ -66,4 +64,4 @@ def make_actor(config, policy: TransformerPolicy, critic: TwinCritic, selection:
 def make_expert(config, action_size: int) -> ExpertPolicy:
     """The cloned expert of ``kl_explicit``."""
     model = config.model
-    return ExpertPolicy(action_size, model.critic_width, model.critic_layers, jnp.dtype(model.dtype), model.plain)
+    return ExpertPolicy(action_size, model.critic_width, model.critic_layers, jnp.dtype(model.dtype))

@@ -1,7 +1,6 @@
 """Layers built for throughput: flax's ``Dense`` and ``Dropout``, cheaper to differentiate and to draw.
 
 Parameters are named, shaped and initialised as flax's, so a policy trained with one kind of layer runs with the other.
-What each is worth is in ``experiments/results/benchmark-*.json``.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rvdt_jax.errors import UserError
+
 if TYPE_CHECKING:
     from rvdt_jax.recreate.recipe import Recipe
     from rvdt_jax.tasks import Task
@@ -38,9 +40,9 @@ def recreate(
         The Minari id: the task's own for the recipe's length and seed 0, else one that names both.
 
     Raises:
-        ValueError: unknown task, no recipe for it, ``steps`` or ``seed`` out of range, no such buffer, or an
+        UserError: unknown task, no recipe for it, ``steps`` or ``seed`` out of range, no such buffer, or an
             environment failed.
-        DatasetExists: it does (a ValueError too).
+        DatasetExists: it does (a UserError too).
     """
     from rvdt_jax.data.minari_writer import About, write_dataset
     from rvdt_jax.tasks import all_tasks, get_task
@@ -49,11 +51,11 @@ def recreate(
     source = task.source("recipe")
     if source is None:
         known = ", ".join(name for name, other in all_tasks().items() if other.source("recipe"))
-        raise ValueError(f"--task={task_name}: there is no recipe for it. Tasks that can be recreated: {known}.")
+        raise UserError(f"--task={task_name}: there is no recipe for it. Tasks that can be recreated: {known}.")
     if steps is not None and steps < 1:
-        raise ValueError(f"--steps={steps}: collect at least one step.")
+        raise UserError(f"--steps={steps}: collect at least one step.")
     if seed < 0:
-        raise ValueError(f"--seed={seed}: a seed is not negative.")
+        raise UserError(f"--seed={seed}: a seed is not negative.")
     recipe = _recipe(task, steps, seed, replay)
     dataset_id = recreated_id(task, recipe.steps if recipe.seed else steps, recipe.seed)
     about = About(
@@ -84,7 +86,7 @@ def _recipe(task: Task, steps: int | None, seed: int, replay: str | None) -> Rec
 
         return replay_recipe(task, steps, seed, replay)
     if replay is not None:
-        raise ValueError(f"--replay={replay}: {task.name} is collected; only medium-replay is made of a buffer.")
+        raise UserError(f"--replay={replay}: {task.name} is collected; only medium-replay is made of a buffer.")
     steps = task.recipe_steps if steps is None else steps
     if task.family == "maze2d":
         from rvdt_jax.recreate.maze2d import maze2d_recipe as make

@@ -12,6 +12,8 @@ import pathlib
 
 import numpy as np
 
+from rvdt_jax.errors import UserError
+
 _LOG_STD = (-20.0, 2.0)  # SAC's bounds
 
 
@@ -76,7 +78,7 @@ def load_collector(path: pathlib.Path) -> Collector:
     """Reads a policy.
 
     Raises:
-        ValueError: the file is missing or no policy.
+        UserError: the file is missing or no policy.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -88,5 +90,5 @@ def load_collector(path: pathlib.Path) -> Collector:
             about = json.loads(str(file["about"]))
         *hidden, mean, log_std = layers
     except Exception as error:  # a damaged zip file makes NumPy raise almost anything
-        raise ValueError(f"{path}: holds no collector policy ({type(error).__name__}: {error}).") from error
+        raise UserError(f"{path}: holds no collector policy ({type(error).__name__}: {error}).") from error
     return Collector(tuple(hidden), mean, log_std, about)

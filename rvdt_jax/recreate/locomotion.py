@@ -14,6 +14,7 @@ from importlib import resources
 
 import numpy as np
 
+from rvdt_jax.errors import UserError
 from rvdt_jax.recreate.collector import Collector, load_collector
 from rvdt_jax.recreate.recipe import Recipe
 from rvdt_jax.recreate.rollouts import collect, split
@@ -28,7 +29,7 @@ def shipped_collector(name: str) -> Collector:
     """A policy of this package, e.g. ``hopper-medium``.
 
     Raises:
-        ValueError: there is none of that name.
+        UserError: there is none of that name.
     """
     file = resources.files("rvdt_jax") / "recreate" / "policies" / f"{name}.npz"
     with resources.as_file(file) as path:
@@ -80,16 +81,16 @@ def replay_recipe(task: Task, steps: int | None, seed: int, replay: str | None) 
     """``medium-replay``: the buffer of a training run, or its first ``steps`` steps.
 
     Raises:
-        ValueError: there is no buffer, it is another robot's or damaged, or ``steps`` or ``seed`` do not fit it.
+        UserError: there is no buffer, it is another robot's or damaged, or ``steps`` or ``seed`` do not fit it.
     """
     robot, _ = _split_name(task)
     path = pathlib.Path(replay or REPLAY.format(robot=robot))
     columns, about = _read_buffer(path, robot)
     held = len(columns["rewards"])
     if steps is not None and steps > held:
-        raise ValueError(f"--steps={steps}: {path} holds {held} steps.")
+        raise UserError(f"--steps={steps}: {path} holds {held} steps.")
     if seed not in (0, about["seed"]):
-        raise ValueError(f"--seed={seed}: {path} is of a run with seed {about['seed']}; train one with that seed.")
+        raise UserError(f"--seed={seed}: {path} is of a run with seed {about['seed']}; train one with that seed.")
     columns = {name: values[:steps] for name, values in columns.items()}
     dones, timeouts = columns.pop("dones") > 0, columns.pop("timeouts") > 0
     # Where training was interrupted and went on, a new episode begins that no flag tells of.
@@ -122,7 +123,7 @@ def _split_name(task: Task) -> tuple[str, str]:
 def _read_buffer(path: pathlib.Path, robot: str) -> tuple[dict[str, np.ndarray], dict]:
     """The columns of a buffer, and where it is from."""
     if not path.exists():
-        raise ValueError(
+        raise UserError(
             f"{path}: there is no replay buffer. Train one: pip install -e '.[recreate]', then "
             f"python experiments/train_collectors.py --robot={robot} --medium_only. Or name one with --replay."
         )
@@ -132,11 +133,11 @@ def _read_buffer(path: pathlib.Path, robot: str) -> tuple[dict[str, np.ndarray],
             columns = {name: file[name] for name in _COLUMNS}
         owner, _ = about["robot"], about["seed"]
     except Exception as error:  # a damaged zip file makes NumPy raise almost anything
-        raise ValueError(f"{path}: holds no replay buffer ({type(error).__name__}: {error}).") from error
+        raise UserError(f"{path}: holds no replay buffer ({type(error).__name__}: {error}).") from error
     if owner != robot:
-        raise ValueError(f"{path}: is of the robot {owner}, not {robot}; name another with --replay.")
+        raise UserError(f"{path}: is of the robot {owner}, not {robot}; name another with --replay.")
     shapes = {name: values.shape for name, values in columns.items()}
     lengths = {shape[0] for shape in shapes.values() if shape}
     if len(lengths) != 1 or any(len(shapes[name]) != count for name, count in _COLUMNS.items()):
-        raise ValueError(f"{path}: its columns do not belong together: {shapes}. Train it anew.")
+        raise UserError(f"{path}: its columns do not belong together: {shapes}. Train it anew.")
     return columns, about

@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from rvdt_jax.envs.processes import ProcessVectorEnv, WorkerDied
+from rvdt_jax.errors import UserError
 from rvdt_jax.tasks import Environment
 
 COPIES = 50  # at most, of the environment; a constant, so that what is collected does not depend on the machine
@@ -46,7 +47,7 @@ def collect(
         progress: called after every step of the copies with the number of steps that were new.
 
     Raises:
-        ValueError: an environment raised, or a worker process died.
+        UserError: an environment raised, or a worker process died.
     """
     copies = min(COPIES, math.ceil(steps / environment.horizon))
     left = hidden = steps
@@ -61,7 +62,7 @@ def collect(
             try:
                 episodes = _round(envs, policy, rng, show)
             except WorkerDied as error:
-                raise ValueError(
+                raise UserError(
                     f"{environment.id}: a worker process was killed or ended, as happens where memory runs out. "
                     "Nothing was written; the same command begins anew."
                 ) from error
@@ -88,7 +89,7 @@ def _round(envs, policy: Policy, rng: np.random.Generator, progress: Callable[[i
         running &= ~(terminated | truncated)
     failed = next(filter(None, envs.outcomes().get("failed", [])), None)
     if failed is not None:
-        raise ValueError(f"an environment failed in the middle of an episode: {failed}. Nothing was written.")
+        raise UserError(f"an environment failed in the middle of an episode: {failed}. Nothing was written.")
     seen, (actions, rewards, terminated) = np.stack(seen), map(np.stack, zip(*steps, strict=True))
     return [
         {

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from rvdt_jax.errors import UserError
 from rvdt_jax.report.sections import markdown_table
 from rvdt_jax.report.tables import Row, Table
 
@@ -47,12 +48,12 @@ def aggregates(table: Table, resamples: int = RESAMPLES) -> str:
     variants may have different numbers of runs.
 
     Raises:
-        ValueError: rliable is not installed.
+        UserError: rliable is not installed.
     """
     try:
         from rliable import library, metrics
     except ImportError as error:
-        raise ValueError(f"--aggregate needs {error.name}: pip install '.[report]'.") from None
+        raise UserError(f"--aggregate needs {error.name}: pip install '.[report]'.") from None
     rows = {variant: usable_rows(table, variant) for variant in table.variants}
     rows = {variant: found for variant, found in rows.items() if found}
     if not rows:

@@ -7,9 +7,10 @@ import math
 import pathlib
 
 from rvdt_jax.differences import differences
+from rvdt_jax.errors import UserError
 from rvdt_jax.report.protocol import maxima
 from rvdt_jax.report.records import aggregate, read_json, read_lines
-from rvdt_jax.report.summary import data_label
+from rvdt_jax.report.summary import data_label, hardware_label
 from rvdt_jax.tasks import normalized_score
 
 COMMAND_SUFFIX = ".command"
@@ -89,14 +90,14 @@ def read_cells(roots: list[pathlib.Path]) -> dict[Key, Cell]:
     """Every finished or failed cell below some folders. Runs of one cell with equal settings pool their seeds.
 
     Raises:
-        ValueError: a folder is missing, a record is damaged, or two runs of one cell share a seed or differ in their
+        UserError: a folder is missing, a record is damaged, or two runs of one cell share a seed or differ in their
             settings; the message names them.
     """
     cells: dict[Key, Cell] = {}
     settings: dict[Key, dict] = {}
     for root in roots:
         if not root.is_dir():
-            raise ValueError(f"--records: there is no folder {root}.")
+            raise UserError(f"--records: there is no folder {root}.")
         for path in sorted(root.rglob("results.json")):
             results, config = read_json(path), read_json(path.parent / "config.json")
             if not results["task"] or not results["final"]:
@@ -131,7 +132,7 @@ def _cell(folder: pathlib.Path, results: dict, config: dict) -> Cell:
         target=results["headline_target"],
         data=data_label(provenance),
         recreated=bool(provenance.get("recreated")),
-        hardware=results["hardware"],
+        hardware=hardware_label(results),
         size=_size(config),
         folders=(folder,),
         maxima={seed: normalized_score(value, *references) for seed, value in returns.items()},
@@ -170,11 +171,11 @@ def _pool(one: Cell, other: Cell, differing: list[str]) -> Cell:
     both = " and ".join(str(folder) for cell in (one, other) for folder in cell.folders)
     if differing:
         words = f"two runs of {' '.join(one.key).strip()} that differ ({'; '.join(differing)})"
-        raise ValueError(f"{both}: {words}. Name the folder of one of them: --records.")
+        raise UserError(f"{both}: {words}. Name the folder of one of them: --records.")
     shared = set(one.scores) & set(other.scores)
     if shared:
         words = f"both hold seed {min(shared)} of {' '.join(one.key).strip()}"
-        raise ValueError(f"{both}: {words}. Name the folder of one of them: --records.")
+        raise UserError(f"{both}: {words}. Name the folder of one of them: --records.")
     return dataclasses.replace(
         one,
         scores=one.scores | other.scores,

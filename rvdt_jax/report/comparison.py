@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import pathlib
 
+from rvdt_jax.errors import UserError
 from rvdt_jax.report.plots import plot_learning_curves, read_evaluations
 from rvdt_jax.report.records import read_json
-from rvdt_jax.report.summary import data_label, plus_minus, target_name
+from rvdt_jax.report.summary import data_label, hardware_label, plus_minus, target_name
 
 
 def compare(folders: list[pathlib.Path], output: pathlib.Path, *, references: dict[str, float]) -> str:
@@ -21,7 +22,7 @@ def compare(folders: list[pathlib.Path], output: pathlib.Path, *, references: di
     runs = [read_json(folder / "results.json") for folder in folders]
     subjects = {_subject(run) for run in runs}
     if len(subjects) > 1:
-        raise ValueError(f"runs of several tasks cannot be compared: {', '.join(sorted(subjects))}.")
+        raise UserError(f"runs of several tasks cannot be compared: {', '.join(sorted(subjects))}.")
     labels = [f"{run['variant']} ({target_name(run)})" for run in runs]
     curves = {
         label if labels.count(label) == 1 else f"{label}, {folder.name}": _headline_curve(run, folder)
@@ -61,7 +62,7 @@ def headline(run: dict) -> dict:
 
 def format_table(runs: list[dict], references: dict[str, float]) -> str:
     """The table: final checkpoints only, and under it the last run's difference from every other."""
-    distinct = dict.fromkeys(f"({data_label(run['provenance'])}; {run['hardware']})" for run in runs)
+    distinct = dict.fromkeys(f"({data_label(run['provenance'])}; {hardware_label(run)})" for run in runs)
     lines = [
         f"{_subject(runs[0])}: normalised score of the final checkpoint, mean +- std over seeds",
         *distinct,

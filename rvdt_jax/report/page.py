@@ -8,6 +8,8 @@ import pathlib
 
 import matplotlib
 
+from rvdt_jax.errors import UserError
+
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
@@ -92,13 +94,13 @@ def read_coverages(roots: list[pathlib.Path]) -> dict[str, dict]:
     """Task -> content of its ``coverage.json``, wherever below the folders that lies.
 
     Raises:
-        ValueError: there are two of one task.
+        UserError: there are two of one task.
     """
     found: dict[str, dict] = {}
     for path in (path for root in roots for path in sorted(root.rglob("coverage.json"))):
         measured = read_json(path)
         if measured["task"] in found:
-            raise ValueError(f"{path}: is a second coverage of {measured['task']}. Name one folder: --coverage.")
+            raise UserError(f"{path}: is a second coverage of {measured['task']}. Name one folder: --coverage.")
         found[measured["task"]] = measured
     return found
 

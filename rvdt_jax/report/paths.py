@@ -9,6 +9,8 @@ import pathlib
 
 import matplotlib
 
+from rvdt_jax.errors import UserError
+
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
@@ -73,14 +75,14 @@ def check_same_starts(panels: list[Paths]) -> None:
     """Panels are compared only where maze, length and starts are equal.
 
     Raises:
-        ValueError: they are not; the difference is named.
+        UserError: they are not; the difference is named.
     """
     first = panels[0]
     for other in panels[1:]:
         if other.task != first.task:
-            raise ValueError(f"--runs: {first.variant} acts in {first.task}, and {other.variant} in {other.task}.")
+            raise UserError(f"--runs: {first.variant} acts in {first.task}, and {other.variant} in {other.task}.")
         if other.positions.shape != first.positions.shape or (other.positions[:, 0] != first.positions[:, 0]).any():
-            raise ValueError(f"--runs: the episodes of {first.variant} and {other.variant} differ in starts or length.")
+            raise UserError(f"--runs: the episodes of {first.variant} and {other.variant} differ in starts or length.")
 
 
 def labelled(played: list[Paths], folders: list[pathlib.Path]) -> list[tuple[str, Paths]]:

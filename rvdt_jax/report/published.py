@@ -7,6 +7,8 @@ import dataclasses
 import functools
 from importlib import resources
 
+from rvdt_jax.errors import UserError
+
 TABLES = ("gym", "adroit", "kitchen", "maze2d", "antmaze", "maze2d-reward", "low-data", "ablation")
 AVERAGE = "average"
 _LOW_DATA = "low-data-"
@@ -65,10 +67,10 @@ def cells_of(table: str) -> tuple[Published, ...]:
     """The cells of one table.
 
     Raises:
-        ValueError: there is no such table.
+        UserError: there is no such table.
     """
     if table not in TABLES:
-        raise ValueError(f"--table: there is no table {table!r}; choose one of {', '.join(TABLES)}.")
+        raise UserError(f"--table: there is no table {table!r}; choose one of {', '.join(TABLES)}.")
     return tuple(cell for cell in published_scores() if cell.table == table)
 
 

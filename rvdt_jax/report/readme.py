@@ -67,7 +67,13 @@ def _rests_on(table: Table) -> str:
         {f"{len(cell.scores)} seeds of {cell.episodes} episodes" for cell in cells if cell.scores},
         {cell.hardware for cell in cells if cell.hardware},
     )
-    return "; ".join(" or ".join(sorted(alternatives)) for alternatives in words if alternatives)
+    return "; ".join(_one_of(alternatives) for alternatives in words if alternatives)
+
+
+def _one_of(alternatives: set[str]) -> str:
+    """``a or b``; where there are several, those with commas stand in brackets."""
+    bracketed = [f"({words})" if "," in words and len(alternatives) > 1 else words for words in sorted(alternatives)]
+    return " or ".join(bracketed)
 
 
 def _commands(cells: dict[Key, Cell]) -> list[str]:

@@ -1,7 +1,8 @@
 """The record files of a run directory: JSON lines that are only ever appended to, and JSON written whole or not at all.
 
 metrics.jsonl      {"step", "seed", <metric>: mean since the last line, ...}; equal runs write equal bytes
-timing.jsonl       {"step", "seconds", "updates_per_second"}; wall-clock, so kept apart
+timing.jsonl       {"step", "seconds", "updates_per_second"}; wall-clock, so kept apart; where a call had to be compiled
+                   first, the time that took is "compile_seconds", and no part of the others
 evaluations.jsonl  {"step", "seed", "target", "final", "returns": [...], "lengths": [...]}; raw, every episode;
                    where the environment tells, "success": [true, ...] and "tasks": [[name, ...], ...] completed too;
                    where episodes failed, "failed": [why or null, ...], and null for their returns
@@ -20,6 +21,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 from rvdt_jax.bounds import check_memory, read_text
+from rvdt_jax.errors import UserError
 from rvdt_jax.tasks import normalized_score
 
 
@@ -50,20 +52,20 @@ def read_lines(path: pathlib.Path) -> list[dict]:
     """Every whole record of the file, in order; [] where there is no file. A last line cut short is left out.
 
     Raises:
-        ValueError: a line is damaged, which the message names, or the file is larger than memory.
+        UserError: a line is damaged, which the message names, or the file is larger than memory.
     """
     if not path.exists():
         return []
     try:
         check_memory(path.stat().st_size, "it")
     except ValueError as error:
-        raise ValueError(f"{path}: {error}. Repair or remove it.") from error
+        raise UserError(f"{path}: {error}. Repair or remove it.") from error
     records = []
     for number, line in enumerate(path.read_text(encoding="utf-8").split("\n")[:-1], start=1):
         try:
             records.append(json.loads(line))
         except ValueError as error:
-            raise ValueError(f"{path}, line {number}: is no JSON ({error}). Repair or remove that line.") from error
+            raise UserError(f"{path}, line {number}: is no JSON ({error}). Repair or remove that line.") from error
     return records
 
 
@@ -85,19 +87,24 @@ def read_json(path: pathlib.Path) -> dict:
     """The content of a JSON file.
 
     Raises:
-        ValueError: it cannot be read, or is larger than any such file; the message names it.
+        UserError: it cannot be read, or is larger than any such file; the message names it.
     """
     try:
         return json.loads(read_text(path))
     except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: cannot be read ({type(error).__name__}: {error}).") from error
+        raise UserError(f"{path}: cannot be read ({type(error).__name__}: {error}).") from error
 
 
 def keep_lines(path: pathlib.Path, keep: Callable[[dict], bool]) -> None:
     """Drops the records that ``keep`` does not want, in one move."""
+    change_lines(path, lambda record: record if keep(record) else None)
+
+
+def change_lines(path: pathlib.Path, change: Callable[[dict], dict | None]) -> None:
+    """Puts in place of every record what ``change`` makes of it, in one move; drops it where that is None."""
     if path.exists():
-        kept = [record for record in read_lines(path) if keep(record)]
-        _replace(path, "".join(json.dumps(record) + "\n" for record in kept))
+        changed = [record for record in map(change, read_lines(path)) if record is not None]
+        _replace(path, "".join(json.dumps(record) + "\n" for record in changed))
 
 
 def mean_return(record: dict) -> float:
@@ -154,7 +161,7 @@ def summarise(evaluations: list[dict], ref_min_return: float | None, ref_max_ret
         tables. Older files hold each seed's own maximum there; the cells' ``step`` tells them apart.
 
     Raises:
-        ValueError: two evaluations of one seed, update and target.
+        UserError: two evaluations of one seed, update and target.
     """
 
     def cell(record: dict) -> dict:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Sequence
 
+from rvdt_jax.errors import UserError
+
 
 def markdown_table(headings: Sequence[str], rows: list[list[str]]) -> str:
     """A table with a line of headings."""
@@ -16,12 +18,12 @@ def write_section(path: pathlib.Path, content: str, markers: tuple[str, str]) ->
     """Puts the content between the file's two markers.
 
     Raises:
-        ValueError: the file has no such markers.
+        UserError: the file has no such markers.
     """
     begin, end = markers
     text = path.read_text(encoding="utf-8")
     if section_of(text, markers) is None:
-        raise ValueError(f"{path}: has no lines {begin!r} and {end!r} to put the section between. Add them.")
+        raise UserError(f"{path}: has no lines {begin!r} and {end!r} to put the section between. Add them.")
     before, rest = text.split(begin, 1)
     path.write_text(f"{before}{begin}\n\n{content}\n\n{end}{rest.split(end, 1)[1]}", encoding="utf-8")
 

@@ -34,10 +34,15 @@ def _outcomes(cell: dict) -> list[str]:
 def data_label(provenance: dict) -> str:
     """What the scores rest on, for a reader: recreated data is never called by another name."""
     share = provenance.get("subset")
-    part = f", {share['episodes']} of {share['of']} trajectories" if share else ""
+    part = f" with {share['episodes']} of {share['of']} trajectories" if share else ""
     if provenance.get("recreated"):
         return f"{provenance['dataset_id']}{part}: recreated data, not D4RL's files"
     return f"data: {provenance['dataset_id']}{part}"
+
+
+def hardware_label(results: dict) -> str:
+    """What a run was made on, for a reader. Older records name no processor."""
+    return results["hardware"].replace(" x cpu", " x CPU (name not recorded)")
 
 
 def target_name(run: dict) -> str:

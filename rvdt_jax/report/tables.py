@@ -139,7 +139,7 @@ def make_table(name: str, ours: dict[Key, Cell]) -> Table:
     """Lays a table out.
 
     Raises:
-        ValueError: there is no such table.
+        UserError: there is no such table.
     """
     cells = cells_of(name)
     rows = _rows(cells)

@@ -23,6 +23,7 @@ import subprocess
 import sys
 import time
 
+from rvdt_jax.errors import UserError
 from rvdt_jax.report.cells import COMMAND_SUFFIX, FAILED_SUFFIX
 from rvdt_jax.report.records import read_json
 from rvdt_jax.sweep.grid import Cell, as_text
@@ -111,7 +112,7 @@ class Sweep:
         """Runs until all is done or a signal comes, which every run is told and which it ends with a checkpoint.
 
         Raises:
-            ValueError: a cell was begun by another command; nothing was started.
+            UserError: a cell was begun by another command; nothing was started.
         """
         self._check_commands()
         waiting = [job for job in self._jobs if self._is_due(job)]
@@ -134,7 +135,7 @@ class Sweep:
             path = job.beside(COMMAND_SUFFIX)
             earlier = path.read_text(encoding="utf-8").strip() if path.exists() else job.command
             if (job.workdir / "config.json").exists() and earlier != job.command:
-                raise ValueError(
+                raise UserError(
                     f"{job.workdir}: was begun by another command ({earlier}). Choose another --out, or delete it."
                 )
 

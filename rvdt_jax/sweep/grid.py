@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import shlex
 from collections.abc import Callable, Iterable
 
+from rvdt_jax.errors import UserError, did_you_mean
 from rvdt_jax.report.tables import make_table, variants_of
 from rvdt_jax.tasks import LOW_DATA, get_task
 from rvdt_jax.variants import get_variant
@@ -35,7 +35,7 @@ def cells_of_table(
     """The cells of a table, or those of them that are asked for; a row is finished before the next begins.
 
     Raises:
-        ValueError: the table, or what is asked for, does not exist.
+        UserError: the table, or what is asked for, does not exist.
     """
     rows = [(row.task, row.regime) for row in make_table(table, {}).rows if row.task]
     tasks = _chosen("--tasks", tasks, [task for task, _ in rows], lambda name: get_task(name).name)
@@ -51,7 +51,7 @@ def cells_of_table(
 
 def _regime(name: str) -> str:
     if name not in LOW_DATA:
-        raise ValueError(f"--regimes: there is no regime {name!r}; choose from {', '.join(LOW_DATA)}.")
+        raise UserError(f"--regimes: there is no regime {name!r}; choose from {', '.join(LOW_DATA)}.")
     return name
 
 
@@ -61,9 +61,8 @@ def _chosen(flag: str, wanted: Iterable[str] | None, there: list[str], check: Ca
         return there
     for name in wanted:
         if check(name) not in there:
-            nearest = difflib.get_close_matches(name, there, n=1)
-            hint = f" Did you mean {nearest[0]}?" if nearest else ""
-            raise ValueError(f"{flag}: the table has no {name}.{hint} It has {', '.join(dict.fromkeys(there))}.")
+            hint = did_you_mean(name, there)
+            raise UserError(f"{flag}: the table has no {name}.{hint} It has {', '.join(dict.fromkeys(there))}.")
     return list(wanted)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pathlib
 import shutil
 
+from rvdt_jax.errors import UserError
 from rvdt_jax.report.cells import COMMAND_SUFFIX, FAILED_SUFFIX
 from rvdt_jax.sweep.execute import Job, State
 
@@ -20,7 +21,7 @@ def keep_records(root: pathlib.Path, jobs: list[Job], folder: pathlib.Path) -> i
         How many finished cells were new.
 
     Raises:
-        ValueError: ``folder`` holds other records of a cell; nothing is replaced.
+        UserError: ``folder`` holds other records of a cell; nothing is replaced.
     """
     states = {job: job.state() for job in jobs}
     new = [job for job, state in states.items() if state is State.DONE and not _is_kept(job, _place(job, root, folder))]
@@ -50,5 +51,5 @@ def _is_kept(job: Job, place: pathlib.Path) -> bool:
         return False
     for record in RECORDS:
         if (place / record).read_bytes() != (job.workdir / record).read_bytes():
-            raise ValueError(f"{place}: holds other records than {job.workdir}. Choose another --keep.")
+            raise UserError(f"{place}: holds other records than {job.workdir}. Choose another --keep.")
     return True

@@ -20,6 +20,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from rvdt_jax.differences import differences
+from rvdt_jax.errors import UserError
 from rvdt_jax.types import Normalizer, TrainState
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ class NotSaved(OSError):
         self.errno = errno.EIO
 
 
-class OtherRun(ValueError):
+class OtherRun(UserError):
     """A checkpoint belongs to other settings or other data."""
 
 
@@ -64,7 +65,7 @@ class Checkpoints:
         best: tells, whenever one more is written, which update's is kept besides; None: none is.
         about: JSON values that every checkpoint carries. Under ``identity`` stands what must be the same for a
             checkpoint to be continued.
-        complete: fills in the fields that settings of an older checkpoint lack, before they are compared.
+        comparable: brings the settings of an identity, which an older version may have written, to today's form.
     """
 
     def __init__(
@@ -73,14 +74,14 @@ class Checkpoints:
         keep: int,
         about: dict,
         best: Callable[[], int | None] = lambda: None,
-        complete: Callable[[dict], dict] = lambda settings: settings,
+        comparable: Callable[[dict], dict] = lambda settings: settings,
     ):
         self._folder = folder.absolute()
         self._folder.mkdir(parents=True, exist_ok=True)
         # Of several processes only this one is here; Orbax would wait for the others.
         self._alone = jax.process_count() > 1
         processes = ocp.options.MultiprocessingOptions(active_processes={0} if self._alone else None)
-        self._best, self._kept, self._complete = best, _LatestAndBest(keep), complete
+        self._best, self._kept, self._comparable = best, _LatestAndBest(keep), comparable
         options = ocp.CheckpointManagerOptions(
             preservation_policy=self._kept, create=False, multiprocessing_options=processes
         )
@@ -135,7 +136,7 @@ class Checkpoints:
         them.
 
         Raises:
-            ValueError: none can be read, or the newest that can belongs to other settings or other data; the difference
+            UserError: none can be read, or the newest that can belongs to other settings or other data; the difference
                 is named, and nothing is moved.
         """
         template, unreadable = jax.tree.map(_abstract, self._plain(states, normalizer)), {}
@@ -153,13 +154,13 @@ class Checkpoints:
             self._move_away(unreadable, step)
             return restored.replace(key=jax.random.wrap_key_data(restored.key))
         reasons = "; ".join(f"{step}: {reason}" for step, reason in unreadable.items())
-        raise ValueError(f"{self._folder}: no checkpoint can be read ({reasons}). Start anew in another --workdir.")
+        raise UserError(f"{self._folder}: no checkpoint can be read ({reasons}). Start anew in another --workdir.")
 
     def _check_identity(self, about: dict) -> None:
         compared = ("format_version", "identity")
         there, here = ({name: side.get(name) for name in compared} for side in (about, self._about))
         if there["identity"] and "config" in there["identity"]:
-            there["identity"] = there["identity"] | {"config": self._complete(there["identity"]["config"])}
+            there["identity"] = there["identity"] | {"config": self._comparable(there["identity"]["config"])}
         differing = differences(there, here)
         if differing:
             raise OtherRun(

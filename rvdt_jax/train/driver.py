@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import time
 from typing import Protocol
 
 import jax
@@ -72,13 +73,24 @@ class Schedule:
     eval_every: int
     checkpoint_every: int
 
+    def updates_after(self, step: int) -> int:
+        """The length of the next compiled call: to the next multiple of ``log_every``, or to the end."""
+        return min(self.log_every - step % self.log_every, self.steps - step)
+
     def evaluates(self, step: int) -> bool:
-        """Whether the policies are scored after this update; a checkpoint is written first, whatever its own period."""
+        """Whether the policies are scored after this update."""
         return step == self.steps or step % self.eval_every == 0
+
+    def saves(self, step: int) -> bool:
+        """Whether a checkpoint is written after this update; one that is also scored is written first."""
+        return step == self.steps or step % self.checkpoint_every == 0
 
 
 class Hooks(Protocol):
     """What the driver calls between two compiled calls; it knows nothing else of the world."""
+
+    def compiled(self, seconds: float) -> None:
+        """Receives how long it took to compile the next call; it begins now."""
 
     def log(self, step: int, metrics: Metrics) -> None:
         """Receives the (R,) mean metrics of the updates since the last call."""
@@ -87,7 +99,10 @@ class Hooks(Protocol):
         """Writes a checkpoint."""
 
     def evaluate(self, step: int, states: TrainState) -> None:
-        """Scores the policies, unless that was done before the run was interrupted."""
+        """Scores the policies, unless that was done before the run was interrupted.
+
+        Writes the checkpoint of this step if it is to be kept as the best one, or if a signal ends the evaluation.
+        """
 
     def should_stop(self) -> bool:
         """Whether the run was asked to stop."""
@@ -103,22 +118,29 @@ def train(
     schedule: Schedule,
     hooks: Hooks,
 ) -> TrainState:
-    """Trains to ``schedule.steps`` from wherever ``states`` stand; a checkpoint always precedes its evaluation.
+    """Trains to ``schedule.steps`` from wherever ``states`` stand.
 
     Stops early, with a checkpoint, when ``hooks.should_stop()``.
     """
     step = int(states.step.addressable_data(0)[0])  # all seeds stand at the same update
+    known: set[int] = set()  # lengths of a call that are compiled
     while True:
         if step > 0 and schedule.evaluates(step):
             hooks.evaluate(step, states)
         if step >= schedule.steps:
             return states
-        updates = min(schedule.log_every, schedule.steps - step)
-        states, metrics = train_chunk(states, store, coefficients, spec=spec, updates=updates, map_seeds=map_seeds)
+        updates = schedule.updates_after(step)
+        how = {"spec": spec, "updates": updates, "map_seeds": map_seeds}
+        if updates not in known:
+            begun = time.perf_counter()
+            train_chunk.lower(states, store, coefficients, **how).compile()  # the call finds what this leaves
+            hooks.compiled(time.perf_counter() - begun)
+            known.add(updates)
+        states, metrics = train_chunk(states, store, coefficients, **how)
         step += updates
         hooks.log(step, metrics)
         stopping = hooks.should_stop()
-        if stopping or schedule.evaluates(step) or step % schedule.checkpoint_every == 0:
+        if stopping or schedule.saves(step):
             hooks.save(step, states)
         if stopping:
             return states

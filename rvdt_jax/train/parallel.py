@@ -15,6 +15,8 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from rvdt_jax.errors import UserError
+
 Tree = TypeVar("Tree")
 
 
@@ -26,13 +28,13 @@ def make_mesh(devices: int, seeds: int = 1) -> Mesh | None:
         seeds: R, how many seeds may be spread; 1 keeps them together.
 
     Raises:
-        ValueError: there are fewer devices, or several processes would not all use theirs.
+        UserError: there are fewer devices, or several processes would not all use theirs.
     """
     available = jax.devices()
     if jax.process_count() > 1:
         _check_processes(devices, available)
     if devices > len(available):
-        raise ValueError(
+        raise UserError(
             f"config.parallel.devices={devices}, but this process sees {len(available)} {available[0].platform} "
             "device(s). Lower it, or leave it unset to use them all."
         )
@@ -45,30 +47,30 @@ def make_mesh(devices: int, seeds: int = 1) -> Mesh | None:
 
 def _check_processes(devices: int, available: list) -> None:
     if not jax.distributed.is_initialized():
-        raise ValueError(
+        raise UserError(
             f"JAX sees {jax.process_count()} processes that were never connected: call jax.distributed.initialize() "
             "first, or start experiments/run.py with --distributed."
         )
     if devices not in (0, len(available)):
-        raise ValueError(
+        raise UserError(
             f"config.parallel.devices={devices}, but the {jax.process_count()} processes have {len(available)} devices "
             "in all, and each must take part. Leave it unset; start fewer processes to use fewer."
         )
     if len(available) != jax.process_count() * jax.local_device_count():
-        raise ValueError("The processes have different numbers of devices. Give each of them as many.")
+        raise UserError("The processes have different numbers of devices. Give each of them as many.")
 
 
 def batch_sharding(mesh: Mesh | None, batch_size: int) -> NamedSharding | None:
     """The layout of one seed's batch: its leading axis over the axis ``data`` of the mesh.
 
     Raises:
-        ValueError: the batch does not divide evenly.
+        UserError: the batch does not divide evenly.
     """
     if mesh is None:
         return None
     if batch_size % mesh.shape["data"]:
         spread = f" (of {mesh.size}, for {mesh.shape['seed']} groups of seeds)" if mesh.shape["seed"] > 1 else ""
-        raise ValueError(
+        raise UserError(
             f"config.train.batch_size={batch_size} does not divide over {mesh.shape['data']} devices{spread}. Choose a "
             "multiple, or set config.parallel.devices."
         )

@@ -264,8 +264,9 @@ def test_the_name_comes_from_the_provenance_or_else_from_the_path(path, episodes
 
 
 def test_another_content_or_data_set_is_another_file():
-    paths = {cache_path("toy/a-v1", "0"), cache_path("toy/a-v1", "1"), cache_path("toy/b-v1", "0")}
-    assert len(paths) == 3
+    ids = ("toy/a-v1", "toy/b-v1", "toy_a-v1", "toy%2Fa-v1", "toy/a_v1")
+    paths = {cache_path("toy/a-v1", "1"), *(cache_path(dataset_id, "0") for dataset_id in ids)}
+    assert len(paths) == 6
     assert {path.parent for path in paths} == {cache_folder()}
     assert all(path.suffix == ".npz" for path in paths)
 

@@ -3,6 +3,7 @@
 import errno
 import logging
 import pathlib
+import shutil
 import sys
 import warnings
 
@@ -95,6 +96,15 @@ def test_the_provenance_says_what_and_which(dataset):
     assert provenance["recreated"] is True
     assert provenance["recipe"] == "a walk"
     assert provenance["content_digest"] == source.content_digest(dataset)
+
+
+def test_a_data_set_of_equal_content_is_not_served_under_the_name_of_another(dataset):
+    """Their names differ by what stands between their parts alone."""
+    load_local(DATASET)
+    other = DATASET.replace("/", "_")
+    shutil.copytree(dataset.parent, dataset.parents[2] / other)
+    episodes, provenance = load_local(other)
+    assert episodes.name == provenance["dataset_id"] == other
 
 
 def test_a_missing_data_set_is_named():

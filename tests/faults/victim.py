@@ -63,6 +63,8 @@ def plant(fault: dict) -> None:
             timer.start()
         return original(*arguments, **options)
 
+    if hasattr(original, "lower"):  # of a compiled function
+        planted.lower = original.lower
     setattr(holder, name, planted)
 
 

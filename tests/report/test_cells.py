@@ -85,7 +85,7 @@ def test_runs_on_other_data_are_not_pooled_and_other_hardware_is_told(tmp_path):
     with pytest.raises(ValueError, match=r"that differ \(.*data is '1'.*'2'"):
         read_cells([tmp_path])
     shutil.rmtree(tmp_path / "c")
-    assert read_cells([tmp_path])[UMAZE].hardware == "1 x cpu and 1 x gpu"
+    assert read_cells([tmp_path])[UMAZE].hardware == "1 x CPU (name not recorded) and 1 x gpu"
 
 
 def test_a_share_of_the_data_that_is_no_regime_is_not_the_whole(tmp_path):

@@ -85,7 +85,7 @@ def test_the_best_evaluation_in_training_is_nowhere_in_the_table(runs):
 def test_the_table_names_task_and_hardware(runs):
     heading = format_table(runs, REFERENCES).splitlines()[:2]
     assert heading[0].startswith("maze2d-umaze-v1: normalised score of the final checkpoint")
-    assert "1 x cpu" in heading[1]
+    assert "1 x CPU (name not recorded)" in heading[1]
 
 
 def test_references_are_in_the_table(runs):

@@ -66,7 +66,7 @@ def test_the_list_of_our_cells_has_difference_seeds_steps_and_data(tmp_path):
     text = markdown(make_table("maze2d", read_cells([tmp_path])))
     details = line_of(text.split("Our cells:")[1], "maze2d-umaze-v1")
     expected = ["maze2d-umaze-v1", "RVDT", "100.0", "145.1 ± 3.8", "-45.1", "500.0", "2 x 1", "1", "1", "20", "50"]
-    assert details == [*expected, "width 32, 1 layer, K=5, batch 256", "d4rl-hdf5/umaze", "1 x cpu"]
+    assert details == [*expected, "width 32, 1 layer, K=5, batch 256", "d4rl-hdf5/umaze", "1 x CPU (name not recorded)"]
     assert "recreated" not in text  # nothing here is
 
 

@@ -66,10 +66,10 @@ def test_a_checkpoint_from_before_a_setting_came_is_completed_before_it_is_compa
 
     with Checkpoints(tmp_path, 2, about()) as checkpoints:
         checkpoints.save(2, states, NORMALIZER)
-    with Checkpoints(tmp_path, 2, about(by="return"), complete=complete) as checkpoints:
+    with Checkpoints(tmp_path, 2, about(by="return"), comparable=complete) as checkpoints:
         checkpoints.restore(states, NORMALIZER)
     with (
-        Checkpoints(tmp_path, 2, about(by="start"), complete=complete) as checkpoints,
+        Checkpoints(tmp_path, 2, about(by="start"), comparable=complete) as checkpoints,
         pytest.raises(ValueError, match=r"\(identity\.config\.expert\.by is 'return' there, 'start' here\)"),
     ):
         checkpoints.restore(states, NORMALIZER)

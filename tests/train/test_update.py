@@ -1,5 +1,7 @@
 """The fused update: every variant moves what it should and nothing else, and the scan is the loop."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -193,7 +195,9 @@ def test_the_fast_update_is_the_plain_one(case, small_config, store):
     options = CASES[case] | {"model__dropout": 0.0}
 
     def run(plain):
-        spec, coefficients = prepare(small_config(**options, model__plain=plain))
+        spec, coefficients = prepare(small_config(**options))
+        modules = {name: getattr(spec, name).clone(plain=plain) for name in ("policy", "critic", "expert")}
+        spec = dataclasses.replace(spec, **modules)
         states = init_states(jnp.asarray([4]), spec=spec)
         return train_chunk(states, store, coefficients, spec=spec, updates=20, map_seeds="loop")
 
