@@ -11,7 +11,7 @@ SEEDS = (100, 101, 102, 103)  # never those of a table
 SETTINGS: dict[str, tuple[str, dict[str, object]]] = {
     "chosen": ("`configs/maze2d_small.py` as it is", {}),
     "critic-raw": ("no Fourier features in the critics", {"model.critic_fourier_features": 0}),
-    "policy-raw": ("no Fourier features in the policy", {"model.policy_fourier_features": 0}),
+    "policy-fourier": ("Fourier features in the policy, too", {"model.policy_fourier_features": 32}),
     "critic-layer-norm": ("LayerNorm in the critics, besides", {"model.critic_norm": "layer"}),
     "critic-layer-norm-raw": (
         "LayerNorm in the critics instead of Fourier features",
@@ -19,7 +19,7 @@ SETTINGS: dict[str, tuple[str, dict[str, object]]] = {
     ),
     "gamma-.97": ("a discount of .97", {"loss.gamma": 0.97}),
     "eta-3": ("guidance as weak as before", {"loss.eta": 3.0}),
-    "eta-20": ("half the guidance", {"loss.eta": 20.0}),
+    "eta-40": ("twice the guidance", {"loss.eta": 40.0}),
     "std-.1": ("a Gaussian of standard deviation .1", {"policy.std": 0.1}),
     "experts-by-return": ("experts among all trajectories", {"expert.by": "return"}),
     "guidance-at-target": ("guidance under the return that is asked for", {"loss.guidance_return": "target"}),

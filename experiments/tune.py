@@ -85,9 +85,9 @@ def score(job) -> None:
     task = get_task(job.cell.task)
     if any(job.workdir.glob("scores-*.json")):
         return
-    ways = [("mean", None), ("mean", (task.ref_max_return,))]
+    ways = [("mean", (task.ref_max_return,))]
     if get_variant(job.cell.variant).q_guidance:
-        ways += [("critic", tuple(dict.fromkeys((float(task.horizon), *task.targets))))]
+        ways += [("best_of", None), ("critic", tuple(dict.fromkeys((float(task.horizon), *task.targets))))]
     for selection, targets in ways:
         score_run(job.workdir, selection=selection, targets=targets)
 

@@ -10,7 +10,7 @@ from rvdt_jax.tasks import LOW_DATA, Task, get_task
 from rvdt_jax.variants import get_variant
 
 log = logging.getLogger(__name__)
-GUIDED_SELECTION = "best_of"  # of variants with a critic: the best on the tuning tasks, see experiments/results/tuning
+SELECTION = "mean"  # with a critic too: the best and the safest on the tuning tasks, see experiments/results/tuning
 # Where there is neither a task nor data to say better: QT's context length and gradient clip for most of its tasks.
 CONTEXT_LENGTH = 20
 _WITHOUT_TASK = {"steps": 100_000, "grad_clip_norm": 9.0}
@@ -34,7 +34,7 @@ def fill_in(values: dict) -> None:
     _fill(values["loss"], eta=published if guided else 0.0)
     _fill_fraction(values["data"])
     _fill(values["parallel"], devices=0)
-    _fill(values["eval"], processes=0, action_selection=GUIDED_SELECTION if guided else "mean")
+    _fill(values["eval"], processes=0, action_selection=SELECTION)
     train = values["train"]
     _fill(train, lr_decay_steps=train["steps"], checkpoint_every=values["eval"]["every"])
     _fill(train, critic_learning_rate=train["learning_rate"])

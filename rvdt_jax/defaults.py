@@ -87,7 +87,7 @@ def default_config() -> ConfigDict:
     config.eval.horizon = unset(int)  # steps after which an episode is cut; unset: the task's, else the environment's
     config.eval.processes = unset(int)  # for simulators; unset: one per CPU core; maze2d needs none
     config.eval.parallel_episodes = 64  # simulators at once, but at least one per seed and target
-    config.eval.action_selection = unset(str)  # mean; sample; critic; best_of (models/acting.py); unset: the variant's
+    config.eval.action_selection = unset(str)  # mean; sample; critic; best_of (models/acting.py); unset: mean
     config.eval.candidates = 32  # among how many the selections critic and best_of choose (QT: 50)
 
     config.data = ConfigDict()
