@@ -2,7 +2,7 @@
 
 The speed along an axis is clipped at 5 before every step, so a step moves the ball by little more than .05 along each
 axis. A place at distance d, measured along the shortest way around the walls by the larger of its parts along the two
-axes (Chebyshev's metric), therefore takes at least as many steps as full force along a straight line needs for d, and no
+axis. A place at distance d, measured along the shortest way around the walls by the larger of its parts along both
 policy is paid before. Turning takes time too, which is ignored: the limit is not quite reached.
 """
 
