@@ -39,7 +39,11 @@ def get_config() -> ConfigDict:
 
 
 def overrides(task: str, variant: str) -> dict[str, object]:
-    """What a sweep sets besides: a task's largest return, a reward of 1 at every step, is what its policies aim at."""
+    """What a sweep sets besides: policies aim at a reward of 1 at every step; dense rewards take more guidance.
+
+    Where every step is paid an action changes less of a value, against its size, than where few are.
+    """
     from rvdt_jax.tasks import get_task
 
-    return {"eval.targets": (float(get_task(task).horizon),)}
+    target = {"eval.targets": (float(get_task(task).horizon),)}
+    return target | {"loss.eta": 40.0} if "-dense-" in task else target

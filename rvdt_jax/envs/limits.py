@@ -1,9 +1,10 @@
 """The largest mean return that any policy can have in a sparse maze2d task: what its physics leave room for.
 
 The speed along an axis is clipped at 5 before every step, so a step moves the ball by little more than .05 along each
-axis. A place at distance d, measured along the shortest way around the walls by the larger of its parts along the two
-axis. A place at distance d, measured along the shortest way around the walls by the larger of its parts along both
-policy is paid before. Turning takes time too, which is ignored: the limit is not quite reached.
+axis. Let d be a place's distance from the goal along the shortest way around the walls, each piece of it measured by
+the larger of its parts along the two axes (Chebyshev's metric). Then at least as many steps pass as full force along a
+straight line needs for d, and no policy is paid before. Turning takes time too, which is ignored: the limit is not
+quite reached.
 """
 
 from __future__ import annotations
