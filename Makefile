@@ -12,7 +12,7 @@ TORCH := $(VENV)/.torch
 .PHONY: help demo bench tables test soak lint clean
 
 help:
-	@echo "make demo   train BC, DT and RVDT on maze2d-umaze and print their scores (about 8 minutes on 2 CPU cores)"
+	@echo "make demo   train DT, QT and RVDT on maze2d-umaze and print their scores (about 10 minutes on 2 CPU cores)"
 	@echo "make bench  measure speed, beside PyTorch, and print the table (about a quarter of an hour on 2 CPU cores)"
 	@echo "make tables make every table and the README's results anew from the committed records"
 	@echo "make test   the whole test suite"

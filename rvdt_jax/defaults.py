@@ -50,7 +50,7 @@ def default_config() -> ConfigDict:
     config.loss.eta = unset(float)  # weight of Q-guidance, eq. (3); unset: QT's for this task, else 1
     config.loss.eta_warmup = 0  # updates in which eta rises from 0 on a line: the critic ripens first; 0: none
     config.loss.guidance_return = "data"  # under which g the guided action is drawn: data; target (eval.targets); both
-    config.loss.alpha = 1.0  # rebalancing, eqs. (1) and (2): expert trajectories weigh 1 + alpha (see configs/demo.py)
+    config.loss.alpha = 1.0  # rebalancing, eqs. (1) and (2): expert trajectories weigh 1 + alpha
     config.loss.n_step = unset(int)  # steps that a TD target looks ahead; unset: to the window's end (QT)
     config.loss.gamma = 0.99  # discount of the TD target (QT)
     config.loss.rebalancing = unset(str)  # none, dup, kl or kl_explicit; unset: the variant's

@@ -905,7 +905,7 @@ def test_every_configuration_file_resolves_as_it_is(path):
 
 def test_every_family_of_tasks_has_its_configuration_file():
     families = {task.family for task in all_tasks().values()}
-    others = {"demo": "maze2d", "maze2d_small": "maze2d", "recreated_small": "gym"}
+    others = {"benchmark_small": "maze2d", "maze2d_small": "maze2d", "recreated_small": "gym"}
     assert {path.stem for path in CONFIG_FILES} == families | others.keys() | {"own"}
     for path in CONFIG_FILES:
         if path.stem != "own":

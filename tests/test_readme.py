@@ -107,8 +107,8 @@ def test_python_runs(short_recipes, tmp_path):
 
 def test_the_result_is_that_of_the_committed_records():
     folder = ROOT / "experiments" / "results" / "demo"
-    runs = [read_json(folder / variant / "results.json") for variant in ("BC", "DT", "RVDT")]
-    for run, variant in zip(runs, ("BC", "DT", "RVDT"), strict=True):
+    runs = [read_json(folder / variant / "results.json") for variant in ("DT", "QT", "RVDT")]
+    for run, variant in zip(runs, ("DT", "QT", "RVDT"), strict=True):
         evaluations = read_lines(folder / variant / "evaluations.jsonl")
         scores = summarise(evaluations, run["ref_min_return"], run["ref_max_return"])
         assert scores["final"] == run["final"]

@@ -29,7 +29,7 @@ _EVALUATION = {
         for size in ("demo", "reference")
     },
 }
-_FILES = {"demo": "configs/demo.py", "reference": "configs/maze2d.py"}
+_FILES = {"demo": "configs/benchmark_small.py", "reference": "configs/maze2d.py"}
 
 
 def measure(
