@@ -9,7 +9,13 @@ from rvdt_jax.report import plots
 from rvdt_jax.report.records import append_lines
 from rvdt_jax.report.results import write_results
 
-SETTINGS = {"task": "maze2d-umaze-v1", "variant": "RVDT", "seeds": (0, 1), "train": {"steps": 20, "batch_size": 8}}
+SETTINGS = {
+    "task": "maze2d-umaze-v1",
+    "variant": "RVDT",
+    "seeds": (0, 1),
+    "train": {"steps": 20, "batch_size": 8},
+    "eval": {"action_selection": "best_of"},
+}
 FACTS = {
     "environment": "rvdt/maze2d-umaze-v1",
     "ref_min_return": 10.0,
