@@ -63,6 +63,7 @@ def test_results_hold_scores_settings_and_facts(tmp_path):
         *("maze2d-umaze-v1", "RVDT"),
         *([0, 1], 20),
     )
+    assert results["action_selection"] == "best_of"
     assert results["headline_target"] == "5.0"  # the first that was played
     assert FACTS.items() <= results.items()
     aggregate = results["final"]["5.0"]["aggregate"]
