@@ -14,6 +14,7 @@ import search
 from absl import app, flags
 
 from launcher import keep_compiled_programs, parse_flags, report_errors
+from rvdt_jax.errors import UserError, did_you_mean
 
 RECORDS = pathlib.Path(__file__).resolve().parent / "results" / "tuning"
 
@@ -78,7 +79,7 @@ def job_of(root: pathlib.Path, setting: str, task: str, variant: str):
 
 def score(job) -> None:
     """Scores a run under the other ways to choose actions, unless that is done."""
-    from rvdt_jax.rescore import score_run
+    from rvdt_jax.rescore import load_scored, score_run
     from rvdt_jax.tasks import get_task
     from rvdt_jax.variants import get_variant
 
@@ -89,7 +90,7 @@ def score(job) -> None:
     if get_variant(job.cell.variant).q_guidance:
         ways += [("best_of", None), ("critic", tuple(dict.fromkeys((float(task.horizon), *task.targets))))]
     for selection, targets in ways:
-        score_run(job.workdir, selection=selection, targets=targets)
+        score_run(load_scored(job.workdir, selection=selection, targets=targets))
 
 
 def _settings() -> list[str]:
@@ -103,7 +104,8 @@ def _tasks() -> list[str]:
 def _known(flag: str, wanted: list[str] | None, there: list[str]) -> list[str]:
     for name in wanted or ():
         if name not in there:
-            raise ValueError(f"{flag}: there is no {name}; choose from {', '.join(there)}.")
+            hint = did_you_mean(name, there)
+            raise UserError(f"{flag}: there is no {name!r}.{hint} Choose from {', '.join(there)}.")
     return wanted or there
 
 

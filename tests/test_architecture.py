@@ -186,6 +186,12 @@ def test_launchers_do_not_lean_on_tests_and_configurations_only_state_settings()
             assert not tops & (JAX | SIMULATORS | {"absl"}), path
 
 
+def test_launchers_raise_what_is_shown_in_one_line():
+    """A ValueError of theirs would be shown as a bug."""
+    for path in sorted((ROOT / "experiments").rglob("*.py")):
+        assert "raise ValueError" not in path.read_text(encoding="utf-8"), f"{path}: raise UserError"
+
+
 @pytest.mark.parametrize(
     ("module", "source", "culprit"),
     [

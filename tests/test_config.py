@@ -561,7 +561,7 @@ def test_contradictory_settings_are_named(overrides, message):
         ("loss.eta", 0.5, {"loss.q_guidance": False}, 0.0, "without Q-guidance there is no critic"),
         ("eval.action_selection", "critic", {"variant": "RDT"}, "mean", "without Q-guidance there is no critic"),
         ("eval.action_selection", "best_of", {"variant": "BC"}, "mean", "without Q-guidance there is no critic"),
-        ("eval.action_selection", "sample", {"variant": "QT"}, "best_of", "a deterministic policy has no std"),
+        ("eval.action_selection", "sample", {"variant": "QT"}, "mean", "a deterministic policy has no std"),
         ("policy.learn_std", True, {"variant": "DT"}, False, "a deterministic policy has no std"),
     ],
 )

@@ -291,6 +291,21 @@ def test_a_divergence_is_rolled_back_and_stays_on_record(make_run_config, monkey
     assert not (undisturbed.folder / "divergences.jsonl").exists()
 
 
+def test_no_checkpoint_is_written_of_what_has_diverged(make_run_config, monkeypatch):
+    """Also where the next call has begun by then, and would end with a checkpoint."""
+    logged = diverging(monkeypatch, times=1)
+    rarely = {"eval__every": 6, "train__checkpoint_every": 6, "train__steps": 8}
+    config = make_run_config(variant="BC", **rarely)
+    with pytest.raises(ValueError, match="became nan between updates 2 and 4"):
+        run_config(config, progress=False)
+    assert logged == [2, 4]
+    assert not list((pathlib.Path(config.workdir) / "checkpoints").iterdir())
+    resumed = run_config(config, resume=True, progress=False)
+    whole = run_config(make_run_config("whole", variant="BC", **rarely), progress=False)
+    for name in RECORDS:
+        assert resumed.folder.joinpath(name).read_bytes() == whole.folder.joinpath(name).read_bytes()
+
+
 def test_what_diverges_again_and_again_ends(make_run_config, monkeypatch):
     logged = diverging(monkeypatch, times=99)
     with pytest.raises(ValueError, match=r"became nan .* It was rolled back 3 times"):

@@ -85,9 +85,16 @@ class Schedule:
         """Whether a checkpoint is written after this update; one that is also scored is written first."""
         return step == self.steps or step % self.checkpoint_every == 0
 
+    def pauses(self, step: int) -> bool:
+        """Whether the states of this update are needed, so that no further call may take them over."""
+        return self.evaluates(step) or self.saves(step)
+
 
 class Hooks(Protocol):
-    """What the driver calls between two compiled calls; it knows nothing else of the world."""
+    """What the driver calls between two compiled calls; it knows nothing else of the world.
+
+    Only ``log`` is called while another call may be running.
+    """
 
     def compiled(self, seconds: float) -> None:
         """Receives how long it took to compile the next call; it begins now."""
@@ -123,24 +130,66 @@ def train(
     Stops early, with a checkpoint, when ``hooks.should_stop()``.
     """
     step = int(states.step.addressable_data(0)[0])  # all seeds stand at the same update
-    known: set[int] = set()  # lengths of a call that are compiled
+    calls = _Calls(store, coefficients, spec, map_seeds, schedule, hooks)
     while True:
         if step > 0 and schedule.evaluates(step):
             hooks.evaluate(step, states)
         if step >= schedule.steps:
             return states
-        updates = schedule.updates_after(step)
-        how = {"spec": spec, "updates": updates, "map_seeds": map_seeds}
-        if updates not in known:
-            begun = time.perf_counter()
-            train_chunk.lower(states, store, coefficients, **how).compile()  # the call finds what this leaves
-            hooks.compiled(time.perf_counter() - begun)
-            known.add(updates)
-        states, metrics = train_chunk(states, store, coefficients, **how)
-        step += updates
-        hooks.log(step, metrics)
+        states, step = _advance(calls, states, step)
         stopping = hooks.should_stop()
         if stopping or schedule.saves(step):
             hooks.save(step, states)
         if stopping:
             return states
+
+
+@dataclasses.dataclass
+class _Calls:
+    """The compiled calls of one training."""
+
+    store: Store
+    coefficients: Coefficients
+    spec: Spec
+    map_seeds: str
+    schedule: Schedule
+    hooks: Hooks
+    compiled: set[int] = dataclasses.field(default_factory=set)  # lengths
+
+    def is_compiled(self, step: int) -> bool:
+        """Whether the call after ``step`` updates need not be compiled."""
+        return self.schedule.updates_after(step) in self.compiled
+
+    def begin(self, states: TrainState, step: int) -> tuple[TrainState, Metrics, int]:
+        """Begins the call after ``step`` updates, and waits for nothing but its compilation.
+
+        Returns:
+            The donated states' successors, the metrics, and the update that they are of.
+        """
+        updates = self.schedule.updates_after(step)
+        arguments = states, self.store, self.coefficients
+        static = {"spec": self.spec, "updates": updates, "map_seeds": self.map_seeds}
+        if updates not in self.compiled:
+            begun = time.perf_counter()
+            train_chunk.lower(*arguments, **static).compile()  # the call finds what this leaves
+            self.hooks.compiled(time.perf_counter() - begun)
+            self.compiled.add(updates)
+        states, metrics = train_chunk(*arguments, **static)
+        return states, metrics, step + updates
+
+
+def _advance(calls: _Calls, states: TrainState, step: int) -> tuple[TrainState, int]:
+    """Trains to the next update after which something is due, or to a stop.
+
+    A call is logged while the next one runs. What the hooks find in its metrics, they find before anything is saved.
+    """
+    states, metrics, step = calls.begin(states, step)
+    while not calls.schedule.pauses(step) and calls.is_compiled(step):
+        jax.block_until_ready(metrics)  # a stop waits for one call, not for two; nor are two queued faster on a CPU
+        if calls.hooks.should_stop():
+            break
+        following = calls.begin(states, step)
+        calls.hooks.log(step, metrics)
+        states, metrics, step = following
+    calls.hooks.log(step, metrics)
+    return states, step

@@ -83,8 +83,67 @@ def test_checkpoints_may_be_rarer_than_evaluations(drive):
 
 
 def test_a_stop_ends_with_a_checkpoint_whatever_the_period(drive):
-    hooks = drive(hooks=Recorder(stop_after=4), steps=10)
+    hooks = drive(hooks=Recorder(stop_after=4), steps=10, checkpoint_every=2)
     assert hooks.calls[-2:] == [("log", 4), ("save", 4)]
+
+
+class Noted:
+    """``train_chunk``, noting its calls in a list."""
+
+    def __init__(self, chunk, calls):
+        self._chunk, self._calls, self.lower = chunk, calls, chunk.lower
+
+    def __call__(self, *arguments, **options):
+        self._calls.append(("call",))
+        return self._chunk(*arguments, **options)
+
+
+def test_a_call_is_logged_while_the_next_one_runs_unless_its_states_are_needed(drive, monkeypatch):
+    hooks = Recorder()
+    monkeypatch.setattr(driver, "train_chunk", Noted(driver.train_chunk, hooks.calls))
+    drive(hooks=hooks, steps=9, eval_every=8, checkpoint_every=4)
+    assert hooks.calls == [
+        ("compiled",),
+        *[("call",), ("call",), ("log", 2), ("log", 4), ("save", 4)],
+        *[("call",), ("call",), ("log", 6), ("log", 8), ("save", 8), ("evaluate", 8)],
+        *[("compiled",), ("call",), ("log", 9), ("save", 9), ("evaluate", 9)],
+    ]
+
+
+def test_the_metrics_are_those_of_one_call_after_the_other(drive):
+    overlapping, apart = drive(steps=8, eval_every=8, checkpoint_every=8), drive(steps=8, eval_every=2)
+    assert list(overlapping.metrics) == list(apart.metrics) == [2, 4, 6, 8]
+    for step, metrics in apart.metrics.items():
+        for name, values in metrics.items():
+            np.testing.assert_array_equal(values, overlapping.metrics[step][name])
+
+
+def test_nothing_is_saved_after_metrics_that_the_hooks_refuse(drive):
+    class Refusing(Recorder):
+        def log(self, step, metrics):
+            super().log(step, metrics)
+            if step == 6:
+                raise FloatingPointError
+
+    hooks = Refusing()
+    with pytest.raises(FloatingPointError):
+        drive(hooks=hooks, steps=12, eval_every=4, checkpoint_every=4)
+    assert hooks.calls[-1] == ("log", 6)  # the call after it ran meanwhile, and is lost
+    assert hooks.of("save") == hooks.of("evaluate") == [[4]]
+
+
+def test_a_stop_waits_for_the_call_in_flight_alone(drive, monkeypatch):
+    """It is asked for while the second call runs: no third one begins."""
+    hooks = Recorder(stop_after=2)
+    monkeypatch.setattr(driver, "train_chunk", Noted(driver.train_chunk, hooks.calls))
+    drive(hooks=hooks, steps=20, eval_every=20, checkpoint_every=20)
+    assert hooks.calls == [("compiled",), ("call",), ("call",), ("log", 2), ("log", 4), ("save", 4)]
+
+
+def test_a_call_ends_at_a_multiple_of_its_length_wherever_it_begins(drive):
+    hooks = drive(begin=6, steps=14, log_every=4, eval_every=8, checkpoint_every=20)
+    assert hooks.of("log") == [[8], [12], [14]]
+    assert hooks.of("evaluate") == [[8], [14]]
 
 
 def test_every_length_of_a_call_is_compiled_once_and_timed_before_it(drive):
