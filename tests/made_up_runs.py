@@ -25,6 +25,7 @@ def write_run(
         "train": {"steps": steps, "batch_size": 256},
         "model": {"width": 32, "layers": 1, "context_length": 5},
         "loss": {"eta": eta},
+        "eval": {"action_selection": "mean"},
         "data": {"regime": regime, "fraction": fraction},
     }
     facts = {"ref_min_return": low, "ref_max_return": high, "provenance": provenance, "hardware": "1 x cpu"}

@@ -10,6 +10,7 @@ from rvdt_jax.report.records import append_lines
 from rvdt_jax.report.results import write_results
 
 SETTINGS = {"task": "maze2d-umaze-v1", "variant": "RVDT", "seeds": (0, 1), "train": {"steps": 20, "batch_size": 8}}
+SETTINGS |= {"eval": {"action_selection": "mean"}}
 FACTS = {
     "environment": "rvdt/maze2d-umaze-v1",
     "ref_min_return": 10.0,
