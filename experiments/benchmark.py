@@ -12,7 +12,7 @@ import pathlib
 import re
 
 from absl import app, flags
-from configs import demo, maze2d
+from configs import benchmark_small, maze2d
 
 from launcher import parse_flags, report_errors
 from rvdt_jax.errors import UserError
@@ -65,7 +65,7 @@ def run(sections: list[str], folder: pathlib.Path):
     slug = re.sub(r"[^a-z0-9]+", "-", machine["device"].lower()).strip("-")
     default = (folder if whole else ROOT / "runs") / f"benchmark-{slug}-{machine['cores']}-cores.json"
     preset = _PRESET.value if _PRESET.value != "auto" else "cpu" if jax.default_backend() == "cpu" else "gpu"
-    sizes = {"reference": make_config(maze2d), "demo": make_config(demo)}
+    sizes = {"reference": make_config(maze2d), "demo": make_config(benchmark_small)}
     log_every = {name: make("RVDT", "float32").train.log_every for name, make in sizes.items()}
     if preset == "cpu":
         cases = cpu_cases(**sizes, log_every=log_every["demo"])

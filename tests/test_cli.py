@@ -301,6 +301,6 @@ def test_likeness_says_what_to_collect(tmp_path, monkeypatch):
 
 def test_launchers_say_what_they_are_for():
     for script in sorted((ROOT / "experiments").glob("*.py")):
-        if script.name != "launcher.py":
+        if "app.run(" in script.read_text():  # the others are imported by these
             result = launch(script.name, "--help")
             assert script.read_text().split('"""')[1].split("\n")[0] in result.stdout

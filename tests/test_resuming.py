@@ -135,7 +135,7 @@ def test_how_often_something_is_written_may_change(make_run_config, monkeypatch)
         ({"eval__targets": (50.0, 20.0)}, [50.0], [50.0, 20.0]),
         ({"eval__targets": (20.0,)}, [50.0], [20.0]),
         ({"eval__horizon": 10}, [50.0], [50.0]),
-        ({"eval__action_selection": "mean"}, [50.0], [50.0]),
+        ({"eval__action_selection": "sample"}, [50.0], [50.0]),
     ],
     ids=str,
 )
