@@ -192,7 +192,6 @@ class FourierFeatures(nn.Module):
 
     features: int
     scale: float
-    dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array) -> Array:

@@ -212,8 +212,10 @@ def guided_output(
     target = jax.random.choice(target_key, coefficients.targets, (rows,))
     part = part.replace(returns_to_go=part.returns_to_go + (target - part.returns)[:, None])
     asked = apply_policy(spec, params, part, dropout_key=dropout_key)
-    join = lambda first, second: jnp.concatenate([first, second[rows:]])  # noqa: E731
-    return output.replace(mean=join(asked.mean, output.mean), log_std=join(asked.log_std, output.log_std))
+    return output.replace(
+        mean=jnp.concatenate([asked.mean, output.mean[rows:]]),
+        log_std=jnp.concatenate([asked.log_std, output.log_std[rows:]]),
+    )
 
 
 def warmed_up(coefficients: Coefficients, step: Array) -> Array:
