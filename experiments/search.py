@@ -1,6 +1,6 @@
 """What was tried for ``maze2d_small.py``, as data: ``experiments/tune.py`` runs it and prints the table.
 
-Every setting is a difference to ``maze2d_small.py``; what each scored is in ``experiments/results/tuning``.
+Every setting is a difference to ``maze2d_small.py``; records go to ``experiments/results/tuning``.
 """
 
 CONFIG = "configs/maze2d_small.py"

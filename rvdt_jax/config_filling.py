@@ -10,7 +10,7 @@ from rvdt_jax.tasks import LOW_DATA, Task, get_task
 from rvdt_jax.variants import get_variant
 
 log = logging.getLogger(__name__)
-SELECTION = "mean"  # with a critic too: the best and the safest on the tuning tasks, see experiments/results/tuning
+SELECTION = "mean"  # with a critic too: the safest on the tuning tasks, see experiments/results/tuning/exploration.md
 # Where there is neither a task nor data to say better: QT's context length and gradient clip for most of its tasks.
 CONTEXT_LENGTH = 20
 _WITHOUT_TASK = {"steps": 100_000, "grad_clip_norm": 9.0}

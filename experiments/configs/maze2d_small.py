@@ -1,7 +1,8 @@
 """D4RL's maze2d tasks with a model small enough for two CPU cores: one setting for all tasks.
 
-Chosen on three tasks (maze2d-umaze, -medium and -umaze-dense) with seeds from 100 up; what was tried, and what each
-part is worth, is in ``experiments/results/tuning``. The demonstration uses it too.
+Chosen on three tasks (maze2d-umaze, -medium and -umaze-dense) with seeds from 100 up, mostly from single seeds: see
+``experiments/results/tuning/exploration.md``. ``experiments/tune.py`` runs the search around it. The demonstration uses
+it too.
 """
 
 from ml_collections import ConfigDict

@@ -49,13 +49,13 @@ def make_critic(config) -> TwinCritic:
     )
 
 
-def make_actor(config, policy: TransformerPolicy, critic: TwinCritic, selection: str | None = None) -> Actor:
-    """What acts as ``config`` says, or by another ``selection``."""
+def make_actor(config, policy: TransformerPolicy, critic: TwinCritic) -> Actor:
+    """What acts as ``config`` says."""
     return Actor(
         policy=policy,
         critic=critic,
         context_length=config.model.context_length,
-        selection=selection or config.eval.action_selection,
+        selection=config.eval.action_selection,
         candidates=config.eval.candidates,
         std=config.policy.std,
     )
