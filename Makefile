@@ -9,13 +9,14 @@ UNFINISHED := $(VENV)/.unfinished
 TORCH := $(VENV)/.torch
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench tables test soak lint clean
+.PHONY: help demo bench tables test test-slow soak lint clean
 
 help:
 	@echo "make demo   train DT, QT and RVDT on maze2d-umaze and print their scores (about 10 minutes on 2 CPU cores)"
 	@echo "make bench  measure speed, beside PyTorch, and print the table (about a quarter of an hour on 2 CPU cores)"
 	@echo "make tables make every table and the README's results anew from the committed records"
-	@echo "make test   the whole test suite"
+	@echo "make test   the fast tests"
+	@echo "make test-slow  README commands, several processes, faults, every task, the benchmark's peers"
 	@echo "make soak   kill runs, fill disks, break environments, and print what was survived (a quarter of an hour)"
 	@echo "make lint   style checks"
 	@echo "make clean  remove the environment and caches; data sets and runs stay"
@@ -52,8 +53,14 @@ soak: $(INSTALLED)
 	$(RUN) tests/faults/soak.py
 
 # Two processes: JAX uses more than one thread in each.
-test: lint $(TORCH)
-	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+PYTEST := $(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+test: lint $(INSTALLED)
+	$(PYTEST) -m "not slow"
+
+# PyTorch is there for the peers of the benchmark.
+test-slow: $(TORCH)
+	$(PYTEST) -m slow
 
 lint: $(INSTALLED)
 	$(RUN) -m ruff check .

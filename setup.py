@@ -42,7 +42,7 @@ setup(
         # Statistics over tasks. With pandas 3 the arch that rliable stands on cannot be imported.
         "report": ["rliable>=1.2", "pandas<3"],
         "recreate": ["sbx-rl>=0.24"],  # trains the policies that collect; acting with them takes NumPy alone
-        "bench": ["torch>=2.4"],  # the peer of rvdt_jax/benchmark, and nothing else
+        "bench": ["torch>=2.4"],  # the peer of experiments/benchmark, and nothing else
         "test": [
             "pytest>=8",
             "pytest-xdist>=3.6",

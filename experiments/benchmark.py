@@ -31,7 +31,8 @@ _WRITE_README = flags.DEFINE_bool("write_readme", False, "With --table: put it i
 
 def main(argv: list[str]) -> int:
     """Measures and prints, or prints alone."""
-    from rvdt_jax.benchmark.table import MARKERS, load_results, speed_table
+    from benchmark.table import MARKERS, load_results, speed_table
+
     from rvdt_jax.report.sections import write_section
 
     folder = ROOT / "experiments" / "results"
@@ -54,11 +55,10 @@ def run(sections: list[str], folder: pathlib.Path):
     """Measures the parts; returns the ``Results``."""
     os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # else compiling would be timed as reading
     import jax
-
-    from rvdt_jax.benchmark.machine import describe_machine, identity
-    from rvdt_jax.benchmark.plan import accelerator_cases, choose, cpu_cases
-    from rvdt_jax.benchmark.results import Results
-    from rvdt_jax.benchmark.suite import measure
+    from benchmark.machine import describe_machine, identity
+    from benchmark.plan import accelerator_cases, choose, cpu_cases
+    from benchmark.results import Results
+    from benchmark.suite import measure
 
     machine = describe_machine()
     whole = set(sections) == set(SECTIONS) and not _CASES.value
@@ -82,7 +82,7 @@ def make_config(module):
     """A function from variant and dtype to the resolved settings of a configuration file."""
 
     def make(variant: str, dtype: str):
-        from rvdt_jax.config import resolve
+        from rvdt_jax.config.settings import resolve
 
         settings = module.get_config()
         settings.variant, settings.model.dtype = variant, dtype

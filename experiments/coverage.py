@@ -30,14 +30,14 @@ _OUT = flags.DEFINE_string("out", None, "Folder of the results; unset: runs/cove
 
 def main(argv: list[str]) -> int:
     """Reads the data, measures, prints and writes."""
-    from rvdt_jax.config import complete_config, resolve
+    from rvdt_jax.config.defaults import default_config
+    from rvdt_jax.config.settings import complete_config, resolve
     from rvdt_jax.data.coverage import measure_coverage
     from rvdt_jax.data.rebalance import select_expert_episodes
-    from rvdt_jax.datasets import load_episodes
-    from rvdt_jax.defaults import default_config
     from rvdt_jax.report.coverage import plot_coverage, verdict
     from rvdt_jax.report.records import write_json
     from rvdt_jax.report.summary import data_label
+    from rvdt_jax.runs.load import load_episodes
 
     if not _TASK.value and not _DATASET.value:
         raise UserError("name the data: --task=maze2d-umaze-v1, or --minari_id=ID for a Minari data set.")

@@ -37,9 +37,9 @@ def train(variant: str, folder: pathlib.Path) -> int | None:
     """Trains one variant, unless it is finished; returns the signal that interrupted it."""
     from configs.maze2d_small import get_config, overrides
 
-    from rvdt_jax.config import resolve
-    from rvdt_jax.runner import run_config
-    from rvdt_jax.workdir import check_workdir
+    from rvdt_jax.config.settings import resolve
+    from rvdt_jax.runs.fit import run_config
+    from rvdt_jax.runs.workdir import check_workdir
 
     settings = get_config()
     settings.task, settings.variant, settings.workdir = TASK, variant, str(folder)

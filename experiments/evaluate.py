@@ -29,9 +29,9 @@ def main(argv: list[str]) -> int:
     keep_compiled_programs()
     if _VIDEO.value and sys.platform == "linux" and not os.environ.get("DISPLAY"):
         os.environ.setdefault("MUJOCO_GL", "egl")  # MuJoCo reads it when it is loaded
-    from rvdt_jax.film import check_video, record_video
+    from rvdt_jax.evaluation.score_run import load_scored, score_run
+    from rvdt_jax.evaluation.video import check_video, record_video
     from rvdt_jax.report.summary import print_results
-    from rvdt_jax.rescore import load_scored, score_run
 
     folder, targets = pathlib.Path(_WORKDIR.value), _parse_targets(_TARGETS.value)
     video = pathlib.Path(_VIDEO.value) if _VIDEO.value else None

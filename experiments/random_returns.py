@@ -27,9 +27,9 @@ _COMPARED = {"pen": "AdroitHandPen-v1", "hammer": "AdroitHandHammer-v1"}
 
 def main(argv: list[str]) -> int:
     """Plays, writes, prints."""
+    from rvdt_jax.report.provenance import installed_versions
     from rvdt_jax.report.records import write_json
     from rvdt_jax.tasks import all_tasks
-    from rvdt_jax.versions import installed_versions
 
     folder = pathlib.Path(_OUTPUT.value)
     path = folder / "random_returns.json"

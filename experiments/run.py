@@ -41,10 +41,10 @@ _RESUME = flags.DEFINE_bool(
 def main(argv: list[str]) -> int:
     """Resolves the settings and runs them."""
     keep_compiled_programs()
-    from rvdt_jax import cluster
-    from rvdt_jax.config import left_open, resolve
+    from rvdt_jax.config.settings import left_open, resolve
     from rvdt_jax.report.summary import print_results
-    from rvdt_jax.runner import run_config
+    from rvdt_jax.runs.fit import run_config
+    from rvdt_jax.train import cluster
 
     settings = _CONFIG.value
     if _WORKDIR.value is not None:

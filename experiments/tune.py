@@ -79,9 +79,9 @@ def job_of(root: pathlib.Path, setting: str, task: str, variant: str):
 
 def score(job) -> None:
     """Scores a run under the other ways to choose actions, unless that is done."""
-    from rvdt_jax.rescore import load_scored, score_run
+    from rvdt_jax.algorithms.variants import get_variant
+    from rvdt_jax.evaluation.score_run import load_scored, score_run
     from rvdt_jax.tasks import get_task
-    from rvdt_jax.variants import get_variant
 
     task = get_task(job.cell.task)
     if any(job.workdir.glob("scores-*.json")):

@@ -2,7 +2,7 @@
 
 Public names are resolved when first used, so that importing the package loads neither JAX nor a simulator:
 
-    rvdt_jax.default_config   every setting, documented in ``rvdt_jax/defaults.py``
+    rvdt_jax.default_config   every setting, documented in ``rvdt_jax/config/defaults.py``
     rvdt_jax.resolve          settings -> the frozen configuration that ``fit`` takes
     rvdt_jax.fit              train on a data set, evaluate and score
     rvdt_jax.Episodes         logged data of your own, for ``fit``
@@ -15,11 +15,11 @@ import importlib
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "default_config": ("rvdt_jax.defaults", "default_config"),
+    "default_config": ("rvdt_jax.config", "default_config"),
     "resolve": ("rvdt_jax.config", "resolve"),
-    "fit": ("rvdt_jax.runner", "fit"),
+    "fit": ("rvdt_jax.runs.fit", "fit"),
     "Episodes": ("rvdt_jax.data.episodes", "Episodes"),
-    "load_policy": ("rvdt_jax.policy_io", "load_policy"),
+    "load_policy": ("rvdt_jax.acting.policy", "load_policy"),
     "rebalance": ("rvdt_jax.rebalance", None),
 }
 __all__ = ["__version__", *_PUBLIC]

@@ -1,4 +1,4 @@
-"""Errors that a user can mend, and the known name nearest to a misspelt one."""
+"""Errors that a user can mend, and the parts of their messages: the nearest known name, the settings that differ."""
 
 from __future__ import annotations
 
@@ -24,3 +24,15 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`` Did you mean 'x'?`` for the end of a message, or "" if no known name is similar."""
     found = nearest(name, known)
     return "" if found is None else f" Did you mean {found!r}?"
+
+
+def differences(there: dict, here: dict, prefix: str = "") -> list[str]:
+    """One phrase for each leaf in which two nested dicts differ, by its dotted name."""
+    found = []
+    for name in sorted(there.keys() | here.keys()):
+        left, right = there.get(name), here.get(name)
+        if isinstance(left, dict) and isinstance(right, dict):
+            found += differences(left, right, f"{prefix}{name}.")
+        elif left != right:
+            found.append(f"{prefix}{name} is {left!r} there, {right!r} here")
+    return found

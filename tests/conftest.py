@@ -14,19 +14,19 @@ import jax
 import numpy as np
 import pytest
 
-from rvdt_jax.config import resolve
+from rvdt_jax.config.defaults import default_config
+from rvdt_jax.config.settings import resolve
 from rvdt_jax.data.cache import write_cache
 from rvdt_jax.data.episodes import Episodes
 from rvdt_jax.data.rebalance import select_experts
 from rvdt_jax.data.store import make_normalizer, make_store
-from rvdt_jax.defaults import default_config
 
 # The files that take longest come first, so that no worker is left with one of them at the end.
 LONGEST = (
     "test_readme.py",
     "test_distributed.py",
     "test_cli.py",
-    "test_runner.py",
+    "test_fit.py",
     "test_toys.py",
     "test_update.py",
     "test_parallel.py",
@@ -136,7 +136,7 @@ def snapshot(folder) -> dict[str, bytes]:
 
 def interrupted(monkeypatch, step=4):
     """Has a SIGTERM come after that update of the next run, once."""
-    from rvdt_jax.session import Session
+    from rvdt_jax.runs.hooks import Session
 
     original = Session.log
 

@@ -9,6 +9,8 @@ from faults.harness import Broken, Place, check_equal, check_whole, expect
 
 from rvdt_jax.report.records import append_lines
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory):

@@ -16,6 +16,8 @@ from packaging.version import Version
 
 import rvdt_jax
 
+pytestmark = pytest.mark.slow
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 TESTED_EXTRAS = ("tensorboard", "video", "report", "test")
 

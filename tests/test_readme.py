@@ -9,10 +9,12 @@ import sys
 
 import pytest
 
+from rvdt_jax.algorithms.variants import VARIANTS
 from rvdt_jax.report.comparison import format_table
 from rvdt_jax.report.records import read_json, read_lines, summarise
 from rvdt_jax.tasks import all_tasks
-from rvdt_jax.variants import VARIANTS
+
+pytestmark = pytest.mark.slow
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")

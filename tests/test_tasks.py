@@ -9,8 +9,8 @@ import pytest
 
 import rvdt_jax
 import rvdt_jax.envs  # registers the environments of our own
+from rvdt_jax.algorithms.variants import HEADS, REBALANCINGS, VARIANTS, Variant, get_variant
 from rvdt_jax.tasks import Source, all_tasks, d4rl_files, get_task
-from rvdt_jax.variants import HEADS, REBALANCINGS, VARIANTS, Variant, get_variant
 
 REFERENCE = pathlib.Path(rvdt_jax.__file__).parent / "reference"
 

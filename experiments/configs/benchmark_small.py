@@ -5,7 +5,7 @@ It was the demonstration's until that came to use ``maze2d_small.py``; it stays 
 
 from ml_collections import ConfigDict
 
-from rvdt_jax.defaults import default_config
+from rvdt_jax.config.defaults import default_config
 
 
 def get_config() -> ConfigDict:

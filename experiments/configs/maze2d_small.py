@@ -7,7 +7,7 @@ it too.
 
 from ml_collections import ConfigDict
 
-from rvdt_jax.defaults import default_config
+from rvdt_jax.config.defaults import default_config
 
 
 def get_config() -> ConfigDict:

@@ -2,7 +2,7 @@
 
 from ml_collections import ConfigDict
 
-from rvdt_jax.defaults import default_config
+from rvdt_jax.config.defaults import default_config
 
 
 def get_config() -> ConfigDict:

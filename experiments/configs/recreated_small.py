@@ -6,7 +6,7 @@ Sizes and rates are those of configs/maze2d_small.py; nothing here was tuned. ga
 
 from ml_collections import ConfigDict
 
-from rvdt_jax.defaults import default_config
+from rvdt_jax.config.defaults import default_config
 
 
 def get_config() -> ConfigDict:

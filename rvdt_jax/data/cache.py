@@ -14,10 +14,10 @@ import urllib.parse
 
 import numpy as np
 
-from rvdt_jax.bounds import check_npz
 from rvdt_jax.data.episodes import Episodes, check_episodes
 from rvdt_jax.data.leftovers import has_died, owner
 from rvdt_jax.errors import UserError
+from rvdt_jax.files import check_npz
 
 FORMAT_VERSION = 2
 _FIELDS = ("observations", "actions", "rewards", "lengths", "terminated")

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from rvdt_jax.bounds import check_memory, check_stored
 from rvdt_jax.errors import UserError, nearest
+from rvdt_jax.files import check_memory, check_stored
 
 BLOCK = 65_536  # rows read at once; of 60 numbers in double precision 31 MB
 

@@ -14,12 +14,12 @@ from importlib import metadata
 
 import numpy as np
 
-from rvdt_jax.bounds import read_text
 from rvdt_jax.data.d4rl_hdf5 import D4rlFile, open_d4rl
 from rvdt_jax.data.d4rl_recording import Expected, Recording, check_recording, episodes_of
 from rvdt_jax.data.minari import find_local
 from rvdt_jax.data.minari_writer import About, check_free, write_dataset
 from rvdt_jax.errors import UserError, did_you_mean, nearest
+from rvdt_jax.files import read_text
 from rvdt_jax.tasks import all_tasks, d4rl_files
 
 # Observation and action size, by the beginning of D4RL's names.

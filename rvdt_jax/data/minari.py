@@ -8,8 +8,8 @@ import json
 import os
 import pathlib
 
-from rvdt_jax.bounds import read_text
 from rvdt_jax.errors import UserError
+from rvdt_jax.files import read_text
 
 
 def find_local(dataset_id: str) -> pathlib.Path | None:

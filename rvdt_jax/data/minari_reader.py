@@ -8,11 +8,11 @@ import pathlib
 
 import numpy as np
 
-from rvdt_jax.bounds import check_hdf5, read_text
 from rvdt_jax.data.episodes import Episodes, check_episodes
 from rvdt_jax.data.minari import corrupt, one_line
+from rvdt_jax.data.spaces import entry_of, flatten_observations, leaf_keys, scale_actions
 from rvdt_jax.errors import UserError
-from rvdt_jax.spaces import entry_of, flatten_observations, leaf_keys, scale_actions
+from rvdt_jax.files import check_hdf5, read_text
 
 log = logging.getLogger(__name__)
 

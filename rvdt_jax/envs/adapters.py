@@ -11,8 +11,8 @@ import gymnasium
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
+from rvdt_jax.data.spaces import flatten_observations, one_step, unscale_actions
 from rvdt_jax.errors import UserError
-from rvdt_jax.spaces import flatten_observations, one_step, unscale_actions
 from rvdt_jax.tasks import Environment
 
 

@@ -8,10 +8,10 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
+from rvdt_jax.acting.acting import EVALUATION_STREAM, Actor, action_keys
 from rvdt_jax.envs.processes import WorkerDied
 from rvdt_jax.envs.vector import is_light, make_vector_env
 from rvdt_jax.evaluation.rollout import Rollouts, VectorEnv, rollout
-from rvdt_jax.models.acting import EVALUATION_STREAM, Actor, action_keys
 from rvdt_jax.tasks import Environment
 from rvdt_jax.types import Array, Normalizer, Params
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from rvdt_jax.models.acting import Actor
 from rvdt_jax.models.critic import ExpertPolicy, TwinCritic
 from rvdt_jax.models.policy import TransformerPolicy
 
 
 def make_policy(config, observation_size: int, action_size: int, max_timestep: int) -> TransformerPolicy:
-    """The policy that ``config`` (a ``rvdt_jax.config.Config``) describes.
+    """The policy that ``config`` (a ``rvdt_jax.config.settings.Config``) describes.
 
     Args:
         config: the settings.
@@ -46,18 +45,6 @@ def make_critic(config) -> TwinCritic:
         norm=model.critic_norm == "layer",
         fourier_features=model.critic_fourier_features,
         fourier_scale=model.fourier_scale,
-    )
-
-
-def make_actor(config, policy: TransformerPolicy, critic: TwinCritic) -> Actor:
-    """What acts as ``config`` says."""
-    return Actor(
-        policy=policy,
-        critic=critic,
-        context_length=config.model.context_length,
-        selection=config.eval.action_selection,
-        candidates=config.eval.candidates,
-        std=config.policy.std,
     )
 
 

@@ -6,8 +6,7 @@ import dataclasses
 import math
 import pathlib
 
-from rvdt_jax.differences import differences
-from rvdt_jax.errors import UserError
+from rvdt_jax.errors import UserError, differences
 from rvdt_jax.report.protocol import maxima
 from rvdt_jax.report.records import aggregate, read_json, read_lines
 from rvdt_jax.report.summary import data_label, hardware_label

@@ -20,8 +20,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from rvdt_jax.bounds import check_memory, read_text
 from rvdt_jax.errors import UserError
+from rvdt_jax.files import check_memory, read_text
 from rvdt_jax.tasks import normalized_score
 
 

@@ -6,10 +6,10 @@ import dataclasses
 import shlex
 from collections.abc import Callable, Iterable
 
+from rvdt_jax.algorithms.variants import get_variant
 from rvdt_jax.errors import UserError, did_you_mean
 from rvdt_jax.report.tables import make_table, variants_of
 from rvdt_jax.tasks import LOW_DATA, get_task
-from rvdt_jax.variants import get_variant
 
 
 @dataclasses.dataclass(frozen=True)

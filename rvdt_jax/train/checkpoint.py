@@ -19,8 +19,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from rvdt_jax.differences import differences
-from rvdt_jax.errors import UserError
+from rvdt_jax.errors import UserError, differences
 from rvdt_jax.types import Normalizer, TrainState
 
 log = logging.getLogger(__name__)

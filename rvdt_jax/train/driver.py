@@ -10,8 +10,8 @@ from typing import Protocol
 import jax
 from jax.sharding import NamedSharding, PartitionSpec
 
-from rvdt_jax.train.state import Spec, init_state
-from rvdt_jax.train.update import Metrics, mean_metrics, update
+from rvdt_jax.algorithms.sequence import Metrics, mean_metrics, update
+from rvdt_jax.algorithms.state import Spec, init_state
 from rvdt_jax.types import Coefficients, Store, TrainState
 
 

@@ -21,11 +21,11 @@ import pytest
 from gymnasium import spaces
 from minari.data_collector import EpisodeBuffer
 
-from rvdt_jax.config import resolve
+from rvdt_jax.config.defaults import default_config
+from rvdt_jax.config.settings import resolve
 from rvdt_jax.data.cache import cache_folder
 from rvdt_jax.data.minari import find_local, minari_root
-from rvdt_jax.datasets import load_episodes
-from rvdt_jax.defaults import default_config
+from rvdt_jax.runs.load import load_episodes
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DATASET = "toy/walk-v1"

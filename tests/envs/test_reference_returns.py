@@ -15,6 +15,8 @@ from rvdt_jax.envs.maze2d import MAZES, Ball, make_model, rewards
 from rvdt_jax.recreate.controller import WaypointController
 from rvdt_jax.tasks import get_task
 
+pytestmark = pytest.mark.slow
+
 EPISODES = 100
 
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 import rvdt_jax.envs  # noqa: F401  registers the environments
+from rvdt_jax.acting import acting
+from rvdt_jax.acting.acting import EVALUATION_STREAM, Actor, action_keys, choose_actions
 from rvdt_jax.envs.processes import ProcessVectorEnv, WorkerDied
 from rvdt_jax.envs.vector import BatchMaze2d
 from rvdt_jax.evaluation.evaluator import Evaluator
 from rvdt_jax.evaluation.rollout import rollout
-from rvdt_jax.models import acting
-from rvdt_jax.models.acting import EVALUATION_STREAM, Actor, action_keys, choose_actions
 from rvdt_jax.report.records import summarise
 from rvdt_jax.tasks import Environment
 from rvdt_jax.types import Normalizer, PolicyOutput
@@ -243,9 +243,9 @@ def test_new_parameters_compile_nothing(small_config):
 @pytest.fixture
 def trained():
     """Random parameters of three seeds of a real policy."""
+    from rvdt_jax.algorithms.state import init_policy
     from rvdt_jax.models.critic import TwinCritic
     from rvdt_jax.models.policy import TransformerPolicy
-    from rvdt_jax.train.state import init_policy
 
     policy = TransformerPolicy(4, 2, max_timestep=50, width=16, layers=1, heads=2)
     params = jax.vmap(lambda key: init_policy(key, policy))(jax.random.split(jax.random.key(0), 3))
@@ -339,7 +339,7 @@ def test_seeds_start_elsewhere(trained):
 def test_a_policy_without_returns_has_one_target(trained):
     actor, _ = trained
     blind = dataclasses.replace(actor, policy=actor.policy.clone(condition_on_return=False))
-    from rvdt_jax.train.state import init_policy
+    from rvdt_jax.algorithms.state import init_policy
 
     params = jax.tree.map(lambda leaf: leaf[None], init_policy(jax.random.key(0), blind.policy))
     records = evaluate((blind, params), (0,))

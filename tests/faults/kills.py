@@ -36,11 +36,11 @@ BEFORE = (
 )
 DURING = (
     Stage("step", "rvdt_jax.train.driver:train_chunk", (2, 5), 0.02),
-    Stage("record write", "rvdt_jax.session:append_lines", (2, 9), 0.002),
-    Stage("checkpoint write", "rvdt_jax.session:Session.save", (1, 3), 0.15),
+    Stage("record write", "rvdt_jax.runs.hooks:append_lines", (2, 9), 0.002),
+    Stage("checkpoint write", "rvdt_jax.runs.hooks:Session.save", (1, 3), 0.15),
     Stage("evaluation", "rvdt_jax.evaluation.evaluator:Evaluator._play", (1, 2), 0.3),
 )
-RESULTS = Stage("results write", "rvdt_jax.runner:write_results", (1, 1), 0.3)
+RESULTS = Stage("results write", "rvdt_jax.runs.fit:write_results", (1, 1), 0.3)
 
 
 def draw_chain(rng: random.Random) -> list[Stage]:

@@ -69,7 +69,7 @@ def read_only_disk(folder: pathlib.Path, reference: Place) -> None:
 def truncated_checkpoint(folder: pathlib.Path, reference: Place, part: str) -> None:
     """Behind a damaged checkpoint the one before is taken, and that is said."""
     place = Place(folder, reference.compiled)
-    stop = {"signal": signal.SIGTERM, "target": "rvdt_jax.session:Session.save", "call": 6, "delay": 0.0}
+    stop = {"signal": signal.SIGTERM, "target": "rvdt_jax.runs.hooks:Session.save", "call": 6, "delay": 0.0}
     status, said = place.train(fault=stop)
     expect(status, 128 + signal.SIGTERM, said)
     newest = max((path for path in (place.run / "checkpoints").iterdir()), key=lambda path: int(path.name))

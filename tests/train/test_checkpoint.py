@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rvdt_jax.train.build import make_spec
+from rvdt_jax.algorithms.build import make_spec
 from rvdt_jax.train.checkpoint import Checkpoints
 from rvdt_jax.train.driver import init_states
 from rvdt_jax.types import Normalizer

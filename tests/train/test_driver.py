@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from rvdt_jax.algorithms.build import make_coefficients, make_spec
 from rvdt_jax.train import driver
-from rvdt_jax.train.build import make_coefficients, make_spec
 from rvdt_jax.train.driver import Schedule, init_states
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from agreement import assert_losses_equal, assert_params_equal
 
-from rvdt_jax.train.build import make_coefficients, make_spec, seed_mapping
+from rvdt_jax.algorithms.build import make_coefficients, make_spec, seed_mapping
 from rvdt_jax.train.driver import init_states, train_chunk
 from rvdt_jax.train.parallel import batch_sharding, collect, from_process_0, make_mesh, replicate, spread_seeds
 

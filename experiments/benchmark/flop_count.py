@@ -1,0 +1,63 @@
+"""FLOPs counted in the traced and in the compiled update: what the formulas of ``flops`` are held to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import jax
+from jax.extend import core
+from jax.interpreters import partial_eval
+
+from benchmark.flops import executed_flops, model_flops, sizes_of
+from benchmark.updates import Case, Data
+from rvdt_jax.algorithms.build import make_coefficients, make_spec
+from rvdt_jax.train.driver import init_states, train_chunk
+
+
+def measure_flops(case: Case, data: Data) -> dict:
+    """The formulas beside the counts, for one update of one seed.
+
+    Returns:
+        ``model_flops`` and ``executed_flops`` by formula; ``traced``, matrix products in the traced update; and
+        ``compiled``, the compiler's own count, which has element-wise operations too; all FLOPs. The ratios of the last
+        two to the formula of what is executed.
+    """
+    spec, coefficients = make_spec(case.config, *data.sizes), make_coefficients(case.config)
+    states, store = init_states(jax.numpy.zeros(1, jax.numpy.int32), spec=spec), data.store(case.config)
+    static = {"spec": spec, "updates": 1, "map_seeds": "loop"}
+    traced = traced_flops(lambda *arguments: train_chunk(*arguments, **static), states, store, coefficients)
+    analysis = train_chunk.lower(states, store, coefficients, **static).compile().cost_analysis()
+    executed, compiled = executed_flops(sizes_of(case.config, *data.sizes[:2])), float(analysis["flops"])
+    return case.describe() | {
+        "model_flops": model_flops(sizes_of(case.config, *data.sizes[:2])),
+        "executed_flops": executed,
+        "traced": traced,
+        "compiled": compiled,
+        "traced_over_formula": round(traced / executed, 4),
+        "compiled_over_formula": round(compiled / executed, 4),
+    }
+
+
+def traced_flops(function: Callable, *arguments) -> int:
+    """FLOPs of the matrix products that ``function`` needs for its results; loops count as often as they run."""
+    closed = jax.make_jaxpr(function)(*arguments)
+    # What a custom gradient computes and nobody uses, the compiler drops; so it must not be counted.
+    used, _ = partial_eval.dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars), instantiate=True)
+    return _count(used)
+
+
+def _count(jaxpr: core.Jaxpr) -> int:
+    total = 0
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "dot_general":
+            (inner, _), _ = equation.params["dimension_numbers"]
+            left = equation.invars[0].aval.shape
+            total += 2 * math.prod(equation.outvars[0].aval.shape) * math.prod(left[axis] for axis in inner)
+        times = equation.params.get("length", 1) if equation.primitive.name == "scan" else 1
+        for value in equation.params.values():
+            for part in value if isinstance(value, (tuple, list)) else (value,):
+                inside = getattr(part, "jaxpr", part)
+                if hasattr(inside, "eqns"):
+                    total += times * _count(inside)
+    return total

@@ -1,0 +1,132 @@
+"""Where the time of one update goes: the profiler's trace of a compiled call, summed by kind of operation and by part.
+
+The trace names operations of the compiled program; what is inside each is read from the program's own text.
+"""
+
+from __future__ import annotations
+
+import collections
+import gzip
+import json
+import pathlib
+import re
+import tempfile
+from collections.abc import Iterable
+
+import jax
+
+from benchmark.updates import Case, Data, compile_ours
+
+_INSTRUCTION = re.compile(r"^\s*(?:ROOT )?%?([\w.\-]+) = .*?[\])}] ([a-z][\w\-]*)\(")
+_COMPUTATION = re.compile(r"^(?:ENTRY )?%?([\w.\-]+) \(.*\{$")
+_CALLED = re.compile(r"(?:calls|to_apply)=%?([\w.\-]+)")
+_CONTAINERS = {"while", "call", "conditional", "parameter", "tuple", "get-tuple-element", "constant"}
+# The first that matches names the kind; an operation is known by the opcodes inside it and where it comes from.
+_KINDS = (
+    ("attention products", r"\b(dot|custom-call)\b.*(bhq|bqk|bhk)|fmha"),
+    ("matrix products", r"\bdot\b|gemm|matmul|convolution"),
+    ("scatter", r"\bscatter\b"),
+    ("gather", r"\b(gather|dynamic-slice)\b"),
+    ("softmax and other exponentials", r"\b(exponential|log-plus-one|tanh|exponential-minus-one)\b"),
+    ("random numbers and dropout", r"dropout|_uniform|random_bits|threefry|\brng-bit-generator\b"),
+    ("sums", r"\breduce(-window)?\b"),
+    ("copies", r"^(copy|transpose|bitcast|broadcast|wrapped|slice|concatenate|pad| |parameter|fusion)*$"),
+)
+_PARTS = (
+    ("policy, backward", r"transpose\(jvp\(TransformerPolicy|transpose\(.*TransformerPolicy"),
+    ("policy, forward", r"jvp\(.*TransformerPolicy"),
+    ("EMA policy, forward", r"TransformerPolicy"),
+    ("critics", r"TwinCritic|\(MLP\)|/MLP"),
+)
+
+
+def measure_profile(case: Case, data: Data) -> dict:
+    """Shares of the time of one compiled call of ``train_chunk``.
+
+    Returns:
+        ``by_operation`` and ``by_part``, each a share of the time that operations took, summed over threads; the
+        ``milliseconds_per_update`` of that sum; and the ten slowest operations by name.
+    """
+    compiled, call, _ = compile_ours(case, data)
+    call()
+    with tempfile.TemporaryDirectory() as folder:
+        with jax.profiler.trace(folder, create_perfetto_trace=True):
+            call()
+        (path,) = pathlib.Path(folder).rglob("perfetto_trace.json.gz")
+        events = read_events(path)
+    return case.describe() | attribute(events, describe_operations(compiled.as_text()), case.updates)
+
+
+def read_events(path: pathlib.Path) -> list[tuple[str, float]]:
+    """Name and microseconds of every event in a Perfetto trace; on a GPU the name of the operation it launched."""
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        trace = json.load(file)
+    events = trace["traceEvents"] if isinstance(trace, dict) else trace
+    return [
+        (event.get("args", {}).get("hlo_op", event["name"]), float(event["dur"]))
+        for event in events
+        if event.get("ph") == "X" and "dur" in event
+    ]
+
+
+def describe_operations(text: str) -> dict[str, str]:
+    """What is inside each operation of a compiled program: its opcodes, and the names of what it was traced from.
+
+    Args:
+        text: ``compiled.as_text()``.
+
+    Returns:
+        By the operation's name; containers, whose time is that of others, are left out.
+    """
+    bodies: dict[str, list[str]] = collections.defaultdict(list)
+    lines: dict[str, tuple[str, str]] = {}
+    computation = ""
+    for line in text.splitlines():
+        if found := _COMPUTATION.match(line):
+            computation = found[1]
+        elif found := _INSTRUCTION.match(line):
+            lines[found[1]] = found[2], line
+            bodies[computation].append(found[1])
+
+    def inside(name: str) -> Iterable[str]:
+        opcode, line = lines[name]
+        yield from (opcode, *re.findall(r'(?:op_name|custom_call_target)="([^"]*)"', line))
+        for called in _CALLED.findall(line):
+            for other in bodies.get(called, ()):
+                yield from inside(other)
+
+    return {name: " ".join(inside(name)) for name, (opcode, _) in lines.items() if opcode not in _CONTAINERS}
+
+
+def attribute(events: list[tuple[str, float]], operations: dict[str, str], updates: int) -> dict:
+    """Sums the events of known operations by kind, by part and by name; see ``measure_profile``."""
+    kinds, parts, names = collections.Counter(), collections.Counter(), collections.Counter()
+    for name, duration in events:
+        if name in operations:
+            kinds[_first(_KINDS, operations[name], "other elementwise")] += duration
+            parts[_first(_PARTS, operations[name], "sampling, optimisers, targets, the rest")] += duration
+            names[name] += duration
+    total = sum(names.values())
+    if not total:
+        raise RuntimeError("the profiler's trace names no operation of the compiled program")
+
+    def shares(counter: collections.Counter) -> dict[str, float]:
+        return {name: round(value / total, 4) for name, value in counter.most_common()}
+
+    slowest = {name: round(value / total, 4) for name, value in names.most_common(10)}
+    return {
+        "milliseconds_per_update": round(total / 1000 / updates, 3),
+        "by_operation": shares(kinds),
+        "by_part": shares(parts),
+        "slowest": {name: {"share": share, "what": _origin(operations[name])} for name, share in slowest.items()},
+    }
+
+
+def _origin(operation: str) -> str:
+    """The end of the name that it was traced from."""
+    found = re.search(r"jit\S*", operation)
+    return found[0][-100:] if found else operation[:100]
+
+
+def _first(patterns: tuple, text: str, otherwise: str) -> str:
+    return next((name for name, pattern in patterns if re.search(pattern, text)), otherwise)

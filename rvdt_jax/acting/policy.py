@@ -1,0 +1,235 @@
+"""Loading a saved policy: a run directory in, something that acts out. Needs neither a data set nor a simulator."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import pathlib
+from typing import Literal
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from rvdt_jax.acting.acting import EPISODE_STREAM, Acting, Actor, action_keys, make_actor
+from rvdt_jax.config.checks import check_config
+from rvdt_jax.config.serialization import from_json
+from rvdt_jax.config.settings import Config
+from rvdt_jax.data.spaces import flatten_observations, one_step, unscale_actions
+from rvdt_jax.errors import UserError
+from rvdt_jax.files import check_memory
+from rvdt_jax.models.build import make_critic, make_policy
+from rvdt_jax.report.records import best_step, read_lines
+from rvdt_jax.types import Normalizer, Params
+
+
+@dataclasses.dataclass(frozen=True)
+class SavedRun:
+    """What a checkpoint holds of a run, for acting and scoring.
+
+    Attributes:
+        config: the settings it was trained with.
+        actor: the static part of acting.
+        params: ``{"policy": ..., "critic": ...}``, the critic being the target critic, None where there is none; every
+            leaf has a leading axis R of seeds.
+        normalizer: the training data's observation statistics.
+        step: the update that it was written at.
+        return_range: the smallest and the largest return-to-go of the training data, raw; infinite where the run is
+            older than this record.
+        spaces: ``observation_keys``, ``action_low`` and ``action_high``, as in ``tasks.Environment``.
+        scoring: what scores its policies, the JSON form of ``scoring.Scoring``.
+        provenance: where its data come from.
+    """
+
+    config: Config
+    actor: Actor
+    params: Params
+    normalizer: Normalizer
+    step: int
+    return_range: tuple[float, float]
+    spaces: dict
+    scoring: dict
+    provenance: dict
+
+
+class Policy:
+    """A trained policy with its memory of the episodes in progress.
+
+        policy = rvdt_jax.load_policy("runs/maze2d-umaze-v1/RVDT")
+        policy.reset(target_return=150.0)
+        action = policy.act(observation)  # then step the environment, and from the second step on
+        action = policy.act(observation, previous_reward=reward)
+
+    Args:
+        saved: a run.
+        seed: which of its training seeds'; also of the randomness of ``eval.action_selection`` other than ``mean``.
+
+    Attributes:
+        config: the settings it was trained with.
+    """
+
+    def __init__(self, saved: SavedRun, seed: int):
+        self.config = saved.config
+        row = saved.config.seeds.index(seed)
+        self._params = jax.tree.map(lambda leaf: leaf[row : row + 1], saved.params)
+        self._saved, self._actor = saved, saved.actor
+        self._observation_keys = tuple(saved.spaces["observation_keys"])
+        self._bounds = [np.array(saved.spaces[name], np.float32) for name in ("action_low", "action_high")]
+        self._seed, self._episode, self._acting = seed, 0, None
+
+    def reset(self, target_return: float | np.ndarray | None = None) -> None:
+        """Begins one episode, or several in parallel.
+
+        Args:
+            target_return: the return to aim at, in raw reward units: a number for one episode, (F,) for F parallel
+                ones. None takes the first of ``eval.targets``; where the critic selects, all of them as candidates (a
+                target given here is then the only candidate, and the critic has no choice).
+
+        Raises:
+            ValueError: a target that is not finite, or has more than one dimension.
+        """
+        default = self.config.eval.targets if self._actor.asks_all else self.config.eval.targets[:1]
+        targets = np.asarray(default[0] if target_return is None else target_return, np.float64)
+        if targets.ndim > 1 or targets.size == 0 or not np.isfinite(targets).all():
+            raise ValueError(f"target_return is {target_return}; give one finite number, or one for each episode.")
+        self._single = targets.ndim == 0
+        candidates = np.asarray(default)[:, None] if target_return is None else np.atleast_1d(targets)[None]
+        self._episodes = candidates.shape[1]  # F
+        self._acting = Acting(
+            self._actor,
+            self._params,
+            self._saved.normalizer,
+            return_scale=self.config.policy.return_scale,
+            return_range=self._saved.return_range,
+            keys=action_keys((self._seed,), EPISODE_STREAM, self._episode),
+            targets=candidates[None],
+        )
+        self._episode += 1
+
+    def act(self, observation, previous_reward=0.0) -> np.ndarray:
+        """The next action.
+
+        Args:
+            observation: as the environment gave it: for one episode an array of S numbers in any shape, or the dict
+                whose entries were trained on (``data.observation_keys``); for F parallel ones the same with a leading
+                axis F.
+            previous_reward: () or (F,), what the last action earned; ignored at the first step.
+
+        Returns:
+            (A,) or (F, A) float32, within the bounds of the data set's action space.
+
+        Raises:
+            ValueError: a shape that does not fit, or ``reset`` was not called.
+        """
+        if self._acting is None:
+            raise ValueError("call reset(target_return) before act().")
+        observation = self._flatten(observation, self._episodes)
+        rewards = np.broadcast_to(np.asarray(previous_reward, np.float64), (1, self._episodes))
+        actions = self._acting.act(observation[None], rewards)[0]
+        actions = actions[0] if self._single else actions
+        return unscale_actions(actions, *self._bounds) if self._bounds[0].size else actions
+
+    def _flatten(self, observation, episodes: int) -> np.ndarray:
+        """(F, S) float32 of what ``act`` was given."""
+        flat = flatten_observations(one_step(observation) if self._single else observation, self._observation_keys)
+        expected = (episodes, self._actor.policy.observation_size)
+        if flat.shape != expected:
+            given = "entries of other sizes" if isinstance(observation, dict) else f"shape {np.shape(observation)}"
+            raise ValueError(f"observation has {given}; expected {expected[1:] if self._single else expected}.")
+        return flat
+
+
+def load_policy(
+    run_dir: str | pathlib.Path,
+    *,
+    seed: int | None = None,
+    step: int | Literal["best"] | None = None,
+    selection: str | None = None,
+) -> Policy:
+    """The policy of a run; statistics, scales and settings come out of its checkpoint.
+
+    Args:
+        run_dir: the run directory.
+        seed: which training seed's; None takes the first.
+        step: which checkpoint's; None takes the newest, ``"best"`` that of the evaluation during training whose mean
+            return over seeds was best: a maximum over noisy evaluations, whose score flatters.
+        selection: how actions are chosen, as ``eval.action_selection``; None: as the run's evaluations chose them.
+
+    Raises:
+        UserError: no such run, checkpoint or seed; the message names those there are. Or the selection does not fit
+            the run.
+    """
+    saved = load_run(run_dir, step=step, selection=selection)
+    seeds = saved.config.seeds
+    seed = seeds[0] if seed is None else seed
+    if seed not in seeds:
+        raise UserError(f"{run_dir}: has no seed {seed}; trained were {', '.join(map(str, seeds))}.")
+    return Policy(saved, seed)
+
+
+def load_run(
+    run_dir: str | pathlib.Path, *, step: int | Literal["best"] | None = None, selection: str | None = None
+) -> SavedRun:
+    """Everything that it takes to act with a run's policies or to score them, of every seed; see ``load_policy``.
+
+    It comes out of the checkpoint, onto this machine's first device, wherever it was trained.
+    """
+    folder = pathlib.Path(run_dir)
+    checkpoints = folder / "checkpoints"
+    if not checkpoints.is_dir():
+        raise UserError(f"{folder}: holds no run with a checkpoint.")
+    options = ocp.CheckpointManagerOptions(create=False)
+    handlers = {"arrays": ocp.StandardCheckpointHandler(), "about": ocp.JsonCheckpointHandler()}
+    with ocp.CheckpointManager(checkpoints.absolute(), options=options, item_handlers=handlers) as manager:
+        steps = sorted(manager.all_steps())
+        if step == "best":
+            step = best_step(read_lines(folder / "evaluations.jsonl"))
+            if step is None:
+                raise UserError(f"{folder}: nothing was evaluated, so that no checkpoint is the best one.")
+        if not steps or (step is not None and step not in steps):
+            known = f"there are those of {', '.join(map(str, steps))}" if steps else "there is none yet"
+            raise UserError(f"{folder}: has no checkpoint{'' if step is None else f' of update {step}'}; {known}.")
+        step = steps[-1] if step is None else step
+        try:
+            about = manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore()))["about"]
+            if "spaces" not in about:
+                raise ValueError(f"it has format {about.get('format_version')}, of an older version of this package")
+            shapes = manager.item_metadata(step)["arrays"]
+            leaves = jax.tree.leaves(shapes)
+            check_memory(sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves), "it")
+            arrays = manager.restore(
+                step, args=ocp.args.Composite(arrays=ocp.args.StandardRestore(_on_first_device(shapes)))
+            )["arrays"]
+            config = from_json(about["config"])
+        except Exception as error:  # a damaged file makes Orbax raise almost anything
+            raise UserError(
+                f"{checkpoints / str(step)}: the checkpoint cannot be read ({type(error).__name__}: {error})."
+            ) from error
+    config = _choose_selection(config, about, selection, checkpoints / str(step))
+    return SavedRun(
+        config,
+        make_actor(config, make_policy(config, **about["sizes"]), make_critic(config)),
+        {"policy": arrays["states"]["policy"], "critic": arrays["states"]["target_critic"]},
+        Normalizer(**arrays["normalizer"]),
+        step,
+        tuple(about.get("return_range", (-math.inf, math.inf))),
+        **{name: about[name] for name in ("spaces", "scoring", "provenance")},
+    )
+
+
+def _choose_selection(config: Config, about: dict, selection: str | None, path: pathlib.Path) -> Config:
+    """The settings with the selection that is asked for, checked against the run."""
+    if selection is not None:
+        config = dataclasses.replace(config, eval=dataclasses.replace(config.eval, action_selection=selection))
+        check_config(config)
+    if config.eval.action_selection == "critic" and "return_range" not in about:
+        raise UserError(
+            f"{path}: an older version wrote this checkpoint. Its eval.action_selection=critic chose differently, and "
+            "the range of returns that today's needs was not recorded. Name another selection: mean, sample or best_of."
+        )
+    return config
+
+
+def _on_first_device(shapes):
+    sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), shapes)

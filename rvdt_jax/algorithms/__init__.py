@@ -1,0 +1,1 @@
+"""Algorithms: how a batch changes a state. Importing the package loads no JAX."""

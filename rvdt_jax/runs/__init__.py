@@ -1,0 +1,1 @@
+"""From settings to a run directory: data, training, evaluation and records meet here."""

@@ -1,0 +1,255 @@
+"""What happens between two compiled calls of a run: records, progress, checkpoints, evaluations."""
+
+from __future__ import annotations
+
+import collections
+import logging
+import math
+import pathlib
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jax.sharding import Mesh
+from tqdm import tqdm
+
+from rvdt_jax.algorithms.sequence import SKIPPED, Metrics
+from rvdt_jax.config.settings import Config
+from rvdt_jax.errors import UserError
+from rvdt_jax.report.records import (
+    append_lines,
+    best_step,
+    change_lines,
+    extrapolation,
+    keep_lines,
+    mean_return,
+    read_lines,
+)
+from rvdt_jax.report.tensorboard import make_writer
+from rvdt_jax.runs.signals import Interrupted, Interruption
+from rvdt_jax.train.checkpoint import Checkpoints
+from rvdt_jax.train.parallel import collect
+from rvdt_jax.types import Normalizer, TrainState
+
+if TYPE_CHECKING:  # a run on a machine without a simulator does not load it
+    from rvdt_jax.evaluation.evaluator import Evaluator
+
+log = logging.getLogger(__name__)
+
+
+class Diverged(UserError):
+    """A loss, a gradient or a parameter is not finite."""
+
+
+class Session:
+    """The driver's hooks for one run; see ``train.driver.Hooks``.
+
+    Args:
+        config: resolved settings.
+        folder: the run directory.
+        checkpoints: where states are saved.
+        interruption: the signals received.
+        evaluator: scores policies; None where there is no simulator, and then nothing is scored.
+        normalizer: saved with every state.
+        mesh: the devices that the states are spread over; None for one.
+        progress: show a progress bar.
+
+    Attributes:
+        finished: whether the last evaluation is on record.
+        signal: the number of the signal that stopped the run, or None.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        folder: pathlib.Path,
+        checkpoints: Checkpoints,
+        interruption: Interruption,
+        evaluator: Evaluator | None,
+        normalizer: Normalizer,
+        mesh: Mesh | None,
+        progress: bool,
+    ):
+        self._config, self._folder = config, folder
+        self._checkpoints, self._interruption = checkpoints, interruption
+        self._evaluator, self._normalizer, self._mesh = evaluator, normalizer, mesh
+        self._bar = tqdm(
+            total=config.train.steps, unit="update", desc=config.variant, disable=not progress, dynamic_ncols=True
+        )
+        self._writer = make_writer(folder)
+        self.finished = False
+        self._evaluations: list[dict] = []
+        self._clock, self._step = time.perf_counter(), 0  # when and where the last compiled call ended
+        self._compilation: dict[str, float] = {}  # what timing.jsonl has yet to say of it
+        self._saved: int | None = None  # the update of the newest checkpoint
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self._bar.close()
+        self._writer.close()
+        if self._evaluator is not None:
+            self._evaluator.close()
+
+    def rewind(self, step: int) -> None:
+        """Makes the records end where the states stand."""
+        for name in ("metrics.jsonl", "timing.jsonl", "evaluations.jsonl"):
+            keep_lines(self._folder / name, lambda record: record["step"] <= step)
+        evaluations = self._folder / "evaluations.jsonl"
+        if self._evaluator is not None:
+            # An evaluation that was cut short in the writing is done again.
+            counts = collections.Counter(record["step"] for record in read_lines(evaluations))
+            expected = len(self._config.seeds) * len(self._evaluator.target_names)
+            keep_lines(evaluations, lambda record: counts[record["step"]] == expected)
+        change_lines(evaluations, self._as_of_now)
+        self._evaluations = _in_short(read_lines(evaluations))
+        self._bar.initial = self._bar.n = self._step = self._saved = step
+        self._bar.refresh()
+
+    def _as_of_now(self, record: dict) -> dict | None:
+        """An evaluation on record, where ``train.steps`` or ``eval.episodes`` may have changed since.
+
+        What was the last update may be one on the way now, and the last update is scored with all episodes.
+        """
+        if record["step"] != self._config.train.steps:
+            return record | {"final": False}
+        is_final = record["final"] and len(record["returns"]) == self._config.eval.episodes
+        return record if is_final or self._evaluator is None else None
+
+    def roll_back(self, step: int, reason: str) -> None:
+        """Makes the records end at the checkpoint that training goes on from, and keeps the reason on record."""
+        append_lines(self._folder / "divergences.jsonl", [{"rolled_back_to": step, "reason": reason}])
+        self.rewind(step)
+
+    def compiled(self, seconds: float) -> None:
+        """Keeps the time for the next line of timing.jsonl, beside that of the call itself."""
+        self._compilation, self._clock = {"compile_seconds": seconds}, time.perf_counter()
+
+    def log(self, step: int, metrics: Metrics) -> None:
+        """Appends to metrics.jsonl and timing.jsonl, and moves the bar.
+
+        Raises:
+            Diverged: a metric is not finite. No checkpoint of such a state is written: the last one is sound.
+        """
+        host = {name: np.asarray(values).tolist() for name, values in metrics.items()}
+        self._check_finite(step, host)
+        records = [
+            {"step": step, "seed": seed} | {name: values[row] for name, values in host.items()}
+            for row, seed in enumerate(self._config.seeds)
+        ]
+        append_lines(self._folder / "metrics.jsonl", records)
+        now = time.perf_counter()
+        updates, self._step = step - self._step, step
+        seconds, self._clock = now - self._clock, now
+        timing = {"step": step, "seconds": seconds, "updates_per_second": updates / seconds}
+        append_lines(self._folder / "timing.jsonl", [timing | self._compilation])
+        self._compilation = {}
+        for record in records:
+            self._writer.write(record)
+        shown = {name.split("/")[1]: f"{np.mean(values):.4f}" for name, values in host.items() if name in _SHOWN}
+        self._bar.set_postfix(shown, refresh=False)
+        self._bar.update(updates)
+
+    def _check_finite(self, step: int, metrics: dict[str, list[float]]) -> None:
+        for name, values in metrics.items():
+            for seed, value in zip(self._config.seeds, values, strict=True):
+                every_one_skipped = name == SKIPPED and value == 1.0
+                if math.isfinite(value) and not every_one_skipped:
+                    continue
+                last = self._checkpoints.latest_step()
+                what = f"every update of seed {seed}" if every_one_skipped else f"{name} of seed {seed}"
+                how = "was not finite" if every_one_skipped else f"became {value}"
+                raise Diverged(
+                    f"training has diverged: {what} {how} between updates {self._step} and {step}; the last "
+                    f"checkpoint, of update {last}, is sound. Lower config.train.learning_rate or config.loss.eta, and "
+                    "start anew in another --workdir."
+                )
+        skipped = sum(metrics.get(SKIPPED, []))
+        if skipped:
+            count = round(skipped * (step - self._step))
+            log.warning("updates %d to %d: %d updates were not finite, and were skipped", self._step, step, count)
+
+    def save(self, step: int, states: TrainState) -> None:
+        """Writes a checkpoint."""
+        self._checkpoints.save(step, states, self._normalizer)
+        self._saved = step
+
+    def evaluate(self, step: int, states: TrainState) -> None:
+        """Scores the policies of this step, unless there is no simulator or it was done before an interruption.
+
+        Raises:
+            Interrupted: a signal came; the checkpoint of this step is written.
+        """
+        if self.is_due(step):
+            params = collect({"policy": states.policy, "critic": states.target_critic}, self._mesh)
+            interrupted, to_save = self.score(step, params)
+            if to_save:
+                self.save(step, states)
+            if interrupted:
+                raise Interrupted
+        self.finished = step == self._config.train.steps
+
+    def is_due(self, step: int) -> bool:
+        """Whether the policies of this step are still to be scored."""
+        return self._evaluator is not None and all(record["step"] != step for record in self._evaluations)
+
+    @property
+    def best_step(self) -> int | None:
+        """The update whose evaluation was best so far; see ``report.records.best_step``."""
+        return best_step(self._evaluations)
+
+    def score(self, step: int, params: dict) -> tuple[bool, bool]:
+        """Appends to evaluations.jsonl what policies are worth; of their ``params`` the leaves have an axis R.
+
+        Returns:
+            Whether a signal came, so that nothing was appended; and whether the checkpoint of this step is still to be
+            written: to go on from, or as the best one so far.
+        """
+        final = step == self._config.train.steps
+        episodes = self._config.eval.episodes if final else self._config.eval.curve_episodes
+        try:
+            with self._interruption.at_once():
+                records = self._evaluator(params, step=step, episodes=episodes)
+        except Interrupted:
+            return True, self._saved != step
+        self._record(step, final, records)
+        return False, self._saved != step and self.best_step == step
+
+    def _record(self, step: int, final: bool, records: list[dict]) -> None:
+        """Puts an evaluation on record, and what is to be noted of it into the log."""
+        append_lines(self._folder / "evaluations.jsonl", [record | {"final": final} for record in records])
+        self._evaluations += _in_short(records)
+        for record in records:
+            self._writer.write(
+                {"step": step, "seed": record["seed"], f"evaluation/{record['target']}": mean_return(record)}
+            )
+            if final and extrapolation(record):
+                log.warning("update %d: %s", step, extrapolation(record))
+            reasons = [reason for reason in record.get("failed", ()) if reason]
+            if reasons:
+                what = f"{len(reasons)} of {len(record['returns'])} episodes of seed {record['seed']}"
+                log.warning("update %d: %s at target %s failed: %s", step, what, record["target"], reasons[0])
+        headline = [mean_return(record) for record in records if record["target"] == records[0]["target"]]
+        log.info("update %d: mean return %.1f at target %s", step, np.mean(headline), records[0]["target"])
+        self._clock = time.perf_counter()  # training speed does not count evaluations
+
+    def should_stop(self) -> bool:
+        """Whether a signal has come."""
+        return self.signal is not None
+
+    @property
+    def signal(self) -> int | None:
+        return self._interruption.signal
+
+
+def _in_short(records: list[dict]) -> list[dict]:
+    """Evaluations without their single episodes, of which a long run has millions."""
+    means = ((record, mean_return(record)) for record in records)
+    return [
+        {name: record[name] for name in ("step", "seed", "target")} | {"returns": [None if math.isnan(m) else m]}
+        for record, m in means
+    ]
+
+
+_SHOWN = ("policy/nll", "policy/value", "critic/td_loss")

@@ -1,0 +1,138 @@
+"""Where the data of a run come from: this machine, Minari's servers, or recreation by a published recipe."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+
+from rvdt_jax.config.checks import check_names_data
+from rvdt_jax.config.settings import Config
+from rvdt_jax.data.episodes import Episodes
+from rvdt_jax.data.minari import find_local, list_local, minari_root
+from rvdt_jax.data.source import load_flat_file, load_local
+from rvdt_jax.errors import UserError, nearest
+from rvdt_jax.tasks import Source, Task, find_source, get_task
+
+log = logging.getLogger(__name__)
+
+
+def load_episodes(config: Config, *, progress: bool = True) -> tuple[Episodes, dict]:
+    """The data that ``config`` names, and their provenance.
+
+    With ``data.source=auto`` in this order: a local Minari data set; Minari's servers; recreation, where the task has
+    a recipe. Without ``data.minari_id`` the task's data sets are tried in the order of the table.
+
+    Raises:
+        UserError: the data is nowhere to be had; the message says what to run, or what to download and where to put
+            it. Or it is corrupt, or breaks the episode contract.
+    """
+    check_names_data(config)
+    if config.data.source == "file":
+        return _load_file(config)
+    if config.data.source == "memory":
+        raise UserError("config.data.source=memory is what rvdt_jax.fit was handed; choose auto, minari or file.")
+    candidates = _candidates(config)
+    source = next((source for _, source in candidates if find_local(source.dataset_id)), None)
+    if source is None:
+        _check_no_ruins(candidates)
+        if config.data.source == "minari":
+            raise UserError(_missing(config, candidates, "config.data.source=minari looks no further"))
+        source = _obtain(config, candidates, progress)
+    keys = source.observation_keys if config.data.observation_keys is None else config.data.observation_keys
+    if source.end_at_reward:
+        log.info("%s: its episodes go on after success; they are read up to the first reward", source.dataset_id)
+    return load_local(source.dataset_id, keys, end_at_reward=source.end_at_reward)
+
+
+def _load_file(config: Config) -> tuple[Episodes, dict]:
+    """A flat cache file, which was read with some entries of its observations and has no others."""
+    episodes, provenance = load_flat_file(config.data.path)
+    wanted = config.data.observation_keys
+    held = provenance.setdefault("observation_keys", list(wanted or ()))  # a file of the user's own does not say
+    if wanted is not None and list(wanted) != held:
+        raise UserError(
+            f"config.data.observation_keys={','.join(wanted)}: {config.data.path} holds "
+            f"{','.join(held) or 'plain observations'}. Leave it unset, or read the data set itself."
+        )
+    return episodes, provenance
+
+
+def _candidates(config: Config) -> list[tuple[Task | None, Source]]:
+    """The data sets to try, in order, each with the task whose it is."""
+    dataset_id, task = config.data.minari_id, get_task(config.task) if config.task else None
+    if dataset_id is None:
+        return [(task, source) for source in task.sources]
+    owner, source = find_source(dataset_id) or (None, Source("remote", dataset_id, None))
+    if task is not None and owner not in (None, task) and config.env is None:
+        raise UserError(
+            f"config.data.minari_id={dataset_id} belongs to {owner.name}, but config.task is {task.name}. Set "
+            f"config.task={owner.name}, or say with config.env what scores it."
+        )
+    return [(owner, source)]
+
+
+def _check_no_ruins(candidates: list[tuple[Task | None, Source]]) -> None:
+    """Refuses a folder in a data set's place that holds none: half a copy, or a namespace."""
+    for _, source in candidates:
+        folder = minari_root() / source.dataset_id
+        if folder.exists():
+            raise UserError(
+                f"{source.dataset_id}: {folder} is there, but holds no data set. Move it away, or correct the id."
+            )
+
+
+def _obtain(config: Config, candidates: list[tuple[Task | None, Source]], progress: bool) -> Source:
+    """Downloads or recreates the first source that can be had."""
+    from rvdt_jax.data.remote import Unreachable, download
+
+    reason = "none of them is on Minari's servers"
+    for _, source in candidates:
+        if source.kind == "remote":
+            try:
+                download(source.dataset_id)
+                return source
+            except Unreachable as error:
+                reason = str(error)
+    for task, source in candidates:
+        if source.kind == "recipe" and source in task.sources and task.recipe_steps:
+            log.info(
+                "%s is not on this machine (%s): recreating it once, by D4RL's published recipe, %s steps",
+                source.dataset_id,
+                reason,
+                f"{task.recipe_steps:,}",
+            )
+            from rvdt_jax.data.minari_writer import DatasetExists
+            from rvdt_jax.recreate import recreate
+
+            with contextlib.suppress(DatasetExists):  # another process was faster: its data set is the same
+                recreate(task.name, progress=progress)
+            return source
+    raise UserError(_missing(config, candidates, reason))
+
+
+def _missing(config: Config, candidates: list[tuple[Task | None, Source]], reason: str) -> str:
+    """One sentence of what is missing, and every way to get it."""
+    ids = [source.dataset_id for _, source in candidates]
+    name = f"config.data.minari_id={config.data.minari_id}" if config.data.minari_id else f"config.task={config.task}"
+    kinds = ("recipe", "remote", "import")
+    ways = [_way(task, source) for kind in kinds for task, source in candidates if source.kind == kind]
+    ways.append(f"copy the data set's folder from another machine to {minari_root() / ids[0]}")
+    near = nearest(ids[0], list_local(), cutoff=0.8)
+    hint = f" Did you mean {near!r}, which is here?" if near and config.data.minari_id else ""
+    return f"{name}: no data set {' or '.join(ids)} on this machine ({reason}).{hint} To get one, {'; or '.join(ways)}."
+
+
+def _way(task: Task | None, source: Source) -> str:
+    """How to get a data set, in words that follow 'to get one,'."""
+    if source.kind == "recipe" and not task.recipe_steps:
+        return (
+            f"train what it is made of, then make it: python experiments/train_collectors.py "
+            f"--robot={task.name.split('-')[0]} --medium_only, and python experiments/recreate.py --task={task.name}"
+        )
+    if source.kind == "recipe":
+        also = "" if source in task.sources else ", with the --steps and the --seed that the id names"
+        return f"make it here: python experiments/recreate.py --task={task.name}{also}"
+    if source.kind == "remote":
+        return f"with a network: minari download {source.dataset_id}"
+    file = task.file_url.rsplit("/", 1)[-1]
+    return f"download {task.file_url} and run: python experiments/import_d4rl.py --task={task.name} --file={file}"

@@ -1,0 +1,153 @@
+"""What a run needs before it trains: data that all processes share, checked against settings and environment."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import pathlib
+from typing import TYPE_CHECKING
+
+from rvdt_jax import __version__
+from rvdt_jax.acting.acting import make_actor
+from rvdt_jax.algorithms.state import Spec
+from rvdt_jax.config.serialization import to_json
+from rvdt_jax.config.settings import Config
+from rvdt_jax.data.episodes import Episodes, draw_episodes, keep_episodes
+from rvdt_jax.data.rebalance import ExpertSet, select_expert_episodes
+from rvdt_jax.errors import UserError
+from rvdt_jax.evaluation.target import Scoring, choose_scoring
+from rvdt_jax.runs.processes import Group
+from rvdt_jax.runs.workdir import check_workdir
+from rvdt_jax.tasks import Environment
+from rvdt_jax.train.checkpoint import versions
+from rvdt_jax.types import Normalizer
+
+if TYPE_CHECKING:
+    from rvdt_jax.evaluation.evaluator import Evaluator
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """What a run learns from.
+
+    Attributes:
+        episodes: the checked episodes.
+        experts: which of them are expert.
+        provenance: where they come from, as ``results.json`` records it.
+        scoring: what can score policies trained on them; None in processes that do not lead.
+        environment: what scores this run's; None with config.env=none, or where there is none.
+    """
+
+    episodes: Episodes
+    experts: ExpertSet
+    provenance: dict
+    scoring: Scoring | None
+    environment: Environment | None
+
+
+def to_agree_on(config: Config, resume: bool) -> dict:
+    """What must be the same in all processes; places of files need not be."""
+    settings = {name: value for name, value in to_json(config).items() if name != "workdir"}
+    settings["data"] = {name: value for name, value in settings["data"].items() if name != "path"}
+    return {"config": settings, "resume": resume, "versions": {"rvdt_jax": __version__} | versions()}
+
+
+def prepare(
+    config: Config, episodes: Episodes, provenance: dict, folder: pathlib.Path, group: Group, resume: bool
+) -> Data:
+    """Checks what only the data could tell, and says what the run learns from.
+
+    Raises:
+        UserError: data, settings, environment and work directory do not fit each other, or processes have other data.
+    """
+    digest = episodes.digest()
+    group.agree({"data": provenance["dataset_id"], "content_digest": digest})
+    scoring = environment = None
+    if group.leads:
+        check_workdir(folder, config, resume)
+        scoring = choose_scoring(config, episodes, provenance)
+        environment = None if config.env == "none" else scoring.environment
+        check_fit(config, episodes, environment)
+    expert = config.expert
+    experts = select_expert_episodes(episodes, by=expert.by, fraction=expert.fraction, threshold=expert.threshold)
+    log.info("data: %s, %d episodes, %d steps", episodes.name, episodes.lengths.size, episodes.rewards.size)
+    log.info("expert set: %s", experts.describe())
+    provenance = {name: value for name, value in provenance.items() if name != "env_spec"}  # now in ``scoring``
+    provenance |= {"content_digest": digest, "expert_set": experts.describe()}
+    return Data(episodes, experts, provenance, scoring, environment)
+
+
+def take_share(config: Config, episodes: Episodes, provenance: dict) -> tuple[Episodes, dict]:
+    """The share of the trajectories that ``config.data.fraction`` keeps, and a provenance that says so."""
+    if config.data.fraction >= 1.0:
+        return episodes, provenance
+    count = episodes.lengths.size
+    kept = draw_episodes(count, config.data.fraction, config.data.subset_seed)
+    share = {
+        "regime": config.data.regime,
+        "fraction": config.data.fraction,
+        "seed": config.data.subset_seed,
+        "episodes": int(kept.sum()),
+        "of": count,
+    }
+    log.info("data.fraction=%g keeps %d of %d trajectories", config.data.fraction, share["episodes"], count)
+    return keep_episodes(episodes, kept), provenance | {"subset": share}
+
+
+def check_fit(config: Config, episodes: Episodes, environment: Environment | None) -> None:
+    """Refuses a context that no episode can fill, and data that the environment cannot score.
+
+    Raises:
+        UserError: naming both sides.
+    """
+    longest = int(episodes.lengths.max())
+    if config.model.context_length > longest:
+        raise UserError(
+            f"config.model.context_length={config.model.context_length} is longer than every episode of "
+            f"{episodes.name} (the longest has {longest} steps). Set it to {longest} or less."
+        )
+    if environment is None:
+        return
+    try:
+        from rvdt_jax.envs.vector import environment_sizes
+    except ImportError:
+        return  # nothing is scored on this machine
+    sizes, expected = (episodes.observations.shape[1], episodes.actions.shape[1]), environment_sizes(environment)
+    if sizes != expected:
+        raise UserError(
+            f"{episodes.name}: observations and actions have sizes {sizes}, but {environment.id}, which scores "
+            f"them, has {expected}. Choose config.task, config.env or the data to fit each other; config.env=none "
+            "trains without scores."
+        )
+
+
+def make_evaluator(
+    config: Config,
+    spec: Spec,
+    normalizer: Normalizer,
+    environment: Environment | None,
+    return_range: tuple[float, float],
+) -> Evaluator | None:
+    """None where nothing is scored: so it was chosen, or no simulator is installed, which training does not need."""
+    if config.env == "none":
+        log.info("nothing will be scored: config.env=none")
+    if environment is None:
+        return None
+    try:
+        from rvdt_jax.evaluation.evaluator import Evaluator
+    except ImportError as error:
+        log.warning("nothing will be scored: %s is not installed", error.name)
+        return None
+    return Evaluator(
+        environment,
+        make_actor(config, spec.policy, spec.critic),
+        normalizer,
+        seeds=config.seeds,
+        targets=config.eval.targets,
+        return_scale=config.policy.return_scale,
+        return_range=return_range,
+        processes=config.eval.processes,
+        parallel_episodes=config.eval.parallel_episodes,
+    )

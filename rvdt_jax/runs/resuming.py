@@ -1,0 +1,99 @@
+"""A run that goes on: what it keeps of its settings, what may change, and which records are set aside for that."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import logging
+import os
+import pathlib
+import shutil
+
+from rvdt_jax.config.checks import check_config
+from rvdt_jax.config.serialization import changes, complete_older, to_json
+from rvdt_jax.config.settings import Config
+from rvdt_jax.report.records import append_lines, read_json, read_lines, write_json
+
+log = logging.getLogger(__name__)
+
+
+def keep_settings(config: Config, values: dict, unset: tuple[str, ...]) -> Config:
+    """The settings to go on with: fields left unset are those of the run.
+
+    Also where the data alone could tell: meanwhile there may be another data set that would come first.
+
+    Args:
+        config: resolved settings.
+        values: the content of the run's ``config.json``.
+        unset: see ``config.left_open``.
+    """
+    values = complete_older(values)
+    names = {*unset, *(("eval.targets",) if config.eval.targets is None else ())}
+    if config.data.minari_id is None and config.data.source != "file":
+        names.add("data.minari_id")
+    for name in names:
+        section, _, field = name.rpartition(".")
+        value = (values[section] if section else values)[field]
+        value = tuple(value) if isinstance(value, list) else value
+        if section:
+            part = dataclasses.replace(getattr(config, section), **{field: value})
+            config = dataclasses.replace(config, **{section: part})
+        else:
+            config = dataclasses.replace(config, **{field: value})
+    check_config(config)
+    return config
+
+
+def begin_again(folder: pathlib.Path, config: Config, step: int) -> None:
+    """Has ``config.json`` say what is in effect from now on, and keeps on record what changed.
+
+    Args:
+        folder: the run directory.
+        config: the settings to go on with.
+        step: the update to go on from.
+    """
+    changed = changes(config, read_json(folder / "config.json"))
+    if changed:
+        aside = _set_aside(folder, config, changed)
+        append_lines(folder / "changes.jsonl", [{"step": step, "changed": changed, "set_aside": aside}])
+        for name, (before, now) in changed.items():
+            log.info("config.%s was %r until update %d, and is %r from now on", name, before, step, now)
+        for name in aside:
+            log.warning("%s: earlier records, which are not comparable with what is to come", folder / name)
+        if "train.steps" in changed and config.train.steps > config.train.lr_decay_steps:
+            log.warning(
+                "the learning rate is 0 from update %d on: to train longer, set config.train.lr_decay_steps too",
+                config.train.lr_decay_steps,
+            )
+    write_json(folder / "config.json", to_json(config))
+
+
+def _set_aside(folder: pathlib.Path, config: Config, changed: dict[str, list]) -> list[str]:
+    """Moves records away that the changes outdate, under names with a number; returns these names."""
+    evaluations, results = folder / "evaluations.jsonl", folder / "results.json"
+    numbered = ((folder / f"evaluations-{n}.jsonl", folder / f"results-{n}.json") for n in itertools.count(1))
+    old_evaluations, old_results = next(pair for pair in numbered if not any(path.exists() for path in pair))
+    scored_otherwise = bool(_scoring_changes(config, changed))
+    aside = []
+    if scored_otherwise and read_lines(evaluations):
+        os.replace(evaluations, old_evaluations)
+        aside.append(old_evaluations.name)
+    elif "eval.episodes" in changed and any(record["final"] for record in read_lines(evaluations)):
+        shutil.copyfile(evaluations, old_evaluations)  # its final evaluation is made again, the others stay
+        aside.append(old_evaluations.name)
+    if results.exists() and (scored_otherwise or {"train.steps", "eval.episodes"} & changed.keys()):
+        os.replace(results, old_results)
+        aside.append(old_results.name)
+    return aside
+
+
+def _scoring_changes(config: Config, changed: dict[str, list]) -> set[str]:
+    """Changes by which a return means something else than before."""
+    meant = {"eval.horizon", "eval.action_selection"}
+    if config.env != "none":
+        meant.add("env")
+    if config.policy.condition_on_return:
+        meant.add("eval.targets")
+    if config.eval.action_selection in ("critic", "best_of"):
+        meant.add("eval.candidates")
+    return meant & changed.keys()

@@ -1,0 +1,190 @@
+"""Training of a run: its states and checkpoints, its hooks between the compiled calls, and what ends it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import logging
+import pathlib
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+
+from rvdt_jax.algorithms.build import make_coefficients, seed_mapping
+from rvdt_jax.algorithms.state import Spec
+from rvdt_jax.config.serialization import to_json, training_settings
+from rvdt_jax.config.settings import Config
+from rvdt_jax.data.store import make_normalizer, make_store
+from rvdt_jax.errors import UserError
+from rvdt_jax.evaluation.target import spaces_of
+from rvdt_jax.report.records import write_json
+from rvdt_jax.runs.hooks import Diverged, Session
+from rvdt_jax.runs.preparation import Data, make_evaluator
+from rvdt_jax.runs.processes import Group
+from rvdt_jax.runs.resuming import begin_again
+from rvdt_jax.runs.shared_hooks import SharedSession
+from rvdt_jax.runs.signals import Interrupted, Interruption
+from rvdt_jax.runs.workdir import check_workdir, lock_workdir
+from rvdt_jax.train.checkpoint import Checkpoints
+from rvdt_jax.train.driver import Schedule, init_states, train
+from rvdt_jax.train.parallel import from_process_0, replicate, spread_seeds
+from rvdt_jax.types import Normalizer, Store, TrainState
+
+log = logging.getLogger(__name__)
+ROLLBACKS = 3  # as often a run is taken back to its last checkpoint, with config.train.on_divergence=rollback
+
+
+def train_run(
+    config: Config,
+    folder: pathlib.Path,
+    spec: Spec,
+    mesh: Mesh | None,
+    data: Data,
+    group: Group,
+    *,
+    resume: bool,
+    progress: bool,
+) -> int | None:
+    """Trains to the end, or to a signal, whose number is returned."""
+    normalizer = make_normalizer(data.episodes)
+    begin = functools.partial(init_states, jnp.asarray(config.seeds, jnp.int32), spec=spec)
+    states, session, checkpoints = begin(), None, None
+    with contextlib.ExitStack() as stack:
+        if group.leads:
+            evaluator = make_evaluator(config, spec, normalizer, data.environment, data.episodes.return_range)
+            _enter(stack, folder, config, resume)
+        interruption = stack.enter_context(Interruption())
+        group.heed(interruption)
+        if group.leads:
+            saving = folder / "checkpoints", config.train.keep_checkpoints, _about(config, spec, data)
+            checkpoints = stack.enter_context(Checkpoints(*saving, lambda: session.best_step, training_settings))
+            session = stack.enter_context(
+                Session(config, folder, checkpoints, interruption, evaluator, normalizer, mesh, progress=progress)
+            )
+            states = _restore(states, normalizer, checkpoints, folder, config, resume)
+            session.rewind(int(states.step[0]))
+        group.lead(lambda: None)  # what follows are collectives, in which nobody waits for long
+        states = from_process_0(states)
+        log.info("compiling; the first losses come after %d updates of every seed", config.train.log_every)
+        hooks = session if group.count == 1 else SharedSession(session, group, mesh, config.train.steps)
+        go_on = _make_trainer(config, spec, mesh, _make_store(config, data, normalizer), hooks)
+        # A signal during an evaluation: its checkpoint is written, and resuming repeats the evaluation.
+        with contextlib.suppress(Interrupted), group.explained():
+            if config.train.on_divergence == "rollback":
+                _with_rollbacks(go_on, states, begin, normalizer, checkpoints, session)
+            else:
+                go_on(states)
+        return None if hooks.finished else hooks.signal
+
+
+def _enter(stack: contextlib.ExitStack, folder: pathlib.Path, config: Config, resume: bool) -> None:
+    """Makes and locks the run directory; from here on a new run can be resumed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    stack.enter_context(lock_workdir(folder))
+    check_workdir(folder, config, resume)  # once more: another process may have been in there meanwhile
+    if not resume:
+        write_json(folder / "config.json", to_json(config))
+
+
+def _make_trainer(config: Config, spec: Spec, mesh: Mesh | None, store: Store, hooks) -> Callable[[TrainState], None]:
+    """What trains from given states to the end, with store and coefficients on all devices."""
+    store, coefficients = replicate(store, mesh), replicate(make_coefficients(config), mesh)
+    schedule = Schedule(config.train.steps, config.train.log_every, config.eval.every, config.train.checkpoint_every)
+    how = {"spec": spec, "map_seeds": seed_mapping(config, mesh), "schedule": schedule, "hooks": hooks}
+
+    def go_on(states: TrainState) -> None:
+        train(spread_seeds(states, mesh), store, coefficients, **how)
+
+    return go_on
+
+
+def _with_rollbacks(
+    go_on: Callable[[TrainState], None],
+    states: TrainState,
+    begin: Callable[[], TrainState],
+    normalizer: Normalizer,
+    checkpoints: Checkpoints,
+    session: Session,
+) -> None:
+    """Trains; after a divergence from the last checkpoint on, with other random numbers, a few times.
+
+    Raises:
+        Diverged: once too often.
+    """
+    for attempt in range(1, ROLLBACKS + 2):
+        try:
+            return go_on(states)
+        except Diverged as error:
+            if attempt > ROLLBACKS:
+                raise Diverged(f"{error} It was rolled back {ROLLBACKS} times.") from error
+            found = checkpoints.latest_step() is not None
+            states = checkpoints.restore(begin(), normalizer) if found else begin()
+            step = int(states.step[0])
+            log.warning("%s Rolling back to update %d, attempt %d of %d", error, step, attempt, ROLLBACKS)
+            states = states.replace(
+                key=jax.vmap(lambda key, attempt=attempt: jax.random.fold_in(key, attempt))(states.key)
+            )
+            session.roll_back(step, str(error))
+
+
+def _restore(
+    states: TrainState,
+    normalizer: Normalizer,
+    checkpoints: Checkpoints,
+    folder: pathlib.Path,
+    config: Config,
+    resume: bool,
+) -> TrainState:
+    """The states to go on from; of a run that is resumed, ``config.json`` then says what is in effect."""
+    if not resume:
+        return states
+    if checkpoints.latest_step() is not None:
+        states = checkpoints.restore(states, normalizer)
+    else:
+        log.warning("no checkpoint was written before the interruption: starting from the first update")
+    step = int(states.step[0])
+    if step > config.train.steps:
+        raise UserError(
+            f"{folder}: has been trained for {step} updates, but config.train.steps is {config.train.steps}. Set it to "
+            f"{step} or more; nothing was touched."
+        )
+    begin_again(folder, config, step)
+    return states
+
+
+def _about(config: Config, spec: Spec, data: Data) -> dict:
+    """What a checkpoint says of itself: what must be the same to continue it, and what it takes to act with it."""
+    sizes = {
+        "observation_size": spec.policy.observation_size,
+        "action_size": spec.policy.action_size,
+        "max_timestep": spec.policy.max_timestep,
+    }
+    settings = to_json(config)
+    identity = {
+        "config": training_settings(settings),
+        "sizes": sizes,
+        "content_digest": data.provenance["content_digest"],
+    }
+    return {
+        "identity": identity,
+        "config": settings,
+        "sizes": sizes,
+        "spaces": spaces_of(data.episodes, data.provenance),
+        "scoring": dataclasses.asdict(data.scoring),
+        "return_range": list(data.episodes.return_range),
+        "provenance": data.provenance,
+    }
+
+
+def _make_store(config: Config, data: Data, normalizer: Normalizer) -> Store:
+    return make_store(
+        data.episodes,
+        data.experts,
+        normalizer,
+        return_scale=config.policy.return_scale,
+        reward_scale=config.loss.reward_scale,
+        reward_shift=config.loss.reward_shift,
+    )

@@ -1,0 +1,165 @@
+"""How several processes of one run find each other: by flags, or by what the cluster says; see ``start``."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import os
+import re
+import socket
+import time
+from collections.abc import Mapping
+
+from rvdt_jax.errors import UserError
+
+log = logging.getLogger(__name__)
+
+# JAX itself ends every process once one of them has sent no sign of life for so long. ``runs.processes`` notices
+# earlier, and says it in one line; this is for what it cannot notice.
+HEARTBEAT_SECONDS = 60
+_CONNECT_SECONDS = 300.0  # processes of one job may start minutes apart
+
+
+def start(
+    coordinator: str | None = None,
+    num_processes: int | None = None,
+    process_id: int | None = None,
+    distributed: bool | None = None,
+) -> int:
+    """Connects this process to the others of its run, before JAX is used for anything else.
+
+    With all of ``coordinator``, ``num_processes`` and ``process_id``: to those. Without them, where Slurm (``srun``),
+    Open MPI (``mpirun``) or a multi-host TPU slice on GKE says that it started more than one process: to all of them.
+    A job of one task, a login node and a shell inside an allocation stay on their own.
+
+    Args:
+        coordinator: ``HOST:PORT`` of process 0, where it can be reached from the others.
+        num_processes: how many there are.
+        process_id: which one this is, from 0.
+        distributed: True insists, and takes whatever ``jax.distributed.initialize`` detects, Kubernetes and Cloud TPU
+            included; False forbids detection; None decides as above.
+
+    Returns:
+        The number of this process, 0 where it is alone.
+
+    Raises:
+        UserError: the arguments do not fit together, the port is taken, or nobody answers.
+    """
+    given = {"--coordinator": coordinator, "--num_processes": num_processes, "--process_id": process_id}
+    missing = [name for name, value in given.items() if value is None]
+    if not missing:
+        if distributed is False:
+            raise UserError("--coordinator and --nodistributed exclude each other: leave one of them out.")
+        _check(coordinator, num_processes, process_id)
+        return _connect(coordinator, num_processes, process_id) if num_processes > 1 else 0
+    if len(missing) < len(given):
+        raise UserError(
+            f"{' and '.join(missing)} missing: --coordinator=HOST:PORT, --num_processes and --process_id belong "
+            "together. On Slurm and Open MPI none of them is needed."
+        )
+    if distributed or (distributed is None and tasks_of(os.environ) > 1):
+        return _detect()
+    return 0
+
+
+def tasks_of(environment: Mapping[str, str]) -> int:
+    """How many processes the launcher of this one says that it started together; 1 where nothing says so.
+
+    The variables are those by which JAX recognises Slurm, Open MPI and GKE's TPU slices (``jax/_src/clusters``).
+    ``srun`` alone sets a step's node list: the script of ``sbatch``, the shell of ``salloc`` and a login node have
+    none.
+    """
+    if {"SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_PROCID", "SLURM_LOCALID"} <= environment.keys():
+        return int(environment.get("SLURM_NTASKS", 1))
+    if "OMPI_MCA_orte_hnp_uri" in environment:
+        return int(environment.get("OMPI_COMM_WORLD_SIZE", 1))
+    return len(environment.get("TPU_PROCESS_ADDRESSES", environment.get("TPU_WORKER_HOSTNAMES", "")).split(","))
+
+
+def _check(coordinator: str, num_processes: int, process_id: int) -> None:
+    if num_processes < 1:
+        raise UserError(f"--num_processes={num_processes} must be at least 1.")
+    if not 0 <= process_id < num_processes:
+        raise UserError(f"--process_id={process_id} must be one of 0 to {num_processes - 1}, as --num_processes says.")
+    found = re.fullmatch(r".+:(\d+)", coordinator)
+    if not found or not 0 < int(found[1]) < 65536:
+        raise UserError(f"--coordinator={coordinator!r} is not HOST:PORT, such as 10.0.0.1:12345.")
+
+
+def _connect(coordinator: str, num_processes: int, process_id: int) -> int:
+    host, _, port = coordinator.rpartition(":")
+    address = _address_of(host.strip("[]"), coordinator)
+    # JAX aborts or crashes on what is checked here.
+    if process_id == 0:
+        _check_free(address, int(port), coordinator)
+        log.info("waiting at %s for %d other processes", coordinator, num_processes - 1)
+    else:
+        _await_coordinator(address, int(port), coordinator)
+    _initialize(
+        coordinator_address=coordinator,
+        num_processes=num_processes,
+        process_id=process_id,
+        cluster_detection_method="deactivate",
+        # The service asks nobody who he is: on one machine it need not be reachable from others.
+        coordinator_bind_address=coordinator if ipaddress.ip_address(address).is_loopback else None,
+    )
+    return process_id
+
+
+def _detect() -> int:
+    _initialize()
+    import jax
+
+    return jax.process_index()
+
+
+def _initialize(**arguments) -> None:
+    import jax
+
+    # It would swallow SIGTERM, which is ours to hear; see ``rvdt_jax.runs.signals``.
+    jax.config.update("jax_enable_preemption_service", False)
+    try:
+        jax.distributed.initialize(
+            heartbeat_timeout_seconds=HEARTBEAT_SECONDS, initialization_timeout=int(_CONNECT_SECONDS), **arguments
+        )
+    except (RuntimeError, ValueError, KeyError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"the processes could not be connected: {reason} Give --coordinator=HOST:PORT, --num_processes and "
+            "--process_id, or train in this process alone with --nodistributed."
+        ) from error
+
+
+def _address_of(host: str, coordinator: str) -> str:
+    try:
+        return socket.getaddrinfo(host, None)[0][4][0]
+    except OSError as error:
+        raise UserError(f"--coordinator={coordinator}: there is no host of that name ({error}).") from error
+
+
+def _check_free(address: str, port: int, coordinator: str) -> None:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError as error:
+            raise UserError(
+                f"--coordinator={coordinator}: process 0 cannot listen there ({error.strerror}). It must be an address "
+                "of the machine of process 0, and a free port."
+            ) from error
+
+
+def _await_coordinator(address: str, port: int, coordinator: str) -> None:
+    deadline = time.monotonic() + _CONNECT_SECONDS
+    while True:
+        try:
+            socket.create_connection((address, port), timeout=5).close()
+            return
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise UserError(
+                    f"--coordinator={coordinator}: process 0 does not answer ({error}). Start it with the same "
+                    "--coordinator and --process_id=0."
+                ) from error
+            time.sleep(0.2)

@@ -1,0 +1,259 @@
+"""One whole update against a slow reference in float64 NumPy that shares no code with the package.
+
+Dropout is off and the policy's mean stands for its sample, so that both sides see the same numbers. The reference
+knows the parameters by their names only: a renamed or forgotten one is noticed.
+"""
+
+import jax
+import numpy as np
+import pytest
+
+from rvdt_jax.algorithms import sequence as update_module
+from rvdt_jax.algorithms.build import make_coefficients, make_spec
+from rvdt_jax.algorithms.sequence import draw_batch, update
+from rvdt_jax.algorithms.state import init_state
+
+HEADS, LAYERS, STD, PERIOD = 2, 2, 0.1, 3
+STEP = 4  # updates done before: a warm-up of 10 stands at .4
+SCALE = 10.0  # of the store's returns-to-go
+
+
+def double(tree):
+    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), tree)
+
+
+def dense(p, x):
+    return x @ p["kernel"] + p["bias"]
+
+
+def layer_norm(p, x):
+    centred = x - x.mean(-1, keepdims=True)
+    return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-6) * p["scale"] + p["bias"]
+
+
+def attention(p, x):
+    length, width = x.shape
+    size, out = width // HEADS, []
+    query, key, value = (dense(p[name], x) for name in ("query", "key", "value"))
+    for head in range(HEADS):
+        part = slice(head * size, (head + 1) * size)
+        rows = []
+        for i in range(length):
+            logits = np.array([query[i, part] @ key[j, part] for j in range(i + 1)]) / np.sqrt(size)
+            weights = np.exp(logits - logits.max())
+            rows.append(weights / weights.sum() @ value[: i + 1, part])
+        out.append(np.array(rows))
+    return dense(p["output"], np.concatenate(out, axis=1))
+
+
+def features(p, x):
+    """The observation, and its sines and cosines where there are any."""
+    if "Fourier" not in p:
+        return x
+    angle = x @ p["Fourier"]["kernel"]
+    return np.concatenate([x, np.sin(angle), np.cos(angle)])
+
+
+def policy_means(p, batch, row):
+    """(K, A) action means of one window, token by token."""
+    tokens = []
+    for k in range(batch.mask.shape[1]):
+        time = p["timestep"]["embedding"][min(batch.timesteps[row, k], len(p["timestep"]["embedding"]) - 1)]
+        tokens.append(dense(p["return_to_go"], batch.returns_to_go[row, k : k + 1]) + time)
+        tokens.append(dense(p["observation"], features(p, batch.observations[row, k])) + time)
+        tokens.append(dense(p["action"], batch.actions[row, k]) + time)
+    x = layer_norm(p["embedding_norm"], np.array(tokens[:-1]))
+    transformer = p["CausalTransformer_0"]
+    for layer in range(LAYERS):
+        block = transformer[f"Block_{layer}"]
+        x = x + attention(block["CausalSelfAttention_0"], layer_norm(block["LayerNorm_0"], x))
+        hidden = np.maximum(dense(block["Dense_0"], layer_norm(block["LayerNorm_1"], x)), 0.0)
+        x = x + dense(block["Dense_1"], hidden)
+    x = layer_norm(transformer["LayerNorm_0"], x)
+    return np.tanh(dense(p["action_mean"], x[1::PERIOD]))
+
+
+def critic_values(p, observation, action):
+    """The two values of one state and action."""
+    values = []
+    for name in ("q1", "q2"):
+        layers = sum(layer.startswith("Dense") for layer in p[name])
+        x = np.concatenate([features(p[name], observation), action])
+        for layer in range(layers - 1):
+            x = dense(p[name][f"Dense_{layer}"], x)
+            if f"LayerNorm_{layer}" in p[name]:
+                x = layer_norm(p[name][f"LayerNorm_{layer}"], x)
+            x = x * np.tanh(np.log1p(np.exp(x)))
+        values.append(dense(p[name][f"Dense_{layers - 1}"], x)[0])
+    return values
+
+
+def valid_steps(batch):
+    return [(b, k) for b in range(len(batch.mask)) for k in range(batch.mask.shape[1]) if batch.mask[b, k]]
+
+
+def td_loss(critic, ema_policy, target_critic, batch, gamma, n_step=None):
+    errors = []
+    for b in range(len(batch.mask)):
+        last = int(batch.mask[b].sum()) - 1
+        ended = bool(batch.terminals[b, last])
+        means = policy_means(ema_policy, batch, b)
+        for t in range(last + ended):
+            until = last if n_step is None else min(t + n_step, last)
+            arrival = batch.rewards[b, until]
+            if until < last or not ended:
+                arrival = min(critic_values(target_critic, batch.observations[b, until], means[until]))
+            y = sum(gamma ** (j - t) * batch.rewards[b, j] for j in range(t, until)) + gamma ** (until - t) * arrival
+            errors.append(
+                sum((q - y) ** 2 for q in critic_values(critic, batch.observations[b, t], batch.actions[b, t]))
+            )
+    return np.mean(errors)
+
+
+def asked(batch, target, rows):
+    """The batch with the first windows' returns-to-go as if their episodes had begun with the target."""
+    shift = np.where(np.arange(len(batch.mask)) < rows, target - batch.returns, 0.0)
+    return batch.replace(returns_to_go=batch.returns_to_go + shift[:, None])
+
+
+def policy_loss(policy, critic, batch, alpha, eta, swap, scale=None, guided=None):
+    """The loss and the scale of guidance, a constant to the gradient: pass it in to differentiate.
+
+    ``guided`` is the batch under whose returns-to-go the guided actions are drawn.
+    """
+    steps = valid_steps(batch)
+    means = {b: policy_means(policy, batch, b) for b in range(len(batch.mask))}
+    followed = means if guided is None else {b: policy_means(policy, guided, b) for b in range(len(batch.mask))}
+    nll, values = [], []
+    for b, k in steps:
+        error = (means[b][k] - batch.actions[b, k]) / STD
+        log_density = (-0.5 * error**2 - np.log(STD) - 0.5 * np.log(2 * np.pi)).sum()
+        nll.append(-log_density * 2 * STD**2 / error.size * (1 + alpha * batch.expert[b]))
+        values.append(critic_values(critic, batch.observations[b, k], followed[b][k]))
+    first, second = np.array(values).T[::-1] if swap else np.array(values).T
+    scale = np.abs(second).mean() if scale is None else scale
+    return np.mean(nll) - eta * first.mean() / scale, scale
+
+
+def adam_step(params, gradients, learning_rate, clip, decay):
+    """The first step of Adam from zero moments, after clipping and L2."""
+    norm = np.sqrt(sum((leaf**2).sum() for leaf in jax.tree.leaves(gradients)))
+
+    def step(p, g):
+        g = g * min(1.0, clip / norm) + decay * p
+        return p - learning_rate * g / (np.abs(g) + 1e-8)
+
+    return jax.tree.map(step, params, gradients)
+
+
+SWITCHES = {
+    "as published": {},
+    "LayerNorm": {"model__critic_norm": "layer"},
+    "Fourier features": {"model__critic_fourier_features": 3, "model__policy_fourier_features": 2},
+    "one step": {"loss__n_step": 1},
+    "two steps": {"loss__n_step": 2},
+    "asked for the target": {"loss__guidance_return": "target"},
+    "asked for both": {"loss__guidance_return": "both"},
+    "warming up": {"loss__eta_warmup": 10},
+}
+
+
+@pytest.fixture(params=SWITCHES, ids=lambda name: name.replace(" ", "_"))
+def setting(request, small_config, store, monkeypatch):
+    config = small_config(
+        variant="RVDT",
+        model__dropout=0.0,
+        model__layers=LAYERS,
+        model__critic_layers=2,
+        loss__eta=0.7,
+        loss__alpha=1.5,
+        policy__std=STD,
+        train__batch_size=16,
+        train__grad_clip_norm=0.05,
+        ema__start=1000,
+        eval__targets=(12.0,),
+        **SWITCHES[request.param],
+    )
+    monkeypatch.setattr(update_module, "act", lambda spec, mean, log_std, key: mean)
+    spec, coefficients = make_spec(config, 4, 2, 30), make_coefficients(config)
+    # Weights of a trained network's size: at the start attention is all but uniform and every mean all but 0.
+    state = init_state(0, spec)
+    grown = {name: jax.tree.map(lambda leaf: 4.0 * leaf, getattr(state, name)) for name in ("policy", "critic")}
+    state = state.replace(**grown, step=state.step + STEP)
+    keys = jax.random.split(jax.random.fold_in(state.key, state.step), 3)
+    batch = draw_batch(keys[0], store, coefficients, spec)
+    swap = bool(jax.random.bernoulli(jax.random.split(keys[2], 3)[2]))
+    return spec, coefficients, state, store, batch, swap
+
+
+def directional(loss, params, direction, size=1e-6):
+    ahead, behind = (jax.tree.map(lambda p, d, s=s: p + s * d, params, direction) for s in (size, -size))
+    return (loss(ahead) - loss(behind)) / (2 * size)
+
+
+def random_direction(params, seed):
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(lambda leaf: rng.normal(size=leaf.shape), params)
+
+
+def inner(left, right):
+    return sum((a * b).sum() for a, b in zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True))
+
+
+def test_the_batch_has_every_case_in_it(setting):
+    batch = setting[4]
+    lengths = np.asarray(batch.mask.sum(1))
+    assert len(set(lengths.tolist())) > 1
+    assert 0 < np.asarray(batch.expert).sum() < len(lengths)
+
+
+def test_a_whole_update_matches_the_reference(setting):
+    spec, coefficients, state, store, batch, swap = setting
+    with jax.default_matmul_precision("highest"):
+        after, metrics = jax.jit(update, static_argnames="spec")(state, store, coefficients, spec=spec)
+    policy, critic, ema, target = map(double, (state.policy, state.critic, state.ema_policy, state.target_critic))
+    exact = jax.tree.map(lambda leaf: np.asarray(leaf).astype(np.float64), batch).replace(
+        timesteps=np.asarray(batch.timesteps)
+    )
+
+    def of_critic(params):
+        return td_loss(params, ema, target, exact, 0.99, spec.n_step)
+
+    np.testing.assert_allclose(metrics["critic/td_loss"], of_critic(critic), rtol=1e-4)
+    # From zero moments Adam's first momentum is a tenth of the clipped gradient: that is where the gradient is read.
+    trained_critic = double(after.critic)
+    check_gradient(of_critic, critic, metrics["critic/grad_norm"], after.critic_optimizer, trained_critic, 0.0)
+
+    eta = 0.7 * (STEP / 10 if int(coefficients.eta_warmup) else 1.0)
+    rows = {"data": 0, "target": len(exact.mask), "both": len(exact.mask) // 2}[spec.guidance_return]
+    how = {"guided": asked(exact, 12.0 / SCALE, rows)}
+    loss, scale = policy_loss(policy, trained_critic, exact, 1.5, eta, swap, **how)
+    np.testing.assert_allclose(metrics["policy/loss"], loss, rtol=1e-4)
+
+    def of_policy(params):
+        return policy_loss(params, trained_critic, exact, 1.5, eta, swap, scale, **how)[0]
+
+    trained_policy = double(after.policy)
+    check_gradient(of_policy, policy, metrics["policy/grad_norm"], after.policy_optimizer, trained_policy, 1e-4)
+
+    expected = jax.tree.map(lambda old, new: 0.995 * old + 0.005 * new, target, trained_critic)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), after.target_critic, expected)
+    jax.tree.map(np.testing.assert_array_equal, after.ema_policy, after.policy)  # before ema.start a copy
+
+
+def check_gradient(loss, params, norm, optimizer_state, trained, decay, clip=0.05):
+    momentum = double(next(part.mu for part in optimizer_state if hasattr(part, "mu")))
+    clipped = jax.tree.map(lambda m, p: 10.0 * m - decay * p, momentum, params)
+    gradient = jax.tree.map(lambda g: g * max(1.0, float(norm) / clip), clipped)
+    assert float(norm) > clip  # the clip is in effect
+    np.testing.assert_allclose(np.sqrt(inner(gradient, gradient)), norm, rtol=1e-3)
+    for seed in range(5):
+        direction = random_direction(params, seed)
+        expected = directional(loss, params, direction)
+        scale = np.sqrt(inner(gradient, gradient))
+        assert abs(inner(gradient, direction) - expected) < 2e-3 * scale
+    expected = adam_step(params, gradient, 3e-4, clip, decay)
+    moved = jax.tree.map(lambda e, p: e - p, expected, params)
+    measured = jax.tree.map(lambda t, p: t - p, trained, params)
+    difference = jax.tree.map(lambda a, b: a - b, moved, measured)
+    assert np.sqrt(inner(difference, difference)) < 2e-2 * np.sqrt(inner(moved, moved))

@@ -1,0 +1,172 @@
+"""Scoring a saved run again, and filming it: from Python and from the command line."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from rvdt_jax.data.cache import write_cache
+from rvdt_jax.data.episodes import Episodes
+from rvdt_jax.evaluation.score_run import load_scored
+from rvdt_jax.evaluation.score_run import score_run as score_loaded
+from rvdt_jax.evaluation.video import check_video, record_video
+from rvdt_jax.runs.fit import run_config
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def finished(small_config, tmp_path_factory):
+    """A finished run on two seeds and two targets."""
+    folder = tmp_path_factory.mktemp("finished")
+    rng = np.random.default_rng(0)
+    arrays = rng.normal(size=(200, 4)), rng.uniform(-1, 1, (200, 2)), np.ones(200), np.full(10, 20), np.zeros(10, bool)
+    write_cache(folder / "data.npz", Episodes("random", *arrays), {"dataset_id": "test/random", "recreated": True})
+    place = {"data__source": "file", "data__path": str(folder / "data.npz"), "workdir": str(folder / "run")}
+    return run_config(small_config(seeds=(0, 3), eval__targets=(50.0, 20.0), **place), progress=False)
+
+
+@pytest.fixture
+def run(finished, tmp_path):
+    """A copy of it, for a test to write into."""
+    shutil.copytree(finished.folder, tmp_path / "run")
+    return dataclasses.replace(finished, folder=tmp_path / "run")
+
+
+def score_run(folder, episodes=None, **options):
+    return score_loaded(load_scored(folder, **options), episodes=episodes)
+
+
+def files(folder: pathlib.Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_run_is_scored_as_it_was_and_nothing_is_replaced(run):
+    before = files(run.folder)
+    scores, path = score_run(run.folder)
+    assert scores["final"] == run.results["final"]
+    assert path.name == "scores-6.json"
+    assert json.loads(path.read_text())["final"] == run.results["final"]
+    assert scores["provenance"]["recreated"] is True
+    again, second = score_run(run.folder)
+    assert second.name == "scores-6-2.json"
+    assert again["evaluations"] == scores["evaluations"]
+    after = files(run.folder)
+    assert {name: after[name] for name in before} == before
+    assert set(after) - set(before) == {"scores-6.json", "scores-6-2.json"}
+
+
+def test_other_episodes_targets_and_checkpoints(run):
+    scores, path = score_run(run.folder, step=4, episodes=3, targets=(7.0,))
+    assert path.name == "scores-4.json"
+    assert scores["steps"] == 4
+    assert list(scores["final"]) == ["7.0"]
+    assert [len(record["returns"]) for record in scores["evaluations"]] == [3, 3]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"step": 5}, "no checkpoint of update 5; there are those of"),
+        ({"episodes": 0}, "--episodes=0"),
+        ({"targets": ()}, "--targets is"),
+        ({"targets": (float("nan"),)}, "--targets is"),
+    ],
+)
+def test_bad_values_are_named_and_leave_nothing(run, arguments, message):
+    before = files(run.folder)
+    with pytest.raises(ValueError, match=message):
+        score_run(run.folder, **arguments)
+    assert files(run.folder) == before
+
+
+def test_a_run_on_data_without_an_environment_cannot_be_scored(small_config, episodes, tmp_path):
+    write_cache(tmp_path / "data.npz", episodes, {"dataset_id": "test/random"})
+    place = {"data__source": "file", "data__path": str(tmp_path / "data.npz"), "workdir": str(tmp_path / "run")}
+    run = run_config(small_config(task=None, **place), progress=False)
+    with pytest.raises(ValueError, match=r"name no environment.*config\.env"):
+        score_run(run.folder)
+
+
+def test_what_was_trained_without_scores_is_scored_elsewhere(small_config, episodes, tmp_path):
+    write_cache(tmp_path / "data.npz", episodes, {"dataset_id": "test/random"})
+    place = {"data__source": "file", "data__path": str(tmp_path / "data.npz"), "workdir": str(tmp_path / "run")}
+    run = run_config(small_config(env="none", **place), progress=False)
+    assert run.results["final"] == {}
+    assert run.results["environment"] is None
+    scores, _ = score_run(run.folder, episodes=1)
+    assert scores["environment"] == "rvdt/maze2d-umaze-v1"
+    assert scores["final"]["50.0"]["aggregate"]["episodes"] == 1
+
+
+def test_targets_for_a_policy_that_sees_none_are_refused(small_config, episodes, tmp_path):
+    write_cache(tmp_path / "data.npz", episodes, {"dataset_id": "test/random"})
+    place = {"data__source": "file", "data__path": str(tmp_path / "data.npz"), "workdir": str(tmp_path / "run")}
+    run = run_config(small_config(variant="BC", **place), progress=False)
+    with pytest.raises(ValueError, match="BC sees no target return"):
+        score_run(run.folder, targets=(5.0,))
+
+
+def test_a_video_shows_the_whole_episode(run, tmp_path):
+    imageio = pytest.importorskip("imageio.v3")
+    record_video(load_scored(run.folder, step=6, targets=(50.0,)), tmp_path / "out.gif")
+    frames = imageio.imread(tmp_path / "out.gif")
+    assert frames.shape[1:] == (240, 240, 3)
+    assert len(frames) > 1
+    assert (frames[0] != frames[-1]).any()
+    assert imageio.immeta(tmp_path / "out.gif")["duration"] == 20  # ms: the environment's 50 frames a second
+    assert sorted(path.name for path in tmp_path.glob("*out*")) == ["out.gif"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("there.gif", "exists"), ("nowhere/out.mp4", "is no folder"), ("out.avi", r"ends in \.mp4 or \.gif")],
+)
+def test_a_video_that_cannot_be_written_is_refused_at_once(run, tmp_path, name, message):
+    (tmp_path / "there.gif").write_text("mine")
+    with pytest.raises(ValueError, match=message):
+        check_video(load_scored(run.folder), tmp_path / name)
+    assert (tmp_path / "there.gif").read_text() == "mine"
+
+
+def test_the_command_prints_scores_and_films(run, tmp_path):
+    pytest.importorskip("imageio_ffmpeg")
+    command = [sys.executable, "experiments/evaluate.py", f"--workdir={run.folder}", "--episodes=2", "--targets=50,5"]
+    command += [f"--video={tmp_path / 'out.mp4'}"]
+    done = subprocess.run(command, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "recreated data, not D4RL's files" in done.stdout
+    assert "50.0" in done.stdout
+    assert (tmp_path / "out.mp4").stat().st_size > 1000
+    assert (run.folder / "scores-6.json").exists()
+
+
+def test_the_checkpoint_is_loaded_once(run, tmp_path):
+    """Counted in the launcher's own process, where it scores and films."""
+    pytest.importorskip("imageio")
+    code = (
+        "import sys, runpy, rvdt_jax.evaluation.score_run as rescore\nload, loads = rescore.load_run, []\n"
+        "def counted(*arguments, **options):\n    loads.append(arguments)\n    return load(*arguments, **options)\n"
+        "rescore.load_run = counted\nimport atexit\natexit.register(lambda: print('loads:', len(loads)))\n"
+        "sys.path.insert(0, 'experiments')\nrunpy.run_path('experiments/evaluate.py', run_name='__main__')"
+    )
+    command = [sys.executable, "-c", code, f"--workdir={run.folder}", "--episodes=1", f"--video={tmp_path / 'out.gif'}"]
+    done = subprocess.run(command, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "loads: 1\n" in done.stdout
+    assert (tmp_path / "out.gif").exists()
+
+
+@pytest.mark.parametrize("flag", ["--targets=5,high", "--workdir=/nowhere", "--episodes=0"])
+def test_the_command_ends_mistakes_in_one_line(run, flag):
+    command = [sys.executable, "experiments/evaluate.py", f"--workdir={run.folder}", flag]
+    done = subprocess.run(command, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.splitlines()) == 1

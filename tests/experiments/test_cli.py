@@ -1,0 +1,308 @@
+"""The launchers as a user types them: real processes, their output and exit status."""
+
+import importlib.util
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import make_episodes
+
+from rvdt_jax.data.cache import write_cache
+
+pytestmark = pytest.mark.slow
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+TINY = [
+    f"--config.{setting}"
+    for setting in (
+        "train.steps=6",
+        "train.batch_size=8",
+        "train.log_every=2",
+        "model.width=8",
+        "model.layers=1",
+        "model.heads=2",
+        "model.context_length=4",
+        "model.critic_width=8",
+        "eval.every=2",
+        "eval.episodes=2",
+        "eval.curve_episodes=1",
+        "eval.targets=(50.,)",
+    )
+]
+
+
+def write_data(folder, episodes) -> list[str]:
+    path = folder / "data.npz"
+    write_cache(path, episodes, {"dataset_id": "test/random", "content_digest": episodes.digest()})
+    return ["--config.data.source=file", f"--config.data.path={path}"]
+
+
+@pytest.fixture
+def data_flags(tmp_path, episodes):
+    return write_data(tmp_path, episodes)
+
+
+def launch(script, *flags, cwd=ROOT):
+    command = [sys.executable, str(ROOT / "experiments" / script), *flags]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=300)
+
+
+def test_run_from_the_repository_root(tmp_path, data_flags):
+    result = launch("run.py", "--config=configs/maze2d.py", f"--workdir={tmp_path / 'run'}", *TINY, *data_flags)
+    assert result.returncode == 0, result.stderr
+    assert "maze2d-umaze-v1: final checkpoint after 6 updates" in result.stdout
+    assert "RVDT" in result.stdout
+    assert "6/6" in result.stderr  # the progress bar
+    assert "trajectories are expert" in result.stderr
+    assert "CheckpointManager" not in result.stderr  # the libraries' own chatter
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results["final"]["50.0"]["aggregate"]["episodes"] == 2
+    assert (tmp_path / "run" / "learning_curve.png").stat().st_size > 5000
+
+
+def test_run_from_the_experiments_folder_with_a_percent_variant(tmp_path, data_flags):
+    flags = ["--config=configs/maze2d.py", f"--config.workdir={tmp_path / 'run'}", "--config.variant=%BC"]
+    result = launch("run.py", *flags, *TINY, *data_flags, cwd=ROOT / "experiments")
+    assert result.returncode == 0, result.stderr
+    assert "%BC" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--config.los.eta=1"], ["los", "loss"]),
+        (["--config.loss.etta=1"], ["etta", "eta"]),
+        (["--config.task=maze2d-umase-v1"], ["maze2d-umase-v1", "maze2d-umaze-v1"]),
+        (["--config.variant=RVTD"], ["RVTD", "RVDT"]),
+        (["--config.train.steps=-1"], ["train.steps", "-1"]),
+        (["--work_dir=x"], ["work_dir", "workdir"]),
+        (["workdir=x"], ["unexpected argument", "workdir"]),
+        (["--resume"], ["no run to resume"]),
+        (["--config.train.steps=abc"], ["train.steps", "abc"]),
+        (["--confg.variant=DT"], ["confg.variant", "Did you mean --config.variant"]),
+        (["--workdir=/dev/null/x"], ["/dev/null", "--workdir"]),
+    ],
+    ids=lambda value: value[0] if value[0].startswith("--") or "=" in value[0] else "",
+)
+def test_a_mistake_ends_with_one_clear_line(flags, words, tmp_path):
+    workdir = [] if any("work" in flag for flag in flags) else [f"--workdir={tmp_path / 'run'}"]
+    result = launch("run.py", "--config=configs/maze2d.py", *workdir, *flags, cwd=ROOT / "experiments")
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+    text = result.stdout + result.stderr
+    for word in words:
+        assert word in text
+    assert not list(tmp_path.glob("run*"))
+
+
+BROKEN_CONFIGURATIONS = {
+    "def get_config():\n    return {}['gym']\n": "line 2: KeyError: gym",
+    "def get_config():\n    return float('abc')\n": "line 2: ValueError: could not convert string to float: 'abc'",
+    "def get_config():\n    return open('/nope/x')\n": "line 2: FileNotFoundError: ",
+    "import a_module_that_is_not_there\n": "line 1: ModuleNotFoundError: No module named 'a_module_that_is_not_there'",
+    "\ndef get_config(:\n": "line 2: SyntaxError: invalid syntax",
+    "from rvdt_jax import default_config\n\ndef get_config():\n    config = default_config()\n"
+    "    config.train.stesp = 3\n    return config\n": 'line 5: AttributeError: Key "stesp" does not exist and cannot '
+    'be added since the config is locked. Did you mean "steps" instead of "stesp"?',
+}
+
+
+@pytest.mark.parametrize(("source", "words"), BROKEN_CONFIGURATIONS.items(), ids=BROKEN_CONFIGURATIONS.values())
+def test_an_error_in_a_configuration_file_is_shown_with_file_and_line(source, words, tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(source)
+    result = launch("run.py", f"--config={path}", "--config.variant=DT", f"--workdir={tmp_path / 'run'}")
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"error: --config: {path}, {words}")
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_configuration_file_without_get_config_is_named(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("def config(): ...")
+    result = launch("run.py", f"--config={path}")
+    assert (result.returncode, result.stderr) == (2, f"error: --config: {path} defines no function get_config().\n")
+
+
+def test_an_error_in_what_a_configuration_file_says_of_a_table_is_shown_with_file_and_line(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("def overrides(task, variant):\n    return {}[task]\n")
+    result = launch("sweep.py", "--table=maze2d", f"--config={path}", "--print")
+    assert (result.returncode, result.stderr) == (2, f"error: --config: {path}, line 2: KeyError: maze2d-umaze-v1\n")
+
+
+def ended_by(statement):
+    """How a launcher ends whose main executes ``statement``."""
+    code = "import sys, launcher\nfrom absl import app\n"
+    code += (
+        f"def main(argv):\n    {statement}\napp.run(launcher.report_errors(main), flags_parser=launcher.parse_flags)"
+    )
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, cwd=ROOT / "experiments", capture_output=True, text=True, check=False)
+
+
+BUG = "import rvdt_jax.config.checks as c; c._RANGES = (('train.steps',),); "
+BUG += "import rvdt_jax; s = rvdt_jax.default_config(); s.task = 'maze2d-umaze-v1'; rvdt_jax.resolve(s)"
+
+
+@pytest.mark.parametrize("statement", [BUG, "{}['x']", "open('/nope/x')", "raise RuntimeError('x')"])
+def test_a_bug_ends_in_a_traceback(statement):
+    """Also one whose last frame is in the package: a bad unpacking is a ValueError, too."""
+    result = ended_by(statement)
+    assert result.returncode == 1
+    assert "Traceback" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("from rvdt_jax.errors import UserError; raise UserError('mend this')", "mend this"),
+        ("from rvdt_jax.tasks import get_task; get_task('x')", "task: there is no task 'x'."),
+        ("open('/dev/null/x')", "[Errno 20] Not a directory: '/dev/null/x'"),
+        (
+            "raise OSError('Can not write data (No space left on device)')",
+            "Can not write data (No space left on device)",
+        ),
+    ],
+)
+def test_a_users_error_ends_in_one_line(statement, words):
+    result = ended_by(statement)
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"error: {words}")
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_configuration_is_required():
+    result = launch("run.py")
+    assert result.returncode == 2
+    assert "--config" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_configuration_may_stand_apart_from_its_flag(tmp_path):
+    result = launch("run.py", "--config", "configs/maze2d.py", "--resume", "--workdir", str(tmp_path / "run"))
+    assert "no run to resume" in result.stderr
+
+
+def test_a_configuration_that_is_not_there_is_named(tmp_path):
+    result = launch("run.py", "--config=configs/maze3d.py", f"--workdir={tmp_path / 'run'}")
+    assert result.returncode != 0
+    assert "configs/maze3d.py" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_second_start_compiles_nothing_anew(tmp_path, data_flags):
+    def start(name):
+        flags = ["--config=configs/maze2d.py", "--config.variant=BC", f"--workdir={tmp_path / name}"]
+        result = launch("run.py", *flags, *TINY, *data_flags)
+        assert result.returncode == 0, result.stderr
+        assert "Target machine feature" not in result.stderr  # what XLA says of a program that it cannot take
+        kept = {path.name for path in (tmp_path / "cache" / "compiled").glob("*-cache")}
+        return kept, (tmp_path / name / "metrics.jsonl").read_bytes()
+
+    compiled, metrics = start("first")
+    assert any("train_chunk" in name for name in compiled)
+    assert start("second") == (compiled, metrics)
+
+
+def test_jaxs_own_variables_say_where_compiled_programs_are_kept(tmp_path, monkeypatch):
+    code = "import launcher; launcher.keep_compiled_programs(); import jax; "
+    code += "print(jax.config.jax_compilation_cache_dir, jax.config.jax_enable_compilation_cache)"
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "elsewhere"))
+    monkeypatch.setenv("JAX_ENABLE_COMPILATION_CACHE", "false")
+    command = [sys.executable, "-c", code]
+    said = subprocess.run(command, cwd=ROOT / "experiments", capture_output=True, text=True, check=True).stdout
+    assert said.split() == [str(tmp_path / "elsewhere"), "False"]
+
+
+# Long enough to be hit in the middle, wherever this machine is slow.
+LONG = ["--config.train.steps=400", "--config.eval.every=100", "--config.seeds=7", "--config.variant=DT"]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> tuple[pathlib.Path, list[str]]:
+    """The folder of a run that nothing disturbed, and its flags."""
+    folder = tmp_path_factory.mktemp("whole")
+    flags = ["--config=configs/maze2d.py", *TINY, *write_data(folder, make_episodes()), *LONG]
+    result = launch("run.py", *flags, f"--workdir={folder / 'run'}")
+    assert result.returncode == 0, result.stderr
+    return folder / "run", flags
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_resume_finishes_the_same_run(number, tmp_path, whole):
+    undisturbed, flags = whole
+    command = [sys.executable, str(ROOT / "experiments" / "run.py"), *flags, f"--workdir={tmp_path / 'run'}"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while not metrics.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 128 + number, errors
+    assert "continue with --resume" in errors
+    assert "Traceback" not in errors
+    assert not (tmp_path / "run" / "results.json").exists()
+    assert len(metrics.read_text().splitlines()) < 200
+
+    resumed = launch("run.py", *flags, f"--workdir={tmp_path / 'run'}", "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    for name in ("metrics.jsonl", "evaluations.jsonl"):
+        assert metrics.with_name(name).read_bytes() == (undisturbed / name).read_bytes()
+
+
+def test_recreate_collects_and_refuses_to_replace(tmp_path):
+    flags = ["--task=maze2d-umaze-v1", "--steps=3000", "--seed=4"]
+    first = launch("recreate.py", *flags)
+    assert first.returncode == 0, first.stderr
+    assert "recreated/maze2d-umaze-3000-steps-seed-4-v1: collected. It is recreated data" in first.stdout
+    assert "collecting maze2d-umaze-v1" in first.stderr  # the progress bar
+    again = launch("recreate.py", *flags)
+    assert again.returncode == 2
+    assert "--overwrite" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "word"),
+    [
+        (["--task=maze2d-umase-v1"], "maze2d-umaze-v1"),
+        (["--task=maze2d-umaze-v1", "--steps=0"], "--steps=0"),
+        (["--task=maze2d-umaze-v1", "--seed=-1"], "--seed=-1"),
+        (["--task=maze2d-umaze-v1", "--replay=buffer.npz"], "only medium-replay"),
+        (["--task=hopper-medium-replay-v2", "--replay=no/buffer.npz"], "train_collectors.py --robot=hopper"),
+        (["--task=pen-human-v1"], "no recipe"),
+    ],
+)
+def test_recreate_refuses_bad_input(flags, word):
+    result = launch("recreate.py", *flags)
+    assert result.returncode == 2
+    assert word in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.skipif(importlib.util.find_spec("sbx") is not None, reason="what trains is installed here")
+def test_what_trains_collectors_is_named_where_it_is_not_installed(tmp_path):
+    result = launch("train_collectors.py", "--robot=hopper", f"--out={tmp_path}")
+    assert result.returncode == 2
+    assert "pip install -e '.[recreate]'" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_likeness_says_what_to_collect(tmp_path, monkeypatch):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "none"))
+    result = launch("likeness.py", f"--out={tmp_path / 'out'}")
+    assert result.returncode == 2
+    assert "experiments/recreate.py --task=" in result.stderr
+
+
+def test_launchers_say_what_they_are_for():
+    for script in sorted((ROOT / "experiments").glob("*.py")):
+        if "app.run(" in script.read_text():  # the others are imported by these
+            result = launch(script.name, "--help")
+            assert script.read_text().split('"""')[1].split("\n")[0] in result.stdout

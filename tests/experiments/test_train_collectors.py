@@ -1,0 +1,153 @@
+"""The launcher that trains collectors, around a stand-in for SAC: what it saves, when it stops, and that it goes on."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from rvdt_jax.data.source import load_local
+from rvdt_jax.recreate import recreate
+from rvdt_jax.recreate.collector import load_collector, save_collector
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+# What the launcher uses of sbx and Stable-Baselines3; actions are random, and the network stays as it was made.
+STAND_IN = """
+import pathlib, pickle, types
+import numpy as np
+
+class Buffer:
+    def __init__(self): self.pos, self.rows = 0, []
+    def __getattr__(self, name):
+        names = ["observations", "next_observations", "actions", "rewards", "dones", "timeouts"]
+        return np.array([row[names.index(name)] for row in self.rows], np.float32)[:, None]
+
+class SAC:
+    def __init__(self, policy, env, seed, **settings):
+        self.env, self.num_timesteps, self.replay_buffer, self.seed = env, 0, Buffer(), seed
+        rng, size = np.random.default_rng(seed), env.observation_space.shape[0]
+        shapes = [(size, 4), (4, env.action_space.shape[0]), (4, env.action_space.shape[0])]
+        params = {f"Dense_{i}": {"kernel": rng.normal(size=s), "bias": np.zeros(s[1])} for i, s in enumerate(shapes)}
+        self.policy = types.SimpleNamespace(actor_state=types.SimpleNamespace(params={"params": params}))
+
+    def learn(self, steps, reset_num_timesteps):
+        observation, _ = self.env.reset(seed=self.num_timesteps)
+        for _ in range(steps):
+            action = self.env.action_space.sample()
+            after, reward, terminated, truncated, _ = self.env.step(action)
+            self.replay_buffer.rows.append((observation, after, action, reward, terminated or truncated, truncated))
+            observation = self.env.reset()[0] if terminated or truncated else after
+        self.num_timesteps += steps
+        self.replay_buffer.pos += steps
+
+    def set_random_seed(self, seed): assert seed == self.seed + self.num_timesteps
+
+    def save(self, path):
+        kept = {name: value for name, value in self.__dict__.items() if name not in ("env", "replay_buffer")}
+        pathlib.Path(path).write_bytes(pickle.dumps(kept))
+
+    @classmethod
+    def load(cls, path, env):
+        model = cls("", env, 0)
+        model.__dict__.update(pickle.loads(pathlib.Path(path).read_bytes()))
+        return model
+
+    def save_replay_buffer(self, path): pathlib.Path(path).write_bytes(pickle.dumps(self.replay_buffer.__dict__))
+
+    def load_replay_buffer(self, path):
+        self.replay_buffer.__dict__.update(pickle.loads(pathlib.Path(path).read_bytes()))
+"""
+
+
+@pytest.fixture
+def train(tmp_path):
+    """Starts the launcher with chunks of 300 steps, saved every second time, and an expert of a given return."""
+    site = tmp_path / "site"
+    (site / "sbx_rl-0.0.0.dist-info").mkdir(parents=True)
+    (site / "sbx_rl-0.0.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: sbx-rl\nVersion: 0.0.0\n")
+    (site / "sbx.py").write_text(STAND_IN)
+
+    def start(*flags, expert=1e9, status=0):
+        code = (
+            "from absl import app\nimport train_collectors as t\n"
+            f"t.EXPERTS['hopper'], t.CHUNK, t.SAVE_EVERY, t.EPISODES = {expert}, 300, 600, 2\n"
+            "app.run(t.report_errors(t.main), flags_parser=t.parse_flags)"
+        )
+        path = os.pathsep.join(map(str, (site, ROOT / "experiments", ROOT)))
+        command = [sys.executable, "-W", "ignore", "-c", code, "--robot=hopper", f"--out={tmp_path}", *flags]
+        result = subprocess.run(
+            command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=False, timeout=300
+        )
+        assert result.returncode == status, result.stderr
+        return result.stderr if status else tmp_path / "hopper"
+
+    return start
+
+
+def steps_of(folder):
+    return [json.loads(line)["step"] for line in (folder / "progress.jsonl").read_text().splitlines()]
+
+
+def test_the_best_policy_is_kept_with_its_provenance_and_the_same_command_goes_on(train):
+    folder = train("--steps=700")
+    assert steps_of(folder) == [300, 600, 900]
+    about = load_collector(folder / "best.npz").about
+    assert about["command"] == "python experiments/train_collectors.py --robot=hopper --seed=0"
+    assert about["versions"]["sbx-rl"] == "0.0.0"
+    assert about["resumed_at_steps"] == []
+    assert set(about["mean_return_over_100_episodes"]) == {"drawn", "mean_action"}
+    assert not (folder / "medium.npz").exists()  # a third of 1e9
+
+    (folder / "best.npz").unlink()
+    train("--steps=1500")
+    assert steps_of(folder) == [300, 600, 900, 1200, 1500]
+    assert load_collector(folder / "best.npz").about["resumed_at_steps"] == [900]
+
+
+def test_what_was_not_saved_is_done_again_and_counted_once(train):
+    folder = train("--steps=600")
+    lines, best = (folder / "progress.jsonl").read_text(), load_collector(folder / "best.npz")
+    (folder / "progress.jsonl").write_text(lines + '{"step": 900, "drawn": 1.0, "mean_action": 1e9}\n')
+    about = best.about | {"mean_action_over_10_episodes": 1e8, "steps": 900}  # of what is lost, and yet the best so far
+    save_collector(folder / "best.npz", dataclasses.replace(best, about=about))
+    train("--steps=900")
+    assert steps_of(folder) == [300, 600, 900]
+    assert "1e9" not in (folder / "progress.jsonl").read_text()
+    assert load_collector(folder / "best.npz").about["mean_action_over_10_episodes"] == 1e8
+
+
+def test_another_seed_does_not_go_on_with_it(train):
+    train("--steps=300")
+    assert "holds a training with seed 0; name another --out" in train("--steps=600", "--seed=5", status=2)
+
+
+def test_without_a_medium_policy_medium_only_fails(train):
+    assert "raise --steps" in train("--steps=300", "--medium_only", status=2)
+
+
+def test_the_medium_policy_comes_with_the_buffer_that_medium_replay_is_made_of(train):
+    folder = train("--steps=300")
+    train("--medium_only", expert=3.0)  # goes on; any policy reaches a third of that
+    assert steps_of(folder) == [300, 600]
+    assert load_collector(folder / "medium.npz").about["steps"] == 600
+    dataset_id = recreate("hopper-medium-replay-v2", replay=str(folder / "medium-replay.npz"), progress=False)
+    assert dataset_id == "recreated/hopper-medium-replay-v2"
+    episodes, _ = load_local(dataset_id)
+    assert episodes.rewards.size == 600
+    starts = np.cumsum(episodes.lengths)[:-1]
+    assert 300 in starts  # where it went on, although the hopper had not fallen
+    whole = np.isin(np.cumsum(episodes.lengths), [300, 600])
+    assert episodes.terminated[~whole].all()  # Hopper falls at once
+    inside = np.ones(600, bool)
+    inside[np.append(starts, 600) - 1] = False
+    with np.load(folder / "medium-replay.npz") as file:
+        following = file["next_observations"][:-1][inside[:-1]]
+    np.testing.assert_array_equal(episodes.observations[1:][inside[:-1]], following)
+
+    (folder / "medium-replay.npz").unlink()
+    assert "medium-replay.npz is gone" in train("--medium_only", expert=3.0, status=2)

@@ -1,0 +1,214 @@
+"""Two real processes over loopback: they train what one trains, write once, stop together, and go on together."""
+
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+from agreement import assert_losses_equal, assert_params_equal
+from compilation import ONE_DEVICE
+
+from rvdt_jax.data.cache import write_cache
+from rvdt_jax.report.provenance import describe_hardware
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SETTINGS = (
+    "train.batch_size=8",
+    "train.log_every=5",
+    "model.width=8",
+    "model.layers=1",
+    "model.heads=2",
+    "model.context_length=4",
+    "model.critic_width=8",
+    "model.critic_layers=1",
+    "ema.start=2",
+    "ema.every=2",
+    "eval.episodes=2",
+    "eval.targets=(50.,)",
+    "data.source=file",
+)
+FIFTY = ("train.steps=50", "eval.every=50")
+ENDLESS = ("variant=DT", "train.steps=1000000", "eval.every=1000000", "train.lr_decay_steps=50", "env=none")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with data."""
+    from conftest import make_episodes
+
+    folder, episodes = tmp_path_factory.mktemp("processes"), make_episodes()
+    write_cache(folder / "data.npz", episodes, {"dataset_id": "test/random", "content_digest": episodes.digest()})
+    return folder
+
+
+def start(place, run, *settings, flags=(), count=2, each=((), ())):
+    """Starts ``count`` processes of run.py; ``each`` has flags of the single ones."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    env = os.environ | ONE_DEVICE
+    command = [sys.executable, "experiments/run.py", "--config=configs/maze2d.py", f"--workdir={place / run}", *flags]
+    settings = (*SETTINGS, *settings, f"data.path={place / 'data.npz'}")
+    command += [f"--config.{setting}" for setting in settings]
+    started = []
+    for index in range(count):
+        together = [f"--coordinator=127.0.0.1:{port}", f"--num_processes={count}", f"--process_id={index}"]
+        started.append(
+            subprocess.Popen(
+                [*command, *(together if count > 1 else []), *each[index]],
+                cwd=ROOT,
+                env=env,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    return started
+
+
+def finish(started, timeout=120):
+    """Exit status, stdout and stderr of each."""
+    try:
+        texts = [process.communicate(timeout=timeout) for process in started]
+    finally:
+        for process in started:
+            process.kill()
+    return [(process.returncode, *text) for process, text in zip(started, texts, strict=True)]
+
+
+def wait_for(path, started):
+    deadline = time.monotonic() + 120
+    while not path.exists():
+        assert time.monotonic() < deadline
+        assert all(process.poll() is None for process in started)
+        time.sleep(0.01)
+
+
+def losses(run):
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").open()]
+    assert [line["step"] for line in lines] == list(range(5, 55, 5))
+    return {name: np.array([line[name] for line in lines]) for name in lines[0] if name not in ("step", "seed")}
+
+
+def params(run):
+    from rvdt_jax.acting.policy import load_run
+
+    return load_run(run).params
+
+
+def test_two_processes_stop_and_go_on_together_and_train_what_one_trains(place):
+    started = start(place, "two", *FIFTY)
+    alone = start(place, "one", *FIFTY, count=1)
+    wait_for(place / "two" / "metrics.jsonl", started)
+    started[1].send_signal(signal.SIGTERM)  # process 0 is told
+    stopped = finish(started)
+    assert [status for status, _, _ in stopped] == [128 + signal.SIGTERM] * 2, stopped
+    assert "continue with --resume" in stopped[0][2]
+    assert "--resume" not in stopped[1][2]
+    steps = {int(folder.name) for folder in (place / "two" / "checkpoints").iterdir()}
+    assert len(steps) == 1
+    assert steps < set(range(5, 50, 5))
+
+    finished = finish(start(place, "two", *FIFTY, flags=["--resume"], each=((), ["--workdir=/dev/null/nowhere"])))
+    assert [status for status, _, _ in finished] == [0, 0], finished
+    assert "final checkpoint after 50 updates" in finished[0][1]
+    # The other needs no work directory, and says nothing (the line is the network library's).
+    assert not [line for line in finished[1][1].splitlines() if "[Gloo]" not in line]
+    assert finished[1][2] == ""
+    assert finish(alone)[0][0] == 0
+
+    one, two = place / "one", place / "two"
+    assert_losses_equal(losses(one), losses(two))
+    assert_params_equal(params(one), params(two))
+    results = json.loads((two / "results.json").read_text())
+    assert results["hardware"] == describe_hardware("cpu", devices=2, processes=2)
+    assert results["final"]["50.0"]["aggregate"]["episodes"] == 2
+    assert {path.name for path in two.iterdir()} == {path.name for path in one.iterdir()}
+
+    before = (two / "results.json").stat().st_mtime_ns
+    refused = finish(start(place, "two", *FIFTY))
+    assert [status for status, _, _ in refused] == [2, 2]
+    for _, _, errors in refused:
+        assert errors.count("already holds a run") == 1
+        assert "Traceback" not in errors
+    assert (two / "results.json").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_killed_process_stops_the_other(victim, place):
+    started = start(place, f"killed-{victim}", *ENDLESS)
+    wait_for(place / f"killed-{victim}" / "metrics.jsonl", started)
+    started[victim].kill()
+    status, _, errors = finish(started, timeout=60)[1 - victim]
+    if victim == 0 and status == -signal.SIGABRT:
+        # JAX's own client ends a process that has lost the coordinator, which process 0 is, and says so.
+        assert "coordination service" in errors.lower()
+        return
+    assert status == 2
+    assert "error: another process of the run has died (" in errors
+    assert "Traceback" not in errors
+
+
+WAITING = """
+import os, sys, time
+import jax
+import numpy as np
+from rvdt_jax.train import cluster
+from rvdt_jax.runs import processes
+from rvdt_jax.train.parallel import from_process_0
+
+pytestmark = pytest.mark.slow
+
+index = int(sys.argv[2])
+cluster.start(sys.argv[1], 2, index)
+sent = np.array([-0.0, 1.0, np.inf], np.float32) if index == 0 else np.zeros(3, np.float32)
+tree = from_process_0({"key": jax.random.key(index), "array": sent})
+assert jax.random.key_data(tree["key"]).tolist() == [0, 0]
+assert np.signbit(tree["array"]).tolist() == [True, False, False]
+processes.SILENCE_SECONDS, processes._GRACE_SECONDS = 3.0, 1.0
+with processes.Group() as group:
+    assert group.lead(lambda: "from 0") == "from 0"
+    if index == 1:
+        time.sleep(2)
+        os.kill(os.getpid(), 9)
+    group.lead(lambda: time.sleep(100))  # as an evaluation would
+"""
+
+
+def test_a_killed_process_stops_one_that_does_not_talk_to_it():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    env = os.environ | ONE_DEVICE
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", WAITING, address, str(index)],
+            cwd=ROOT,
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for index in range(2)
+    ]
+    (status, _, errors), (killed, _, _) = finish(started, timeout=60)
+    assert killed == -signal.SIGKILL
+    assert status == 2, errors
+    assert errors.endswith("error: process 1 of the run has died: no sign of life for 3 s.\n")
+    assert len(errors.splitlines()) == 1
+
+
+def test_processes_that_differ_are_refused(place):
+    (status, _, errors), (other, _, others) = finish(start(place, "no", *FIFTY, each=((), ["--config.loss.eta=2.0"])))
+    assert (status, other) == (2, 2)
+    for text in (errors, others):
+        assert "error: process 1 differs from process 0: config.loss.eta is 2.0 there, " in text
+    assert not (place / "no").exists()
+    assert jax.process_count() == 1

@@ -1,0 +1,107 @@
+"""Every task of the published tables runs from the command line: load, train, evaluate, score.
+
+The public data cannot be had in a test; small sets made in the real environments stand in for them (``contract.py``).
+"""
+
+import json
+import math
+import os
+import pathlib
+import runpy
+import subprocess
+import sys
+
+import pytest
+from compilation import ONE_DEVICE
+from contract import collect_minari, record_d4rl_file
+
+from rvdt_jax.config.settings import resolve
+from rvdt_jax.report.summary import print_results
+from rvdt_jax.runs.fit import run_config
+from rvdt_jax.tasks import all_tasks
+
+pytestmark = pytest.mark.slow
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+TINY = {
+    "train.steps": 2,
+    "train.batch_size": 4,
+    "train.log_every": 2,
+    "model.width": 8,
+    "model.layers": 1,
+    "model.heads": 1,
+    "model.context_length": 3,
+    "model.critic_width": 8,
+    "model.critic_layers": 1,
+    "eval.every": 2,
+    "eval.episodes": 2,
+    "eval.horizon": 10,
+    "eval.processes": 1,
+    "parallel.devices": 1,
+}
+# What tasks of one family differ in is their data and settings, not their commands; a process takes long to begin.
+FIRST = {task.family: name for name, task in reversed(all_tasks().items())}
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory) -> pathlib.Path:
+    return tmp_path_factory.mktemp("every-task")
+
+
+@pytest.fixture
+def environment(shared, monkeypatch) -> dict[str, str]:
+    """One Minari root and one compilation cache for all tasks; those of a family compile the same programs."""
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(shared / "minari"))
+    cache = {"JAX_COMPILATION_CACHE_DIR": str(shared / "jax"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    return os.environ | ONE_DEVICE | cache
+
+
+def put_data_in_place(task, folder: pathlib.Path, environment: dict[str, str]):
+    """The source that is served; through the importer's own command where only D4RL's file has the data."""
+    source = task.source("remote") or task.source("recipe")
+    if source is not None:
+        collect_minari(source)
+        return source
+    source, file = task.source("import"), folder / task.file_url.rsplit("/", 1)[-1]
+    record_d4rl_file(task, file)
+    command = [sys.executable, "experiments/import_d4rl.py", f"--task={task.name}", f"--file={file}"]
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
+    return source
+
+
+def from_the_command_line(family, settings, workdir, environment, capsys) -> str:
+    command = [sys.executable, "experiments/run.py", f"--config=configs/{family}.py", f"--workdir={workdir}"]
+    command += [f"--config.{setting}={value}" for setting, value in settings.items()]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout
+
+
+def in_this_process(family, settings, workdir, environment, capsys) -> str:
+    config = runpy.run_path(str(ROOT / "experiments" / "configs" / f"{family}.py"))["get_config"]()
+    config.update_from_flattened_dict(settings | {"workdir": str(workdir)})
+    run = run_config(resolve(config), progress=False)
+    print_results([run.results], run.folder)
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", all_tasks())
+def test_a_task_runs_from_its_configuration(name, environment, tmp_path, capsys):
+    task = all_tasks()[name]
+    source = put_data_in_place(task, tmp_path, environment)
+    settings = TINY | {"task": name, "eval.targets": task.targets[:1]}
+    run = from_the_command_line if FIRST[task.family] == name else in_this_process
+    said = run(task.family, settings, tmp_path / "run", environment, capsys)
+
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results["task"] == name
+    assert results["provenance"]["dataset_id"] == source.dataset_id
+    assert results["environment"] == source.env_id or source.env_id is None
+    cell = results["final"][str(task.targets[0])]["aggregate"]
+    assert cell["episodes"] == 2
+    expected = 100 * (cell["return"] - task.ref_min_return) / (task.ref_max_return - task.ref_min_return)
+    assert math.isclose(cell["normalized_score"], expected)
+    assert ("success_rate" in cell) == (task.family in ("antmaze", "adroit"))
+    assert ("tasks_completed" in cell) == (task.family == "kitchen")
+    assert name in said

@@ -1,0 +1,94 @@
+"""What files claim is checked before memory is asked for."""
+
+import io
+import zipfile
+
+import h5py
+import numpy as np
+import pytest
+
+from rvdt_jax import files as bounds
+from rvdt_jax.files import check_hdf5, check_memory, check_npz, check_stored, read_text
+
+
+def header(shape, dtype="<f4"):
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": dtype, "fortran_order": False, "shape": shape})
+    return file.getvalue()
+
+
+def test_an_archive_is_taken_for_what_it_is(tmp_path):
+    for save in (np.savez, np.savez_compressed):
+        save(tmp_path / "good.npz", a=np.zeros((1000, 3)), b=np.array("text"), c=np.zeros(0))
+        check_npz(tmp_path / "good.npz")
+
+
+def test_an_array_that_claims_more_than_its_archive_holds_is_refused(tmp_path):
+    path = tmp_path / "claim.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("rewards.npy", header((10**12,)) + b"\0" * 100)
+    with pytest.raises(ValueError, match=r"rewards\.npy claims 3\.64 TiB, and \d+ bytes are stored"):
+        check_npz(path)
+
+
+def test_what_an_archive_says_of_itself_is_not_taken_for_granted(tmp_path):
+    """Its directory claims as many bytes as the array: both are lies, and how long the file is, is none."""
+    path, claim = tmp_path / "forged.npz", header((5 * 10**9,)) + b"\0" * 100
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("rewards.npy", claim)
+        (entry,) = archive.filelist
+        entry.file_size = entry.compress_size = 5 * 10**9 * 4 + len(header((5 * 10**9,)))
+    assert path.stat().st_size < 1000
+    with pytest.raises(ValueError, match=r"rewards\.npy claims 18\.6 GiB, and \d+ bytes are stored"):
+        check_npz(path)
+
+
+def test_an_archive_packed_beyond_what_packing_can_do_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "packed.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("rewards.npy", header((10**6,)) + b"\0" * 4 * 10**6)
+    check_npz(path)
+    monkeypatch.setattr(bounds, "_MOST_PACKED", 10)
+    monkeypatch.setattr(bounds, "_HARMLESS", 1000)
+    with pytest.raises(ValueError, match=r"rewards\.npy claims 3\.81 MiB, and .* are stored"):
+        check_npz(path)
+
+
+@pytest.mark.parametrize("compression", [None, "gzip", "lzf"])
+def test_arrays_of_an_hdf5_file_are_taken_for_what_they_are(compression, tmp_path):
+    with h5py.File(tmp_path / "good.hdf5", "w") as file:
+        file.create_dataset("zeros", data=np.zeros(30_000_000, np.float32), compression=compression)
+        file.create_dataset("empty", data=np.zeros((0, 3)))
+        file.create_dataset("number", data=3)
+        file.create_dataset("nothing", data=h5py.Empty("f4"))
+        file.create_dataset("words", data=["a", "b"])
+        file["type"] = np.dtype("f8")
+        check_hdf5(file)
+
+
+def test_an_array_of_which_nothing_is_stored_is_refused(tmp_path):
+    with h5py.File(tmp_path / "claim.hdf5", "w") as file:
+        file.create_dataset("episode_1/rewards", shape=(10**12,), dtype="f4", chunks=(1024,))
+        with pytest.raises(ValueError, match=r"^episode_1/rewards claims 3\.64 TiB, and 0 bytes are stored"):
+            check_hdf5(file)
+
+
+def test_more_than_the_machine_has_is_refused():
+    check_memory(2**20, "it")
+    with pytest.raises(ValueError, match=r"^it claims 1e\+03 TiB, and this machine has .* GiB of memory|TiB"):
+        check_memory(2**50, "it")
+
+
+def test_small_claims_are_never_refused():
+    check_stored(2**26, 0, "it")
+    with pytest.raises(ValueError, match="it claims"):
+        check_stored(2**26 + 1, 0, "it")
+
+
+def test_a_text_is_read_up_to_its_bound(tmp_path):
+    path = tmp_path / "text"
+    path.write_bytes(b"x" * 100)
+    assert read_text(path, most=100) == "x" * 100
+    path.write_bytes(b"x" * 101)
+    with pytest.raises(ValueError, match="more than"):
+        read_text(path, most=100)

@@ -1,0 +1,81 @@
+"""How processes find each other: what is read from a cluster's environment, and what is refused before JAX starts."""
+
+import socket
+
+import pytest
+
+from rvdt_jax.train import cluster
+
+SLURM_STEP = {"SLURM_JOB_ID": "7", "SLURM_STEP_NODELIST": "n[1-2]", "SLURM_PROCID": "1", "SLURM_LOCALID": "0"}
+ADDRESS = "127.0.0.1:1234"
+
+
+@pytest.mark.parametrize(
+    ("environment", "tasks"),
+    [
+        ({}, 1),
+        ({"SLURM_JOB_ID": "7", "SLURM_NTASKS": "4"}, 1),  # the shell of salloc, the script of sbatch
+        (SLURM_STEP | {"SLURM_NTASKS": "4"}, 4),
+        (SLURM_STEP | {"SLURM_NTASKS": "1"}, 1),
+        ({"OMPI_MCA_orte_hnp_uri": "1.0;tcp://10.0.0.1:5", "OMPI_COMM_WORLD_SIZE": "3"}, 3),
+        ({"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, 1),
+        ({"TPU_WORKER_HOSTNAMES": "a,b"}, 2),
+        ({"TPU_WORKER_HOSTNAMES": "localhost"}, 1),
+    ],
+)
+def test_tasks_that_were_started_together(environment, tasks):
+    assert cluster.tasks_of(environment) == tasks
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((ADDRESS, 2, None), "--process_id missing: .*belong together"),
+        ((None, None, 1), "--coordinator and --num_processes missing"),
+        ((ADDRESS, 2, 2), "--process_id=2 must be one of 0 to 1"),
+        ((ADDRESS, 0, 0), "--num_processes=0 must be at least 1"),
+        (("somewhere", 2, 0), "--coordinator='somewhere' is not HOST:PORT"),
+        ((ADDRESS, 2, 0, False), "--nodistributed exclude each other"),
+        (("nowhere.invalid:1234", 2, 0), "there is no host of that name"),
+    ],
+)
+def test_flags_that_do_not_fit_together_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        cluster.start(*arguments)
+
+
+def test_a_port_in_use_is_refused():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(ValueError, match="process 0 cannot listen there"):
+            cluster.start(f"127.0.0.1:{taken.getsockname()[1]}", 2, 0)
+
+
+def test_a_coordinator_that_is_not_there_is_named(monkeypatch):
+    monkeypatch.setattr(cluster, "_CONNECT_SECONDS", 0.0)
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # and not listening
+        with pytest.raises(ValueError, match="process 0 does not answer"):
+            cluster.start(f"127.0.0.1:{closed.getsockname()[1]}", 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("environment", "distributed", "connects"),
+    [
+        ({}, None, False),
+        (SLURM_STEP | {"SLURM_NTASKS": "4"}, None, True),
+        (SLURM_STEP | {"SLURM_NTASKS": "4"}, False, False),
+        ({}, True, True),
+    ],
+)
+def test_detection_starts_only_where_there_are_several(environment, distributed, connects, monkeypatch):
+    started = []
+    monkeypatch.setattr(cluster, "_detect", lambda: started.append(True) or 3)
+    monkeypatch.setattr(cluster.os, "environ", environment)
+    assert cluster.start(distributed=distributed) == (3 if connects else 0)
+    assert bool(started) == connects
+
+
+def test_one_process_connects_to_nobody():
+    assert cluster.start(ADDRESS, 1, 0) == 0
