@@ -1,4 +1,4 @@
-"""D4RL's Adroit tasks (pen, hammer). QT's settings of the task fill what is unset; ``adroit.py:small`` is a size for a CPU."""
+"""D4RL's Adroit tasks. QT's settings of the task fill what is unset; ``adroit.py:small`` is a size for a CPU."""
 
 from ml_collections import ConfigDict
 

@@ -1,4 +1,4 @@
-"""D4RL's locomotion tasks (halfcheetah, hopper, walker2d). QT's settings of the task fill what is unset; ``gym.py:small`` is a size for a CPU."""
+"""D4RL's locomotion tasks. QT's settings of the task fill what is unset; ``gym.py:small`` is a size for a CPU."""
 
 from ml_collections import ConfigDict
 

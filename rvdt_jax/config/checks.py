@@ -21,16 +21,21 @@ def check_config(config: Config) -> None:
     Raises:
         UserError: naming the field and the remedy.
     """
-    for name, field in FIELDS.items():
-        value = _get(config, name)
+    for field in sorted(FIELDS.values(), key=lambda field: field.same_as is not None):  # what those follow comes first
+        value = _get(config, field.name)
         if value is not None or not field.optional:
-            _check_value(f"config.{name}", value, field)
+            check_value(f"config.{field.name}", value, field)
     _check_networks(config)
     _check_schedule(config)
     _check_data(config)
 
 
-def _check_value(name: str, value, field: Setting) -> None:
+def check_value(name: str, value, field: Setting) -> None:
+    """Refuses a value that is not of the declared type, or not among the choices or in the range.
+
+    Raises:
+        UserError: naming the field as ``name``, and what it may be.
+    """
     fitting = (int, float) if field.kind is float else field.kind
     if not isinstance(value, fitting) or (isinstance(value, bool) and field.kind is not bool):
         raise UserError(f"{name} is {value!r}; it must be {_KINDS[field.kind]}.")

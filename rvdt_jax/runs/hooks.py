@@ -9,6 +9,7 @@ import pathlib
 import time
 from typing import TYPE_CHECKING
 
+import jax
 import numpy as np
 from jax.sharding import Mesh
 from tqdm import tqdm
@@ -82,6 +83,7 @@ class Session:
         self._clock, self._step = time.perf_counter(), 0  # when and where the last compiled call ended
         self._compilation: dict[str, float] = {}  # what timing.jsonl has yet to say of it
         self._saved: int | None = None  # the update of the newest checkpoint
+        self._has_estimated = False  # whether the log says how long training takes
 
     def __enter__(self) -> Session:
         return self
@@ -142,6 +144,7 @@ class Session:
         now = time.perf_counter()
         updates, self._step = step - self._step, step
         seconds, self._clock = now - self._clock, now
+        self._estimate(self._config.train.steps - step, seconds / updates)
         timing = {"step": step, "seconds": seconds, "updates_per_second": updates / seconds}
         append_lines(self._folder / "timing.jsonl", [timing | self._compilation])
         self._compilation = {}
@@ -150,6 +153,21 @@ class Session:
         shown = {name.split("/")[1]: f"{np.mean(values):.4f}" for name, values in host.items() if name in _SHOWN}
         self._bar.set_postfix(shown, refresh=False)
         self._bar.update(updates)
+
+    def _estimate(self, updates: int, seconds: float) -> None:
+        """Says once, after the first call, how long a CPU takes for the remaining updates, if that is hours.
+
+        Args:
+            updates: how many remain.
+            seconds: what one took, of all seeds together; compilation does not count.
+        """
+        if not self._has_estimated and jax.default_backend() == "cpu":
+            hint = "" if self._config.size == "small" else "; config.size=small (--config=FILE:small) is made for a CPU"
+            hours = updates * seconds / 3600
+            if hours > _LONG_HOURS:
+                words = "%s updates at %.2g s: %.0f hours on this CPU%s"
+                log.warning(words, f"{updates:,}", seconds, hours, hint)
+        self._has_estimated = True
 
     def _check_finite(self, step: int, metrics: dict[str, list[float]]) -> None:
         for name, values in metrics.items():
@@ -252,4 +270,5 @@ def _in_short(records: list[dict]) -> list[dict]:
     ]
 
 
+_LONG_HOURS = 3
 _SHOWN = ("policy/nll", "policy/value", "critic/td_loss")
