@@ -21,6 +21,7 @@ class Setting:
         low, high: the range of a number, ends included; None: no limit. Every number must be finite.
         sized: with ``config.size=small`` its default is that of ``reference/small_settings.csv``.
         from_data: it may stay open until the data have been read.
+        of_task, of_variant: the attribute of the ``Task`` or the ``Variant`` that fills it.
         same_as: the field whose value it takes if nothing else gives one.
         resume: ``same`` (a resumed run must have the same value), ``changes`` (it may change, and that is recorded),
             ``kept`` (it may change; left unset it keeps the run's value), or ``free`` (it does not matter).
@@ -36,6 +37,8 @@ class Setting:
     high: float | None = None
     sized: bool = False
     from_data: bool = False
+    of_task: str | None = None
+    of_variant: str | None = None
     same_as: str | None = None
     resume: str = "same"
     older: object = REQUIRED

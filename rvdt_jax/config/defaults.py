@@ -28,7 +28,7 @@ def settings_page() -> str:
 
 
 def _default(field: Setting) -> str:
-    return f"unset: {field.unset}" if field.unset else f"`{field.default}`"
+    return f"unset: {field.unset}".replace("|", "\\|") if field.unset else f"`{field.default}`"
 
 
 def _what(field: Setting) -> str:
@@ -44,13 +44,14 @@ def _what(field: Setting) -> str:
 _INTRODUCTION = """# Settings
 
 Made by `python experiments/run.py --settings` from `rvdt_jax/config/fields.py`. A file in this folder begins with
-`default_config()`; on the command line every field is a flag, e.g. `--config.loss.eta=3`. A value that is given wins.
-A field that is unset takes what the second column says. A setting that the variant does not use is ignored, with a line
-in the log.
+`default_config()`, and on the command line every field is a flag, e.g. `--config.loss.eta=3`. The second column has the
+default, or what fills the field if it is left unset; a value that is given always wins. Fields that the small size
+changes read `None` until `resolve` has filled them. A setting that the variant does not use is ignored, with a line in
+the log.
 """
 _SMALL = """## The small size
 
 `--config=configs/antmaze.py:small`, or `config.size = "small"`, fills unset fields with these values instead, for every
-task and variant; of several rows for one field the last that fits the task counts. `horizon` and `ref_max_return` are
-the task's own numbers.
+task and variant. If several rows of a field fit the task, the last one counts. `horizon` and `ref_max_return` are the
+task's own numbers.
 """

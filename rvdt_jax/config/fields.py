@@ -24,16 +24,17 @@ _SHARES = ", ".join(f"{name}: {100 * share:g} %" for name, share in LOW_DATA.ite
 class TrainConfig:
     """Length and optimisation of training."""
 
-    steps: int = setting(100_000, "Number of updates.", low=1, sized=True, resume="kept",
+    steps: int = setting(100_000, "Number of updates.", low=1, sized=True, resume="kept", of_task="train_steps",
         unset="where QT stops on this task, 100,000 without a task")
     batch_size: int = setting(256, "Windows per update (QT).", low=1, sized=True)
     learning_rate: float = setting(3e-4, "Peak rate for policy, cloned expert and critic (QT).", low=0, sized=True)
     critic_learning_rate: float = setting(None, "Peak rate for the critic.", low=0, unset="train.learning_rate",
         same_as="train.learning_rate")
     lr_decay_steps: int = setting(None, "Updates in which the learning rate falls to 0 on a cosine.", low=1, sized=True,
-        resume="kept", unset="QT's for this task, train.steps without a task", same_as="train.steps")
+        resume="kept", of_task="lr_decay_steps", unset="QT's for this task, train.steps without a task",
+        same_as="train.steps")
     grad_clip_norm: float = setting(9.0, "Largest global norm of a gradient; longer ones are scaled down.",
-        low=POSITIVE, sized=True, unset="QT's for this task, 9 without a task")
+        low=POSITIVE, sized=True, of_task="grad_clip_norm", unset="QT's for this task, 9 without a task")
     weight_decay: float = setting(1e-4, "L2 coefficient on the policy's parameters (QT).", low=0)
     log_every: int = setting(20, "Updates of one compiled call and one line of metrics.jsonl; a signal waits for it.",
         low=1, sized=True, resume="changes")
@@ -53,7 +54,7 @@ class ModelConfig:
     layers: int = setting(4, "Transformer blocks (QT).", low=1, sized=True)
     heads: int = setting(4, "Attention heads (QT).", low=1, sized=True)
     context_length: int | None = setting(None, "K, the timesteps of a window.", low=1, sized=True, from_data=True,
-        unset="QT's for this task; without a task 20, or less if no episode is that long")
+        of_task="context_length", unset="QT's for this task; without a task 20, or less if no episode is that long")
     dropout: float = setting(0.1, "Dropout of embeddings, attention weights and residuals (DT).", low=0, high=0.99,
         sized=True)
     dtype: str = setting("float32", "Arithmetic of the networks; parameters stay float32.",
@@ -76,7 +77,7 @@ class ModelConfig:
 class LossConfig:
     """The terms of the objective and their weights; equations are the paper's."""
 
-    eta: float = setting(1.0, "Weight of Q-guidance, eq. (3).", low=0, sized=True,
+    eta: float = setting(1.0, "Weight of Q-guidance, eq. (3).", low=0, sized=True, of_task="eta",
         unset="QT's for this task, 1 without a task; 0 without Q-guidance")
     eta_warmup: int = setting(0, "Updates in which eta rises linearly from 0, so that the critic learns first.", low=0,
         older=0)
@@ -89,12 +90,13 @@ class LossConfig:
         unset="to the end of the window (QT)")
     gamma: float = setting(0.99, "Discount of the TD target (QT).", low=0, high=1, sized=True)
     rebalancing: str = setting(None, "How expert trajectories gain weight.", choices=REBALANCINGS,
-        unset="the variant's")
-    q_guidance: bool = setting(None, "Learn a critic and follow it.", unset="the variant's")
+        of_variant="rebalancing", unset="the variant's")
+    q_guidance: bool = setting(None, "Learn a critic and follow it.", of_variant="q_guidance", unset="the variant's")
     reward_scale: float = setting(1.0,
         "The critic learns from reward_scale * (r + reward_shift); returns and scores stay in raw units.", low=POSITIVE,
-        unset="QT's for this task, 1 without a task")
-    reward_shift: float = setting(0.0, "See loss.reward_scale.", unset="QT's for this task, 0 without a task")
+        of_task="reward_scale", unset="QT's for this task, 1 without a task")
+    reward_shift: float = setting(0.0, "See loss.reward_scale.", of_task="reward_shift",
+        unset="QT's for this task, 0 without a task")
     target_rate: float = setting(0.005, "Polyak rate of the target critic (QT).", low=0, high=1, sized=True)
     state_prediction: float = setting(0.0, "Weight of QT's next-observation loss (QT: 1); above 0 adds the head.",
         low=0)
@@ -114,25 +116,28 @@ class ExpertConfig:
     """Which trajectories are expert."""
 
     by: str = setting(None, "Compare returns among trajectories that start alike (start), or among all (return).",
-        choices=("start", "return"), older="return", unset="the variant's: return for %BC, start for the others")
+        choices=("start", "return"), older="return", of_variant="expert_by",
+        unset="the variant's: return for %BC, start for the others")
     fraction: float = setting(0.1, "Share of the trajectories, those of highest return, that is expert (our choice).",
         low=POSITIVE, high=1)
     threshold: float | None = setting(None, "Raw return from which a trajectory is expert; replaces by and fraction.",
         unset="by and fraction decide")
-    only: bool = setting(None, "Train on the expert trajectories alone.", unset="the variant's: only %BC does")
+    only: bool = setting(None, "Train on the expert trajectories alone.", of_variant="expert_only",
+        unset="the variant's: only %BC does")
 
 
 @dataclasses.dataclass(frozen=True)
 class PolicyConfig:
     """The policy's distribution and what it sees."""
 
-    head: str = setting(None, "Distribution of an action.", choices=HEADS, unset="the variant's")
+    head: str = setting(None, "Distribution of an action.", choices=HEADS, of_variant="head", unset="the variant's")
     std: float = setting(0.1, "Std of the Gaussian in action units (our choice); if it is learned, its initial value.",
         low=POSITIVE, sized=True)
     learn_std: bool = setting(False, "Learn a std for each state, clipped; kl and kl_explicit then differ.")
-    condition_on_return: bool = setting(None, "Feed return-to-go tokens.", unset="the variant's")
+    condition_on_return: bool = setting(None, "Feed return-to-go tokens.", of_variant="condition_on_return",
+        unset="the variant's")
     return_scale: float | None = setting(None, "Divisor of returns-to-go.", low=POSITIVE, from_data=True,
-        unset="QT's for this task, the data's largest |return| without a task")
+        of_task="return_scale", unset="QT's for this task, the data's largest |return| without a task")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,8 +149,8 @@ class EvalConfig:
     curve_episodes: int = setting(20, "Episodes per seed and target during training.", low=1, sized=True,
         resume="changes")
     targets: tuple[float, ...] | None = setting(None, "Target returns in raw units; the first is the headline.",
-        sized=True, from_data=True, resume="kept", unset="QT's for this task; without a task the data's maximum, 90th "
-        "percentile and maximum raised by 20 %, and for sparse rewards the horizon times the reward")
+        sized=True, from_data=True, resume="kept", of_task="targets", unset="QT's for this task; without a task the "
+        "data's maximum, 90th percentile, maximum raised by 20 %, and for sparse rewards the horizon times the reward")
     horizon: int | None = setting(None, "Steps after which an episode is cut.", low=1, resume="kept",
         unset="the task's, or else the environment's")
     processes: int = setting(0, "Simulator processes; 0: one per CPU core. maze2d needs none.", low=0, high=1024,

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import fnmatch
 import functools
 import logging
 from importlib import resources
 
-from rvdt_jax.algorithms.variants import get_variant
+from rvdt_jax.algorithms.variants import Variant, get_variant
 from rvdt_jax.config.fields import FIELDS
 from rvdt_jax.errors import UserError
 from rvdt_jax.tasks import LOW_DATA, Task, get_task
 
 log = logging.getLogger(__name__)
-CONTEXT_LENGTH = 20  # without a task: QT's for most of its tasks
 
 
 def fill_in(leaves: dict[str, object]) -> None:
@@ -25,44 +23,27 @@ def fill_in(leaves: dict[str, object]) -> None:
         UserError: there is no such task, variant or regime, or a share of the data is given twice.
     """
     task = get_task(leaves["task"]) if leaves["task"] else None
-    variant = dataclasses.asdict(get_variant(leaves["variant"]))
-    _fill(leaves, {name: variant[switch] for name, switch in _SWITCHES.items()})
+    _fill(leaves, _facts(get_variant(leaves["variant"]), "of_variant"))
     _ignore_unused(leaves)
     if not leaves["loss.q_guidance"]:
         _fill(leaves, {"loss.eta": 0.0})
     if leaves["size"] == "small":
         _fill(leaves, small_settings(task))
     if task is not None:
-        _fill(leaves, {name: getattr(task, fact) for name, fact in _FACTS.items()})
+        _fill(leaves, _facts(task, "of_task"))
     _fill_fraction(leaves)
     _fill(leaves, {name: field.default for name, field in FIELDS.items()})
     _fill(leaves, {name: leaves[field.same_as] for name, field in FIELDS.items() if field.same_as})
 
 
-# Field -> what of the variant, or of the task, fills it.
-_SWITCHES = {
-    "loss.rebalancing": "rebalancing",
-    "loss.q_guidance": "q_guidance",
-    "policy.head": "head",
-    "policy.condition_on_return": "condition_on_return",
-    "expert.only": "expert_only",
-    "expert.by": "expert_by",
-}
-_FACTS = {
-    "train.steps": "train_steps",
-    "train.lr_decay_steps": "lr_decay_steps",
-    "train.grad_clip_norm": "grad_clip_norm",
-    "model.context_length": "context_length",
-    "loss.eta": "eta",
-    "loss.reward_scale": "reward_scale",
-    "loss.reward_shift": "reward_shift",
-    "policy.return_scale": "return_scale",
-    "eval.targets": "targets",
-}
-
-
 def _fill(leaves: dict, defaults: dict) -> None:
     leaves.update({name: value for name, value in defaults.items() if leaves[name] is None})
+
+
+def _facts(record: Task | Variant, declared: str) -> dict[str, object]:
+    """What a task or a variant says of the fields that name one of its attributes."""
+    named = {name: getattr(field, declared) for name, field in FIELDS.items()}
+    return {name: getattr(record, attribute) for name, attribute in named.items() if attribute}
 
 
 @functools.cache

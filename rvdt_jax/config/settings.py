@@ -17,8 +17,10 @@ from rvdt_jax.config.checks import check_complete, check_config, check_seeds, ch
 from rvdt_jax.config.declaration import flat
 from rvdt_jax.config.defaults import default_config
 from rvdt_jax.config.fields import FIELDS, Config
-from rvdt_jax.config.filling import CONTEXT_LENGTH, fill_in
-from rvdt_jax.config.serialization import from_leaves
+from rvdt_jax.config.filling import fill_in
+from rvdt_jax.config.serialization import from_leaves, to_json
+
+CONTEXT_LENGTH = 20  # without a task: QT's for most of its tasks
 
 
 def resolve(settings: ConfigDict) -> Config:
@@ -66,16 +68,15 @@ def complete_config(
     Raises:
         UserError: as ``resolve``.
     """
-    model, policy, scoring, data = config.model, config.policy, config.eval, config.data
-    if model.context_length is None:
-        model = dataclasses.replace(model, context_length=min(CONTEXT_LENGTH, longest))
-    if policy.return_scale is None:
-        policy = dataclasses.replace(policy, return_scale=float(np.abs(returns).max()) or 1.0)
-    if scoring.targets is None:
-        scoring = dataclasses.replace(scoring, targets=targets_of(returns, reachable))
-    if data.minari_id is None and data.source != "file":
-        data = dataclasses.replace(data, minari_id=dataset_id)
-    config = dataclasses.replace(config, model=model, policy=policy, eval=scoring, data=data)
+    leaves = flat(to_json(config))
+    found = {
+        "model.context_length": min(CONTEXT_LENGTH, longest),
+        "policy.return_scale": float(np.abs(returns).max()) or 1.0,
+        "eval.targets": targets_of(returns, reachable),
+    }
+    if config.data.source != "file":
+        found["data.minari_id"] = dataset_id
+    config = from_leaves(leaves | {name: value for name, value in found.items() if leaves[name] is None})
     check_config(config)
     return config
 
