@@ -156,13 +156,14 @@ def test_a_low_data_regime_is_a_share_of_the_trajectories(regime, fraction):
         resolved({"data.regime": regime, "data.fraction": 0.5})
 
 
+NO_CRITIC, NO_STD = "without Q-guidance there is no critic", "a deterministic policy has no std"
 UNUSED = [
-    ("loss.eta", 0.5, {"variant": "DT"}, 0.0, "without Q-guidance there is no critic"),
-    ("loss.eta", 0.5, {"loss.q_guidance": False}, 0.0, "without Q-guidance there is no critic"),
-    ("eval.action_selection", "critic", {"variant": "RDT"}, "mean", "without Q-guidance there is no critic"),
-    ("eval.action_selection", "best_of", {"variant": "BC"}, "mean", "without Q-guidance there is no critic"),
-    ("eval.action_selection", "sample", {"variant": "QT"}, "mean", "a deterministic policy has no std"),
-    ("policy.learn_std", True, {"variant": "DT"}, False, "a deterministic policy has no std"),
+    ("loss.eta", 0.5, {"variant": "DT"}, 0.0, NO_CRITIC),
+    ("loss.eta", 0.5, {"loss.q_guidance": False}, 0.0, NO_CRITIC),
+    ("eval.action_selection", "critic", {"variant": "RDT"}, "mean", NO_CRITIC),
+    ("eval.action_selection", "best_of", {"variant": "BC"}, "mean", NO_CRITIC),
+    ("eval.action_selection", "sample", {"variant": "QT"}, "mean", NO_STD),
+    ("policy.learn_std", True, {"variant": "DT"}, False, NO_STD),
 ]
 
 
