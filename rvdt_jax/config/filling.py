@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 
-from rvdt_jax.algorithms.variants import get_variant
+from rvdt_jax.algorithms.variants import Variant, get_variant
+from rvdt_jax.config.defaults import default_config
 from rvdt_jax.errors import UserError
 from rvdt_jax.tasks import LOW_DATA, Task, get_task
 
@@ -23,11 +23,10 @@ def fill_in(values: dict) -> None:
     Raises:
         UserError: there is no such task, variant or regime, or a share of the data is given twice.
     """
+    variant = get_variant(values["variant"])
+    _take_back_unread(values, variant)
+    _fill_from_variant(values, variant)
     _fill_from_task(values, get_task(values["task"]) if values["task"] else None)
-    own = dataclasses.asdict(get_variant(values["variant"]))
-    _fill(values["loss"], rebalancing=own["rebalancing"], q_guidance=own["q_guidance"])
-    _fill(values["policy"], head=own["head"], condition_on_return=own["condition_on_return"])
-    _fill(values["expert"], only=own["expert_only"], by=own["expert_by"])
     _take_back_unused(values)
     guided, task = values["loss"]["q_guidance"], values["task"]
     published = get_task(task).eta if task else _ETA
@@ -51,6 +50,25 @@ def _fill(section: dict, **defaults) -> None:
     for name, value in defaults.items():
         if section[name] is None:
             section[name] = value
+
+
+def _fill_from_variant(values: dict, variant: Variant) -> None:
+    for name, value in variant.fills.items():
+        section, _, field = name.partition(".")
+        _fill(values[section], **{field: value})
+    _fill(values["loss"], rebalancing=variant.rebalancing, q_guidance=variant.q_guidance)
+    _fill(values["policy"], head=variant.head, condition_on_return=variant.condition_on_return)
+    _fill(values["expert"], only=variant.expert_only, by=variant.expert_by)
+
+
+def _take_back_unread(values: dict, variant: Variant) -> None:
+    """Takes back settings that the variant's algorithm does not read; the log says so."""
+    for section, defaults in default_config().to_dict().items():
+        for field, default in defaults.items() if isinstance(defaults, dict) else ():
+            name, value = f"{section}.{field}", values[section][field]
+            if value != default and not variant.does_read(name):
+                log.info("config.%s=%s is ignored: %s does not read it", name, value, values["variant"])
+                values[section][field] = default
 
 
 def _take_back_unused(values: dict) -> None:
