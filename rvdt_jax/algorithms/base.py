@@ -95,6 +95,22 @@ def read_coefficients(kind: type[C], config, **computed: Array) -> C:
     return kind(**values, **computed)
 
 
+def optimizer_coefficients(config) -> Coefficients:
+    """The coefficients of an algorithm with none but those of its optimiser."""
+    return read_coefficients(Coefficients, config)
+
+
+def init_policy_alone(key: Array, spec: Spec) -> TrainState:
+    """The first state of an algorithm with one learner, the policy."""
+    init_key, train_key = jax.random.split(key)
+    return new_state(train_key, policy=new_learner(init_policy(init_key, spec.policy)))
+
+
+def policy_alone(state: TrainState) -> dict[str, Params | None]:
+    """The policy acts, and no critic scores candidates."""
+    return {"policy": state.learners["policy"].params, "critic": None}
+
+
 @dataclasses.dataclass(frozen=True)
 class Algorithm:
     """What trains: functions of explicit state.
@@ -102,22 +118,19 @@ class Algorithm:
     Attributes:
         make_spec: ``(config, observation_size, action_size, max_timestep, sharding=None) -> Spec``; the sizes are S, A
             and the steps of the longest training episode.
-        init: ``(key, spec) -> TrainState``, the state before the first update.
         update: ``(state, store, coefficients, spec) -> (state, metrics)``, one update of one seed, which also adds 1 to
             ``state.step``. Its random numbers come from ``update_key(state)``.
+        init: ``(key, spec) -> TrainState``, the state before the first update.
         make_coefficients: ``config -> Coefficients``.
         acting_params: ``state -> {"policy": params, "critic": params or None}``, what acts; also of states with a
             leading axis of seeds.
     """
 
     make_spec: Callable[..., Spec]
-    init: Callable[[Array, Any], TrainState]
     update: Callable[[TrainState, Store, Any, Any], tuple[TrainState, Metrics]]
-    make_coefficients: Callable[[Any], Coefficients] = lambda config: read_coefficients(Coefficients, config)
-    acting_params: Callable[[TrainState], dict[str, Params | None]] = lambda state: {
-        "policy": state.learners["policy"].params,
-        "critic": None,
-    }
+    init: Callable[[Array, Any], TrainState] = init_policy_alone
+    make_coefficients: Callable[[Any], Coefficients] = optimizer_coefficients
+    acting_params: Callable[[TrainState], dict[str, Params | None]] = policy_alone
 
 
 def get_algorithm(variant: str) -> Algorithm:
@@ -134,7 +147,8 @@ def get_algorithm(variant: str) -> Algorithm:
 
 def new_learner(params: Params, *, with_target: bool = False) -> Learner:
     """A learner before its first update; its target is a copy of the parameters."""
-    return Learner(params, make_optimizer(1.0, 1.0).init(params), copy_params(params) if with_target else None)
+    optimizer = make_optimizer(Coefficients(1.0, 1.0, 1.0), 0).init(params)  # it depends on no coefficient
+    return Learner(params, optimizer, copy_params(params) if with_target else None)
 
 
 def new_state(key: Array, **learners: Learner) -> TrainState:
@@ -179,24 +193,27 @@ def apply_policy(
 
 
 def make_optimizer(
-    learning_rate: Array | float, clip_norm: Array | float, weight_decay: Array | float = 0.0
+    coefficients: Coefficients, step: Array | int, weight_decay: Array | float = 0.0, peak: Array | None = None
 ) -> optax.GradientTransformation:
     """Adam as the sources use it: clip the global norm, add L2, normalise, and let the schedule scale the result.
 
-    The arguments may be traced; the optimiser's state does not depend on them.
+    The coefficients may be traced; the optimiser's state does not depend on them.
+
+    Args:
+        coefficients: of the run.
+        step: updates done.
+        weight_decay: L2 coefficient.
+        peak: of the learning rate, which falls to 0 on a cosine; None: ``coefficients.learning_rate``.
     """
+    phase = jnp.pi * jnp.minimum(step / coefficients.lr_decay_steps, 1.0)  # at 0 it stays there
+    peak = coefficients.learning_rate if peak is None else peak
+    learning_rate = peak * 0.5 * (1.0 + jnp.cos(phase))
     return optax.chain(
-        optax.clip_by_global_norm(clip_norm),
+        optax.clip_by_global_norm(coefficients.grad_clip_norm),
         optax.add_decayed_weights(weight_decay),
         optax.scale_by_adam(),
         optax.scale(-learning_rate),
     )
-
-
-def cosine(peak: Array, step: Array, coefficients: Coefficients) -> Array:
-    """The learning rate after ``step`` updates: from the peak to 0 on a cosine, where it stays."""
-    phase = jnp.pi * jnp.minimum(step / coefficients.lr_decay_steps, 1.0)
-    return peak * 0.5 * (1.0 + jnp.cos(phase))
 
 
 def descend(

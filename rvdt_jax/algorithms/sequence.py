@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import optax
 
 from rvdt_jax.algorithms import base, losses
-from rvdt_jax.algorithms.base import Metrics, apply_policy, cosine, descend, make_optimizer
+from rvdt_jax.algorithms.base import Metrics, apply_policy, descend, make_optimizer
 from rvdt_jax.algorithms.sequence_spec import Coefficients, Spec, acting_params, init, make_coefficients, make_spec
 from rvdt_jax.data.rebalance import expert_mixture, expert_weight
 from rvdt_jax.models.critic import QS
@@ -68,8 +68,7 @@ def update_critic(
         loss = losses.td_loss(values, targets, trained)
         return loss, {"critic/td_loss": loss, "critic/value": losses.masked_mean(values[0], batch.mask)}
 
-    learning_rate = cosine(coefficients.critic_learning_rate, step, coefficients)
-    optimizer = make_optimizer(learning_rate, coefficients.grad_clip_norm)
+    optimizer = make_optimizer(coefficients, step, peak=coefficients.critic_learning_rate)
     critic, metrics, norm = descend(learners["critic"], loss, optimizer)
     return critic, metrics | {"critic/grad_norm": norm}
 
@@ -103,8 +102,7 @@ def update_expert(
         loss = losses.expert_cloning(means, batch.actions, batch.mask, batch.expert)
         return loss, {"expert/cloning_loss": loss}
 
-    learning_rate = cosine(coefficients.learning_rate, step, coefficients)
-    expert, metrics, _ = descend(learners["expert"], loss, make_optimizer(learning_rate, coefficients.grad_clip_norm))
+    expert, metrics, _ = descend(learners["expert"], loss, make_optimizer(coefficients, step))
     return expert, metrics
 
 
@@ -116,8 +114,7 @@ def update_policy(
     def loss(params: Params) -> tuple[Array, Metrics]:
         return policy_loss(params, learners, step, batch, key, coefficients, spec)
 
-    learning_rate = cosine(coefficients.learning_rate, step, coefficients)
-    optimizer = make_optimizer(learning_rate, coefficients.grad_clip_norm, coefficients.weight_decay)
+    optimizer = make_optimizer(coefficients, step, coefficients.weight_decay)
     policy, metrics, norm = descend(learners["policy"], loss, optimizer)
     return policy, metrics | {"policy/grad_norm": norm}
 
@@ -216,4 +213,4 @@ def update_targets(learners: Learners, step: Array, coefficients: Coefficients) 
     return learners | {"policy": policy.replace(target=ema), "critic": critic.replace(target=target)}
 
 
-SEQUENCE = base.Algorithm(make_spec, init, update, make_coefficients, acting_params)
+SEQUENCE = base.Algorithm(make_spec, update, init, make_coefficients, acting_params)
