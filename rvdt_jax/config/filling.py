@@ -22,8 +22,10 @@ def fill_in(leaves: dict[str, object]) -> None:
     Raises:
         UserError: there is no such task, variant or regime, or a share of the data is given twice.
     """
-    task = get_task(leaves["task"]) if leaves["task"] else None
-    _fill(leaves, _facts(get_variant(leaves["variant"]), "of_variant"))
+    variant, task = get_variant(leaves["variant"]), get_task(leaves["task"]) if leaves["task"] else None
+    _ignore_unread(leaves, variant)
+    _fill(leaves, dict(variant.fills))
+    _fill(leaves, _facts(variant, "of_variant"))
     _ignore_unused(leaves)
     if not leaves["loss.q_guidance"]:
         _fill(leaves, {"loss.eta": 0.0})
@@ -65,6 +67,15 @@ def _parse(field: str, text: str, task: Task | None):
         return (float(f"{getattr(task, text):g}"),)
     kind = FIELDS[field].kind
     return tuple(int(word) for word in text.split()) if kind is tuple else kind(text)
+
+
+def _ignore_unread(leaves: dict, variant: Variant) -> None:
+    """Takes back settings that the variant's algorithm does not read; the log says so."""
+    for name, field in FIELDS.items():
+        untouched = None if field.begins_unset else field.default
+        if leaves[name] != untouched and not variant.does_read(name):
+            log.info("config.%s=%s is ignored: %s does not read it", name, leaves[name], leaves["variant"])
+            leaves[name] = untouched
 
 
 def _ignore_unused(leaves: dict) -> None:

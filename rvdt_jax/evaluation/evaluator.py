@@ -8,7 +8,8 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from rvdt_jax.acting.acting import EVALUATION_STREAM, Actor, action_keys
+from rvdt_jax.acting.episodes import EVALUATION_STREAM, action_keys
+from rvdt_jax.acting.selection import Actor
 from rvdt_jax.envs.processes import WorkerDied
 from rvdt_jax.envs.vector import is_light, make_vector_env
 from rvdt_jax.evaluation.rollout import Rollouts, VectorEnv, rollout

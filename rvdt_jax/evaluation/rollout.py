@@ -8,7 +8,8 @@ from typing import Protocol
 import chex
 import numpy as np
 
-from rvdt_jax.acting.acting import Acting, Actor
+from rvdt_jax.acting.episodes import Acting
+from rvdt_jax.acting.selection import Actor
 from rvdt_jax.errors import UserError
 from rvdt_jax.types import Array, Normalizer, Params
 

@@ -7,6 +7,7 @@ import logging
 import math
 import pathlib
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import jax
@@ -14,7 +15,7 @@ import numpy as np
 from jax.sharding import Mesh
 from tqdm import tqdm
 
-from rvdt_jax.algorithms.sequence import SKIPPED, Metrics
+from rvdt_jax.algorithms.base import SKIPPED, Metrics
 from rvdt_jax.config.settings import Config
 from rvdt_jax.errors import UserError
 from rvdt_jax.report.records import (
@@ -49,9 +50,10 @@ class Session:
         config: resolved settings.
         folder: the run directory.
         checkpoints: where states are saved.
+        normalizer: saved with every state.
+        acting_params: of the algorithm: what of a state acts.
         interruption: the signals received.
         evaluator: scores policies; None where there is no simulator, and then nothing is scored.
-        normalizer: saved with every state.
         mesh: the devices that the states are spread over; None for one.
         progress: show a progress bar.
 
@@ -65,14 +67,15 @@ class Session:
         config: Config,
         folder: pathlib.Path,
         checkpoints: Checkpoints,
+        normalizer: Normalizer,
+        acting_params: Callable[[TrainState], dict],
         interruption: Interruption,
         evaluator: Evaluator | None,
-        normalizer: Normalizer,
         mesh: Mesh | None,
         progress: bool,
     ):
         self._config, self._folder = config, folder
-        self._checkpoints, self._interruption = checkpoints, interruption
+        self._checkpoints, self._interruption, self._acting_params = checkpoints, interruption, acting_params
         self._evaluator, self._normalizer, self._mesh = evaluator, normalizer, mesh
         self._bar = tqdm(
             total=config.train.steps, unit="update", desc=config.variant, disable=not progress, dynamic_ncols=True
@@ -200,7 +203,7 @@ class Session:
             Interrupted: a signal came; the checkpoint of this step is written.
         """
         if self.is_due(step):
-            params = collect({"policy": states.policy, "critic": states.target_critic}, self._mesh)
+            params = collect(self._acting_params(states), self._mesh)
             interrupted, to_save = self.score(step, params)
             if to_save:
                 self.save(step, states)

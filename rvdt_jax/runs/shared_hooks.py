@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from jax.sharding import Mesh
 
-from rvdt_jax.algorithms.sequence import Metrics
+from rvdt_jax.algorithms.base import Metrics
 from rvdt_jax.runs.hooks import Session
 from rvdt_jax.runs.processes import Group
 from rvdt_jax.runs.signals import Interrupted
@@ -20,13 +22,22 @@ class SharedSession:
         group: the processes.
         mesh: the devices of all of them.
         steps: the last update.
+        acting_params: of the algorithm: what of a state acts.
 
     Attributes:
         finished, signal: as of ``Session``, and the same in all processes.
     """
 
-    def __init__(self, session: Session | None, group: Group, mesh: Mesh, steps: int):
+    def __init__(
+        self,
+        session: Session | None,
+        group: Group,
+        mesh: Mesh,
+        steps: int,
+        acting_params: Callable[[TrainState], dict],
+    ):
         self._session, self._group, self._mesh, self._steps = session, group, mesh, steps
+        self._acting_params = acting_params
         self.finished, self.signal = False, None
 
     def compiled(self, seconds: float) -> None:
@@ -52,7 +63,7 @@ class SharedSession:
             Interrupted: a signal came, to whichever of them.
         """
         if self._group.lead(lambda: self._session.is_due(step)):
-            params = collect({"policy": states.policy, "critic": states.target_critic}, self._mesh)
+            params = collect(self._acting_params(states), self._mesh)
             interrupted, to_save = self._group.lead(lambda: self._session.score(step, params))
             if to_save:
                 self.save(step, states)

@@ -6,7 +6,7 @@ import dataclasses
 import shlex
 from collections.abc import Callable, Iterable
 
-from rvdt_jax.algorithms.variants import get_variant
+from rvdt_jax.algorithms.variants import folder_name, get_variant
 from rvdt_jax.errors import UserError, did_you_mean
 from rvdt_jax.report.tables import make_table, variants_of
 from rvdt_jax.tasks import LOW_DATA, get_task
@@ -23,7 +23,7 @@ class Cell:
     @property
     def name(self) -> str:
         """Its folder below the sweep's."""
-        return f"{self.task}{'-' if self.regime else ''}{self.regime}/{self.variant.replace('%', 'percent-')}"
+        return f"{self.task}{'-' if self.regime else ''}{self.regime}/{folder_name(self.variant)}"
 
 
 def cells_of_table(

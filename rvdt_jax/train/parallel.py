@@ -77,6 +77,18 @@ def batch_sharding(mesh: Mesh | None, batch_size: int) -> NamedSharding | None:
     return NamedSharding(mesh, PartitionSpec("data"))
 
 
+def seed_mapping(config, mesh: Mesh | None = None) -> str:
+    """``parallel.seeds``; ``auto`` is a loop on CPU, where one seed fills the cores, and a vmap elsewhere.
+
+    Seeds that are spread over devices are always a vmap: in a loop all but one group of devices would wait.
+    """
+    if mesh is not None and mesh.shape["seed"] > 1:
+        return "vmap"
+    if config.parallel.seeds != "auto":
+        return config.parallel.seeds
+    return "loop" if jax.default_backend() == "cpu" else "vmap"
+
+
 def replicate(tree: Tree, mesh: Mesh | None) -> Tree:
     """Puts a copy of every array on every device of the mesh."""
     return tree if mesh is None else _place(tree, NamedSharding(mesh, PartitionSpec()))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rvdt_jax.algorithms import losses
-from rvdt_jax.algorithms.build import make_coefficients, make_spec
+from rvdt_jax.algorithms.sequence import SEQUENCE, make_coefficients, make_spec
 from rvdt_jax.data.episodes import Episodes, check_episodes
 from rvdt_jax.data.rebalance import expert_weight, select_experts
 from rvdt_jax.data.store import make_normalizer, make_store
@@ -64,21 +64,6 @@ def test_the_gradients_are_equal_where_the_experts_mean_is_the_action_of_the_dat
     assert not np.allclose(weighted, plain, rtol=0.1)  # the term counts
 
 
-def test_the_gradients_are_equal_in_expectation_over_the_experts_actions(problem):
-    """The gradient is linear in the action, so two actions as far to either side of the mean average to it exactly."""
-    rng = np.random.default_rng(1)
-    expert_mean = jnp.asarray(rng.uniform(-0.5, 0.5, (8, 5, 2)), jnp.float32)
-    apart = jnp.asarray(STD * rng.normal(size=(8, 5, 2)), jnp.float32)
-    is_expert = problem.expert[:, None, None] > 0
-    sides = [jnp.where(is_expert, expert_mean + sign * apart, problem.actions) for sign in (1, -1)]
-    of_side = [jax.grad(problem.weighted)(problem.kernel, actions) for actions in sides]
-    assert not np.allclose(*of_side, rtol=0.05)
-    # The plain NLL term of eq. (1) is over the same expert actions, so its expectation is taken too.
-    problem.actions = jnp.where(is_expert, expert_mean, problem.actions)
-    explicit = jax.grad(problem.explicit)(problem.kernel, expert_mean)
-    np.testing.assert_allclose(sum(of_side) / 2, explicit, rtol=1e-4, atol=1e-6)
-
-
 def crossing(count=400, length=3):
     """Every trajectory acts by one rule, with noise; those of return 1, a fifth, by .6 x and the others by -.6 x."""
     rng = np.random.default_rng(0)
@@ -100,6 +85,7 @@ def crossing(count=400, length=3):
     )
 
 
+@pytest.mark.slow
 def test_both_ways_of_rebalancing_reach_the_same_policy(small_config):
     """A policy that sees no return must compromise: its slope is .6 (.2 (1 + alpha) - .8) / (.2 (1 + alpha) + .8)."""
     episodes, alpha = crossing(), 6.0
@@ -121,8 +107,8 @@ def test_both_ways_of_rebalancing_reach_the_same_policy(small_config):
             model__context_length=2,
         )
         spec, coefficients = make_spec(config, 1, 1, 3), make_coefficients(config)
-        states = init_states(jnp.asarray([0]), spec=spec)
-        states, _ = train_chunk(states, store, coefficients, spec=spec, updates=1500, map_seeds="loop")
+        static = {"algorithm": SEQUENCE, "spec": spec, "updates": 1500, "map_seeds": "loop"}
+        states, _ = train_chunk(init_states(jnp.asarray([0]), SEQUENCE, spec), store, coefficients, **static)
         slopes[rebalancing] = slope_of(spec, states, episodes)
     weight = 0.2 * (1 + alpha)
     assert slopes["none"] == pytest.approx(0.6 * (0.2 - 0.8), abs=0.05)
@@ -135,6 +121,6 @@ def slope_of(spec, states, episodes):
     points, normalizer = np.linspace(-1, 1, 21), make_normalizer(episodes)
     observations = jnp.asarray(normalizer(points[:, None, None].astype(np.float32)))
     zeros = jnp.zeros((points.size, 1))
-    params = jax.tree.map(lambda leaf: leaf[0], states.policy)
+    params = jax.tree.map(lambda leaf: leaf[0], states.learners["policy"].params)
     mean = spec.policy.apply({"params": params}, observations, zeros[..., None], zeros, zeros.astype(int)).mean
     return np.polyfit(points, np.asarray(mean)[:, 0, 0], 1)[0]

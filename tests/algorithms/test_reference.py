@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from rvdt_jax.algorithms import sequence as update_module
-from rvdt_jax.algorithms.build import make_coefficients, make_spec
-from rvdt_jax.algorithms.sequence import draw_batch, update
-from rvdt_jax.algorithms.state import init_state
+from rvdt_jax.algorithms.base import update_key
+from rvdt_jax.algorithms.sequence import draw_batch, init, make_coefficients, make_spec, update
 
 HEADS, LAYERS, STD, PERIOD = 2, 2, 0.1, 3
 STEP = 4  # updates done before: a warm-up of 10 stands at .4
@@ -177,10 +176,13 @@ def setting(request, small_config, store, monkeypatch):
     monkeypatch.setattr(update_module, "act", lambda spec, mean, log_std, key: mean)
     spec, coefficients = make_spec(config, 4, 2, 30), make_coefficients(config)
     # Weights of a trained network's size: at the start attention is all but uniform and every mean all but 0.
-    state = init_state(0, spec)
-    grown = {name: jax.tree.map(lambda leaf: 4.0 * leaf, getattr(state, name)) for name in ("policy", "critic")}
-    state = state.replace(**grown, step=state.step + STEP)
-    keys = jax.random.split(jax.random.fold_in(state.key, state.step), 3)
+    state = init(jax.random.key(0), spec)
+    grown = {
+        name: learner.replace(params=jax.tree.map(lambda leaf: 4.0 * leaf, learner.params))
+        for name, learner in state.learners.items()
+    }
+    state = state.replace(learners=grown, step=state.step + STEP)
+    keys = jax.random.split(update_key(state), 3)
     batch = draw_batch(keys[0], store, coefficients, spec)
     swap = bool(jax.random.bernoulli(jax.random.split(keys[2], 3)[2]))
     return spec, coefficients, state, store, batch, swap
