@@ -35,14 +35,6 @@ def test_gaussian_nll_matches_the_density_times_its_scale(rng):
     np.testing.assert_allclose(measured, expected, rtol=2e-5, atol=1e-6)
 
 
-def test_nll_of_fixed_std_has_the_gradient_of_the_squared_error(rng):
-    mean, actions = single(*rng.uniform(-1, 1, (2, B, K, A)))
-    log_std = jnp.full_like(mean, np.log(0.3))
-    of_nll = jax.grad(lambda m: losses.gaussian_nll(m, log_std, actions, 0.3).sum())(mean)
-    of_error = jax.grad(lambda m: losses.squared_error(m, actions).sum())(mean)
-    np.testing.assert_allclose(of_nll, of_error, rtol=1e-4, atol=1e-6)
-
-
 def test_gaussian_kl_matches_numerical_integration(rng):
     mean, log_std, expert_mean = rng.uniform(-1, 1, (1, 1, 1)), np.full((1, 1, 1), -1.0), rng.uniform(-1, 1, (1, 1, 1))
     expert_std = 0.5
