@@ -15,8 +15,7 @@ def as_format_4(folder):
     """Rewrites the newest checkpoint as the format before the states held their learners by name."""
     with ocp.CheckpointManager(folder / "checkpoints", item_handlers=HANDLERS) as manager:
         step = manager.latest_step()
-        shapes = manager.item_metadata(step)["arrays"]
-        wanted = ocp.args.Composite(about=ocp.args.JsonRestore(), arrays=ocp.args.StandardRestore(shapes))
+        wanted = ocp.args.Composite(about=ocp.args.JsonRestore(), arrays=ocp.args.StandardRestore())
         restored = manager.restore(step, args=wanted)
         states = restored["arrays"]["states"]
         learners = states.pop("learners")
