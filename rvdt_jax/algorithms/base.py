@@ -1,4 +1,4 @@
-"""The seam: what an algorithm is to the rest of the package, and the parts that algorithms share.
+"""What an algorithm is to the rest of the package, and the parts that algorithms share.
 
 An ``Algorithm`` is a record of functions. The driver, checkpoints, evaluation, sweeps and tables use nothing else of
 it. To add one, write a module with an ``Algorithm`` and a row (``algorithms.variants.Variant``) that names it, and
@@ -113,7 +113,7 @@ def policy_alone(state: TrainState) -> dict[str, Params | None]:
 
 @dataclasses.dataclass(frozen=True)
 class Algorithm:
-    """What trains: functions of explicit state.
+    """An algorithm, as functions of explicit state.
 
     Attributes:
         make_spec: ``(config, observation_size, action_size, max_timestep, sharding=None) -> Spec``; the sizes are S, A
