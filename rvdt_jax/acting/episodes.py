@@ -1,4 +1,4 @@
-"""Episodes in progress: the step function that a rollout and a user's own loop share."""
+"""Episodes in progress: one step function for rollouts and for a user's own loop."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ EVALUATION_STREAM, EPISODE_STREAM = 0x5C0E, 0xE615  # of random numbers; see ``a
 
 
 class Acting:
-    """F episodes a seed in progress, of R seeds: their windows, and what is still asked of them.
+    """The episodes in progress, F of each of R seeds: their windows, and the returns that remain of their targets.
 
-    The conditioning is consistent, f(s) = f(s') + r: what is asked is lowered by each reward received.
+    The conditioning is consistent, f(s) = f(s') + r: the target is lowered by each reward received.
 
     Args:
         actor: the static part.

@@ -1,4 +1,4 @@
-"""How an action is chosen: the one compiled choice that a rollout and a user's own loop share."""
+"""How actions are chosen: one compiled function, for rollouts and for a user's own loop."""
 
 from __future__ import annotations
 

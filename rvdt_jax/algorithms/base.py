@@ -1,4 +1,4 @@
-"""The seam: what an algorithm is to the rest of the package, and the parts that algorithms share.
+"""What an algorithm is to the rest of the package, and the parts that algorithms share.
 
 An ``Algorithm`` is a record of functions. The driver, checkpoints, evaluation, sweeps and tables use nothing else of
 it. To add one, write a module with an ``Algorithm`` and a row (``algorithms.variants.Variant``) that names it, and
@@ -59,7 +59,7 @@ def shared_fields(config, sharding: jax.sharding.NamedSharding | None) -> dict[s
     }
 
 
-def setting(name: str, dtype=jnp.float32):
+def from_setting(name: str, dtype=jnp.float32):
     """A field of a ``Coefficients`` that holds the setting of that dotted name, as a scalar of that dtype."""
     return flax.struct.field(metadata={"setting": name, "dtype": dtype})
 
@@ -71,9 +71,9 @@ class Coefficients:
     An algorithm with more of them extends this class; each field names its setting.
     """
 
-    learning_rate: Array = setting("train.learning_rate")  # peak learning rate
-    lr_decay_steps: Array = setting("train.lr_decay_steps")  # updates in which it falls to 0 on a cosine
-    grad_clip_norm: Array = setting("train.grad_clip_norm")  # global-norm clip
+    learning_rate: Array = from_setting("train.learning_rate")  # peak learning rate
+    lr_decay_steps: Array = from_setting("train.lr_decay_steps")  # updates in which it falls to 0 on a cosine
+    grad_clip_norm: Array = from_setting("train.grad_clip_norm")  # global-norm clip
 
 
 C = TypeVar("C", bound=Coefficients)
@@ -113,7 +113,7 @@ def policy_alone(state: TrainState) -> dict[str, Params | None]:
 
 @dataclasses.dataclass(frozen=True)
 class Algorithm:
-    """What trains: functions of explicit state.
+    """An algorithm, as functions of explicit state.
 
     Attributes:
         make_spec: ``(config, observation_size, action_size, max_timestep, sharding=None) -> Spec``; the sizes are S, A

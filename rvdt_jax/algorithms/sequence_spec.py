@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from rvdt_jax.algorithms import base
-from rvdt_jax.algorithms.base import setting
+from rvdt_jax.algorithms.base import from_setting
 from rvdt_jax.models.critic import ExpertPolicy, TwinCritic
 from rvdt_jax.models.encoder import Encoder, fourier_encoder
 from rvdt_jax.models.policy import TransformerPolicy
@@ -45,17 +45,17 @@ class Spec(base.Spec):
 class Coefficients(base.Coefficients):
     """The scalars of the objective."""
 
-    eta: Array = setting("loss.eta")  # weight of Q-guidance, eq. (3)
-    alpha: Array = setting("loss.alpha")  # weight of rebalancing, eqs. (1) and (2)
-    gamma: Array = setting("loss.gamma")  # discount of the TD target
-    eta_warmup: Array = setting("loss.eta_warmup", jnp.int32)  # updates in which eta rises from 0 on a line; 0: none
-    critic_learning_rate: Array = setting("train.critic_learning_rate")  # peak learning rate of the critic
-    weight_decay: Array = setting("train.weight_decay")  # L2 coefficient on the policy
-    target_rate: Array = setting("loss.target_rate")  # Polyak rate of the target critic
-    ema_decay: Array = setting("ema.decay")  # decay of the EMA policy
-    ema_every: Array = setting("ema.every", jnp.int32)  # updates between two EMA updates
-    ema_start: Array = setting("ema.start", jnp.int32)  # first update after which the EMA lags; before, it is a copy
-    state_prediction: Array = setting("loss.state_prediction")  # weight of QT's state-prediction loss
+    eta: Array = from_setting("loss.eta")  # weight of Q-guidance, eq. (3)
+    alpha: Array = from_setting("loss.alpha")  # weight of rebalancing, eqs. (1) and (2)
+    gamma: Array = from_setting("loss.gamma")  # discount of the TD target
+    eta_warmup: Array = from_setting("loss.eta_warmup", jnp.int32)  # updates in which eta rises from 0; 0: none
+    critic_learning_rate: Array = from_setting("train.critic_learning_rate")  # peak learning rate of the critic
+    weight_decay: Array = from_setting("train.weight_decay")  # L2 coefficient on the policy
+    target_rate: Array = from_setting("loss.target_rate")  # Polyak rate of the target critic
+    ema_decay: Array = from_setting("ema.decay")  # decay of the EMA policy
+    ema_every: Array = from_setting("ema.every", jnp.int32)  # updates between two EMA updates
+    ema_start: Array = from_setting("ema.start", jnp.int32)  # update until which the EMA is a copy
+    state_prediction: Array = from_setting("loss.state_prediction")  # weight of QT's state-prediction loss
     targets: Array = None  # (C,) returns that inference will ask for, scaled as returns-to-go
 
 

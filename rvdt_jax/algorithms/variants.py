@@ -12,7 +12,7 @@ REBALANCINGS = ("none", "dup", "kl", "kl_explicit")
 HEADS = ("deterministic", "gaussian")
 # What is read whatever the algorithm: by the driver, the store, the expert set, and acting.
 _READ_BY_ALL = (
-    *("size", "task", "variant", "seeds", "workdir", "env", "data", "expert", "eval", "parallel"),
+    *("task", "variant", "size", "seeds", "workdir", "env", "data", "expert", "eval", "parallel"),
     *("train.steps", "train.log_every", "train.checkpoint_every", "train.keep_checkpoints", "train.on_divergence"),
     *("model.context_length", "loss.reward_scale", "loss.reward_shift", "policy.return_scale", "policy.std"),
 )

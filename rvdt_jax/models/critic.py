@@ -72,7 +72,7 @@ class TwinCritic(nn.Module):
     Attributes:
         width, layers: of each function's hidden layers.
         dtype: of their arithmetic.
-        plain: the textbook way, to check the fast one against.
+        plain: use flax's layers, to check the fast version.
         norm: whether LayerNorm stands before every activation.
         encoder: of observations; see ``models.encoder``.
     """

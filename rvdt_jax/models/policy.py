@@ -39,7 +39,7 @@ class TransformerPolicy(nn.Module):
         predict_state: True adds QT's head for the next observation, read at the action token.
         encoder: of observations; see ``models.encoder``.
         dtype: arithmetic; parameters are float32 always.
-        plain: True computes the same function the textbook way (``models.transformer``), to check the fast one against.
+        plain: True computes the same function with flax's layers, to check the fast version.
     """
 
     observation_size: int

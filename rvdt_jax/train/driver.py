@@ -133,7 +133,7 @@ def train(
     schedule: Schedule,
     hooks: Hooks,
 ) -> TrainState:
-    """Trains to ``schedule.steps`` from wherever ``states`` stand.
+    """Trains from the update of ``states`` to ``schedule.steps``.
 
     Stops early, with a checkpoint, when ``hooks.should_stop()``.
     """
@@ -189,7 +189,7 @@ class _Calls:
 def _advance(calls: _Calls, states: TrainState, step: int) -> tuple[TrainState, int]:
     """Trains to the next update after which something is due, or to a stop.
 
-    A call is logged while the next one runs. What the hooks find in its metrics, they find before anything is saved.
+    A call is logged while the next one runs. The hooks receive its metrics before anything is saved.
     """
     states, metrics, step = calls.begin(states, step)
     while not calls.schedule.pauses(step) and calls.is_compiled(step):
