@@ -14,7 +14,7 @@ _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace an existing data set
 
 def main(argv: list[str]) -> int:
     """Imports, and prints the id of the new data set and what is in it."""
-    from rvdt_jax.data.d4rl_import import describe_import, import_d4rl, task_of_file
+    from rvdt_jax.data.d4rl.importer import describe_import, import_d4rl, task_of_file
 
     task = task_of_file(_FILE.value) if _TASK.value is None else _TASK.value
     dataset_id = import_d4rl(task, _FILE.value, overwrite=_OVERWRITE.value)

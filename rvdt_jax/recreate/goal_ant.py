@@ -1,4 +1,4 @@
-"""D4RL's ant on open ground, that learns to walk to a goal: what the planner of antmaze's recipe needs."""
+"""The environment in which D4RL's ant learns to walk to a goal, for the planner of antmaze's recipe."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PROGRESS, _ARRIVAL, _EFFORT, _ALIVE = 30.0, 10.0, 0.02, 0.2
 
 
 def goal_observation(observation: np.ndarray, goal: np.ndarray) -> np.ndarray:
-    """(..., 29) what the goal-reaching policy sees: the body without its place, and the vector to the goal.
+    """(..., 29) observation of the goal-reaching policy: the body without its place, and the vector to the goal.
 
     Args:
         observation: (..., 29) of ``AntMazeEnv``.
@@ -22,7 +22,7 @@ def goal_observation(observation: np.ndarray, goal: np.ndarray) -> np.ndarray:
 
 
 class GoalAnt(AntMazeEnv):
-    """Goals within 8 m, one after the other; paid for every metre nearer, and for arriving. A fall ends the episode."""
+    """Goals within 8 m, one after the other; rewards progress and arrival. A fall ends the episode."""
 
     def __init__(self, render_mode: str | None = None):
         super().__init__("open", render_mode)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import pathlib
 
 from rvdt_jax.config.checks import check_names_data
 from rvdt_jax.config.settings import Config
+from rvdt_jax.data.cache import read_cache
 from rvdt_jax.data.episodes import Episodes
 from rvdt_jax.data.minari import find_local, list_local, minari_root
-from rvdt_jax.data.source import load_flat_file, load_local
+from rvdt_jax.data.source import load_local
 from rvdt_jax.errors import UserError, nearest
 from rvdt_jax.tasks import Source, Task, find_source, get_task
 
@@ -46,7 +48,7 @@ def load_episodes(config: Config, *, progress: bool = True) -> tuple[Episodes, d
 
 def _load_file(config: Config) -> tuple[Episodes, dict]:
     """A flat cache file, which was read with some entries of its observations and has no others."""
-    episodes, provenance = load_flat_file(config.data.path)
+    episodes, provenance = read_cache(pathlib.Path(config.data.path).expanduser())
     wanted = config.data.observation_keys
     held = provenance.setdefault("observation_keys", list(wanted or ()))  # a file of the user's own does not say
     if wanted is not None and list(wanted) != held:
@@ -101,7 +103,7 @@ def _obtain(config: Config, candidates: list[tuple[Task | None, Source]], progre
                 reason,
                 f"{task.recipe_steps:,}",
             )
-            from rvdt_jax.data.minari_writer import DatasetExists
+            from rvdt_jax.data.minari.writer import DatasetExists
             from rvdt_jax.recreate import recreate
 
             with contextlib.suppress(DatasetExists):  # another process was faster: its data set is the same

@@ -15,7 +15,7 @@ import pytest
 from minari.data_collector import EpisodeBuffer
 
 from rvdt_jax.data.minari import content_digest, find_local, list_local, read_provenance
-from rvdt_jax.data.minari_reader import read_minari
+from rvdt_jax.data.minari.reader import read_minari
 
 DATASET = "toy/walk-v1"
 LENGTHS = (3, 5, 1)

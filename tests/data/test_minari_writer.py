@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from rvdt_jax.data.minari import content_digest
-from rvdt_jax.data.minari_writer import About, DatasetExists, check_free, clear_leftovers, write_dataset
+from rvdt_jax.data.minari.writer import About, DatasetExists, check_free, clear_leftovers, write_dataset
 from rvdt_jax.recreate import recreate
 from rvdt_jax.recreate.maze2d import Recording, collect, episodes_of
 from rvdt_jax.tasks import get_task
@@ -207,7 +207,7 @@ def test_its_environment_can_be_recovered():
 def test_where_an_import_registers_the_environment_its_module_is_named_with_it(root):
     """Written and recovered in processes that import the module only because the id, or its entry point, says so."""
     script = (
-        "import sys; from rvdt_jax.data.minari_writer import About, write_dataset; import numpy as np;"
+        "import sys; from rvdt_jax.data.minari.writer import About, write_dataset; import numpy as np;"
         "assert 'rvdt_jax.envs' not in sys.modules;"
         "one = dict(observations=np.zeros((2, 4), np.float32), actions=np.zeros((1, 2), np.float32),"
         " rewards=np.zeros(1), terminations=np.zeros(1, bool), truncations=np.ones(1, bool));"

@@ -164,15 +164,6 @@ def test_an_environment_that_is_not_there_is_named_with_a_remedy(env_id, reason,
     assert "\n" not in message
 
 
-def test_an_environment_that_fails_on_its_own_is_named_too():
-    gymnasium.register("test/Broken-v0", lambda: 1 / 0)
-    try:
-        with pytest.raises(ValueError, match=r"'test/Broken-v0' can be made \(ZeroDivisionError: division by zero\)"):
-            make_env(Environment("test/Broken-v0"))
-    finally:
-        del registry["test/Broken-v0"]
-
-
 def test_an_episode_must_end_some_time(echo):
     with pytest.raises(ValueError, match=r"test/Echo-v0 has no time limit.*config\.eval\.horizon"):
         make_env(echo(horizon=None))
@@ -209,13 +200,6 @@ def test_only_the_advice_to_take_a_newer_version_is_silenced():
         make_env(Environment("HalfCheetah-v4")).close()
     with pytest.warns(UserWarning, match="Using the latest versioned environment"):
         make_env(Environment("Hopper")).close()
-
-
-def test_pictures_are_made_on_request():
-    env = make_env(Environment("rvdt/maze2d-umaze-v1"), render_mode="rgb_array")
-    env.reset(seed=0)
-    assert env.render().ndim == 3
-    assert make_env(Environment("rvdt/maze2d-umaze-v1")).render_mode is None
 
 
 def test_a_refused_environment_is_closed(echo, monkeypatch):

@@ -15,7 +15,6 @@ from gymnasium.utils.env_checker import check_env
 
 pytest.importorskip("gymnasium_robotics")
 
-from rvdt_jax.envs import register
 from rvdt_jax.envs.d4rl import AntMazeEnv, HammerEnv, KitchenEnv, PenEnv
 from rvdt_jax.tasks import all_tasks
 
@@ -90,14 +89,6 @@ def test_the_ids_are_these_and_last_as_long_as_the_task_table_says():
         assert HORIZONS[task.source("import").env_id] == task.horizon
 
 
-def test_registering_again_changes_nothing():
-    before = {env_id: gymnasium.spec(env_id) for env_id in HORIZONS}
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        register()
-    assert all(gymnasium.spec(env_id) is spec for env_id, spec in before.items())
-
-
 @pytest.mark.parametrize("env_id", HORIZONS)
 def test_spaces_and_mazes(env_id):
     env = make(env_id)
@@ -108,7 +99,8 @@ def test_spaces_and_mazes(env_id):
     assert observation.shape == (observation_size,)
     assert observation.dtype == np.float32
     if family_of(env_id) == "antmaze":
-        goal = GOALS[env_id.split("-")[1]]
+        x, y = goal = GOALS[env_id.split("-")[1]]
+        assert ROWS[env_id.split("-")[1]].split()[1 + y // 4][1 + x // 4] == "G"
         assert (info["goal"] >= goal).all()
         assert (info["goal"] <= np.add(goal, 1.5)).all()
     env.close()
@@ -143,37 +135,6 @@ def test_the_same_seed_gives_the_same_episodes_and_another_seed_others(env_id):
     np.testing.assert_array_equal(first, episodes(3))
     assert (first[:6] != first[6:]).any()
     assert (first[:6] != episodes(4)[:6]).any()
-
-
-@pytest.mark.parametrize("make_env", [AntMazeEnv, PenEnv, HammerEnv])
-def test_seeding_leaves_numpys_own_generator_alone(make_env):
-    before = np.random.get_state()[1].copy()
-    env = make_env()
-    env.reset(seed=0)
-    env.step(zeros(env))
-    env.close()
-    np.testing.assert_array_equal(np.random.get_state()[1], before)
-
-
-@pytest.mark.parametrize("env_id", ["rvdt/pen-cloned-v1", "rvdt/hammer-human-v1"])
-def test_an_episode_is_cut_at_the_horizon_and_not_before(env_id):
-    env = make(env_id)
-    env.reset(seed=0)
-    ends = []
-    for _ in range(HORIZONS[env_id]):
-        _, _, terminated, truncated, _ = env.step(zeros(env))
-        ends.append((terminated, truncated))
-        if terminated:
-            break
-    assert ends[-1] == (False, True)
-    assert ends[:-1] == [(False, False)] * (HORIZONS[env_id] - 1)
-
-
-def test_render_mode_is_checked_and_without_one_there_is_no_picture():
-    with pytest.raises(ValueError, match="render_mode='human': choose rgb_array, or None"):
-        PenEnv(render_mode="human")
-    env = PenEnv()
-    assert env.render() is None
 
 
 DRAW = """
@@ -228,18 +189,6 @@ def test_without_gymnasium_robotics_each_id_names_the_remedy():
     assert all(line.endswith("pip install gymnasium-robotics") for line in lines), lines
 
 
-def test_importing_the_package_registers_gymnasium_robotics_quietly_and_loads_no_simulator():
-    script = (
-        "import sys, rvdt_jax.envs, gymnasium\n"
-        "gymnasium.spec('AdroitHandPen-v1'), gymnasium.spec('FrankaKitchen-v1')\n"
-        "print([name for name in sys.modules if name.startswith('gymnasium_robotics.envs.') and any(word in name for"
-        " word in ('ant_maze_v4', 'adroit', 'kitchen', 'fetch'))])"
-    )
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert result.stdout.strip() == "[]", result.stderr
-    assert result.stderr == ""
-
-
 # --- antmaze ---
 
 
@@ -254,13 +203,6 @@ def origin_of(env: AntMazeEnv) -> np.ndarray:
     """Where the simulator has (0, 0) of the observations: in the middle of a cell, which float32 just blurs."""
     observation, _ = env.reset(seed=0)
     return np.round(env.simulator.data.qpos[:2] - observation[:2], 5)
-
-
-def walls_touched(env: AntMazeEnv) -> set[str]:
-    model, data = env.simulator.model, env.simulator.data
-    mujoco.mj_forward(model, data)
-    names = {model.geom(geom).name for contact in data.contact for geom in contact.geom}
-    return {name for name in names if name.startswith("block")}
 
 
 @pytest.mark.parametrize("maze", ROWS)
@@ -283,34 +225,8 @@ def test_walls_stand_where_the_map_has_them_with_y_growing_by_the_row(maze):
     env.close()
 
 
-@pytest.mark.parametrize("maze", ROWS)
-def test_an_ant_stands_free_in_the_free_cells_and_sticks_in_the_walls(maze):
-    env = AntMazeEnv(maze)
-    for i, row in enumerate(ROWS[maze].split()):
-        for j, cell in enumerate(row):
-            place(env, 4 * (j - 1), 4 * (i - 1))
-            assert bool(walls_touched(env)) == (cell == "1"), (i, j)
-    env.close()
-
-
-def test_an_ant_cannot_cross_a_wall():
-    """Thrown along +y from the start of umaze, where row 2 is wall, it stays in the row; along +x it flies on."""
-    env = AntMazeEnv("umaze")
-    reached = {}
-    for axis in (0, 1):
-        place(env, 0, 0)
-        env.simulator.data.qvel[axis] = 8.0
-        for _ in range(15):
-            observation, *_ = env.step(zeros(env))
-        reached[axis] = observation[axis]
-    assert reached[0] > 3.0
-    assert reached[1] < 2.0
-    env.close()
-
-
-@pytest.mark.parametrize("maze", ROWS)
-def test_starts_lie_around_the_origin_as_d4rl_draws_them(maze):
-    env = AntMazeEnv(maze)
+def test_starts_lie_around_the_origin_as_d4rl_draws_them():
+    env = AntMazeEnv("large")
     env.reset(seed=0)
     starts = np.array([env.reset()[0] for _ in range(400)], np.float64)
     joints = np.delete(starts[:, :15], [2, 3, 4, 5, 6], axis=1)  # x, y and the joints: 0 +- .1
@@ -339,17 +255,6 @@ def test_goals_spread_as_d4rls(maze):
     np.testing.assert_allclose(spread.mean(0), 0.75, atol=0.06)
     np.testing.assert_allclose(spread.std(0), math.sqrt(1.25 / 12), rtol=0.1)
     assert np.corrcoef(spread.T)[0, 1] == pytest.approx(0.0, abs=0.15)
-    env.close()
-
-
-@pytest.mark.parametrize("maze", ROWS)
-def test_the_goal_lies_in_the_cell_marked_g_and_is_where_the_picture_shows_it(maze):
-    env, rows = AntMazeEnv(maze), ROWS[maze].split()
-    x, y = GOALS[maze]
-    assert rows[1 + y // 4][1 + x // 4] == "G"
-    origin = origin_of(env)
-    goal = env.reset(seed=5)[1]["goal"]
-    np.testing.assert_allclose(env.simulator.data.site("target").xpos[:2] - origin, goal, rtol=1e-6)
     env.close()
 
 
@@ -437,21 +342,6 @@ def test_actions_are_torques_in_units_of_thirty_and_are_clipped():
     env.close()
 
 
-def test_a_step_lasts_a_tenth_of_a_second_also_after_a_second_reset():
-    env = AntMazeEnv("umaze")
-    for _ in range(2):
-        env.reset(seed=0)
-        assert env.simulator.data.time == 0.0
-        place(env, 0, 0, z=3.0)
-        data, torso = env.simulator.data, env.simulator.data.body("torso")
-        height = torso.subtree_com[2]
-        env.step(zeros(env))
-        assert data.time == pytest.approx(0.1)
-        mujoco.mj_forward(env.simulator.model, data)
-        assert height - torso.subtree_com[2] == pytest.approx(9.81 / 2 * 0.1**2, rel=1e-3)  # it falls freely
-    env.close()
-
-
 def test_no_file_is_left_behind(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     env = AntMazeEnv("umaze")
@@ -510,28 +400,6 @@ def test_pen_rewards_and_ends(lift, turn, bonus, dropped):
     assert reward == pytest.approx(math.cos(turn) - abs(lift) + bonus, abs=0.02)
     assert observation[26] == pytest.approx(0.25 + lift, abs=0.002)
     assert (terminated, truncated, info["success"]) == (dropped, False, bonus == 60)
-    env.close()
-
-
-def test_a_pen_that_falls_ends_the_episode_at_the_step_of_the_penalty():
-    """With the hand opened by a full swing the pen drops sooner or later; Gymnasium-Robotics goes on."""
-    env = make("rvdt/pen-human-v1")
-    for seed in range(20):
-        env.reset(seed=seed)
-        rewards, rng = [], np.random.default_rng(seed)
-        for _ in range(100):
-            observation, reward, terminated, truncated, _ = env.step(rng.choice([-1, 1], 24).astype(np.float32))
-            rewards.append(reward)
-            assert reward == pytest.approx(pen_reward(env.unwrapped), abs=1e-9)
-            assert terminated == (observation[26] < 0.075)
-            if terminated or truncated:
-                break
-        if terminated:
-            break
-    assert terminated
-    assert len(rewards) < 100
-    assert rewards[-1] < -3.5
-    assert min(rewards[:-1]) > -3.5
     env.close()
 
 

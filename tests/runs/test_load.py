@@ -16,7 +16,7 @@ from rvdt_jax.config.defaults import default_config
 from rvdt_jax.config.settings import resolve
 from rvdt_jax.data.cache import cache_folder
 from rvdt_jax.data.episodes import Episodes, end_at_first_reward
-from rvdt_jax.data.minari_writer import DatasetExists
+from rvdt_jax.data.minari.writer import DatasetExists
 from rvdt_jax.data.remote import Unreachable
 from rvdt_jax.recreate import recreate
 from rvdt_jax.runs.load import load_episodes

@@ -8,7 +8,7 @@ import pathlib
 
 import numpy as np
 
-from rvdt_jax.data.episodes import Episodes, check_episodes
+from rvdt_jax.data.episodes import NO_EPISODES, Episodes, check_episodes
 from rvdt_jax.data.minari import corrupt, one_line
 from rvdt_jax.data.spaces import entry_of, flatten_observations, leaf_keys, scale_actions
 from rvdt_jax.errors import UserError
@@ -22,7 +22,7 @@ _OUTSIDE = 1e-5  # actions this far beyond their bounds, in parts of the range, 
 def read_minari(dataset_id: str, folder: pathlib.Path, observation_keys: tuple[str, ...] = ()) -> Episodes:
     """All episodes of a local Minari data set with Box actions, and Box observations or a dict of them.
 
-    Minari keeps T + 1 observations per episode; the last one, after the last action, is dropped.
+    The last of Minari's T + 1 observations per episode, after the last action, is dropped.
 
     Args:
         dataset_id: for messages.
@@ -36,7 +36,7 @@ def read_minari(dataset_id: str, folder: pathlib.Path, observation_keys: tuple[s
 
     # Minari and h5py raise whatever a corrupt file makes them stumble over, RuntimeError and AttributeError included.
     try:
-        _check_claims(folder)
+        stored = _count_episodes(folder)
         dataset = minari.MinariDataset(folder)
         observation_space, action_space = dataset.observation_space, dataset.action_space
     except Exception as error:
@@ -44,16 +44,15 @@ def read_minari(dataset_id: str, folder: pathlib.Path, observation_keys: tuple[s
     seen = _check_spaces(dataset_id, observation_space, action_space, observation_keys)
     try:
         episodes = list(dataset.iterate_episodes())
-        stored = _stored_episodes(folder)
     except Exception as error:
         raise corrupt(dataset_id, folder, error) from error
-    if stored not in (None, len(episodes)):
+    if stored != len(episodes):
         raise UserError(
             f"{dataset_id}: its metadata.json says total_episodes={len(episodes)}, but main_data.hdf5 holds {stored}. "
             "Correct the number, or download or collect the data set again."
         )
     if not episodes:
-        raise UserError(f"{dataset_id}: the data set has no episodes. Check its id, or collect it again.")
+        raise UserError(f"{dataset_id}: {NO_EPISODES}")
     columns = [_read_episode(dataset_id, episode, seen, action_space.shape) for episode in episodes]
     observations, actions, rewards, terminated = zip(*columns, strict=True)
     actions, low, high = _read_actions(dataset_id, np.concatenate(actions), action_space)
@@ -71,41 +70,31 @@ def read_minari(dataset_id: str, folder: pathlib.Path, observation_keys: tuple[s
     )
 
 
-def _check_claims(folder: pathlib.Path) -> None:
-    """Refuses, before anything is made that long, a data set that claims more than its files can hold.
+def _count_episodes(folder: pathlib.Path) -> int:
+    """How many episodes are stored, before anything as long as the data set's claims is made.
 
     Raises:
-        UserError: it does.
+        ValueError: the data set claims more than its files can hold.
     """
     import h5py
 
-    episodes = json.loads(read_text(folder / "metadata.json"))["total_episodes"]
-    stored = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    if episodes > stored:
-        raise ValueError(f"metadata.json claims {episodes} episodes, and all files together have {stored} bytes")
+    claimed = json.loads(read_text(folder / "metadata.json"))["total_episodes"]
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    if claimed > size:
+        raise ValueError(f"metadata.json claims {claimed} episodes, and all files together have {size} bytes")
     path = folder / "main_data.hdf5"
-    if not path.exists():
-        return
+    if not path.exists():  # Minari's other format has no count of its own
+        return claimed
     with h5py.File(path, "r") as file:
         check_hdf5(file)
-
-
-def _stored_episodes(folder: pathlib.Path) -> int | None:
-    """How many episodes the file holds; None where Minari keeps the data in another format."""
-    import h5py
-
-    path = folder / "main_data.hdf5"
-    if not path.exists():
-        return None
-    with h5py.File(path, "r") as file:
         return sum(name.startswith("episode_") for name in file)
 
 
 def _check_spaces(dataset_id: str, observation_space, action_space, observation_keys: tuple[str, ...]) -> dict:
-    """Refuses, in a sentence, spaces that no vector of numbers can stand for.
+    """The shape of every entry that is read, in order; the entry is None where observations are no dicts.
 
-    Returns:
-        The shapes of what is read: ``{entry: shape}`` in order; the entry is None where observations are no dicts.
+    Raises:
+        UserError: actions or entries are not Box spaces, or the keys do not fit the observations.
     """
     from gymnasium import spaces
 
@@ -201,7 +190,7 @@ def _read_actions(
     """(N, A) actions in [-1, 1], and the bounds those stand for (None for -1 and 1).
 
     Bounds that are not finite are taken from the data, dimension by dimension. Actions beyond their bounds are clipped,
-    as environments do, and that is said in the log; NaN and inf are left for the checker to name.
+    as environments do, with a warning; NaN and inf are left for the checker to name.
     """
     with np.errstate(over="ignore"):
         finite = np.isfinite(actions.astype(np.float32))
@@ -215,25 +204,25 @@ def _read_actions(
     scaled = np.clip(scale_actions(known, low, high), -1.0, 1.0)
     with np.errstate(over="ignore"):
         scaled = np.where(finite, scaled, actions).astype(np.float32)
-    if np.array_equal(low, -np.ones_like(low)) and np.array_equal(high, np.ones_like(high)):
+    if (low == -1.0).all() and (high == 1.0).all():
         return scaled, None, None
     return scaled, low.astype(np.float32), high.astype(np.float32)
 
 
 def _report_outside(dataset_id: str, actions: np.ndarray, low: np.ndarray, high: np.ndarray) -> None:
-    """Says how many actions lie beyond their bounds; refuses them where those are the most."""
+    """Warns of actions beyond their bounds.
+
+    Raises:
+        UserError: more than half of the numbers lie beyond them.
+    """
     outside = np.maximum(low - actions, actions - high) > _OUTSIDE * (high - low)
     share = outside.any(1).mean() if outside.size else 0.0
     worst = np.abs(actions[outside]).max(initial=0.0)
     if outside.size and outside.mean() > 0.5:  # of the numbers: one joint of many may well be driven beyond its end
         raise UserError(
             f"{dataset_id}: {share:.0%} of the actions lie outside the bounds of its action space, {one_line(low)} to "
-            f"{one_line(high)} (the largest is {worst:g}). They are not these actions' bounds: correct the space."
+            f"{one_line(high)} (the largest is {worst:g}). Correct the action space."
         )
     if share > 0:
-        log.warning(
-            "%s: %.2g%% of the actions lie outside their bounds (the largest is %g): clipped, as environments do",
-            dataset_id,
-            100 * share,
-            worst,
-        )
+        message = "%s: %.2g%% of the actions lie outside their bounds (the largest is %g): clipped, as environments do"
+        log.warning(message, dataset_id, 100 * share, worst)
