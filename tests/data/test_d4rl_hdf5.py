@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import io
 import json
 import os
 import pathlib
@@ -169,16 +170,6 @@ def test_what_is_in_the_file_is_in_the_episodes(task, tmp_path):
     assert episodes.action_low is None  # their bounds are -1 and 1
 
 
-def test_terminated_wins_over_truncated_and_both_flags_stay(tmp_path):
-    dataset_id = bring_new(tmp_path, GYM, "..b..o")
-    first, second = episodes_in(dataset_id)
-    assert (first.terminations[-1], first.truncations[-1]) == (True, True)
-    assert (second.terminations[-1], second.truncations[-1]) == (False, True)
-    np.testing.assert_array_equal(load_local(dataset_id)[0].terminated, [True, False])
-    assert about(dataset_id)["counts"]["terminated"] == about(dataset_id)["counts"]["truncated"] == 1
-    assert "both terminal and time-out, counted as terminated: 1" in noticed(dataset_id)
-
-
 @pytest.mark.parametrize(("ends", "trailing"), [("..t...", 3), ("..t", 0), ("......", 6), ("..o.", 1)])
 def test_a_trailing_piece_is_a_truncated_episode_and_reported(ends, trailing, tmp_path):
     dataset_id = bring_new(tmp_path, GYM, ends)
@@ -249,30 +240,6 @@ def test_arrays_need_not_be_packed_and_links_inside_the_file_are_followed(tmp_pa
 # --- what is noticed ---
 
 
-def test_actions_beyond_the_bounds_are_clipped_and_counted(tmp_path):
-    actions = make_arrays(GYM)["actions"]
-    actions[5, 1], actions[9, 0], actions[9, 2] = 1.25, -1.0000001, 1.0
-    dataset_id = bring_new(tmp_path, GYM, actions=actions)
-    written = np.concatenate([episode.actions for episode in episodes_in(dataset_id)])
-    np.testing.assert_array_equal(written, np.clip(actions, -1, 1))
-    assert about(dataset_id)["counts"]["clipped_steps"] == 2
-    assert "steps with actions beyond +-1, clipped: 2 of 16, up to 1.25" in noticed(dataset_id)
-
-
-def test_rounding_beyond_the_bounds_is_no_other_scale(tmp_path):
-    actions = np.full_like(make_arrays(GYM)["actions"], np.nextafter(np.float32(1), np.float32(2)))
-    dataset_id = bring_new(tmp_path, GYM, actions=actions)
-    assert about(dataset_id)["counts"]["clipped_steps"] == 16
-    assert (load_local(dataset_id)[0].actions == 1).all()
-
-
-def test_runs_of_terminals_are_kept_and_counted(tmp_path):
-    dataset_id = bring_new(tmp_path, ANTMAZE)
-    lengths = load_local(dataset_id)[0].lengths
-    assert (lengths == 1).sum() == 5
-    assert f"episodes of one step: 5 of {lengths.size}" in noticed(dataset_id)
-
-
 def test_jumps_of_the_ant_inside_episodes_are_counted(tmp_path):
     """At 4, 8 and 13; the one at 11 follows a time-out and is a reset with a flag."""
     observations = np.zeros((16, 29), np.float32)
@@ -292,7 +259,7 @@ def test_terminals_in_maze2d_and_constant_rewards_are_mentioned(tmp_path):
 # --- what the data set says of itself ---
 
 
-@pytest.mark.parametrize("task", ["antmaze-umaze-v2", "antmaze-large-play-v2", *list(d4rl_files())[::3]])
+@pytest.mark.parametrize("task", ["antmaze-umaze-v2", "antmaze-large-play-v2", "maze2d-open-v0", KITCHEN, ADROIT])
 def test_every_file_of_d4rls_has_its_task_its_environment_and_its_references(task, tmp_path):
     file_name = d4rl_files()[task].rsplit("/", 1)[-1]
     assert task_of_file(f"/some/where/{file_name}") == task
@@ -323,43 +290,41 @@ def test_the_metadata_tell_where_it_comes_from(tmp_path):
         assert record["d4rl_task"] == GYM
         assert record["original_file"] == original
         assert "recreated" not in record
-    assert facts["counts"] == {
-        "episodes": 6,
-        "steps": 16,
-        "terminated": 3,
-        "truncated": 3,
-        "clipped_steps": 0,
-        "trailing_steps": 3,
-    }
+    counts = {"episodes": 6, "steps": 16, "terminated": 3, "truncated": 3, "clipped_steps": 0, "trailing_steps": 3}
+    assert facts["counts"] == counts
+    assert "steps both terminal and time-out, counted as terminated: 1" in facts["noticed"]
     returns = [sum(range(start, end)) + 0.25 * (end - start) for start, end in spans(LAYOUTS[GYM])]
     assert facts["return_range"] == [min(returns), max(returns)]
     assert facts["algorithm_name"] == "see D4RL"
     assert {"h5py", "gymnasium", "minari", "numpy"} <= set(facts["versions"])
-    for words in (
-        "Fu et al. 2020",
-        d4rl_files()[GYM],
-        "CC BY 4.0",
-        GYM,
-        "Noticed on import: steps behind the last flag",
-    ):
-        assert words in facts["description"]
+    assert "CC BY 4.0" in facts["description"]
+    assert "Noticed on import: steps behind the last flag" in facts["description"]
 
 
 # --- what is no file of D4RL's ---
 
 
-def edit(**changes):
-    """Replaces keys of the file by other values; None removes one."""
+def inside(change):
+    """Changes the open file."""
 
     def damage(path):
         with h5py.File(path, "a") as file:
-            for key, values in changes.items():
-                if key in file:
-                    del file[key]
-                if values is not None:
-                    file[key] = values
+            change(file)
 
     return damage
+
+
+def edit(**changes):
+    """Replaces keys of the file by other values; None removes one."""
+
+    def change(file):
+        for key, values in changes.items():
+            if key in file:
+                del file[key]
+            if values is not None:
+                file[key] = values
+
+    return inside(change)
 
 
 def change(key, place, value, kind=None):
@@ -376,20 +341,12 @@ def change(key, place, value, kind=None):
 
 
 def shorten(key):
-    def damage(path):
-        with h5py.File(path, "r") as file:
-            values = file[key][:-1]
-        edit(**{key: values})(path)
-
-    return damage
+    return inside(lambda file: (values := file[key][:-1], file.pop(key), file.__setitem__(key, values)))
 
 
-def content(data: bytes):
-    return lambda path: path.write_bytes(data)
-
-
-def cut(size):
-    return lambda path: path.write_bytes(path.read_bytes()[:size])
+def content(make):
+    """The file's bytes are others: given, or made of the old ones."""
+    return lambda path: path.write_bytes(make(path.read_bytes()) if callable(make) else make)
 
 
 def make_folder(path):
@@ -403,64 +360,30 @@ def make_pipe(path):
     os.mkfifo(path)
 
 
-def rename_file(path):
-    path.rename(path.with_name("fle.hdf5"))
-
-
-def pack(path):
-    path.write_bytes(gzip.compress(path.read_bytes()))
-
-
-def pack_zip(path):
-    data = path.read_bytes()
-    with zipfile.ZipFile(path, "w") as file:
+def zipped(data):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as file:
         file.writestr("file.hdf5", data)
+    return packed.getvalue()
 
 
-def damage_root(path):
-    """The file's own end and beginning are whole, its table of contents is not."""
-    data = bytearray(path.read_bytes())
-    for mark in (b"TREE", b"SNOD"):
-        place = data.find(mark)
-        data[place : place + 4] = bytes(4)
-    path.write_bytes(data)
-
-
-def damage_block(key):
+def damage_block(path):
     """One packed block holds garbage."""
-
-    def damage(path):
-        with h5py.File(path, "r") as file:
-            info = file[key].id.get_chunk_info(0)
-        with path.open("r+b") as file:
-            file.seek(info.byte_offset)
-            file.write(b"\xff" * min(info.size, 64))
-
-    return damage
+    with h5py.File(path, "r") as file:
+        info = file["observations"].id.get_chunk_info(0)
+    with path.open("r+b") as file:
+        file.seek(info.byte_offset)
+        file.write(b"\xff" * min(info.size, 64))
 
 
-def claim(path):
-    """An array that is said to be long, and of which nothing is stored."""
-    edit(rewards=None)(path)
-    with h5py.File(path, "a") as file:
-        file.create_dataset("rewards", shape=(10**12,), dtype=np.float32, chunks=(1024,))
+def replaced(key, create):
+    """The array of a key lies in another file; ``create(file, key, other)`` puts something in its place."""
 
-
-def rename_key(old, new):
-    def damage(path):
-        with h5py.File(path, "a") as file:
-            file.move(old, new)
-
-    return damage
-
-
-def link(key, make_link):
     def damage(path):
         other = path.with_name("elsewhere.h5")
         with h5py.File(path, "a") as file, h5py.File(other, "w") as target:
-            target[f"group/{key}"] = file[key][:]
-            del file[key]
-            make_link(file, key, other)
+            target[f"group/{key}"] = file.pop(key)[:]
+            create(file, key, other)
 
     return damage
 
@@ -499,23 +422,20 @@ def pickled(path):
     edit(observations=np.array([trap] * 16))(path)
 
 
-def lists_of_numbers(path):
-    edit(actions=None)(path)
-    with h5py.File(path, "a") as file:
-        file.create_dataset("actions", (16,), dtype=h5py.vlen_dtype(np.float32))
+def created(key, shape, dtype, **options):
+    """An empty array of that type; see ``h5py.Group.create_dataset``."""
+    return inside(lambda file: (file.pop(key), file.create_dataset(key, shape, dtype, **options)))
 
 
-def dates(path):
+def dates(file):
     """A type that NumPy has nothing for."""
-    edit(terminals=None)(path)
-    with h5py.File(path, "a") as file:
-        h5py.h5d.create(file.id, b"terminals", h5py.h5t.UNIX_D32LE, h5py.h5s.create_simple((16,)))
+    del file["terminals"]
+    h5py.h5d.create(file.id, b"terminals", h5py.h5t.UNIX_D32LE, h5py.h5s.create_simple((16,)))
 
 
-def make_minari(path):
-    path.unlink()
-    with h5py.File(path, "w") as file:
-        file["episode_0/observations"] = np.zeros(3)
+def only(key=None):
+    """The file holds nothing, or that key alone."""
+    return inside(lambda file: ([file.pop(name) for name in list(file)], key and file.__setitem__(key, np.zeros(3))))
 
 
 HTML = b"\n<!DOCTYPE HTML PUBLIC '-//IETF//DTD HTML 2.0//EN'>\n<html><head><title>404 Not Found</title></head></html>"
@@ -525,25 +445,37 @@ AGAIN = f"{d4rl_files()[GYM]}"
 # What is done to a file of GYM's -> the key that the message names, and words of it.
 MALFORMED = {
     # the file
-    "missing": (rename_file, None, ["no such file", "Did you mean 'fle.hdf5'", AGAIN]),
+    "missing": (
+        lambda path: path.rename(path.with_name("fle.hdf5")),
+        None,
+        ["no such file", "Did you mean 'fle.hdf5'", AGAIN],
+    ),
     "folder": (make_folder, None, ["a folder", "--file", "inside.hdf5"]),
     "pipe": (make_pipe, None, ["no regular file"]),
     "empty": (content(b""), None, ["is empty", AGAIN]),
     "text": (content(b"step,reward\n0,1.5\n"), None, ["is text", AGAIN]),
     "web page": (content(HTML), None, ["web page", AGAIN]),
-    "gzip": (pack, None, ["gzip", "gunzip"]),
-    "zip": (pack_zip, None, ["zip", "unzip"]),
+    "gzip": (content(gzip.compress), None, ["gzip", "gunzip"]),
+    "zip": (content(zipped), None, ["zip", "unzip"]),
     "pointer": (content(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n"), None, ["Git LFS"]),
     "other format": (content(bytes(range(256)) * 9), None, ["not HDF5", AGAIN]),
-    "half": (lambda path: cut(path.stat().st_size // 2)(path), None, ["cut off after", "bytes", AGAIN]),
-    "table of contents": (damage_root, None, [AGAIN]),
-    "block": (damage_block("observations"), "observations", ["values cannot be read", AGAIN]),
+    "half": (content(lambda data: data[: len(data) // 2]), None, ["cut off after", "bytes", AGAIN]),
+    "table of contents": (
+        content(lambda data: data.replace(b"TREE", bytes(4)).replace(b"SNOD", bytes(4))),
+        None,
+        [AGAIN],
+    ),
+    "block": (damage_block, "observations", ["values cannot be read", AGAIN]),
     # its keys
     "no observations": (edit(observations=None), "observations", ["no such key", "next_observations", AGAIN]),
     "no terminals": (edit(terminals=None), "terminals", ["no such key", "the file has"]),
-    "another name": (rename_key("rewards", "reward"), "rewards", ["no such key", "nearest is 'reward'"]),
-    "nothing": (lambda path: h5py.File(path, "w").close(), "observations", ["no such key", "nothing at all"]),
-    "Minari's own": (make_minari, "observations", ["Minari's own format"]),
+    "another name": (
+        inside(lambda file: file.move("rewards", "reward")),
+        "rewards",
+        ["no such key", "nearest is 'reward'"],
+    ),
+    "nothing": (only(), "observations", ["no such key", "nothing at all"]),
+    "Minari's own": (only("episode_0/observations"), "observations", ["Minari's own format"]),
     "group": (edit(rewards=None, **{"rewards/data": np.zeros(16)}), "rewards", ["is a group (of data)"]),
     "type": (edit(actions=np.dtype("f4")), "actions", ["not an array"]),
     # shapes
@@ -555,7 +487,7 @@ MALFORMED = {
     "no rows": (edit(observations=WHOLE[:0]), "observations", ["no rows"]),
     "short actions": (shorten("actions"), "actions", ["15 rows", "16"]),
     "short timeouts": (shorten("timeouts"), "timeouts", ["15 rows", "16"]),
-    "claims too much": (claim, "rewards", ["claims 3.64 TiB"]),
+    "claims too much": (created("actions", (16, 10**12), "f4", chunks=(16, 64)), "actions", ["claims 58.2 TiB"]),
     "short next_observations": (shorten("next_observations"), "next_observations", ["15 rows", "16"]),
     "narrow next_observations": (edit(next_observations=WHOLE[:, 1:]), "next_observations", ["10 numbers", "11"]),
     "observation size": (
@@ -566,10 +498,14 @@ MALFORMED = {
     "action size": (edit(actions=np.zeros((16, 5))), "actions", ["5 numbers", "fits no task"]),
     # types
     "text values": (edit(observations=np.full((16, 11), b"1.0")), "observations", ["type |S3", "not numbers"]),
-    "lists": (lists_of_numbers, "actions", ["objects, text or lists", "not numbers"]),
+    "lists": (
+        created("actions", (16,), h5py.vlen_dtype(np.float32)),
+        "actions",
+        ["objects, text or lists", "not numbers"],
+    ),
     "pickles": (pickled, "observations", ["type |V", "not numbers"]),
     "complex": (edit(rewards=np.zeros(16, complex)), "rewards", ["complex128", "not numbers"]),
-    "dates": (dates, "terminals", ["no numbers"]),
+    "dates": (inside(dates), "terminals", ["no numbers"]),
     # values; the episodes of GYM begin at 0, 3, 8, 10, 12 and 13
     "nan observation": (change("observations", (9, 2), np.nan), "observations", ["row 9 (episode 2) has nan"]),
     "nan reward": (change("rewards", 3, np.nan), "rewards", ["row 3 (episode 1) has nan"]),
@@ -578,11 +514,11 @@ MALFORMED = {
     "terminal nan": (change("terminals", 13, np.nan, "f4"), "terminals", ["row 13 is nan", "0 or 1"]),
     "action scale": (edit(actions=np.full((16, 3), 2.0)), "actions", ["100% of the values", "up to 2", "--file"]),
     # what leads elsewhere
-    "external link": (link("actions", link_out), "actions", ["a link to elsewhere.h5", "copy the values"]),
-    "two links": (link("timeouts", link_out_in_two_steps), "timeouts", ["a link to", "elsewhere.h5"]),
+    "external link": (replaced("actions", link_out), "actions", ["a link to elsewhere.h5", "copy the values"]),
+    "two links": (replaced("timeouts", link_out_in_two_steps), "timeouts", ["a link to", "elsewhere.h5"]),
     "dangling": (edit(rewards=h5py.SoftLink("/gone")), "rewards", ["a link to /gone", "cannot be opened"]),
-    "external storage": (link("rewards", store_outside), "rewards", ["data in other files"]),
-    "virtual": (link("actions", map_outside), "actions", ["data in other files"]),
+    "external storage": (replaced("rewards", store_outside), "rewards", ["data in other files"]),
+    "virtual": (replaced("actions", map_outside), "actions", ["data in other files"]),
 }
 
 
@@ -647,16 +583,14 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path, root, monkeypatch):
 def test_actions_of_which_half_are_outside_are_clipped_and_more_are_refused(tmp_path):
     actions = make_arrays(GYM)["actions"]
     actions[:8] = -3
-    assert about(bring_new(tmp_path, GYM, actions=actions))["counts"]["clipped_steps"] == 8
+    dataset_id = bring_new(tmp_path, GYM, actions=actions)
+    written = np.concatenate([episode.actions for episode in episodes_in(dataset_id)])
+    np.testing.assert_array_equal(written, np.clip(actions, -1, 1))
+    assert about(dataset_id)["counts"]["clipped_steps"] == 8
+    assert "steps with actions beyond +-1, clipped: 8 of 16, up to 3" in noticed(dataset_id)
     actions[8, 0] = 3  # 25 of 48 numbers
     with pytest.raises(ValueError, match=r"actions: 52% of the values .*up to 3"):
         bring(write_file(tmp_path / "other.hdf5", GYM, make_arrays(GYM) | {"actions": actions}), GYM, overwrite=True)
-
-
-def test_an_unknown_task_gets_the_nearest(tmp_path):
-    path = write_file(tmp_path / "file.hdf5", GYM)
-    with pytest.raises(ValueError, match=r"^--task=hopper-medium-repla-v2: .*Did you mean 'hopper-medium-replay-v2'"):
-        bring(path, "hopper-medium-repla-v2")
 
 
 def test_another_tasks_file_name_is_refused(tmp_path, root):
@@ -668,7 +602,7 @@ def test_another_tasks_file_name_is_refused(tmp_path, root):
 
 
 def test_an_unknown_file_name_needs_the_task():
-    with pytest.raises(ValueError, match=r"hopper_medium-v2.hdf5 of hopper-medium-v2\. Say .* with --task"):
+    with pytest.raises(ValueError, match=r"hopper_medium-v2.hdf5 of hopper-medium-v2\. Name .* with --task"):
         task_of_file("hopper_medium-v2 (1).hdf5")
 
 
@@ -698,18 +632,6 @@ def test_an_existing_data_set_is_refused_before_the_file_is_read(tmp_path, root)
     before = content_digest(root)
     with pytest.raises(DatasetExists, match=f"^d4rl-hdf5/{GYM}: already exists in .*--overwrite"):
         bring(tmp_path / "no-such-file.hdf5", GYM)
-    assert content_digest(root) == before
-
-
-def test_overwrite_replaces_it_and_a_bad_file_does_not(tmp_path, root):
-    dataset_id = bring_new(tmp_path, GYM)
-    other = write_file(tmp_path / "other.hdf5", GYM, make_arrays(GYM, "...o"))
-    bring(other, GYM, overwrite=True)
-    assert load_local(dataset_id)[0].lengths.tolist() == [4]
-    before = content_digest(root)
-    change("rewards", 2, np.nan)(other)
-    with pytest.raises(ValueError, match="rewards: row 2"):
-        bring(other, GYM, overwrite=True)
     assert content_digest(root) == before
 
 
@@ -748,12 +670,6 @@ def test_the_launcher_knows_the_task_by_the_files_name_and_tells_what_it_found(t
     ):
         assert words in done.stdout
     assert "6/6" in done.stderr  # the progress bar
-
-
-def test_an_environment_of_ours_is_known_to_a_process_that_only_imports(tmp_path):
-    done = launch(f"--file={write_file(tmp_path / 'maze2d-umaze-sparse-v1.hdf5', MAZE2D)}")
-    assert done.returncode == 0, done.stderr
-    assert json.loads(about(f"d4rl-hdf5/{MAZE2D}")["env_spec"])["id"] == "rvdt/maze2d-umaze-v1"
 
 
 @pytest.mark.parametrize(

@@ -130,11 +130,6 @@ def test_entries_that_are_no_boxes_are_refused_only_where_they_are_seen(echo):
     assert make_env(echo(observation_space=space, keys=("deep.x",))).observation_space.shape == (1,)
 
 
-def test_whole_numbers_are_no_actions(echo):
-    with pytest.raises(ValueError, match=r"actions of test/Echo-v0 are Box.* real numbers"):
-        make_env(echo(action_space=BOX(0, 3, (2,), np.int64)))
-
-
 def test_bounds_for_another_number_of_actions_are_refused():
     with pytest.raises(ValueError, match="actions of Pendulum-v1 have 1 numbers, but those of the data have 2"):
         make_env(Environment("Pendulum-v1", action_low=(-1.0, -1.0), action_high=(1.0, 1.0)))
@@ -200,14 +195,6 @@ def test_only_the_advice_to_take_a_newer_version_is_silenced():
         make_env(Environment("HalfCheetah-v4")).close()
     with pytest.warns(UserWarning, match="Using the latest versioned environment"):
         make_env(Environment("Hopper")).close()
-
-
-def test_a_refused_environment_is_closed(echo, monkeypatch):
-    closed = []
-    monkeypatch.setattr(Echo, "close", lambda self: closed.append(self))
-    with pytest.raises(ValueError, match="no time limit"):
-        make_env(echo(horizon=None))
-    assert len(closed) == 1
 
 
 def test_actions_on_another_scale_than_the_environments_are_warned_of():

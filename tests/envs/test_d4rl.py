@@ -11,7 +11,6 @@ import gymnasium
 import mujoco
 import numpy as np
 import pytest
-from gymnasium.utils.env_checker import check_env
 
 pytest.importorskip("gymnasium_robotics")
 
@@ -103,16 +102,6 @@ def test_spaces_and_mazes(env_id):
         assert ROWS[env_id.split("-")[1]].split()[1 + y // 4][1 + x // 4] == "G"
         assert (info["goal"] >= goal).all()
         assert (info["goal"] <= np.add(goal, 1.5)).all()
-    env.close()
-
-
-@pytest.mark.parametrize("env_id", ONE_OF_EACH)
-def test_gymnasiums_checker_is_content(env_id):
-    env = make(env_id)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        warnings.filterwarnings("ignore", message=".*value is (-)?infinity.*")
-        check_env(env.unwrapped, skip_render_check=True)  # drawing needs a screen, or MUJOCO_GL
     env.close()
 
 
@@ -272,20 +261,6 @@ def test_within_half_a_metre_of_the_goal_the_episode_ends_with_a_reward_of_one(m
         seen.append(distance - 0.5)
     assert max(gap for gap in seen if gap < 0) > -0.004  # both sides were looked at closely
     assert min(gap for gap in seen if gap > 0) < 0.004
-    env.close()
-
-
-def test_observations_are_qpos_and_qvel_without_clipping():
-    env = AntMazeEnv("large")
-    origin = origin_of(env)
-    place(env, 0, 0, z=9.0)
-    env.simulator.data.qvel[:] = np.linspace(-40, 40, 14)
-    observation, *_ = env.step(np.full(8, 0.3, np.float32))
-    data = env.simulator.data
-    np.testing.assert_allclose(observation[:3], data.qpos[:3] - [*origin, 0], rtol=1e-6)
-    np.testing.assert_array_equal(observation[3:15], data.qpos[3:].astype(np.float32))
-    np.testing.assert_array_equal(observation[15:], data.qvel.astype(np.float32))
-    assert np.abs(observation[15:]).max() > 10
     env.close()
 
 
@@ -457,24 +432,6 @@ def test_hammer_rewards(nail, lift, bonus, success):
     env.close()
 
 
-def test_hammer_differs_from_gymnasium_robotics_in_the_sign_of_the_reach_alone():
-    """Whether the installed version rewards the distance or, like D4RL, charges for it, ours charges."""
-    env, theirs = HammerEnv(), gymnasium.make("AdroitHandHammer-v1")
-    rng = np.random.default_rng(0)
-    np.testing.assert_allclose(env.reset(seed=7)[0], theirs.reset(seed=7)[0], rtol=1e-5, atol=1e-6)
-    differences = []
-    for _ in range(20):
-        action = rng.uniform(-1, 1, 26).astype(np.float32)
-        ours, (observation, reward, *_, info) = env.step(action), theirs.step(action)
-        np.testing.assert_allclose(ours[0], observation, rtol=1e-4, atol=1e-5)
-        assert ours[4]["success"] == info["success"]
-        differences.append((reward - ours[1]) / hammer_terms(env)["reach"])
-    sign = round(differences[0], 6)
-    assert sign in (0.0, 0.2)
-    np.testing.assert_allclose(differences, sign, atol=1e-6)
-    env.close()
-
-
 # --- kitchen ---
 
 
@@ -533,10 +490,3 @@ def test_the_kitchen_ends_when_all_four_tasks_are_done(kitchen):
     assert (reward, terminated) == (2.0, True)
     assert info["tasks_to_complete"] == []
     assert info["episode_task_completions"] == ["light switch", "slide cabinet", "microwave", "kettle"]
-
-
-def test_other_objects_of_the_kitchen_do_not_count(kitchen):
-    kitchen.reset(seed=0)
-    complete(kitchen, (11, [-0.88, -0.01]), (15, [-0.92, -0.01]), (20, [0.0, 1.45]))  # burners, hinge cabinet
-    _, reward, terminated, _, info = kitchen.step(zeros(kitchen))
-    assert (reward, terminated, info["episode_task_completions"]) == (0.0, False, [])

@@ -59,12 +59,6 @@ def test_the_next_waypoint_is_aimed_at_once_one_is_reached():
     assert cell_of(planner.waypoint(first + np.array([0.4, 0.0])), "umaze") == (1, 3)
 
 
-def test_an_ant_that_is_off_its_way_is_led_from_where_it_is():
-    planner = Planner("umaze", place_of((3, 1), "umaze"), np.random.default_rng(0))
-    planner.waypoint(np.zeros(2))
-    assert cell_of(planner.waypoint(place_of((3, 3), "umaze")), "umaze") == (3, 2)
-
-
 def place_ant(env, place):
     position = env.simulator.data.qpos.copy()
     position[:2] = place + env._origin

@@ -62,12 +62,6 @@ def test_the_medium_half_of_medium_expert_is_as_medium():
     assert (other[0]["observations"][0] != medium[0]["observations"][0]).any()
 
 
-def test_actions_are_drawn():
-    first = collected("hopper-medium-v2", 5)[0]
-    mean = shipped_collector("hopper-medium").act(first["observations"][:-1])
-    assert np.abs(first["actions"] - mean).max() > 0.01
-
-
 def test_a_collection_says_what_it_is():
     dataset_id = recreate("walker2d-medium-expert-v2", steps=50, progress=False)
     assert dataset_id == "recreated/walker2d-medium-expert-50-steps-seed-0-v2"
