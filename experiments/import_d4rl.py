@@ -3,6 +3,8 @@
 python experiments/import_d4rl.py --file=hopper_medium_replay-v2.hdf5 [--task=hopper-medium-replay-v2] [--overwrite]
 """
 
+import json
+
 from absl import app, flags
 
 from launcher import parse_flags, report_errors
@@ -14,12 +16,27 @@ _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace an existing data set
 
 def main(argv: list[str]) -> int:
     """Imports, and prints the id of the new data set and what is in it."""
-    from rvdt_jax.data.d4rl.importer import describe_import, import_d4rl, task_of_file
+    from rvdt_jax.data.d4rl.importer import import_d4rl, task_of_file
 
     task = task_of_file(_FILE.value) if _TASK.value is None else _TASK.value
     dataset_id = import_d4rl(task, _FILE.value, overwrite=_OVERWRITE.value)
-    print(f"{dataset_id}: imported.\n{describe_import(dataset_id)}")
+    print(f"{dataset_id}: imported.\n{describe(dataset_id)}")
     return 0
+
+
+def describe(dataset_id: str) -> str:
+    """A few lines about an imported data set: its size, how episodes end, returns, and what was noticed."""
+    from rvdt_jax.data.minari import find_local
+
+    about = json.loads((find_local(dataset_id) / "metadata.json").read_text(encoding="utf-8"))
+    counts, (lowest, highest) = about["counts"], about["return_range"]
+    lines = [
+        f"{counts['episodes']} episodes, {counts['steps']} steps; {counts['terminated']} episodes terminated, "
+        f"{counts['truncated']} truncated",
+        f"returns from {lowest:g} to {highest:g}",
+        *(f"noticed: {what}" for what in about["noticed"]),
+    ]
+    return "\n".join(f"  {line}" for line in lines)
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ def make_env():
     import numpy as np
 
     if _ROBOT.value == "ant":
-        from rvdt_jax.recreate.goal_ant import GoalAnt
+        from goal_ant import GoalAnt
 
         return gymnasium.wrappers.TimeLimit(GoalAnt(), 1000)
     return gymnasium.wrappers.DtypeObservation(gymnasium.make(ENVIRONMENTS[_ROBOT.value]), np.float32)

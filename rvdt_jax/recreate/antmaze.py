@@ -21,7 +21,6 @@ import numpy as np
 from rvdt_jax.envs.d4rl import MAZES, AntMazeEnv
 from rvdt_jax.recreate.collector import Collector
 from rvdt_jax.recreate.controller import Cell, shortest_path
-from rvdt_jax.recreate.goal_ant import REACHED, goal_observation
 from rvdt_jax.recreate.locomotion import shipped_collector
 from rvdt_jax.recreate.rollouts import Recipe, collect
 from rvdt_jax.tasks import Environment, Task
@@ -29,6 +28,7 @@ from rvdt_jax.tasks import Environment, Task
 EPISODE = 1000
 ACTION_NOISE = 0.2
 CELL = 4.0  # metres
+REACHED = 0.45  # metres, as in Minari's recipe
 _WAYPOINT_JITTER = 0.5
 _SIZE = 29  # of the task's observations; the commanded goal comes after them
 
@@ -98,6 +98,16 @@ def cell_of(place: np.ndarray, maze: str) -> Cell:
 def _start(maze: str) -> Cell:
     rows = MAZES[maze].split("/")
     return next((i, row.index("R")) for i, row in enumerate(rows) if "R" in row)
+
+
+def goal_observation(observation: np.ndarray, goal: np.ndarray) -> np.ndarray:
+    """(..., 29) observation of the goal-reaching policy: the body without its place, and the vector to the goal.
+
+    Args:
+        observation: (..., 29) of ``AntMazeEnv``.
+        goal: (..., 2) in the same metres.
+    """
+    return np.concatenate([observation[..., 2:], goal - observation[..., :2]], axis=-1).astype(np.float32)
 
 
 class Planner:

@@ -7,7 +7,6 @@ import pathlib
 import numpy as np
 import pytest
 
-from rvdt_jax.data import cache
 from rvdt_jax.data.cache import cache_folder, cache_path, read_cache, write_cache
 from rvdt_jax.data.episodes import Episodes
 
@@ -85,15 +84,6 @@ def test_a_write_that_fails_leaves_nothing_behind(path, episodes, monkeypatch, m
     with pytest.raises(error):
         write_cache(path, episodes, PROVENANCE)
     assert list(path.parent.iterdir()) == []
-
-
-def test_a_write_that_fails_leaves_the_older_cache_whole(written, episodes, monkeypatch):
-    before = written.read_bytes()
-    monkeypatch.setattr(np, "savez", fail_half_way)
-    with pytest.raises(OSError, match="no space left"):
-        write_cache(written, dataclasses.replace(episodes, rewards=episodes.rewards + 1), {})
-    assert written.read_bytes() == before
-    assert list(written.parent.iterdir()) == [written]
 
 
 def truncated(path):
@@ -177,12 +167,6 @@ def test_other_entries_of_the_observations_are_another_file():
     """Their order matters, and a name may hold what stands between names."""
     choices = [(), ("a",), ("b",), ("a", "b"), ("b", "a"), ("a-b",), ("a.b",), ("a", "b", "c"), ("a-b", "c")]
     assert len({cache_path("toy/a-v1", "0", keys) for keys in choices}) == len(choices)
-
-
-def test_another_version_of_the_format_is_another_file(monkeypatch):
-    before = cache_path("toy/a-v1", "0")
-    monkeypatch.setattr(cache, "FORMAT_VERSION", cache.FORMAT_VERSION + 1)
-    assert cache_path("toy/a-v1", "0") != before
 
 
 def test_the_folder_is_that_of_the_environment_or_else_at_home(monkeypatch, tmp_path):

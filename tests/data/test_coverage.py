@@ -7,7 +7,7 @@ import pytest
 
 from rvdt_jax.data.coverage import group_states, measure_coverage, shares_by_group
 from rvdt_jax.data.episodes import Episodes
-from rvdt_jax.data.rebalance import select_expert_episodes, select_experts
+from rvdt_jax.data.rebalance import select_experts
 
 
 def make_episodes(starts, returns, length=2):
@@ -69,16 +69,6 @@ def test_expert_coverage_by_hand(two_rooms):
         assert sorted(found[when]["expert_by_group"]) == pytest.approx(shares)
         columns = (found[when][f"expert_by_group{end}"] for end in ("_low", "", "_high"))
         assert all(low < share < high for low, share, high in zip(*columns, strict=True))
-
-
-def test_experts_by_return_leave_a_room_out_that_experts_given_the_start_cover():
-    episodes = make_episodes(np.repeat([0.0, 5.0], 100), np.concatenate([np.arange(100.0), np.arange(200.0, 300.0)]))
-    for by, shares in (("return", [0.0, 0.2]), ("start", [0.1, 0.1])):
-        experts = select_expert_episodes(episodes, by=by)
-        found = measure_coverage(episodes, experts, target=90.0, alpha=1.0, groups=2)
-        assert found["expert_set"]["by"] == by
-        assert sorted(found["before"]["expert_by_group"]) == pytest.approx(shares)
-        assert found["before"]["expert_share"] == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import io
 import json
 import os
 import pathlib
-import pickle
 import subprocess
 import sys
 import time
@@ -18,9 +17,8 @@ import numpy as np
 import pytest
 
 from rvdt_jax.data.d4rl import importer
-from rvdt_jax.data.d4rl.importer import describe_import, import_d4rl, task_of_file
-from rvdt_jax.data.minari import content_digest, find_local
-from rvdt_jax.data.minari.writer import DatasetExists
+from rvdt_jax.data.d4rl.importer import import_d4rl, task_of_file
+from rvdt_jax.data.minari import find_local
 from rvdt_jax.data.source import load_local
 from rvdt_jax.tasks import all_tasks, d4rl_files
 
@@ -37,11 +35,8 @@ SIZES = {
 }
 # One task per layout; and where its episodes end: t a terminal, o a time-out, b both, "." neither.
 LAYOUTS = {
-    "halfcheetah-medium-v2": "...o...o...o",
     "hopper-medium-replay-v2": "..t....o.b.to...",
-    "walker2d-medium-expert-v2": "......t..o..",
     "pen-human-v1": "....o..o.......o",
-    "hammer-cloned-v1": "...o....o....",
     "kitchen-complete-v0": ".......t....t.t",
     "maze2d-umaze-v1": "....oo.......o..",
     "maze2d-large-dense-v1": ".....o....o....o",
@@ -186,7 +181,6 @@ def test_a_trailing_piece_is_a_truncated_episode_and_reported(ends, trailing, tm
     [
         ("maze2d-open-v0", (), 400, [150, 150, 100], [0, 0, 0], 2),
         ("pen-human-v1", (9, 259), 270, [10, 100, 100, 50, 10], [1, 0, 0, 1, 0], 2),
-        ("pen-human-v1", (99, 100), 101, [100, 1], [1, 1], 0),
         ("kitchen-complete-v0", (299, 309), 310, [280, 20, 10], [0, 1, 1], 1),
         ("antmaze-umaze-diverse-v2", (), 701, [700, 1], [0, 0], 1),
     ],
@@ -212,12 +206,10 @@ def test_without_timeouts_episodes_are_cut_at_the_horizon(task, terminals, steps
     "convert",
     [
         lambda arrays: {key: arrays[key][:, None] for key in ("rewards", "terminals", "timeouts")},
-        lambda arrays: {key: arrays[key].astype(np.float64) for key in arrays},
         lambda arrays: {key: arrays[key].astype(np.float32) for key in ("terminals", "timeouts")},
-        lambda arrays: {key: arrays[key].astype(np.uint8) for key in ("terminals", "timeouts")},
         lambda arrays: {key: arrays[key].astype(">f8") for key in ("observations", "actions", "rewards")},
     ],
-    ids=["columns", "float64", "float32 flags", "uint8 flags", "big endian"],
+    ids=["columns", "float32 flags", "big endian"],
 )
 def test_shape_and_precision_do_not_matter(convert, tmp_path):
     arrays = make_arrays(GYM)
@@ -225,16 +217,6 @@ def test_shape_and_precision_do_not_matter(convert, tmp_path):
     path = write_file(tmp_path / "other.hdf5", GYM, arrays | convert(arrays))
     found, _ = load_local(bring(path, GYM, overwrite=True))
     assert found.digest() == expected.digest()
-
-
-def test_arrays_need_not_be_packed_and_links_inside_the_file_are_followed(tmp_path):
-    arrays = make_arrays(MAZE2D)
-    with h5py.File(tmp_path / "file.hdf5", "w") as file:
-        for key, values in arrays.items():
-            file[f"data/{key}"] = values
-            file[key] = h5py.SoftLink(f"/data/{key}")
-    episodes, _ = load_local(bring(tmp_path / "file.hdf5", MAZE2D))
-    np.testing.assert_array_equal(episodes.actions, arrays["actions"])
 
 
 # --- what is noticed ---
@@ -407,21 +389,6 @@ def map_outside(file, key, other):
     file.create_virtual_dataset(key, layout)
 
 
-class Trap:
-    """Leaves a mark when it is unpickled."""
-
-    def __init__(self, mark: pathlib.Path):
-        self.mark = mark
-
-    def __reduce__(self):
-        return pathlib.Path.touch, (self.mark,)
-
-
-def pickled(path):
-    trap = np.void(pickle.dumps(Trap(path.with_name("sprung"))))
-    edit(observations=np.array([trap] * 16))(path)
-
-
 def created(key, shape, dtype, **options):
     """An empty array of that type; see ``h5py.Group.create_dataset``."""
     return inside(lambda file: (file.pop(key), file.create_dataset(key, shape, dtype, **options)))
@@ -503,7 +470,7 @@ MALFORMED = {
         "actions",
         ["objects, text or lists", "not numbers"],
     ),
-    "pickles": (pickled, "observations", ["type |V", "not numbers"]),
+    "records": (edit(actions=np.zeros((16, 3), [("x", "f4")])), "actions", ["type [(", "not numbers"]),
     "complex": (edit(rewards=np.zeros(16, complex)), "rewards", ["complex128", "not numbers"]),
     "dates": (inside(dates), "terminals", ["no numbers"]),
     # values; the episodes of GYM begin at 0, 3, 8, 10, 12 and 13
@@ -544,7 +511,6 @@ def test_a_malformed_file_is_refused_by_key_and_remedy(name, tmp_path, root):
     path = write_file(folder / "file.hdf5", GYM)
     damage(path)
     refused(path, GYM, root, key, words)
-    assert not (folder / "sprung").exists()
 
 
 @pytest.mark.parametrize(
@@ -563,21 +529,6 @@ def test_rewards_that_the_task_does_not_give_are_refused(task, row, reward, word
     path = write_file(folder / "file.hdf5", task)
     change("rewards", row, reward)(path)
     refused(path, task, root, "rewards", [*words, "--task"])
-
-
-def test_a_file_that_may_not_be_read_is_named(tmp_path, root, monkeypatch):
-    """By a stand-in for the operating system, which lets root read all."""
-    path, whole = write_file(tmp_path / "file.hdf5", GYM), pathlib.Path.open
-
-    def refuse(self, *arguments, **options):
-        if self == path:
-            raise PermissionError(13, "Permission denied", str(self))
-        return whole(self, *arguments, **options)
-
-    monkeypatch.setattr(pathlib.Path, "open", refuse)
-    with pytest.raises(ValueError, match=rf"^{path}: the file cannot be read \(Permission denied\).*permissions"):
-        bring(path, GYM)
-    assert not root.exists()
 
 
 def test_actions_of_which_half_are_outside_are_clipped_and_more_are_refused(tmp_path):
@@ -627,14 +578,6 @@ def test_an_interrupted_import_leaves_nothing(tmp_path, root, monkeypatch):
     assert path.read_bytes() == before
 
 
-def test_an_existing_data_set_is_refused_before_the_file_is_read(tmp_path, root):
-    bring_new(tmp_path, GYM)
-    before = content_digest(root)
-    with pytest.raises(DatasetExists, match=f"^d4rl-hdf5/{GYM}: already exists in .*--overwrite"):
-        bring(tmp_path / "no-such-file.hdf5", GYM)
-    assert content_digest(root) == before
-
-
 def test_a_file_that_changes_while_it_is_read_is_not_imported(tmp_path, root, monkeypatch):
     path, whole = write_file(tmp_path / "file.hdf5", GYM), importer.read_d4rl
 
@@ -661,8 +604,7 @@ def test_the_launcher_knows_the_task_by_the_files_name_and_tells_what_it_found(t
     path = write_file(tmp_path / "hopper_medium_replay-v2.hdf5", GYM)
     done = launch(f"--file={path}")
     assert done.returncode == 0, done.stderr
-    dataset_id = f"d4rl-hdf5/{GYM}"
-    assert done.stdout == f"{dataset_id}: imported.\n{describe_import(dataset_id)}\n"
+    assert done.stdout.startswith(f"d4rl-hdf5/{GYM}: imported.\n")
     for words in (
         "6 episodes, 16 steps; 3 episodes terminated, 3 truncated",
         "returns from 3.75 to 42.75",
@@ -670,18 +612,3 @@ def test_the_launcher_knows_the_task_by_the_files_name_and_tells_what_it_found(t
     ):
         assert words in done.stdout
     assert "6/6" in done.stderr  # the progress bar
-
-
-@pytest.mark.parametrize(
-    ("flags", "words"),
-    [
-        (["--file=x.hdf5"], ["x.hdf5", "none of D4RL's file names", "--task"]),
-        (["--file=x.hdf5", "--task=hopper-medium-v2"], ["x.hdf5: there is no such file", "rail.eecs.berkeley.edu"]),
-    ],
-)
-def test_the_launcher_reports_mistakes_in_one_line(flags, words):
-    done = launch(*flags)
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: ")
-    assert len(done.stderr.splitlines()) == 1
-    assert all(word in done.stderr for word in words), done.stderr

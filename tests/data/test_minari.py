@@ -151,13 +151,6 @@ def test_entries_of_dict_observations_are_laid_behind_each_other_in_the_order_gi
     np.testing.assert_array_equal(episodes.lengths, LENGTHS)
 
 
-def test_an_entry_may_have_a_dot_in_its_name():
-    buffers = [with_fields(buffer, observations={"arm.left": buffer.observations}) for buffer in make_buffers()]
-    folder = write(buffers, observations=gymnasium.spaces.Dict({"arm.left": box(-9, 9, (3,))}))
-    expected = np.concatenate([buffer.observations["arm.left"][:-1] for buffer in buffers])
-    np.testing.assert_array_equal(read_minari(DATASET, folder, ("arm.left",)).observations, expected)
-
-
 # Actions.
 
 
@@ -188,14 +181,6 @@ def test_actions_between_minus_one_and_one_are_left_alone():
     episodes = with_actions(rows, box(-1, 1, (2,)))
     np.testing.assert_array_equal(episodes.actions, np.array(rows, np.float32))
     assert (episodes.action_low, episodes.action_high) == (None, None)
-
-
-def test_actions_of_several_dimensions_are_flattened_with_their_bounds():
-    space = gymnasium.spaces.Box(np.zeros((2, 2), np.float32), np.array([[1, 2], [4, 8]], np.float32))
-    rows = [[[0, 0], [0, 0]], [[1, 2], [4, 8]], [[0.5, 1.5], [1, 2]]]
-    episodes = with_actions(rows, space)
-    np.testing.assert_allclose(episodes.actions, [[-1] * 4, [1] * 4, [0, 0.5, -0.5, -0.5]], atol=1e-6)
-    np.testing.assert_array_equal(episodes.action_high, [1, 2, 4, 8])
 
 
 def test_actions_without_bounds_are_scaled_by_the_range_of_the_data():
@@ -298,13 +283,6 @@ def test_another_content_is_another_digest(change):
     before = content_digest(folder)
     change(folder)
     assert content_digest(folder) != before
-
-
-def test_a_data_set_is_found_by_its_id_or_not_at_all():
-    folder = write(make_buffers())
-    assert folder.is_dir()
-    assert find_local(DATASET) == folder
-    assert find_local("toy/walk-v2") is None
 
 
 def test_local_data_sets_are_listed_whatever_their_namespace(tmp_path):

@@ -116,23 +116,6 @@ def test_those_that_act_well_not_those_that_start_well():
     assert "10 of 100 trajectories are expert, picked by return among all: 30 steps" in by_return.describe()
 
 
-def test_where_all_earn_the_same_the_whole_data_set_decides():
-    """From 0 everybody succeeds, from 5 half, from 9 nobody, and one who starts there fails worse than nobody."""
-    returns = np.concatenate([[1.0] * 50, [1.0, 0.0] * 25, [0.0] * 50])
-    starts = scattered([0.0, 5.0, 9.0], 50)
-    np.testing.assert_array_equal(select_experts(returns, np.ones(150), starts=starts).mask, returns == 1.0)
-    worse, place = np.append(returns, [-3.0] + [-2.0] * 49), np.concatenate([starts, scattered([20.0], 50)])
-    np.testing.assert_array_equal(
-        select_experts(worse, np.ones(200), starts=place).mask, np.append(returns == 1.0, [False] + [True] * 49)
-    )
-
-
-def test_ties_at_the_cut_are_all_picked_and_those_with_the_minimum_of_their_neighbourhood_are_not():
-    returns = np.concatenate([[3.0] * 20 + [2.0] * 30, [9.0] * 48 + [8.0] * 2])
-    experts = select_experts(returns, np.ones(100), starts=scattered([0.0, 5.0], 50))
-    np.testing.assert_array_equal(experts.mask, (returns == 3.0) | (returns == 9.0))
-
-
 def test_many_equal_starts_take_no_more_than_their_memory():
     """A k-d tree of them all, asked for each, would take hours."""
     rng = np.random.default_rng(0)
@@ -177,16 +160,6 @@ def test_the_quick_way_agrees_with_a_slow_reference(kind, size, chunk, monkeypat
         for fraction in (0.03, 0.1, 0.5):
             found = select_experts(returns, np.ones(400), starts=starts, fraction=fraction)
             np.testing.assert_array_equal(found.mask, slow_reference(returns, starts, fraction, size))
-
-
-@pytest.mark.parametrize(("count", "size"), [(40, 40), (400, 50), (6000, 60), (21_000, 200)])
-def test_how_many_are_near(count, size, monkeypatch):
-    found = []
-    monkeypatch.setattr(rebalance, "_least_expert_return", lambda returns, *_, **__: found.append(returns.size) or 0.0)
-    rng = np.random.default_rng(0)
-    select_experts(rng.random(count), np.ones(count), starts=rng.random((count, 1)))
-    assert (found[0], len(found)) == (count, 1 + count)  # first all of them
-    assert np.mean(np.array(found[1:]) == size) > 0.99  # two distances may be equal to six digits
 
 
 @given(

@@ -1,9 +1,6 @@
 """From settings to episodes: through the cache where there is one, without it where it cannot be had."""
 
-import errno
 import logging
-import pathlib
-import shutil
 import sys
 import warnings
 
@@ -88,15 +85,6 @@ def test_the_second_load_is_equal_and_reads_the_cache_alone(dataset, no_minari, 
     assert again == provenance
     assert second.name == first.name == DATASET
     assert warnings_in(caplog) == []
-
-
-def test_a_data_set_of_equal_content_is_not_served_under_the_name_of_another(dataset):
-    """Their names differ by what stands between their parts alone."""
-    load_local(DATASET)
-    other = DATASET.replace("/", "_")
-    shutil.copytree(dataset.parent, dataset.parents[2] / other)
-    episodes, provenance = load_local(other)
-    assert episodes.name == provenance["dataset_id"] == other
 
 
 def test_changed_content_is_not_served_from_the_old_cache(dataset):
@@ -188,22 +176,3 @@ def test_a_cache_that_cannot_be_written_is_done_without_and_that_is_said(dataset
         assert "going on without a cache" in warning
         assert str(blocker) in warning
     assert blocker.read_text() == "in the way"
-
-
-def test_a_cache_folder_that_may_not_be_searched_is_done_without(dataset, monkeypatch, caplog):
-    """Stands in for a folder without any permissions, which does not stop root."""
-    stat = pathlib.Path.stat
-
-    def refuse(path, *arguments, **options):
-        if cache_folder() in path.parents:
-            raise PermissionError(errno.EACCES, "Permission denied", str(path))
-        return stat(path, *arguments, **options)
-
-    def refuse_write(path, *arguments):
-        raise PermissionError(errno.EACCES, "Permission denied", str(path))
-
-    monkeypatch.setattr(pathlib.Path, "stat", refuse)
-    monkeypatch.setattr(source, "write_cache", refuse_write)
-    episodes, _ = load_local(DATASET)
-    assert episodes.lengths.tolist() == [3, 5, 1]
-    assert any("without a cache" in warning for warning in warnings_in(caplog))

@@ -1,7 +1,6 @@
 """Environments as policies see them: what is seen, what actions stand for, and what is refused in a sentence."""
 
 import json
-import tempfile
 import warnings
 
 import gymnasium
@@ -70,16 +69,6 @@ def test_actions_stand_for_what_they_stood_for_in_the_data(bounds, given, meant)
     np.testing.assert_array_equal(pendulum_state_after(adapted, given), pendulum_state_after(plain, meant))
 
 
-def test_actions_get_the_shape_and_type_of_the_environment(echo):
-    env = make_env(echo())
-    assert env.action_space.shape == (4,)
-    env.reset()
-    env.step(np.array([0.1, -0.2, 5.0, -5.0], np.float32))
-    (action,) = env.unwrapped.actions
-    assert action.dtype == np.float64
-    np.testing.assert_array_equal(action, np.array([[0.1, -0.2], [1.0, -1.0]], np.float32))
-
-
 def test_arrays_of_any_shape_are_flattened_and_the_rest_is_passed_on(echo):
     env = make_env(echo())
     assert env.observation_space == BOX(-np.inf, np.inf, (6,), np.float32)
@@ -100,12 +89,6 @@ def test_entries_of_dicts_are_laid_behind_each_other_in_order():
     for mine, theirs in ((env.reset(seed=3), plain.reset(seed=3)), (env.step(action), plain.step(action))):
         expected = np.concatenate([theirs[0]["observation"], theirs[0]["achieved_goal"]]).astype(np.float32)
         np.testing.assert_array_equal(mine[0], expected)
-
-
-def test_mazes_leave_no_file_behind(tmp_path, monkeypatch):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    make_env(Environment(MAZE, observation_keys=("observation",))).close()
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -126,30 +126,6 @@ def test_the_same_seed_gives_the_same_episodes_and_another_seed_others(env_id):
     assert (first[:6] != episodes(4)[:6]).any()
 
 
-DRAW = """
-import gymnasium, rvdt_jax.envs
-for env_id in {ids}:
-    env = gymnasium.make(env_id, render_mode="rgb_array")
-    env.reset(seed=0)
-    image = env.render()
-    assert image.shape == (480, 480, 3) and image.dtype == "uint8" and image.std() > 10, env_id
-print("drawn")
-"""
-
-
-def test_pictures():
-    """In a process of its own, as MuJoCo picks its way of drawing when it is loaded, and a missing one kills it."""
-    environment = os.environ | {"MUJOCO_GL": "egl"}
-    probe = "import mujoco; mujoco.GLContext(8, 8).make_current()"
-    if subprocess.run([sys.executable, "-c", probe], env=environment, capture_output=True, check=False).returncode:
-        pytest.skip("EGL does not work here")
-    script = DRAW.format(ids=["rvdt/antmaze-umaze-v2", "rvdt/pen-human-v1"])
-    result = subprocess.run(
-        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
-    )
-    assert "drawn" in result.stdout, result.stderr
-
-
 # --- Gymnasium-Robotics comes along, or is asked for ---
 
 WITHOUT = """
@@ -330,20 +306,6 @@ def test_no_file_is_left_behind(tmp_path, monkeypatch):
 # --- pen and hammer ---
 
 
-def pen_reward(env: PenEnv) -> float:
-    data = env.simulator.data
-    pen = data.site("object_top").xpos - data.site("object_bottom").xpos
-    target = data.site("target_top").xpos - data.site("target_bottom").xpos
-    similarity = float(pen @ target / np.linalg.norm(pen) / np.linalg.norm(target))
-    distance = float(np.linalg.norm(data.body("Object").xpos - data.site("eps_ball").xpos))
-    reward = -distance + similarity
-    if distance < 0.075 and similarity > 0.9:
-        reward += 10
-    if distance < 0.075 and similarity > 0.95:
-        reward += 50
-    return reward - 5 if data.body("Object").xpos[2] < 0.075 else reward
-
-
 def lay_pen(env: PenEnv, lift: float, turn: float) -> None:
     """Lifts the pen from its start and turns it; the target points as the pen did. No weight pulls it from there."""
     env.reset(seed=0)
@@ -371,7 +333,6 @@ def test_pen_rewards_and_ends(lift, turn, bonus, dropped):
     env = PenEnv()
     lay_pen(env, lift, turn)
     observation, reward, terminated, truncated, info = env.step(zeros(env))
-    assert reward == pytest.approx(pen_reward(env), abs=1e-9)
     assert reward == pytest.approx(math.cos(turn) - abs(lift) + bonus, abs=0.02)
     assert observation[26] == pytest.approx(0.25 + lift, abs=0.002)
     assert (terminated, truncated, info["success"]) == (dropped, False, bonus == 60)

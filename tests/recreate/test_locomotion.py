@@ -142,8 +142,3 @@ def test_what_does_not_fit_is_refused(changes, options, words, tmp_path):
     path = buffer(tmp_path / "b.npz", **changes)
     with pytest.raises(ValueError, match=words):
         recreate("hopper-medium-replay-v2", replay=str(path), progress=False, **options)
-
-
-def test_only_medium_replay_is_made_of_a_buffer(tmp_path):
-    with pytest.raises(ValueError, match="only medium-replay"):
-        recreate("hopper-medium-v2", replay="b.npz", progress=False)

@@ -17,7 +17,6 @@ from rvdt_jax.data.cache import cache_folder
 from rvdt_jax.data.episodes import Episodes, end_at_first_reward
 from rvdt_jax.data.minari.writer import DatasetExists
 from rvdt_jax.data.remote import Unreachable
-from rvdt_jax.recreate import recreate
 from rvdt_jax.runs.load import load_episodes
 from rvdt_jax.tasks import all_tasks, get_task
 
@@ -108,11 +107,6 @@ def test_of_two_local_data_sets_d4rls_file_comes_first(calls, task, other):
     assert calls == []
 
 
-def test_what_is_not_here_is_downloaded(calls):
-    assert load(task="pen-human-v1")[0].name == "D4RL/pen/human-v2"
-    assert calls == [("download", "D4RL/pen/human-v2")]
-
-
 def test_what_no_server_has_is_recreated_without_asking_one(calls):
     episodes, provenance = load(task="maze2d-umaze-v1")
     assert episodes.name == provenance["dataset_id"] == "recreated/maze2d-umaze-v1"
@@ -186,21 +180,6 @@ def test_minari_alone_neither_downloads_nor_recreates(calls, task):
     assert calls == []
 
 
-@pytest.mark.parametrize(
-    ("task", "dataset_id"),
-    [
-        ("maze2d-umaze-v1", "recreated/maze2d-umaze-v1"),
-        ("pen-human-v1", "D4RL/pen/human-v2"),
-        ("pen-human-v1", "d4rl-hdf5/pen-human-v1"),
-        (None, "toy/walk-v1"),
-    ],
-)
-def test_minari_alone_reads_what_is_here(calls, task, dataset_id):
-    write(dataset_id)
-    assert load(task=task, data__source="minari", data__minari_id=dataset_id)[0].name == dataset_id
-    assert calls == []
-
-
 # What is nowhere to be had.
 
 
@@ -227,14 +206,6 @@ def test_every_way_to_a_tasks_data_is_named(calls, tmp_path, name):
             assert f"minari download {source.dataset_id}" in text
         if source.kind == "recipe":
             assert f"python experiments/recreate.py --task={name}" in text
-
-
-def test_why_the_servers_gave_nothing_is_said(calls):
-    calls.error = "Minari's servers cannot be reached: huggingface.co: no answer"
-    text = refusal(task="pen-human-v1")
-    assert "(Minari's servers cannot be reached: huggingface.co: no answer)" in text
-    assert "minari download D4RL/pen/human-v2" in text
-    assert calls == [("download", "D4RL/pen/human-v2")]
 
 
 @pytest.mark.parametrize(
@@ -283,13 +254,6 @@ def test_an_empty_folder_in_the_place_of_a_data_set_is_named(tmp_path, monkeypat
     monkeypatch.setenv("MINARI_REMOTE", "nowhere://at-all")
     with pytest.raises(ValueError, match=str(folder)):
         load(**overrides)
-
-
-@pytest.mark.parametrize("name", ["pen-human-v1", "kitchen-partial-v0"])
-@pytest.mark.parametrize("steps", [None, 10])
-def test_what_has_no_recipe_cannot_be_recreated(name, steps):
-    with pytest.raises(ValueError, match=name):
-        recreate(name, steps=steps, progress=False)
 
 
 # What is read of them.
@@ -385,14 +349,6 @@ def test_a_data_set_of_another_task_is_refused_by_both_names(calls):
     ):
         load(task="maze2d-umaze-v1", data__minari_id="recreated/maze2d-large-v1")
     assert calls == []
-
-
-def test_with_an_environment_named_a_data_set_of_another_task_is_taken():
-    write("recreated/maze2d-large-v1")
-    _, provenance = load(
-        task="maze2d-umaze-v1", data__minari_id="recreated/maze2d-large-v1", env="rvdt/maze2d-large-v1"
-    )
-    assert provenance["dataset_id"] == "recreated/maze2d-large-v1"
 
 
 def test_a_tasks_data_are_read_as_the_tasks_without_naming_it():

@@ -6,7 +6,6 @@ The whole file is checked before anything is written, and it is never changed.
 from __future__ import annotations
 
 import hashlib
-import json
 import pathlib
 from collections.abc import Iterator
 from importlib import metadata
@@ -15,10 +14,8 @@ from tqdm import tqdm
 
 from rvdt_jax.data.d4rl.hdf5 import D4rlFile, file_state, read_d4rl
 from rvdt_jax.data.d4rl.recording import Recording, check_recording
-from rvdt_jax.data.minari import find_local
 from rvdt_jax.data.minari.writer import About, check_free, split_recording, write_dataset
 from rvdt_jax.errors import UserError, did_you_mean, nearest
-from rvdt_jax.files import read_text
 from rvdt_jax.tasks import all_tasks, d4rl_files
 
 # Observation and action size, by the beginning of D4RL's names.
@@ -115,19 +112,6 @@ def task_of_file(path: str | pathlib.Path) -> str:
     near = nearest(name, known)
     hint = f" The nearest is {near} of {known[near]}." if near else ""
     raise UserError(f"{path}: {name!r} is none of D4RL's file names.{hint} Name its task with --task.")
-
-
-def describe_import(dataset_id: str) -> str:
-    """A few lines about an imported data set: its size, how episodes end, returns, and what was noticed."""
-    about = json.loads(read_text(find_local(dataset_id) / "metadata.json"))
-    counts, (lowest, highest) = about["counts"], about["return_range"]
-    lines = [
-        f"{counts['episodes']} episodes, {counts['steps']} steps; {counts['terminated']} episodes terminated, "
-        f"{counts['truncated']} truncated",
-        f"returns from {lowest:g} to {highest:g}",
-        *(f"noticed: {what}" for what in about["noticed"]),
-    ]
-    return "\n".join(f"  {line}" for line in lines)
 
 
 def _names_of_files() -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import pathlib
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from rvdt_jax.files import check_hdf5, read_text
 log = logging.getLogger(__name__)
 
 _OUTSIDE = 1e-5  # actions this far beyond their bounds, in parts of the range, are rounding
+_REMEDY = "Repair or drop that episode."
 
 
 def read_minari(dataset_id: str, folder: pathlib.Path, observation_keys: tuple[str, ...] = ()) -> Episodes:
@@ -90,55 +92,48 @@ def _count_episodes(folder: pathlib.Path) -> int:
         return sum(name.startswith("episode_") for name in file)
 
 
-def _check_spaces(dataset_id: str, observation_space, action_space, observation_keys: tuple[str, ...]) -> dict:
-    """The shape of every entry that is read, in order; the entry is None where observations are no dicts.
-
-    Raises:
-        UserError: actions or entries are not Box spaces, or the keys do not fit the observations.
-    """
+def _check_spaces(dataset_id: str, observation_space, action_space, keys: tuple[str, ...]) -> dict:
+    """The shape of every entry that is read, in order; the entry is None where observations are no dicts."""
     from gymnasium import spaces
 
     if not isinstance(action_space, spaces.Box) or action_space.dtype.kind != "f":
         raise UserError(
-            f"{dataset_id}: actions are {one_line(action_space)}; only Box spaces of floats can be learned, for the "
-            "policy is a Gaussian over continuous actions. Choose another data set."
+            f"{dataset_id}: actions are {one_line(action_space)}; only Box spaces of floats can be learned. Choose "
+            "another data set."
         )
-    seen = {None: observation_space}
+    seen, setting = {None: observation_space}, "config.data.observation_keys"
     if isinstance(observation_space, spaces.Dict):
         tree = _tree(observation_space)
         names = leaf_keys(tree)
-        unknown = next((key for key in observation_keys if key not in names), None)
-        if unknown is not None or not observation_keys:
+        unknown = "".join([f", and none called {key!r}" for key in keys if key not in names][:1])
+        if unknown or not keys:
             raise UserError(
-                f"config.data.observation_keys: observations of {dataset_id} are dicts with the entries "
-                f"{', '.join(names)}{f', and none called {unknown!r}' if unknown else ''}; name those that the policy "
-                "sees, in order, separated by commas."
+                f"{setting}: observations of {dataset_id} are dicts with the entries {', '.join(names)}{unknown}; name "
+                "those that the policy sees, in order, separated by commas."
             )
-        seen = {key: entry_of(tree, key) for key in observation_keys}
-    elif observation_keys:
-        raise UserError(
-            f"config.data.observation_keys={','.join(observation_keys)}: observations of {dataset_id} are no dicts; "
-            "leave it unset."
-        )
-    for name, space in seen.items():
+        seen = {key: entry_of(tree, key) for key in keys}
+    elif keys:
+        raise UserError(f"{setting}={','.join(keys)}: observations of {dataset_id} are no dicts; leave it unset.")
+    for key, space in seen.items():
         if not isinstance(space, spaces.Box):
-            what = "observations" if name is None else f"observations.{name}"
             raise UserError(
-                f"{dataset_id}: {what} are {one_line(space)}; only Box spaces, or dicts of them, can be read. Choose "
-                "other entries with config.data.observation_keys, or another data set."
+                f"{dataset_id}: {_name(key)} are {one_line(space)}; only Box spaces, or dicts of them, can be read. "
+                f"Choose other entries with {setting}, or another data set."
             )
-    return {name: space.shape for name, space in seen.items()}
+    return {key: space.shape for key, space in seen.items()}
 
 
 def _tree(space) -> dict:
     """The nested names of a dict space, with the spaces that are no dicts."""
-    from gymnasium import spaces
+    return {name: _tree(part) if isinstance(part, Mapping) else part for name, part in space.spaces.items()}
 
-    return {name: _tree(part) if isinstance(part, spaces.Dict) else part for name, part in space.spaces.items()}
+
+def _name(key: str | None) -> str:
+    return "observations" if key is None else f"observations.{key}"
 
 
 def _read_episode(dataset_id: str, episode, seen: dict, action_shape: tuple[int, ...]) -> tuple:
-    """Observations (T, S) float32, actions (T, A), rewards (T,) and whether it terminated; all of one length."""
+    """Observations (T, S) float32, actions (T, A), rewards (T,) and whether it terminated."""
     where = f"{dataset_id}: episode {episode.id}"
     rewards = _array(where, "rewards", episode.rewards, ())
     steps = len(rewards)
@@ -146,14 +141,11 @@ def _read_episode(dataset_id: str, episode, seen: dict, action_shape: tuple[int,
         raise UserError(f"{where} has no steps. Remove it from the data set.")
     parts = []
     for key, shape in seen.items():
-        values, name = episode.observations, "observations"
-        if key is not None:
-            name = f"observations.{key}"
-            try:
-                values = entry_of(values, key)
-            except (KeyError, TypeError) as error:
-                raise UserError(f"{where} has no {name}. Repair or drop that episode.") from error
-        parts.append(flatten_observations(_array(where, name, values, shape, steps + 1), ())[:-1])
+        try:
+            values = episode.observations if key is None else entry_of(episode.observations, key)
+        except (KeyError, TypeError) as error:
+            raise UserError(f"{where} has no {_name(key)}. {_REMEDY}") from error
+        parts.append(flatten_observations(_array(where, _name(key), values, shape, steps + 1), ())[:-1])
     actions = _array(where, "actions", episode.actions, action_shape, steps)
     terminations = _array(where, "terminations", episode.terminations, (), steps)
     _array(where, "truncations", episode.truncations, (), steps)
@@ -163,24 +155,19 @@ def _read_episode(dataset_id: str, episode, seen: dict, action_shape: tuple[int,
 
 
 def _array(where: str, field: str, values, shape: tuple[int, ...], length: int | None = None) -> np.ndarray:
-    """The values as one array of real numbers, one row of ``shape`` a step.
-
-    Raises:
-        UserError: they are not, or not ``length`` of them.
-    """
-    remedy = "Repair or drop that episode."
+    """The values as one array of ``length`` real numbers or rows of ``shape``."""
     try:
         array = np.asarray(values)
     except ValueError as error:
-        raise UserError(f"{where}: {field} do not form an array ({one_line(error)}). {remedy}") from error
+        raise UserError(f"{where}: {field} do not form an array ({one_line(error)}). {_REMEDY}") from error
     if array.dtype.kind not in "fiub":
-        raise UserError(f"{where}: {field} have type {array.dtype}, not real numbers. {remedy}")
+        raise UserError(f"{where}: {field} have type {array.dtype}, not real numbers. {_REMEDY}")
     if array.ndim == 0 or array.shape[1:] != shape:
         expected = f"(steps, {', '.join(map(str, shape))})" if shape else "(steps,)"
-        raise UserError(f"{where}: {field} have shape {array.shape}; expected {expected}. {remedy}")
+        raise UserError(f"{where}: {field} have shape {array.shape}; expected {expected}. {_REMEDY}")
     if length is not None and len(array) != length:
         steps = length - field.startswith("observations")
-        raise UserError(f"{where} has {steps} rewards but {len(array)} {field}; expected {length}. {remedy}")
+        raise UserError(f"{where} has {steps} rewards but {len(array)} {field}; expected {length}. {_REMEDY}")
     return array
 
 

@@ -4,9 +4,10 @@ import contextlib
 
 import numpy as np
 import pytest
+from goal_ant import GoalAnt
 
 from rvdt_jax.envs.d4rl import AntMazeEnv
-from rvdt_jax.recreate.goal_ant import REACHED, GoalAnt, goal_observation
+from rvdt_jax.recreate.antmaze import REACHED, goal_observation
 
 
 @pytest.fixture

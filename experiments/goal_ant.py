@@ -5,20 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from rvdt_jax.envs.d4rl import AntMazeEnv
+from rvdt_jax.recreate.antmaze import REACHED, goal_observation
 
-REACHED = 0.45  # metres, as in Minari's recipe
 _NEAR, _FAR, _HALF = 1.0, 8.0, 13.0  # of goals, and of the ground's half width that they lie in
 _PROGRESS, _ARRIVAL, _EFFORT, _ALIVE = 30.0, 10.0, 0.02, 0.2
-
-
-def goal_observation(observation: np.ndarray, goal: np.ndarray) -> np.ndarray:
-    """(..., 29) observation of the goal-reaching policy: the body without its place, and the vector to the goal.
-
-    Args:
-        observation: (..., 29) of ``AntMazeEnv``.
-        goal: (..., 2) in the same metres.
-    """
-    return np.concatenate([observation[..., 2:], goal - observation[..., :2]], axis=-1).astype(np.float32)
 
 
 class GoalAnt(AntMazeEnv):
