@@ -42,6 +42,7 @@ def test_weights_and_probabilities(returns, alpha):
     np.testing.assert_allclose(ratio / ratio.min(), weights / weights.min())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dup", [False, True])
 def test_the_documented_loop_trains_a_pytorch_model(dup):
     """As it stands in the docstring; with ``dup`` changed as it says. Experts act 1 and are a tenth of the data."""

@@ -144,4 +144,4 @@ def test_the_medium_policy_comes_with_the_buffer_that_medium_replay_is_made_of(t
     np.testing.assert_array_equal(episodes.observations[1:][inside[:-1]], following)
 
     (folder / "medium-replay.npz").unlink()
-    assert "medium-replay.npz is gone" in train("--medium_only", expert=3.0, status=2)
+    assert "medium-replay.npz is missing" in train("--medium_only", expert=3.0, status=2)

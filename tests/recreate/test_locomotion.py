@@ -52,6 +52,7 @@ def collected(name, steps, seed=0):
     return list(locomotion_recipe(get_task(name), steps, seed).collect(lambda done: None))
 
 
+@pytest.mark.slow
 def test_the_medium_half_of_medium_expert_is_as_medium():
     medium, both = collected("hopper-medium-v2", 300), collected("hopper-medium-expert-v2", 600)
     for one, other in zip(medium, both, strict=False):

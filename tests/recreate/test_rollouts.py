@@ -65,6 +65,7 @@ def test_an_episode_is_what_its_environment_gives_for_its_actions():
         np.testing.assert_array_equal(episode["observations"][-1], observation.astype(np.float32))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 3])
 def test_what_is_collected_does_not_depend_on_the_number_of_processes(count, monkeypatch):
     monkeypatch.setattr(processes, "_cpu_count", lambda: count)
