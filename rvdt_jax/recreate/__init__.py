@@ -52,10 +52,6 @@ def recreate(
     if source is None:
         known = ", ".join(name for name, other in all_tasks().items() if other.source("recipe"))
         raise UserError(f"--task={task_name}: there is no recipe for it. Tasks that can be recreated: {known}.")
-    if steps is not None and steps < 1:
-        raise UserError(f"--steps={steps}: collect at least one step.")
-    if seed < 0:
-        raise UserError(f"--seed={seed}: a seed is not negative.")
     recipe = _recipe(task, steps, seed, replay)
     versions = {name: metadata.version(name) for name in _PACKAGES}
     dataset_id = recreated_id(task, recipe.steps if recipe.seed else steps, recipe.seed)
@@ -82,6 +78,10 @@ def recreated_id(task: Task, steps: int | None = None, seed: int = 0) -> str:
 
 
 def _recipe(task: Task, steps: int | None, seed: int, replay: str | None) -> Recipe:
+    if steps is not None and steps < 1:
+        raise UserError(f"--steps={steps}: collect at least one step.")
+    if seed < 0:
+        raise UserError(f"--seed={seed}: a seed is not negative.")
     if task.name.endswith("-medium-replay-v2"):
         from rvdt_jax.recreate.locomotion import replay_recipe
 

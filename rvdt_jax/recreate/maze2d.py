@@ -41,13 +41,7 @@ def collect(
     rng = np.random.default_rng(seed)
     ball, controller = Ball(make_model(maze_task.maze)), WaypointController(maze_task.maze, rng)
     cells = maze_task.maze.free_cells
-
-    def draw_target() -> tuple[float, float]:
-        row, column = cells[rng.choice(len(cells))]
-        noise_x, noise_y = rng.uniform(-START_NOISE, START_NOISE, size=2).tolist()
-        return row + noise_x, column + noise_y
-
-    target = draw_target()
+    target = _draw_target(rng, cells)
     ball.place(rng, cells)
     before, after = np.empty((steps, 4)), np.empty((steps, 4))
     actions, ends = np.empty((steps, 2)), np.zeros(steps, bool)
@@ -68,13 +62,19 @@ def collect(
         after[step] = moved_to + now_at
         if ended:
             # As in the original, the observation is not refreshed here: the next step sees the old one.
-            target, elapsed = draw_target(), 0
+            target, elapsed = _draw_target(rng, cells), 0
         else:
             position, velocity = moved_to, now_at
     ends[-1] = True
     paid = rewards(before[:, :2], maze_task.maze.goal, maze_task.dense)
     columns = {"observations": before, "next_observations": after, "actions": actions, "rewards": paid}
     return {key: values.astype(np.float32) for key, values in columns.items()} | {"ends": ends}
+
+
+def _draw_target(rng: np.random.Generator, cells: list[tuple[int, int]]) -> tuple[float, float]:
+    row, column = cells[rng.choice(len(cells))]
+    noise_x, noise_y = rng.uniform(-START_NOISE, START_NOISE, size=2).tolist()
+    return row + noise_x, column + noise_y
 
 
 def episodes_of(recording: dict[str, np.ndarray]) -> Iterator[dict]:

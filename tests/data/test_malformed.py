@@ -10,15 +10,13 @@ import pathlib
 import re
 import subprocess
 import sys
-import warnings
 from collections.abc import Callable, Mapping
 
 import h5py
-import minari
 import numpy as np
 import pytest
 from gymnasium import spaces
-from minari.data_collector import EpisodeBuffer
+from minari_sets import write_minari
 
 from rvdt_jax.config.defaults import default_config
 from rvdt_jax.config.settings import resolve
@@ -46,25 +44,9 @@ POSITION, PAIR = box(-9, 9, (3,)), box(-1, 1, (2,))
 
 def write(observation_space=POSITION, action_space=PAIR, **fields):
     """A sound data set of three episodes, with those spaces; ``fields`` are functions from a length to values."""
-    rng = np.random.default_rng(0)
-    make = {
-        "observations": lambda length: rng.normal(size=(length + 1, 3)).astype(np.float32),
-        "actions": lambda length: rng.uniform(-1, 1, (length, 2)).astype(np.float32),
-        "rewards": lambda length: np.zeros(length),
-        "terminations": lambda length: np.zeros(length, bool),
-        "truncations": lambda length: np.arange(length) == length - 1,
-    } | fields
-    buffers = [EpisodeBuffer(**{name: values(length) for name, values in make.items()}, infos={}) for length in LENGTHS]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Minari asks for an author, an e-mail address and a link to the code
-        minari.create_dataset_from_buffers(
-            DATASET,
-            buffers,
-            observation_space=observation_space,
-            action_space=action_space,
-            data_format="hdf5",
-        )
-    return find_local(DATASET)
+    make = {"rewards": np.zeros} | fields
+    episodes = [{name: values(length) for name, values in make.items()} for length in LENGTHS]
+    return write_minari(DATASET, episodes, observation_space, action_space)
 
 
 def write_dicts(**entries):

@@ -1,15 +1,12 @@
 """Reading Minari data sets: small ones made here, and what is wrong with others said by name and remedy."""
 
-import dataclasses
 import json
 import logging
-import warnings
 
 import gymnasium
-import minari
 import numpy as np
 import pytest
-from minari.data_collector import EpisodeBuffer
+from minari_sets import write_minari
 
 from rvdt_jax.data.minari import content_digest, find_local, list_local, read_provenance
 from rvdt_jax.data.minari.reader import read_minari
@@ -22,39 +19,23 @@ def box(low, high, shape, dtype=np.float32):
     return gymnasium.spaces.Box(low, high, shape, dtype)
 
 
-def make_buffers(shape=(3,), lengths=LENGTHS):
+def make_episodes(shape=(3,), lengths=LENGTHS):
     """Random episodes; every second one terminates, the others are truncated."""
     rng = np.random.default_rng(0)
     return [
-        EpisodeBuffer(
-            observations=rng.normal(size=(length + 1, *shape)).astype(np.float32),
-            actions=rng.uniform(-1, 1, (length, 2)).astype(np.float32),
-            rewards=rng.normal(size=length),
-            terminations=np.arange(length) == (length - 1 if number % 2 else -1),
-            truncations=np.arange(length) == (-1 if number % 2 else length - 1),
-            infos={},
-        )
+        {
+            "observations": rng.normal(size=(length + 1, *shape)).astype(np.float32),
+            "actions": rng.uniform(-1, 1, (length, 2)).astype(np.float32),
+            "rewards": rng.normal(size=length),
+            "terminations": np.arange(length) == (length - 1 if number % 2 else -1),
+            "truncations": np.arange(length) == (-1 if number % 2 else length - 1),
+        }
         for number, length in enumerate(lengths)
     ]
 
 
-def with_fields(buffer, **changes):
-    """A copy of an episode with other arrays."""
-    return dataclasses.replace(buffer, **changes)
-
-
-def write(buffers, observations=None, actions=None, dataset_id=DATASET):
-    """Makes a local data set; returns the folder of its files."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Minari asks for an author, an e-mail address and a link to the code
-        minari.create_dataset_from_buffers(
-            dataset_id,
-            buffers,
-            observation_space=observations or box(-np.inf, np.inf, (3,)),
-            action_space=actions or box(-1.0, 1.0, (2,)),
-            data_format="hdf5",
-        )
-    return find_local(dataset_id)
+def write(episodes, observations=None, actions=None, dataset_id=DATASET):
+    return write_minari(dataset_id, episodes, observations, actions)
 
 
 def read(folder):
@@ -69,39 +50,36 @@ def set_metadata(folder, **changes):
 
 
 def test_what_is_written_is_read():
-    buffers = make_buffers()
-    episodes = read(write(buffers))
+    made = make_episodes()
+    episodes = read(write(made))
     assert episodes.name == DATASET
     np.testing.assert_array_equal(episodes.lengths, LENGTHS)
-    expected = np.concatenate([buffer.observations[:-1] for buffer in buffers])
-    np.testing.assert_array_equal(episodes.observations, expected)
-    np.testing.assert_array_equal(episodes.actions, np.concatenate([buffer.actions for buffer in buffers]))
-    rewards = np.concatenate([buffer.rewards for buffer in buffers]).astype(np.float32)
-    np.testing.assert_array_equal(episodes.rewards, rewards)
     for field in ("observations", "actions", "rewards"):
+        expected = np.concatenate([each[field][: len(each["rewards"])] for each in made]).astype(np.float32)
+        np.testing.assert_array_equal(getattr(episodes, field), expected)
         assert getattr(episodes, field).dtype == np.float32
 
 
 def test_the_order_of_many_episodes_is_kept():
     """As strings, episode_10 comes before episode_2."""
-    buffers = make_buffers(lengths=tuple(range(1, 13)))
-    np.testing.assert_array_equal(read(write(buffers)).lengths, range(1, 13))
+    episodes = make_episodes(lengths=tuple(range(1, 13)))
+    np.testing.assert_array_equal(read(write(episodes)).lengths, range(1, 13))
 
 
 def test_only_a_termination_is_a_termination():
     """Four ends: terminated, truncated, both at once, and a recording that just stops."""
-    buffers = make_buffers(lengths=(2, 2, 2, 2))
-    for buffer, (terminated, truncated) in zip(buffers, [(1, 0), (0, 1), (1, 1), (0, 0)], strict=True):
-        buffer.terminations[:] = [False, terminated]
-        buffer.truncations[:] = [False, truncated]
-    np.testing.assert_array_equal(read(write(buffers)).terminated, [True, False, True, False])
+    episodes = make_episodes(lengths=(2, 2, 2, 2))
+    for episode, (terminated, truncated) in zip(episodes, [(1, 0), (0, 1), (1, 1), (0, 0)], strict=True):
+        episode["terminations"][:] = [False, terminated]
+        episode["truncations"][:] = [False, truncated]
+    np.testing.assert_array_equal(read(write(episodes)).terminated, [True, False, True, False])
 
 
 def test_observations_of_several_dimensions_are_flattened_row_by_row():
-    buffers = make_buffers(shape=(2, 3))
-    episodes = read(write(buffers, observations=box(-np.inf, np.inf, (2, 3))))
+    made = make_episodes(shape=(2, 3))
+    episodes = read(write(made, observations=box(-np.inf, np.inf, (2, 3))))
     assert episodes.observations.shape == (sum(LENGTHS), 6)
-    first = buffers[0].observations[0]
+    first = made[0]["observations"][0]
     np.testing.assert_array_equal(episodes.observations[0], [*first[0], *first[1]])
 
 
@@ -128,8 +106,8 @@ def dicts():
         position = np.stack([steps, steps + 0.25, steps + 0.5], 1)
         return {"position": position, "goal": goal, "image": image, "mode": np.zeros(length + 1, np.int64)}
 
-    buffers = [with_fields(buffer, observations=observations(len(buffer.rewards))) for buffer in make_buffers()]
-    return write(buffers, observations=DICT)
+    episodes = [episode | {"observations": observations(len(episode["rewards"]))} for episode in make_episodes()]
+    return write(episodes, observations=DICT)
 
 
 @pytest.mark.parametrize(
@@ -157,8 +135,8 @@ def test_entries_of_dict_observations_are_laid_behind_each_other_in_the_order_gi
 def with_actions(rows, space):
     """The episodes of a data set of two episodes, the second of one step, with those actions."""
     rows = np.asarray(rows, np.float32)
-    first, second = make_buffers(shape=(3,), lengths=(len(rows) - 1, 1))
-    return read(write([with_fields(first, actions=rows[:-1]), with_fields(second, actions=rows[-1:])], actions=space))
+    first, second = make_episodes(shape=(3,), lengths=(len(rows) - 1, 1))
+    return read(write([first | {"actions": rows[:-1]}, second | {"actions": rows[-1:]}], actions=space))
 
 
 @pytest.mark.parametrize(
@@ -235,7 +213,7 @@ def test_an_action_that_is_not_finite_is_named_and_never_clipped(low, high, valu
 
 
 def test_provenance_says_how_the_data_came_about():
-    folder = write(make_buffers())
+    folder = write(make_episodes())
     assert not read_provenance(DATASET, folder).get("recreated")
     spec = gymnasium.spec("Pendulum-v1").to_json()
     facts = {"recreated": True, "recipe": "a walk", "seed": 3, "ref_min_score": -3.5, "ref_max_score": 12}
@@ -245,7 +223,7 @@ def test_provenance_says_how_the_data_came_about():
 
 
 def test_the_environment_for_evaluation_comes_before_the_one_of_the_collection():
-    folder = write(make_buffers())
+    folder = write(make_episodes())
     collected, evaluated = (gymnasium.spec(name).to_json() for name in ("Pendulum-v1", "MountainCarContinuous-v0"))
     set_metadata(folder, env_spec=collected, eval_env_spec=evaluated)
     provenance = read_provenance(DATASET, folder)
@@ -255,7 +233,7 @@ def test_the_environment_for_evaluation_comes_before_the_one_of_the_collection()
 
 @pytest.mark.parametrize("spec", [None, "{", '{"kwargs": {}}'])
 def test_data_that_knows_no_environment_names_none(spec):
-    folder = write(make_buffers())
+    folder = write(make_episodes())
     set_metadata(folder, env_spec=spec)
     provenance = read_provenance(DATASET, folder)
     assert "env_id" not in provenance
@@ -279,7 +257,7 @@ def rename_a_file(folder):
 
 @pytest.mark.parametrize("change", [change_one_byte, add_a_file, rename_a_file])
 def test_another_content_is_another_digest(change):
-    folder = write(make_buffers())
+    folder = write(make_episodes())
     before = content_digest(folder)
     change(folder)
     assert content_digest(folder) != before
@@ -287,7 +265,7 @@ def test_another_content_is_another_digest(change):
 
 def test_local_data_sets_are_listed_whatever_their_namespace(tmp_path):
     for dataset_id in ("toy/walk-v1", "alone-v0", "a/b/c-v2"):
-        write(make_buffers(lengths=(1,)), dataset_id=dataset_id)
+        write(make_episodes(lengths=(1,)), dataset_id=dataset_id)
     hidden = tmp_path / "minari" / ".incomplete-7-here" / "toy" / "half-v0" / "data"
     hidden.mkdir(parents=True)
     (hidden / "metadata.json").write_text("{}")

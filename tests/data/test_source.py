@@ -2,18 +2,15 @@
 
 import logging
 import sys
-import warnings
 
 import gymnasium
 import h5py
-import minari
 import numpy as np
 import pytest
-from minari.data_collector import EpisodeBuffer
+from minari_sets import write_minari
 
 from rvdt_jax.data import source
 from rvdt_jax.data.cache import cache_folder, read_cache, write_cache
-from rvdt_jax.data.minari import find_local
 from rvdt_jax.data.source import load_local
 
 DATASET = "toy/walk-v1"
@@ -23,29 +20,8 @@ ARRAYS = ("observations", "actions", "rewards", "lengths", "terminated")
 @pytest.fixture
 def dataset():
     """A local Minari data set of three episodes; the folder of its files."""
-    rng = np.random.default_rng(0)
-    buffers = [
-        EpisodeBuffer(
-            observations=rng.normal(size=(length + 1, 3)).astype(np.float32),
-            actions=rng.uniform(-1, 1, (length, 2)).astype(np.float32),
-            rewards=rng.normal(size=length),
-            terminations=np.arange(length) == length - 1,
-            truncations=np.zeros(length, bool),
-            infos={},
-        )
-        for length in (3, 5, 1)
-    ]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Minari asks for an author, an e-mail address and a link to the code
-        made = minari.create_dataset_from_buffers(
-            DATASET,
-            buffers,
-            observation_space=gymnasium.spaces.Box(-np.inf, np.inf, (3,)),
-            action_space=gymnasium.spaces.Box(-1.0, 1.0, (2,)),
-            data_format="hdf5",
-        )
-    made.storage.update_metadata({"recreated": True, "recipe": "a walk"})
-    return find_local(DATASET)
+    episodes = [{"rewards": np.random.default_rng(length).normal(size=length)} for length in (3, 5, 1)]
+    return write_minari(DATASET, episodes, recreated=True, recipe="a walk")
 
 
 @pytest.fixture
@@ -100,25 +76,10 @@ def test_changed_content_is_not_served_from_the_old_cache(dataset):
 @pytest.fixture
 def dict_dataset():
     """The same with dict observations: ``back`` is twice ``front``."""
-    steps = np.arange(4, dtype=np.float32)[:, None]
-    buffer = EpisodeBuffer(
-        observations={"front": steps, "back": 2 * steps},
-        actions=np.array([[-4.0], [0.0], [4.0]], np.float32),
-        rewards=np.zeros(3),
-        terminations=np.zeros(3, bool),
-        truncations=np.array([False, False, True]),
-        infos={},
-    )
-    space = gymnasium.spaces.Box(-99, 99, (1,))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        minari.create_dataset_from_buffers(
-            "toy/dict-v1",
-            [buffer],
-            observation_space=gymnasium.spaces.Dict({"front": space, "back": space}),
-            action_space=gymnasium.spaces.Box(-4.0, 4.0, (1,)),
-            data_format="hdf5",
-        )
+    steps, space = np.arange(4, dtype=np.float32)[:, None], gymnasium.spaces.Box(-99, 99, (1,))
+    fields = {"observations": {"front": steps, "back": 2 * steps}, "actions": steps[1:] - 2, "rewards": np.zeros(3)}
+    spaces = gymnasium.spaces.Dict({"front": space, "back": space}), gymnasium.spaces.Box(-4.0, 4.0, (1,))
+    write_minari("toy/dict-v1", [fields], *spaces)
 
 
 ENTRIES = {

@@ -18,24 +18,12 @@ from rvdt_jax.envs.d4rl import AntMazeEnv, HammerEnv, KitchenEnv, PenEnv
 from rvdt_jax.tasks import all_tasks
 
 SIZES = {"antmaze": (29, 8), "pen": (45, 24), "hammer": (46, 26), "kitchen": (60, 9)}
+ANTMAZE_V2 = ("umaze", "umaze-diverse", "medium-play", "medium-diverse", "large-play", "large-diverse")
 HORIZONS = {
-    "rvdt/antmaze-umaze-v0": 700,
-    "rvdt/antmaze-umaze-diverse-v0": 700,
-    "rvdt/antmaze-medium-diverse-v0": 1000,
-    "rvdt/antmaze-large-diverse-v0": 1000,
-    "rvdt/antmaze-umaze-v2": 700,
-    "rvdt/antmaze-umaze-diverse-v2": 700,
-    "rvdt/antmaze-medium-play-v2": 1000,
-    "rvdt/antmaze-medium-diverse-v2": 1000,
-    "rvdt/antmaze-large-play-v2": 1000,
-    "rvdt/antmaze-large-diverse-v2": 1000,
-    "rvdt/pen-human-v1": 100,
-    "rvdt/pen-cloned-v1": 100,
-    "rvdt/hammer-human-v1": 200,
-    "rvdt/hammer-cloned-v1": 200,
-    "rvdt/kitchen-complete-v0": 280,
-    "rvdt/kitchen-partial-v0": 280,
-}
+    task.source("import").env_id: task.horizon
+    for task in all_tasks().values()
+    if task.family in ("antmaze", "adroit", "kitchen")
+} | {f"rvdt/antmaze-{maze}-v2": 700 if "umaze" in maze else 1000 for maze in ANTMAZE_V2}
 ONE_OF_EACH = ["rvdt/antmaze-large-diverse-v0", "rvdt/pen-human-v1", "rvdt/hammer-cloned-v1", "rvdt/kitchen-partial-v0"]
 
 # D4RL's *_MAZE_TEST maps: their walls are geometry, which the tests below look for in the compiled model.
@@ -82,10 +70,12 @@ def test_the_ids_are_these_and_last_as_long_as_the_task_table_says():
         if env_id.startswith("rvdt/") and family_of(env_id) in SIZES and "minari" not in env_id
     }
     assert ours == HORIZONS
-    tasks = [task for task in all_tasks().values() if task.family in ("antmaze", "adroit", "kitchen")]
-    assert len(tasks) == 10
-    for task in tasks:
-        assert HORIZONS[task.source("import").env_id] == task.horizon
+    assert len(ours) == 16
+    assert (ours["rvdt/pen-human-v1"], ours["rvdt/hammer-cloned-v1"], ours["rvdt/kitchen-partial-v0"]) == (
+        100,
+        200,
+        280,
+    )
 
 
 @pytest.mark.parametrize("env_id", HORIZONS)

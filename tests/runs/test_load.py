@@ -1,13 +1,11 @@
 """Which data a run learns from: what is here, what Minari's servers have, what a recipe makes, or how to get it."""
 
 import logging
-import warnings
 
 import gymnasium
-import minari
 import numpy as np
 import pytest
-from minari.data_collector import EpisodeBuffer
+from minari_sets import write_minari
 
 import rvdt_jax.data.remote
 import rvdt_jax.recreate
@@ -28,7 +26,7 @@ def box(*shape):
 def write(dataset_id, rewards=((0.0, 1.0), (0.0,)), *, space=None):
     """A local Minari data set with those rewards; no episode terminates, the first observation counts up from 0."""
     space = box(2) if space is None else space
-    buffers, count = [], 0
+    episodes, count = [], 0
     for row in rewards:
         steps = np.arange(count, count + len(row) + 1, dtype=np.float32)
         count += len(row)
@@ -36,25 +34,9 @@ def write(dataset_id, rewards=((0.0, 1.0), (0.0,)), *, space=None):
             observations = {name: np.stack([steps] * part.shape[0], 1) for name, part in space.spaces.items()}
         else:
             observations = np.stack([steps] * space.shape[0], 1)
-        buffers.append(
-            EpisodeBuffer(
-                observations=observations,
-                actions=np.zeros((len(row), 1), np.float32),
-                rewards=np.array(row),
-                terminations=np.zeros(len(row), bool),
-                truncations=np.arange(len(row)) == len(row) - 1,
-                infos={},
-            )
-        )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Minari asks for an author, an e-mail address and a link to the code
-        minari.create_dataset_from_buffers(
-            dataset_id,
-            buffers,
-            observation_space=space,
-            action_space=gymnasium.spaces.Box(-1.0, 1.0, (1,)),
-            data_format="hdf5",
-        )
+        actions = np.zeros((len(row), 1), np.float32)
+        episodes.append({"observations": observations, "actions": actions, "rewards": np.array(row)})
+    write_minari(dataset_id, episodes, space, gymnasium.spaces.Box(-1.0, 1.0, (1,)))
 
 
 def configured(**overrides):

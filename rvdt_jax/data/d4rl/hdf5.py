@@ -106,7 +106,7 @@ def _read(file: D4rlFile, key: str, dataset) -> np.ndarray:
     claimed = math.prod(dataset.shape) * dataset.dtype.itemsize
     try:
         check_stored(claimed, dataset.id.get_storage_size(), "it")
-        check_memory(claimed, "it")
+        check_memory(claimed + sum(array.nbytes for array in file.arrays.values()), "it, with the keys before it,")
         values = dataset[()]
     except ValueError as error:
         raise file.error(key, str(error)) from error
