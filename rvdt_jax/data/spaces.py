@@ -24,14 +24,31 @@ def flatten_observations(observations, keys: tuple[str, ...]) -> np.ndarray:
     Raises:
         UserError: an unknown key, a dict without keys, or keys for an array.
     """
-    if not keys:
-        if isinstance(observations, Mapping):
+    return np.concatenate([_rows(values) for values in _entries(observations, keys).values()], axis=1)
+
+
+def observation_shapes(space, keys: tuple[str, ...]) -> dict[str | None, tuple[int, ...]]:
+    """The shape of every entry that ``flatten_observations`` reads from the observations of a Gymnasium space.
+
+    The key is None if observations are arrays.
+
+    Raises:
+        UserError: as ``flatten_observations``, or an entry is not a Box space.
+    """
+    from gymnasium.spaces import Box, Dict
+
+    def tree(space):
+        return {name: tree(part) for name, part in space.spaces.items()} if isinstance(space, Dict) else space
+
+    entries = _entries(tree(space), keys)
+    for key, part in entries.items():
+        if not isinstance(part, Box):
+            what = "observations" if key is None else f"observations.{key}"
             raise UserError(
-                f"observations are dicts with the entries {', '.join(leaf_keys(observations))}; name those that the "
-                "policy sees, in order, with config.data.observation_keys."
+                f"{what} are {' '.join(str(part).split())}; only Box spaces, or dicts of them, can be read. Name other "
+                "entries with config.data.observation_keys, or choose another data set or environment."
             )
-        return _rows(observations)
-    return np.concatenate([_rows(_entry(observations, key)) for key in keys], axis=1)
+    return {key: part.shape for key, part in entries.items()}
 
 
 def one_step(observation):
@@ -83,9 +100,22 @@ def _rows(values) -> np.ndarray:
         return values.reshape(len(values), -1).astype(np.float32)
 
 
-def _entry(observations, key: str):
-    if isinstance(observations, Mapping):
-        with contextlib.suppress(KeyError):
-            return entry_of(observations, key)
-    known = ", ".join(leaf_keys(observations)) if isinstance(observations, Mapping) else "none: they are arrays"
-    raise UserError(f"config.data.observation_keys: observations have no entry {key!r}; there are {known}.")
+def _entries(observations, keys: tuple[str, ...]) -> dict:
+    """The entries of observations by key; {None: observations} for an array."""
+    known = ", ".join(leaf_keys(observations)) if isinstance(observations, Mapping) else None
+    if known is None and not keys:
+        return {None: observations}
+    if not keys:
+        raise UserError(
+            f"observations are dicts with the entries {known}; name those that the policy sees, in order, with "
+            "config.data.observation_keys."
+        )
+    found = {}
+    for key in keys:
+        if known is not None:
+            with contextlib.suppress(KeyError):
+                found[key] = entry_of(observations, key)
+        if key not in found:
+            hint = "none: they are arrays; leave it unset" if known is None else f"{known}. Name those that are read"
+            raise UserError(f"config.data.observation_keys: observations have no entry {key!r}; there are {hint}.")
+    return found

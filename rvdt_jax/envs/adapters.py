@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import pathlib
 import warnings
 
@@ -11,7 +12,7 @@ import gymnasium
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
-from rvdt_jax.data.spaces import flatten_observations, one_step, unscale_actions
+from rvdt_jax.data.spaces import flatten_observations, observation_shapes, one_step, unscale_actions
 from rvdt_jax.errors import UserError
 from rvdt_jax.tasks import Environment
 
@@ -82,22 +83,10 @@ class FlatEnv(gymnasium.Wrapper):
 
 def _observation_size(space: gymnasium.Space, environment: Environment) -> int:
     try:
-        example = flatten_observations(one_step(_example(space)), environment.observation_keys)
+        shapes = observation_shapes(space, environment.observation_keys)
     except UserError as error:
         raise UserError(f"config.env: {environment.id}: {error}") from error
-    if np.isnan(example).any():
-        raise UserError(
-            f"config.env: observations of {environment.id} are {space}; a policy sees only Box spaces, or such entries "
-            "of dicts. Name another environment, or wrap this one in one that you register."
-        )
-    return example.size
-
-
-def _example(space: gymnasium.Space):
-    """An observation of zeros, with NaN for every part that is not a Box."""
-    if isinstance(space, gymnasium.spaces.Dict):
-        return {name: _example(part) for name, part in space.spaces.items()}
-    return np.zeros(space.shape) if isinstance(space, gymnasium.spaces.Box) else np.full(1, np.nan)
+    return sum(math.prod(shape) for shape in shapes.values())
 
 
 def _action_bounds(space: gymnasium.Space, environment: Environment) -> list[np.ndarray]:

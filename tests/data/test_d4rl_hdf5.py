@@ -35,6 +35,7 @@ SIZES = {
 }
 # One task per layout; and where its episodes end: t a terminal, o a time-out, b both, "." neither.
 LAYOUTS = {
+    "halfcheetah-medium-v2": "...o...o...o",
     "hopper-medium-replay-v2": "..t....o.b.to...",
     "pen-human-v1": "....o..o.......o",
     "kitchen-complete-v0": ".......t....t.t",

@@ -310,12 +310,12 @@ CASES = {
     # entries of dict observations
     "dicts without keys": entries("config.data.observation_keys", "entries goal, position", goal=(POSITION, zeros(3))),
     "a key that is not there": entries(
-        *("config.data.observation_keys", "entries goal, position", "none called 'velocity'"),
+        *("config.data.observation_keys", "no entry 'velocity'; there are goal, position"),
         settings=keys("position", "velocity"),
         goal=(POSITION, zeros(3)),
     ),
     "keys for plain observations": Case(
-        write, ("config.data.observation_keys", "are no dicts"), settings=keys("observation")
+        write, ("config.data.observation_keys", "they are arrays"), settings=keys("observation")
     ),
     "a discrete entry": entries(
         r"observations\.mode are Discrete",

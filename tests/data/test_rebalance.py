@@ -83,14 +83,6 @@ def test_a_threshold_replaces_the_fraction():
     np.testing.assert_array_equal(again.mask, experts.mask)
 
 
-@pytest.mark.parametrize("by_start", [False, True])
-@pytest.mark.parametrize("options", [{"fraction": 1.0}, {"threshold": 0.0}, {"threshold": -7.0}])
-def test_all_of_them_or_a_threshold_that_all_reach_is_every_trajectory(options, by_start):
-    returns = np.repeat([0.0, 0.0, 5.0], 40)
-    starts = np.repeat([0.0, 9.0, 9.0], 40)[:, None] if by_start else None
-    assert select_experts(returns, np.ones(120), starts=starts, **options).mask.all()
-
-
 # Given where they start.
 
 

@@ -97,7 +97,7 @@ def test_entries_of_dicts_are_laid_behind_each_other_in_order():
         (MAZE, (), f"config.env: {MAZE}: observations are dicts with the entries .* config.data.observation_keys"),
         (MAZE, ("goal",), f"config.env: {MAZE}: config.data.observation_keys: observations have no entry 'goal'"),
         ("Pendulum-v1", ("goal",), "config.env: Pendulum-v1: .* no entry 'goal'"),
-        ("FrozenLake-v1", (), "observations of FrozenLake-v1 are Discrete"),
+        ("FrozenLake-v1", (), "config.env: FrozenLake-v1: observations are Discrete"),
         ("CartPole-v1", (), "actions of CartPole-v1 are Discrete"),
     ],
 )
@@ -108,7 +108,7 @@ def test_spaces_that_no_policy_here_has_are_refused(env_id, keys, message):
 
 def test_entries_that_are_no_boxes_are_refused_only_where_they_are_seen(echo):
     space = gymnasium.spaces.Dict({"number": gymnasium.spaces.Discrete(3), "deep": gymnasium.spaces.Dict(x=BOX(0, 1))})
-    with pytest.raises(ValueError, match="observations of test/Echo-v0 are Dict"):
+    with pytest.raises(ValueError, match=r"config.env: test/Echo-v0: observations\.number are Discrete"):
         make_env(echo(observation_space=space, keys=("deep.x", "number")))
     assert make_env(echo(observation_space=space, keys=("deep.x",))).observation_space.shape == (1,)
 

@@ -19,18 +19,6 @@ SHIPPED = [f"{robot}-{quality}" for robot in ROBOTS for quality in ("medium", "b
 # --- the policies ---
 
 
-@pytest.mark.parametrize("name", SHIPPED)
-def test_a_shipped_policy_says_where_it_is_from(name):
-    collector = shipped_collector(name)
-    about = collector.about
-    assert about["robot"] == name.split("-")[0]
-    assert about["command"].startswith("python experiments/train_collectors.py --robot=")
-    assert {"seed", "steps", "settings", "versions"} < set(about)
-    assert any("over_100_episodes" in key for key in about)
-    sizes = ROBOTS.get(about["robot"], (29, 8))
-    assert (collector.observation_size, collector.action_size) == sizes
-
-
 @pytest.mark.parametrize("name", [name for name in SHIPPED if name != "ant-goal"])
 def test_a_shipped_policy_does_what_it_says(name):
     collector, returns = shipped_collector(name), []

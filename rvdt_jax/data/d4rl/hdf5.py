@@ -22,7 +22,7 @@ OPTIONAL = ("timeouts", "next_observations")
 _VECTORS = ("observations", "actions", "next_observations")
 _FLAGS = ("terminals", "timeouts")
 
-# How files begin that are saved under the wrong name -> what they are, and the beginning of the remedy.
+# Beginnings of files with a wrong name (regular expressions) -> what they are, and the start of the remedy.
 _OTHER_FILES = {
     rb"\x1f\x8b": "the file is packed (gzip). Unpack it: gunzip; or download",
     rb"PK\x03\x04": "the file is packed (zip). Unpack it: unzip; or download",
@@ -36,7 +36,7 @@ _OTHER_FILES = {
 
 @dataclasses.dataclass(frozen=True)
 class D4rlFile:
-    """The arrays of one file. Their keys, types and shapes have been checked; their values have not.
+    """The arrays of one file. Keys, types and shapes have been checked, values have not.
 
     Attributes:
         path: the file's.
@@ -57,7 +57,7 @@ class D4rlFile:
 
     def error(self, key: str, found: str, remedy: str = "") -> UserError:
         """The error for a key; by default the remedy is to download the file again."""
-        # Nothing stands behind an address, for it would be copied with it.
+        # No full stop follows an address, so that it can be copied.
         end = f"{remedy}." if remedy else f"get D4RL's file from {self.url}"
         return UserError(f"{self.path}: {key}: {found}; {end}")
 
@@ -179,11 +179,7 @@ def _outside(file: D4rlFile, key: str, what: str) -> UserError:
 
 
 def _check_file(path: pathlib.Path, url: str) -> None:
-    """Refuses a path that holds no HDF5 file.
-
-    Raises:
-        UserError: it says what is there instead.
-    """
+    """Refuses a path that holds no HDF5 file, and says what is there instead."""
     import h5py
 
     if path.is_dir():

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import pathlib
-from collections.abc import Mapping
 
 import numpy as np
 
 from rvdt_jax.data.episodes import NO_EPISODES, Episodes, check_episodes
 from rvdt_jax.data.minari import corrupt, one_line
-from rvdt_jax.data.spaces import entry_of, flatten_observations, leaf_keys, scale_actions
+from rvdt_jax.data.spaces import entry_of, flatten_observations, observation_shapes, scale_actions
 from rvdt_jax.errors import UserError
 from rvdt_jax.files import check_hdf5, read_text
 
@@ -93,39 +92,18 @@ def _count_episodes(folder: pathlib.Path) -> int:
 
 
 def _check_spaces(dataset_id: str, observation_space, action_space, keys: tuple[str, ...]) -> dict:
-    """The shape of every entry that is read, in order; the entry is None where observations are no dicts."""
-    from gymnasium import spaces
+    """The shape of every entry that is read; see ``spaces.observation_shapes``."""
+    from gymnasium.spaces import Box
 
-    if not isinstance(action_space, spaces.Box) or action_space.dtype.kind != "f":
+    if not isinstance(action_space, Box) or action_space.dtype.kind != "f":
         raise UserError(
             f"{dataset_id}: actions are {one_line(action_space)}; only Box spaces of floats can be learned. Choose "
             "another data set."
         )
-    seen, setting = {None: observation_space}, "config.data.observation_keys"
-    if isinstance(observation_space, spaces.Dict):
-        tree = _tree(observation_space)
-        names = leaf_keys(tree)
-        unknown = "".join([f", and none called {key!r}" for key in keys if key not in names][:1])
-        if unknown or not keys:
-            raise UserError(
-                f"{setting}: observations of {dataset_id} are dicts with the entries {', '.join(names)}{unknown}; name "
-                "those that the policy sees, in order, separated by commas."
-            )
-        seen = {key: entry_of(tree, key) for key in keys}
-    elif keys:
-        raise UserError(f"{setting}={','.join(keys)}: observations of {dataset_id} are no dicts; leave it unset.")
-    for key, space in seen.items():
-        if not isinstance(space, spaces.Box):
-            raise UserError(
-                f"{dataset_id}: {_name(key)} are {one_line(space)}; only Box spaces, or dicts of them, can be read. "
-                f"Choose other entries with {setting}, or another data set."
-            )
-    return {key: space.shape for key, space in seen.items()}
-
-
-def _tree(space) -> dict:
-    """The nested names of a dict space, with the spaces that are no dicts."""
-    return {name: _tree(part) if isinstance(part, Mapping) else part for name, part in space.spaces.items()}
+    try:
+        return observation_shapes(observation_space, keys)
+    except UserError as error:
+        raise UserError(f"{dataset_id}: {error}") from error
 
 
 def _name(key: str | None) -> str:
