@@ -1,4 +1,4 @@
-"""Whose unfinished files are: they carry their writer's name, so that those of the dead can be cleared away."""
+"""Names of unfinished files: they carry their writer's process, so that those of dead writers can be removed."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import platform
 
 
 def owner() -> str:
-    """This process, as part of a file's name."""
+    """This process and host, as part of a file's name."""
     return f"{os.getpid()}-{platform.node()}"
 
 
 def has_died(name: str) -> bool:
-    """Whether that was a process of this machine, and is no more; of other machines nothing is known."""
+    """Whether an ``owner`` was a process of this host that has ended; False for processes of other hosts."""
     process, _, host = name.partition("-")
     if not process.isdigit() or host != platform.node():
         return False
@@ -20,6 +20,6 @@ def has_died(name: str) -> bool:
         os.kill(int(process), 0)
     except ProcessLookupError:
         return True
-    except PermissionError:
-        return False
+    except PermissionError:  # it is another user's
+        pass
     return False

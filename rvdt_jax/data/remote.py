@@ -10,7 +10,7 @@ import threading
 import urllib.parse
 import urllib.request
 
-from rvdt_jax.data.minari_writer import DatasetExists, staging
+from rvdt_jax.data.minari.writer import DatasetExists, staging
 from rvdt_jax.errors import UserError
 
 log = logging.getLogger(__name__)

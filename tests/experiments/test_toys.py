@@ -10,10 +10,10 @@ import sys
 
 import numpy as np
 import pytest
+from toy_problems import ENVIRONMENTS, START, bandit_trajectories, corridor_trajectories
 
 from rvdt_jax.data.coverage import group_states
 from rvdt_jax.envs.adapters import make_env
-from rvdt_jax.envs.toys import ENVIRONMENTS, START, bandit_trajectories, corridor_trajectories
 from rvdt_jax.report.records import read_json
 from rvdt_jax.tasks import Environment
 

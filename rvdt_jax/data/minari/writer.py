@@ -1,8 +1,8 @@
-"""Writing a local Minari data set, whole or not at all.
+"""Writes a local Minari data set, whole or not at all.
 
-The data set is built under a hidden folder of the Minari root, which Minari does not list, and renamed into place when
-it is complete. A process that dies leaves only such a folder; the next writer clears it away, and puts back a data set
-that was being replaced at that moment.
+The data set is built in a hidden folder of the Minari root, which Minari does not list, and renamed into place when it
+is complete. A process that dies leaves only such a folder. The next writer removes it, and restores a data set that was
+being replaced at that moment.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 from rvdt_jax.data.leftovers import has_died, owner
-from rvdt_jax.data.minari import minari_root
+from rvdt_jax.data.minari import ROOT_VARIABLE, minari_root
 from rvdt_jax.errors import UserError
 
 _HIDDEN = ".incomplete-"  # then the writer's process id, its host, and something random
@@ -28,19 +28,19 @@ _REPLACED = "replaced"  # where, in the hidden folder, the data set waits that i
 
 
 class DatasetExists(UserError):
-    """The data set is there already, and nothing says that it may be replaced."""
+    """The data set exists already, and ``overwrite`` is False."""
 
 
 @dataclasses.dataclass(frozen=True)
 class About:
-    """What a data set says of itself.
+    """Metadata of a data set.
 
     Attributes:
-        env_id: Gymnasium id of the environment that it belongs to; ``module:id``, as ``gymnasium.make`` takes it, where
-            importing the module is what registers it.
+        env_id: Gymnasium id of its environment; ``module:id``, as ``gymnasium.make`` takes it, if importing the module
+            registers it.
         observation_size, action_size: S and A; actions lie in [-1, 1].
         algorithm: what acted.
-        description: for a reader.
+        description: sentences for its users.
         ref_min_return, ref_max_return: the raw returns that score 0 and 100.
         facts: further metadata, JSON values by name.
     """
@@ -63,14 +63,14 @@ def write_dataset(
     Args:
         dataset_id: its Minari id.
         about: its metadata.
-        make_episodes: called only once it is clear that the result may be written. Gives one dict per episode, of
-            ``observations`` (T + 1, S), ``actions`` (T, A), ``rewards``, ``terminations`` and ``truncations`` (T,);
-            they are taken one by one, so that a generator never holds more than one in memory.
+        make_episodes: called once the id is known to be free. Gives one dict per episode, of ``observations``
+            (T + 1, S), ``actions`` (T, A), ``rewards``, ``terminations`` and ``truncations`` (T,). They are taken one
+            by one, so that a generator never holds more than one in memory.
         overwrite: replace an existing data set; it stays whole until the new one is.
 
     Raises:
-        DatasetExists: it does, and ``overwrite`` is False.
-        gymnasium.error.Error: no environment has that id; before any episode is made.
+        DatasetExists: the data set exists, and ``overwrite`` is False.
+        gymnasium.error.Error: no environment has that id; raised before any episode is made.
     """
     with staging(dataset_id, overwrite=overwrite) as root:
         env_spec = _env_spec(about.env_id)
@@ -80,7 +80,7 @@ def write_dataset(
 
 
 def _outside(root: pathlib.Path, make_episodes: Callable[[], Iterable[dict]]) -> Iterator[dict]:
-    """The episodes, each made with the Minari root as it was: to collect can take hours."""
+    """The episodes. Each is made with the Minari root that the caller sees, not with the hidden folder."""
     with _minari_root(root):
         episodes = iter(make_episodes())
     try:
@@ -96,12 +96,12 @@ def _outside(root: pathlib.Path, make_episodes: Callable[[], Iterable[dict]]) ->
 
 @contextlib.contextmanager
 def staging(dataset_id: str, *, overwrite: bool = False) -> Iterator[pathlib.Path]:
-    """What Minari writes inside lands in a hidden folder; at the end every new data set is moved into place.
+    """Within this context Minari writes into a hidden folder; at its end every new data set is moved into place.
 
-    Gives the Minari root that they are moved to.
+    Yields the Minari root that they are moved to.
 
     Raises:
-        DatasetExists: the data set does, and ``overwrite`` is False.
+        DatasetExists: the data set exists, and ``overwrite`` is False.
     """
     root = minari_root()
     root.mkdir(parents=True, exist_ok=True)
@@ -122,16 +122,39 @@ def staging(dataset_id: str, *, overwrite: bool = False) -> Iterator[pathlib.Pat
 
 
 def check_free(dataset_id: str, *, overwrite: bool = False) -> None:
-    """Refuses an id that is taken; for those who have long work to do before they write.
+    """Refuses an id that is taken. Call it before long work whose result is to be written.
 
     Raises:
-        DatasetExists: the data set does, and ``overwrite`` is False.
+        DatasetExists: the data set exists, and ``overwrite`` is False.
     """
     folder = minari_root() / dataset_id
     if folder.exists() and not overwrite:
         raise DatasetExists(
             f"{dataset_id}: already exists in {folder}. Use it as it is, or pass --overwrite to replace it."
         )
+
+
+def split_recording(columns: dict[str, np.ndarray], terminated: np.ndarray, truncated: np.ndarray) -> Iterator[dict]:
+    """Cuts steps that were recorded one after the other into episodes, as ``write_dataset`` takes them.
+
+    Args:
+        columns: ``observations`` (N, S), ``actions`` (N, A), ``rewards`` (N,), and the ``next_observations`` (N, S)
+            after each action. Without them an episode's last observation is repeated.
+        terminated, truncated: (N,) bool. The last step counts as truncated if it is neither.
+    """
+    truncated = truncated.copy()
+    truncated[-1] |= not terminated[-1]
+    following = columns.get("next_observations", columns["observations"])
+    start = 0
+    for end in (np.flatnonzero(terminated | truncated) + 1).tolist():
+        yield {
+            "observations": np.concatenate([columns["observations"][start:end], following[end - 1 : end]]),
+            "actions": columns["actions"][start:end],
+            "rewards": columns["rewards"][start:end],
+            "terminations": terminated[start:end],
+            "truncations": truncated[start:end],
+        }
+        start = end
 
 
 def _env_spec(env_id: str) -> str:
@@ -188,16 +211,15 @@ def _put_back(hidden: pathlib.Path, root: pathlib.Path) -> None:
 
 @contextlib.contextmanager
 def _minari_root(root: pathlib.Path) -> Iterator[None]:
-    """Minari knows its root by an environment variable only."""
-    before = os.environ.get("MINARI_DATASETS_PATH")
-    os.environ["MINARI_DATASETS_PATH"] = str(root)
+    """Changes Minari's root, which Minari reads from an environment variable."""
+    before = os.environ.get(ROOT_VARIABLE)
+    os.environ[ROOT_VARIABLE] = str(root)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ["MINARI_DATASETS_PATH"]
-        else:
-            os.environ["MINARI_DATASETS_PATH"] = before
+        os.environ.pop(ROOT_VARIABLE)
+        if before is not None:
+            os.environ[ROOT_VARIABLE] = before
 
 
 def clear_leftovers(root: pathlib.Path) -> None:

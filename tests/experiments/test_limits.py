@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from limits import distances_to_goal, largest_return, reach
 
-from rvdt_jax.envs.limits import distances_to_goal, largest_return, reach
 from rvdt_jax.envs.maze2d import GOAL_RADIUS, MAZES, ORIGIN, Ball, Maze, make_model
 from rvdt_jax.tasks import get_task
 

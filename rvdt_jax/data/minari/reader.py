@@ -8,21 +8,22 @@ import pathlib
 
 import numpy as np
 
-from rvdt_jax.data.episodes import Episodes, check_episodes
+from rvdt_jax.data.episodes import NO_EPISODES, Episodes, check_episodes
 from rvdt_jax.data.minari import corrupt, one_line
-from rvdt_jax.data.spaces import entry_of, flatten_observations, leaf_keys, scale_actions
+from rvdt_jax.data.spaces import entry_of, flatten_observations, observation_shapes, scale_actions
 from rvdt_jax.errors import UserError
 from rvdt_jax.files import check_hdf5, read_text
 
 log = logging.getLogger(__name__)
 
 _OUTSIDE = 1e-5  # actions this far beyond their bounds, in parts of the range, are rounding
+_REMEDY = "Repair or drop that episode."
 
 
 def read_minari(dataset_id: str, folder: pathlib.Path, observation_keys: tuple[str, ...] = ()) -> Episodes:
     """All episodes of a local Minari data set with Box actions, and Box observations or a dict of them.
 
-    Minari keeps T + 1 observations per episode; the last one, after the last action, is dropped.
+    The last of Minari's T + 1 observations per episode, after the last action, is dropped.
 
     Args:
         dataset_id: for messages.
@@ -36,7 +37,7 @@ def read_minari(dataset_id: str, folder: pathlib.Path, observation_keys: tuple[s
 
     # Minari and h5py raise whatever a corrupt file makes them stumble over, RuntimeError and AttributeError included.
     try:
-        _check_claims(folder)
+        stored = _count_episodes(folder)
         dataset = minari.MinariDataset(folder)
         observation_space, action_space = dataset.observation_space, dataset.action_space
     except Exception as error:
@@ -44,16 +45,15 @@ def read_minari(dataset_id: str, folder: pathlib.Path, observation_keys: tuple[s
     seen = _check_spaces(dataset_id, observation_space, action_space, observation_keys)
     try:
         episodes = list(dataset.iterate_episodes())
-        stored = _stored_episodes(folder)
     except Exception as error:
         raise corrupt(dataset_id, folder, error) from error
-    if stored not in (None, len(episodes)):
+    if stored != len(episodes):
         raise UserError(
             f"{dataset_id}: its metadata.json says total_episodes={len(episodes)}, but main_data.hdf5 holds {stored}. "
             "Correct the number, or download or collect the data set again."
         )
     if not episodes:
-        raise UserError(f"{dataset_id}: the data set has no episodes. Check its id, or collect it again.")
+        raise UserError(f"{dataset_id}: {NO_EPISODES}")
     columns = [_read_episode(dataset_id, episode, seen, action_space.shape) for episode in episodes]
     observations, actions, rewards, terminated = zip(*columns, strict=True)
     actions, low, high = _read_actions(dataset_id, np.concatenate(actions), action_space)
@@ -71,85 +71,47 @@ def read_minari(dataset_id: str, folder: pathlib.Path, observation_keys: tuple[s
     )
 
 
-def _check_claims(folder: pathlib.Path) -> None:
-    """Refuses, before anything is made that long, a data set that claims more than its files can hold.
+def _count_episodes(folder: pathlib.Path) -> int:
+    """How many episodes are stored, before anything as long as the data set's claims is made.
 
     Raises:
-        UserError: it does.
+        ValueError: the data set claims more than its files can hold.
     """
     import h5py
 
-    episodes = json.loads(read_text(folder / "metadata.json"))["total_episodes"]
-    stored = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    if episodes > stored:
-        raise ValueError(f"metadata.json claims {episodes} episodes, and all files together have {stored} bytes")
+    claimed = json.loads(read_text(folder / "metadata.json"))["total_episodes"]
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    if claimed > size:
+        raise ValueError(f"metadata.json claims {claimed} episodes, and all files together have {size} bytes")
     path = folder / "main_data.hdf5"
-    if not path.exists():
-        return
+    if not path.exists():  # Minari's other format has no count of its own
+        return claimed
     with h5py.File(path, "r") as file:
         check_hdf5(file)
-
-
-def _stored_episodes(folder: pathlib.Path) -> int | None:
-    """How many episodes the file holds; None where Minari keeps the data in another format."""
-    import h5py
-
-    path = folder / "main_data.hdf5"
-    if not path.exists():
-        return None
-    with h5py.File(path, "r") as file:
         return sum(name.startswith("episode_") for name in file)
 
 
-def _check_spaces(dataset_id: str, observation_space, action_space, observation_keys: tuple[str, ...]) -> dict:
-    """Refuses, in a sentence, spaces that no vector of numbers can stand for.
+def _check_spaces(dataset_id: str, observation_space, action_space, keys: tuple[str, ...]) -> dict:
+    """The shape of every entry that is read; see ``spaces.observation_shapes``."""
+    from gymnasium.spaces import Box
 
-    Returns:
-        The shapes of what is read: ``{entry: shape}`` in order; the entry is None where observations are no dicts.
-    """
-    from gymnasium import spaces
-
-    if not isinstance(action_space, spaces.Box) or action_space.dtype.kind != "f":
+    if not isinstance(action_space, Box) or action_space.dtype.kind != "f":
         raise UserError(
-            f"{dataset_id}: actions are {one_line(action_space)}; only Box spaces of floats can be learned, for the "
-            "policy is a Gaussian over continuous actions. Choose another data set."
+            f"{dataset_id}: actions are {one_line(action_space)}; only Box spaces of floats can be learned. Choose "
+            "another data set."
         )
-    seen = {None: observation_space}
-    if isinstance(observation_space, spaces.Dict):
-        tree = _tree(observation_space)
-        names = leaf_keys(tree)
-        unknown = next((key for key in observation_keys if key not in names), None)
-        if unknown is not None or not observation_keys:
-            raise UserError(
-                f"config.data.observation_keys: observations of {dataset_id} are dicts with the entries "
-                f"{', '.join(names)}{f', and none called {unknown!r}' if unknown else ''}; name those that the policy "
-                "sees, in order, separated by commas."
-            )
-        seen = {key: entry_of(tree, key) for key in observation_keys}
-    elif observation_keys:
-        raise UserError(
-            f"config.data.observation_keys={','.join(observation_keys)}: observations of {dataset_id} are no dicts; "
-            "leave it unset."
-        )
-    for name, space in seen.items():
-        if not isinstance(space, spaces.Box):
-            what = "observations" if name is None else f"observations.{name}"
-            raise UserError(
-                f"{dataset_id}: {what} are {one_line(space)}; only Box spaces, or dicts of them, can be read. Choose "
-                "other entries with config.data.observation_keys, or another data set."
-            )
-    return {name: space.shape for name, space in seen.items()}
+    try:
+        return observation_shapes(observation_space, keys)
+    except UserError as error:
+        raise UserError(f"{dataset_id}: {error}") from error
 
 
-def _tree(space) -> dict:
-    """The nested names of a dict space, with the spaces that are no dicts."""
-    from gymnasium import spaces
-
-    return {name: _tree(part) if isinstance(part, spaces.Dict) else part for name, part in space.spaces.items()}
+def _name(key: str | None) -> str:
+    return "observations" if key is None else f"observations.{key}"
 
 
 def _read_episode(dataset_id: str, episode, seen: dict, action_shape: tuple[int, ...]) -> tuple:
-    """Observations (T, S) float32, actions (T, A), rewards (T,) and whether it terminated; all of one length."""
+    """Observations (T, S) float32, actions (T, A), rewards (T,) and whether it terminated."""
     where = f"{dataset_id}: episode {episode.id}"
     rewards = _array(where, "rewards", episode.rewards, ())
     steps = len(rewards)
@@ -157,14 +119,11 @@ def _read_episode(dataset_id: str, episode, seen: dict, action_shape: tuple[int,
         raise UserError(f"{where} has no steps. Remove it from the data set.")
     parts = []
     for key, shape in seen.items():
-        values, name = episode.observations, "observations"
-        if key is not None:
-            name = f"observations.{key}"
-            try:
-                values = entry_of(values, key)
-            except (KeyError, TypeError) as error:
-                raise UserError(f"{where} has no {name}. Repair or drop that episode.") from error
-        parts.append(flatten_observations(_array(where, name, values, shape, steps + 1), ())[:-1])
+        try:
+            values = episode.observations if key is None else entry_of(episode.observations, key)
+        except (KeyError, TypeError) as error:
+            raise UserError(f"{where} has no {_name(key)}. {_REMEDY}") from error
+        parts.append(flatten_observations(_array(where, _name(key), values, shape, steps + 1), ())[:-1])
     actions = _array(where, "actions", episode.actions, action_shape, steps)
     terminations = _array(where, "terminations", episode.terminations, (), steps)
     _array(where, "truncations", episode.truncations, (), steps)
@@ -174,24 +133,19 @@ def _read_episode(dataset_id: str, episode, seen: dict, action_shape: tuple[int,
 
 
 def _array(where: str, field: str, values, shape: tuple[int, ...], length: int | None = None) -> np.ndarray:
-    """The values as one array of real numbers, one row of ``shape`` a step.
-
-    Raises:
-        UserError: they are not, or not ``length`` of them.
-    """
-    remedy = "Repair or drop that episode."
+    """The values as one array of ``length`` real numbers or rows of ``shape``."""
     try:
         array = np.asarray(values)
     except ValueError as error:
-        raise UserError(f"{where}: {field} do not form an array ({one_line(error)}). {remedy}") from error
+        raise UserError(f"{where}: {field} do not form an array ({one_line(error)}). {_REMEDY}") from error
     if array.dtype.kind not in "fiub":
-        raise UserError(f"{where}: {field} have type {array.dtype}, not real numbers. {remedy}")
+        raise UserError(f"{where}: {field} have type {array.dtype}, not real numbers. {_REMEDY}")
     if array.ndim == 0 or array.shape[1:] != shape:
         expected = f"(steps, {', '.join(map(str, shape))})" if shape else "(steps,)"
-        raise UserError(f"{where}: {field} have shape {array.shape}; expected {expected}. {remedy}")
+        raise UserError(f"{where}: {field} have shape {array.shape}; expected {expected}. {_REMEDY}")
     if length is not None and len(array) != length:
         steps = length - field.startswith("observations")
-        raise UserError(f"{where} has {steps} rewards but {len(array)} {field}; expected {length}. {remedy}")
+        raise UserError(f"{where} has {steps} rewards but {len(array)} {field}; expected {length}. {_REMEDY}")
     return array
 
 
@@ -201,7 +155,7 @@ def _read_actions(
     """(N, A) actions in [-1, 1], and the bounds those stand for (None for -1 and 1).
 
     Bounds that are not finite are taken from the data, dimension by dimension. Actions beyond their bounds are clipped,
-    as environments do, and that is said in the log; NaN and inf are left for the checker to name.
+    as environments do, with a warning; NaN and inf are left for the checker to name.
     """
     with np.errstate(over="ignore"):
         finite = np.isfinite(actions.astype(np.float32))
@@ -215,25 +169,25 @@ def _read_actions(
     scaled = np.clip(scale_actions(known, low, high), -1.0, 1.0)
     with np.errstate(over="ignore"):
         scaled = np.where(finite, scaled, actions).astype(np.float32)
-    if np.array_equal(low, -np.ones_like(low)) and np.array_equal(high, np.ones_like(high)):
+    if (low == -1.0).all() and (high == 1.0).all():
         return scaled, None, None
     return scaled, low.astype(np.float32), high.astype(np.float32)
 
 
 def _report_outside(dataset_id: str, actions: np.ndarray, low: np.ndarray, high: np.ndarray) -> None:
-    """Says how many actions lie beyond their bounds; refuses them where those are the most."""
+    """Warns of actions beyond their bounds.
+
+    Raises:
+        UserError: more than half of the numbers lie beyond them.
+    """
     outside = np.maximum(low - actions, actions - high) > _OUTSIDE * (high - low)
     share = outside.any(1).mean() if outside.size else 0.0
     worst = np.abs(actions[outside]).max(initial=0.0)
     if outside.size and outside.mean() > 0.5:  # of the numbers: one joint of many may well be driven beyond its end
         raise UserError(
             f"{dataset_id}: {share:.0%} of the actions lie outside the bounds of its action space, {one_line(low)} to "
-            f"{one_line(high)} (the largest is {worst:g}). They are not these actions' bounds: correct the space."
+            f"{one_line(high)} (the largest is {worst:g}). Correct the action space."
         )
     if share > 0:
-        log.warning(
-            "%s: %.2g%% of the actions lie outside their bounds (the largest is %g): clipped, as environments do",
-            dataset_id,
-            100 * share,
-            worst,
-        )
+        message = "%s: %.2g%% of the actions lie outside their bounds (the largest is %g): clipped, as environments do"
+        log.warning(message, dataset_id, 100 * share, worst)

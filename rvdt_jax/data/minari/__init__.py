@@ -1,4 +1,4 @@
-"""The Minari data sets on this machine: where they are, what is in them, what they say of themselves."""
+"""Local Minari data sets: finding them, their content digest and their metadata."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import pathlib
 from rvdt_jax.errors import UserError
 from rvdt_jax.files import read_text
 
+ROOT_VARIABLE = "MINARI_DATASETS_PATH"  # Minari's own
+
 
 def find_local(dataset_id: str) -> pathlib.Path | None:
-    """The folder of a local Minari data set, or None where there is none.
+    """The folder of a local Minari data set, or None if there is none.
 
     Raises:
         UserError: the id is a path that leads elsewhere.
@@ -27,7 +29,7 @@ def find_local(dataset_id: str) -> pathlib.Path | None:
 def minari_root() -> pathlib.Path:
     """Where Minari keeps data sets: ``$MINARI_DATASETS_PATH``, or ``~/.minari/datasets``."""
     default = pathlib.Path.home() / ".minari" / "datasets"
-    return pathlib.Path(os.environ.get("MINARI_DATASETS_PATH") or default).expanduser()
+    return pathlib.Path(os.environ.get(ROOT_VARIABLE) or default).expanduser()
 
 
 def list_local() -> list[str]:
@@ -38,7 +40,7 @@ def list_local() -> list[str]:
 
 
 def content_digest(folder: pathlib.Path) -> str:
-    """A digest of every file in the data set's folder: another content is another digest.
+    """A digest of the names and contents of all files in the data set's folder.
 
     Raises:
         UserError: a file cannot be read.
@@ -57,7 +59,7 @@ def content_digest(folder: pathlib.Path) -> str:
 
 
 def read_provenance(dataset_id: str, folder: pathlib.Path) -> dict:
-    """What the data set says of itself: id, recipe, seed, versions, its environment, and whether it was recreated.
+    """A data set's origin, from its metadata.
 
     Returns:
         ``dataset_id``, ``source``, and what is there of ``env_id`` (where it was collected), ``env_spec`` (Gymnasium's
@@ -81,24 +83,13 @@ def read_provenance(dataset_id: str, folder: pathlib.Path) -> dict:
 
 
 _KNOWN = (
-    "recreated",
-    "recipe",
-    "policies",
-    "training",
-    "seed",
-    "versions",
-    "description",
-    "minari_version",
-    "algorithm_name",
-    "ref_min_score",
-    "ref_max_score",
-    "d4rl_task",
-    "original_file",
+    *("recreated", "recipe", "policies", "training", "seed", "versions", "description", "minari_version"),
+    *("algorithm_name", "ref_min_score", "ref_max_score", "d4rl_task", "original_file"),
 )
 
 
 def corrupt(dataset_id: str, folder: pathlib.Path, error: Exception) -> UserError:
-    """The error that says that a data set cannot be read, and what to do."""
+    """The error for a data set that cannot be read."""
     return UserError(
         f"{dataset_id}: the data set in {folder.parent} cannot be read ({type(error).__name__}: {one_line(error)}). "
         "Move that folder away, then download or recreate the data set."

@@ -1,28 +1,18 @@
-"""D4RL's ant on open ground, that learns to walk to a goal: what the planner of antmaze's recipe needs."""
+"""The environment in which D4RL's ant learns to walk to a goal, for the planner of antmaze's recipe."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from rvdt_jax.envs.d4rl import AntMazeEnv
+from rvdt_jax.recreate.antmaze import REACHED, goal_observation
 
-REACHED = 0.45  # metres, as in Minari's recipe
 _NEAR, _FAR, _HALF = 1.0, 8.0, 13.0  # of goals, and of the ground's half width that they lie in
 _PROGRESS, _ARRIVAL, _EFFORT, _ALIVE = 30.0, 10.0, 0.02, 0.2
 
 
-def goal_observation(observation: np.ndarray, goal: np.ndarray) -> np.ndarray:
-    """(..., 29) what the goal-reaching policy sees: the body without its place, and the vector to the goal.
-
-    Args:
-        observation: (..., 29) of ``AntMazeEnv``.
-        goal: (..., 2) in the same metres.
-    """
-    return np.concatenate([observation[..., 2:], goal - observation[..., :2]], axis=-1).astype(np.float32)
-
-
 class GoalAnt(AntMazeEnv):
-    """Goals within 8 m, one after the other; paid for every metre nearer, and for arriving. A fall ends the episode."""
+    """Goals within 8 m, one after the other; rewards progress and arrival. A fall ends the episode."""
 
     def __init__(self, render_mode: str | None = None):
         super().__init__("open", render_mode)

@@ -1,10 +1,10 @@
-"""Two problems whose right answer is known, where conditioning on a high return misleads and a critic does not.
+"""Two problems with a known optimum, where conditioning on a high return misleads and a critic does not.
 
-``bandit``    stochastic: one throw, then a step that does nothing. The right pays steadily, the left now and then a
-              lot: the highest returns are luck.
+``bandit``    stochastic: one throw, then a step that does nothing. Throws to the right have the higher mean, throws to
+              the left are rarely rewarded, but then highly: the highest returns are luck.
 ``corridor``  deterministic: no trajectory leads from the start to the goal, but two of them, stitched, do.
 
-Importing this registers the environments with Gymnasium; ``ENVIRONMENTS`` has their ids, which import this.
+Importing this module registers the environments with Gymnasium, under the ids in ``ENVIRONMENTS``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import gymnasium
 import numpy as np
 
 ENVIRONMENTS = {name: f"{__name__}:rvdt_toys/{name.capitalize()}-v0" for name in ("bandit", "corridor")}
-TARGETS = {"bandit": 3.0, "corridor": 1.0}  # what a user would ask for: a lucky throw, and to arrive
+TARGETS = {"bandit": 3.0, "corridor": 1.0}  # the return of a lucky throw, and of arrival
 START, GOAL, STRIDE, CORRIDOR_STEPS = -0.8, 0.9, 0.2, 20
 
 
@@ -43,7 +43,7 @@ def corridor_step(positions: np.ndarray, actions: np.ndarray) -> tuple[np.ndarra
 
 
 def corridor_trajectories(count: int = 600, length: int = 10, seed: int = 0) -> dict[str, np.ndarray]:
-    """Fields of ``Episodes``, of two kinds, none of which goes all the way.
+    """Fields of ``Episodes``; no episode leads all the way from the start to the goal.
 
     Those that begin on the left mostly go left and never arrive; those that begin near 0 go either way.
     """
@@ -71,7 +71,7 @@ def corridor_trajectories(count: int = 600, length: int = 10, seed: int = 0) -> 
 
 
 class Bandit(gymnasium.Env):
-    """Seen as 0 before the throw and as 1 after it; see ``bandit_rewards``."""
+    """The observation is 0 before the throw and 1 after it; see ``bandit_rewards``."""
 
     observation_space = gymnasium.spaces.Box(-1.0, 1.0, (1,))
     action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,))
