@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import itertools
 import pathlib
 
 import matplotlib
-
-from rvdt_jax.errors import UserError
 
 matplotlib.use("Agg")
 
@@ -19,6 +16,8 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import LinearSegmentedColormap, ListedColormap
 from PIL import Image
 
+from reporting.playing import Paths
+
 WALL, EDGE, INK, GREY = "#E4E7EC", "#98A2B3", "#1D2939", "#667085"
 GOAL, BALL = "#009E73", "#D55E00"
 # From light to dark, so that time can be told on grey paper, too.
@@ -27,71 +26,6 @@ _STYLE = {"font.family": "sans-serif", "font.size": 9, "text.color": INK, "axes.
 _CROP = 0.55  # of the outer walls' cells, which are one cell thick, so much is not drawn
 _PIECES = 60  # colours along a path
 _STEP = 0.01  # seconds
-
-
-@dataclasses.dataclass(frozen=True)
-class Paths:
-    """Some episodes of one policy in one maze.
-
-    Positions are (row, column) in cells from the maze's upper left corner.
-
-    Attributes:
-        variant: of the policy.
-        task: the maze2d task.
-        data: what the policy was trained on.
-        seed, step: the training seed, and the update of the checkpoint.
-        rows: the maze: rows of ``#`` for walls.
-        goal, goal_radius: where the reward is.
-        positions: (E, T + 1, 2), where the ball was before the first step and after every step.
-        returns: (E,) raw returns.
-        scores: (E,) normalised; None without reference returns.
-    """
-
-    variant: str
-    task: str
-    data: str
-    seed: int
-    step: int
-    rows: tuple[str, ...]
-    goal: tuple[float, float]
-    goal_radius: float
-    positions: np.ndarray
-    returns: np.ndarray
-    scores: np.ndarray | None
-
-    @property
-    def verdict(self) -> str:
-        """The mean score, or return, of these episodes."""
-        if self.scores is None:
-            return f"return {self.returns.mean():.1f}"
-        return f"score {self.scores.mean():.1f}"
-
-    def in_goal(self) -> np.ndarray:
-        """(E, T + 1): whether the ball is within the goal's radius."""
-        return np.linalg.norm(self.positions - np.array(self.goal), axis=-1) <= self.goal_radius
-
-
-def check_same_starts(panels: list[Paths]) -> None:
-    """Panels are compared only where maze, length and starts are equal.
-
-    Raises:
-        UserError: they are not; the difference is named.
-    """
-    first = panels[0]
-    for other in panels[1:]:
-        if other.task != first.task:
-            raise UserError(f"--runs: {first.variant} acts in {first.task}, and {other.variant} in {other.task}.")
-        if other.positions.shape != first.positions.shape or (other.positions[:, 0] != first.positions[:, 0]).any():
-            raise UserError(f"--runs: the episodes of {first.variant} and {other.variant} differ in starts or length.")
-
-
-def labelled(played: list[Paths], folders: list[pathlib.Path]) -> list[tuple[str, Paths]]:
-    """Each with its variant's name; with the end of its run directory too where two are of one variant."""
-    variants, panels = [paths.variant for paths in played], []
-    for paths, folder in zip(played, folders, strict=True):
-        where = f", {'/'.join(folder.parts[-2:])}" if variants.count(paths.variant) > 1 else ""
-        panels.append((paths.variant + where, paths))
-    return panels
 
 
 def draw_paths(panels: list[tuple[str, Paths]], path: pathlib.Path) -> None:
