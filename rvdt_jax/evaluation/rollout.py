@@ -17,21 +17,18 @@ _UNREPORTED = {"success": False, "tasks": []}  # the outcomes of an environment 
 
 
 class VectorEnv(Protocol):
-    """Many copies of one environment, stepped together; see ``envs.vector``."""
+    """Many copies of one environment, stepped together; shapes and meaning as in ``envs.vector``."""
 
     num_envs: int
     observation_size: int
     action_size: int
     horizon: int
 
-    def reset(self, seeds) -> np.ndarray:
-        """(num_envs, S) first observations."""
+    def reset(self, seeds) -> np.ndarray: ...
 
-    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Observations (num_envs, S), rewards, terminated and truncated, each (num_envs,)."""
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]: ...
 
-    def outcomes(self) -> dict[str, list]:
-        """Name -> one value per copy: what the environments report of their episodes besides the returns."""
+    def outcomes(self) -> dict[str, list]: ...
 
 
 @dataclasses.dataclass(frozen=True)

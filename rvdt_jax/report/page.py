@@ -156,8 +156,8 @@ def _draw_curves(axes, task: str, records: list[dict], **look) -> None:
     axes.set(xlabel="updates", ylabel="normalised score (mean and range over seeds)")
 
 
-def _draw_returns(axes, task: str, records: list[dict], **look) -> None:
+def _draw_returns(axes, task: str, records: list[dict], *, colour: str, label: str) -> None:
     """Of all episodes of all seeds: the share whose return is at most x."""
     returns = np.sort([value for r in records if r["final"] for value in r["returns"] if value is not None])
-    axes.step(returns, np.arange(1, returns.size + 1) / returns.size, where="post", **look)
+    axes.step(returns, np.arange(1, returns.size + 1) / returns.size, where="post", color=colour, label=label)
     axes.set(xlabel="return of an episode", ylabel="share of episodes with at most that", ylim=(0, 1))

@@ -1,4 +1,4 @@
-"""The published scores of the tables that this package reproduces, where the source contradicts itself, and QT's protocol.
+"""The published scores, where their source contradicts itself, and the protocol of QT's scores.
 
 QT publishes the maximum over the evaluations of a training, each of ten episodes. It is a maximum over noisy
 evaluations, so it lies above the score of the final checkpoint. The tables show it in a column of its own, headed

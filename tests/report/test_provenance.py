@@ -4,7 +4,7 @@ import pytest
 
 from rvdt_jax.report import provenance as versions
 from rvdt_jax.report.provenance import describe_hardware, device_name, installed_versions
-from rvdt_jax.report.summary import hardware_label
+from rvdt_jax.report.results import hardware_label
 
 
 @pytest.fixture(autouse=True)

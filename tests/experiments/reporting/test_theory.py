@@ -1,9 +1,9 @@
-"""The report of the theory's curves: its words count what the numbers say, and everything is drawn."""
+"""The report of the theory's curves: its words count what the numbers say, and it can be drawn."""
 
 import numpy as np
 import pytest
+from reporting.theory import describe_theory, plot_theory
 
-from rvdt_jax.report.theory import describe_theory, plot_theory
 from rvdt_jax.theory.curves import theory_curves
 
 
@@ -19,7 +19,7 @@ def test_words(curves):
     assert text.count("bound (4) needs") == 4
 
 
-def test_a_violation_would_be_told(curves):
+def test_a_violation_would_be_reported(curves):
     broken = curves | {"coverage": curves["coverage"] | {"regret": [[9.0] * 3] * len(curves["coverage"]["dial"])}}
     held, fewer = (int(describe_theory(each).split("it held in ")[1].split(".")[0]) for each in (curves, broken))
     telling = int((np.array(curves["coverage"]["bound"], float) < curves["horizon"]).sum())
