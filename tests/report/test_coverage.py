@@ -6,43 +6,40 @@ from made_up_runs import measured_coverage as measured
 from rvdt_jax.report.coverage import plot_coverage, verdict, worst_and_mean
 
 
-def test_the_worst_group_with_its_interval():
-    assert worst_and_mean(measured(), "before") == pytest.approx((0.1, 0.099, 0.101, 0.2))
-
-
-def test_the_numbers_of_the_verdict():
-    text = verdict(measured())
-    for words in (
-        "ask for a return of 10; returns of 5 to 10 count as that",
-        "In the data, 20 % of the trajectories have such a return, and 10 % (9.9 % to 10 %) of those from the group",
-        "Rebalanced with alpha 2, 40 % of the trajectories",
-        "Their steps are 30 % of all training steps",
-        "Their steps are 50 % of all training steps",
-        "near them, are 20 % of the trajectories, and 10 % (9 % to 11 %) in the group of initial states where they are "
-        "rarest. Their steps are 30 % of all steps.",
-        "experts count as 40 % of the trajectories, and as 20 % (19 % to 21 %) in that group. Their steps count as",
-    ):
-        assert words in text
-
-
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("line", "options", "words"),
     [
-        ({}, "A good part of the training steps belongs to the requested return; rebalancing raises its share of the"),
-        ({"before": 0.02, "after": 0.04}, "Few of the training steps belong to the requested return; rebalancing rais"),
-        ({"before": 0.3, "after": 0.3}, "rebalancing does not raise its share"),
-        ({"before": 0.0, "after": 0.0}, "rebalancing does not raise its share"),
-        ({"worst": 0.01}, "From some initial states almost no trajectory has the requested return"),
-        ({"target": 150.0, "inside": False}, "Imitation cannot teach a return that no trajectory has"),
+        (0, {}, "ask for a return of 10; returns of 5 to 10 count as that"),
+        (0, {"target": 150.0, "inside": False}, "150. It is above every return in the data (0 to 10)"),
+        (1, {}, "20 % of the trajectories have such a return, and 10 % (9.9 % to 10 %) of those from the group"),
+        (1, {}, "Their steps are 30 % of all training steps"),
+        (2, {}, "Rebalanced with alpha 2, 40 % of the trajectories"),
+        (2, {}, "Their steps are 50 % of all training steps"),
+        (
+            3,
+            {},
+            "Experts, picked by return among those that start near them, are 20 % of the trajectories, and 10 % (9 %",
+        ),
+        (3, {}, "Their steps are 30 % of all steps."),
+        (4, {}, "experts count as 40 % of the trajectories, and as 20 % (19 % to 21 %) in that group."),
+        (
+            5,
+            {},
+            "A good part of the training steps belongs to the requested return; rebalancing raises its share of the",
+        ),
+        (5, {"before": 0.02, "after": 0.04}, "Few of the training steps belong to the requested return"),
+        (5, {"before": 0.3, "after": 0.3}, "rebalancing does not raise its share"),
+        (5, {"before": 0.0, "after": 0.0}, "rebalancing does not raise its share"),
+        (5, {"worst": 0.01}, "From some initial states almost no trajectory has the requested return"),
+        (5, {"target": 150.0, "inside": False}, "Imitation cannot teach a return that no trajectory has"),
     ],
 )
-def test_the_judgement_follows_coverage(options, words):
-    assert words in verdict(measured(**options)).splitlines()[-1]
+def test_the_verdict(line, options, words):
+    assert words in verdict(measured(**options)).splitlines()[line]
 
 
-def test_a_target_beyond_the_data_is_named_first():
-    first = verdict(measured(target=150.0, inside=False)).splitlines()[0]
-    assert "150. It is above every return in the data (0 to 10)" in first
+def test_the_worst_group_with_its_interval():
+    assert worst_and_mean(measured(), "before") == pytest.approx((0.1, 0.099, 0.101, 0.2))
 
 
 @pytest.mark.parametrize(

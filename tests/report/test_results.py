@@ -10,7 +10,6 @@ from rvdt_jax.report.records import append_lines, summarise
 from rvdt_jax.report.results import (
     data_label,
     format_scores,
-    plus_minus,
     print_results,
     target_name,
     write_results,
@@ -132,14 +131,6 @@ def test_the_other_outcomes_end_the_line():
     (line,) = format_scores(results_of([[1.0, None], [2.0, 1.0]], failed=[[None, "it broke"], [None, None]]))
     assert line.split()[2:4] == ["-", "-"]
     assert line.endswith("1 of 4 episodes failed: no score")
-
-
-@pytest.mark.parametrize(
-    ("mean", "std", "text"),
-    [(1.25, None, "1.2"), (99.96, 0.04, "100.0 +- 0.0"), (-3.0, 2.0, "-3.0 +- 2.0"), (None, None, "-")],
-)
-def test_a_mean_stands_with_its_deviation_or_alone_or_not_at_all(mean, std, text):
-    assert plus_minus(mean, std) == text
 
 
 def test_labels():

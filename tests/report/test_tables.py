@@ -96,12 +96,9 @@ def test_our_average_needs_every_row_and_no_failure(write):
     for task, score in (("umaze", 7.0), ("medium", 7.0), ("large", math.nan)):
         cells = write(f"maze2d-{task}-v1", "QT", {0: score})
     assert average(cells, "QT") is None
-
-
-def test_a_failed_cell_is_shown_as_failed_in_every_format(write):
-    table = make_table("maze2d", write("maze2d-umaze-v1", "RVDT", {0: 100.0, 1: math.nan}))
-    assert line_of(markdown(table), "maze2d-umaze-v1")[-2:] == ["**failed**", "failed"]
-    assert "failed: no finite score for seed 1" in markdown(table)
+    table = make_table("maze2d", cells)  # the failed cell is shown as failed in every format
+    assert line_of(markdown(table), "maze2d-large-v1").count("**failed**") == 1
+    assert "failed: no finite score for seed 0" in markdown(table)
     assert "& failed" in latex(table)
     line = next(line for line in rows_of_csv(table) if line["failed"])
     assert (line["our_mean"], line["difference"]) == ("", "")

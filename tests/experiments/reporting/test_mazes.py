@@ -38,8 +38,7 @@ def wander(rows=UMAZE, *, variant="RVDT", steps=300, episodes=20, seed=0, scored
     )
 
 
-@pytest.mark.parametrize("count", [1, 5])
-@pytest.mark.parametrize("rows", [UMAZE, LARGE], ids=["umaze", "large"])
+@pytest.mark.parametrize(("rows", "count"), [(UMAZE, 1), (LARGE, 5)], ids=["umaze", "large"])
 def test_there_is_a_panel_for_each_policy(rows, count, tmp_path):
     draw_paths([(f"V{number}", wander(rows, seed=number)) for number in range(count)], tmp_path / "paths.png")
     with Image.open(tmp_path / "paths.png") as picture:
@@ -47,13 +46,13 @@ def test_there_is_a_panel_for_each_policy(rows, count, tmp_path):
         assert np.asarray(picture).std() > 10  # something is drawn
 
 
-@pytest.mark.parametrize(("rows", "steps"), [(UMAZE, 300), (LARGE, 800), (UMAZE, 1)])
-def test_a_film_shows_all_episodes_from_start_to_end(rows, steps, tmp_path):
+@pytest.mark.parametrize(("rows", "steps", "frames"), [(UMAZE, 300, 120), (LARGE, 800, 120), (UMAZE, 1, 2)])
+def test_a_film_shows_all_episodes_from_start_to_end(rows, steps, frames, tmp_path):
     paths = wander(rows, steps=steps)
     draw_film("RVDT", paths, tmp_path / "paths.gif")
     assert (tmp_path / "paths.gif").stat().st_size < FILM_BYTES
     with Image.open(tmp_path / "paths.gif") as film:
-        assert film.n_frames == min(120, steps + 1)
+        assert film.n_frames == frames
         size, pixels = film.size, {}
         for frame, moment in ((0, 0), (film.n_frames - 1, steps)):
             film.seek(frame)
@@ -67,13 +66,6 @@ def test_a_film_shows_all_episodes_from_start_to_end(rows, steps, tmp_path):
             row, column = round(top + scale * (position[0] - 0.55)), round(scale * (position[1] - 0.55))
             around = picture[row - 1 : row + 2, column - 1 : column + 2].reshape(-1, 3)
             assert (np.abs(around[:, None] - colours).sum(-1).min(0) < 60).any(), (moment, position)
-
-
-def test_a_film_of_many_episodes_has_fewer_frames(tmp_path):
-    draw_film("RVDT", wander(LARGE, steps=800, episodes=150), tmp_path / "paths.gif")
-    assert (tmp_path / "paths.gif").stat().st_size < FILM_BYTES
-    with Image.open(tmp_path / "paths.gif") as film:
-        assert 10 < film.n_frames < 120
 
 
 def test_episodes_in_words():

@@ -13,6 +13,8 @@ def curves():
 
 
 def test_words(curves):
+    for name in ("coverage", "stochasticity", "asked"):
+        assert np.array(curves[name]["regret"]).shape == (len(curves[name]["dial"]), 3)
     text = describe_theory(curves)
     settings = 3 * (len(curves["coverage"]["dial"]) + len(curves["stochasticity"]["dial"]) + 4)
     assert f"3 random MDPs, {settings} settings" in text
