@@ -1,4 +1,4 @@
-"""Pictures of what policies do in a maze: the paths of many episodes, and a film of them."""
+"""The episodes of policies in a maze as a picture of their paths, and as a film."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from reporting.playing import Paths
 
 WALL, EDGE, INK, GREY = "#E4E7EC", "#98A2B3", "#1D2939", "#667085"
 GOAL, BALL = "#009E73", "#D55E00"
-# From light to dark, so that time can be told on grey paper, too.
+# From light to dark, so that time is visible in grey, too.
 TIME = LinearSegmentedColormap.from_list("time", ["#F6C177", "#E0783C", "#A3365C", "#3B1C5A"])
 _STYLE = {"font.family": "sans-serif", "font.size": 9, "text.color": INK, "axes.titlepad": 5}
-_CROP = 0.55  # of the outer walls' cells, which are one cell thick, so much is not drawn
+_CROP = 0.55  # the share of the outer walls, which are one cell thick, that is not drawn
 _PIECES = 60  # colours along a path
 _STEP = 0.01  # seconds
 
@@ -54,7 +54,7 @@ _MARGIN, _GAP, _HEADER, _TITLE, _FOOTER = 0.25, 0.2, 0.62, 0.3, 0.72  # inches
 
 
 def _layout(paths: Paths, count: int):
-    """A figure; the places of its panels; and that of the legend below them: (left, bottom, width, height)."""
+    """A figure, the places of its panels, and that of the legend below: each (left, bottom, width, height)."""
     rows, columns = (length - 2 * _CROP for length in (len(paths.rows), len(paths.rows[0])))
     wide = max(2.4, 0.42 * columns) if count > 1 else 4.2
     across = min(count, max(1, int(11.0 // wide)))
@@ -81,7 +81,7 @@ def _write_header(figure, panels: list[Paths]) -> None:
 
 
 def _draw_legend(figure, place: tuple[float, float, float, float], panels: list[Paths]) -> None:
-    """Start, end, goal and the colours of time in one line, and below it what the scores rest on."""
+    """Start, end, goal and the colours of time in one line; below it seeds, updates and data."""
     axes = figure.add_axes(place)
     width, height = figure.get_size_inches() * (place[2], place[3])
     axes.set(xlim=(0, width), ylim=(0, height))
@@ -107,7 +107,7 @@ def _draw_legend(figure, place: tuple[float, float, float, float], panels: list[
 
 
 def _mixed(colour: str, share: float) -> tuple[float, ...]:
-    """The colour as a glaze of so much opacity on white."""
+    """The colour with an opacity of ``share`` on white."""
     return tuple(1 - share * (1 - part) for part in matplotlib.colors.to_rgb(colour))
 
 
@@ -116,7 +116,7 @@ _END = {"s": 16, "facecolor": TIME(1.0), "edgecolor": "white", "linewidth": 0.5,
 
 
 def _draw_maze(axes, paths: Paths) -> None:
-    """Walls above the goal, which reaches into them."""
+    """Draws the walls above the goal, which reaches into them."""
     walls = np.array([[cell == "#" for cell in row] for row in paths.rows])
     height, width = walls.shape
     circle = {"xy": paths.goal[::-1], "radius": paths.goal_radius}
@@ -149,9 +149,9 @@ def _draw_episodes(axes, paths: Paths) -> None:
     axes.scatter(*points[:, -1].T, **_END)
 
 
-FILM_BYTES = 500_000  # what a film may take at most
-_FRAMES, _MILLISECONDS, _PAUSE = 120, 50, 1500  # a film's frames, the time of each and of the last
-_TAIL = 0.3  # seconds of its way that each ball draws behind it
+FILM_BYTES = 500_000  # the largest film
+_FRAMES, _MILLISECONDS, _PAUSE = 120, 50, 1500  # a film's frames, and the time of each and of the last
+_TAIL = 0.3  # seconds of its path that each ball trails
 
 
 def draw_film(label: str, paths: Paths, path: pathlib.Path) -> None:
@@ -160,7 +160,7 @@ def draw_film(label: str, paths: Paths, path: pathlib.Path) -> None:
     Args:
         label: the policy's name.
         paths: the episodes.
-        path: the GIF to write. Its frames become fewer until it takes less than ``FILM_BYTES``.
+        path: the GIF to write; frames are left out until it is smaller than ``FILM_BYTES``.
     """
     frames = _film_frames(label, paths)
     for every in (1, 2, 3, 4, 6, 8, 12, 16):
@@ -171,7 +171,7 @@ def draw_film(label: str, paths: Paths, path: pathlib.Path) -> None:
 
 
 def _film_frames(label: str, paths: Paths) -> list[Image.Image]:
-    """Pictures of the episodes at evenly spread times, the first and the last among them."""
+    """Pictures of the episodes at evenly spaced times, including the first and the last."""
     points, steps = paths.positions[..., ::-1], paths.positions.shape[1] - 1
     in_goal, tail = paths.in_goal(), max(1, round(_TAIL / _STEP))
     height, width = (length - 2 * _CROP for length in (len(paths.rows), len(paths.rows[0])))
@@ -203,7 +203,7 @@ def _film_frames(label: str, paths: Paths) -> list[Image.Image]:
 
 
 def _encode(frames: list[Image.Image], milliseconds: int) -> bytes:
-    """A GIF with one palette for all frames; what does not change from one to the next is stored once."""
+    """A GIF with one palette for all frames, so that only changes between frames are stored."""
     palette = Image.new("P", (1, 1))
     palette.putpalette(_palette())
     pictures = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
@@ -216,7 +216,7 @@ def _encode(frames: list[Image.Image], milliseconds: int) -> bytes:
 
 
 def _palette() -> bytes:
-    """The colours of a film, and the mixtures that smooth edges are made of."""
+    """The colours of a film, and their mixtures for smooth edges."""
     floor, goal = "white", _mixed(GOAL, 0.18)
     pairs = [(floor, INK), (floor, GREY), (floor, GOAL), (floor, BALL), (goal, GOAL), (goal, BALL), (WALL, EDGE)]
     pairs += [(floor, EDGE), (WALL, GOAL), (WALL, BALL), (goal, EDGE)]

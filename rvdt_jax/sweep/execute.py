@@ -14,7 +14,6 @@ from __future__ import annotations
 import dataclasses
 import enum
 import fcntl
-import json
 import logging
 import os
 import pathlib
@@ -25,7 +24,7 @@ import time
 
 from rvdt_jax.errors import UserError
 from rvdt_jax.report.cells import COMMAND_SUFFIX, FAILED_SUFFIX
-from rvdt_jax.report.records import read_json
+from rvdt_jax.report.records import read_json, write_json
 from rvdt_jax.sweep.grid import Cell, as_text
 
 log = logging.getLogger(__name__)
@@ -182,9 +181,8 @@ class Sweep:
     def _fail(self, job: Job, status: int) -> None:
         cell, output = job.cell, job.beside(".log").read_text(encoding="utf-8")
         record = {"task": cell.task, "variant": cell.variant, "regime": cell.regime, "status": status}
-        record |= {"command": job.command, "end_of_log": output[-2000:]}
-        job.beside(FAILED_SUFFIX).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        log.warning("%s: failed with status %d: %s", cell.name, status, last_line(record["end_of_log"]))
+        write_json(job.beside(FAILED_SUFFIX), record | {"command": job.command, "end_of_log": output[-2000:]})
+        log.warning("%s: failed with status %d: %s", cell.name, status, failure_of(job))
 
     def _stop(self, number: int, _frame) -> None:
         if self.signal is not None:
@@ -195,15 +193,10 @@ class Sweep:
         log.warning("stopping when every run has saved a checkpoint; run the same command to resume")
 
 
-def last_line(text: str) -> str:
-    """The last line that is not blank."""
-    lines = [line.strip() for line in text.replace("\r", "\n").split("\n") if line.strip()]
-    return lines[-1] if lines else "no output"
-
-
 def failure_of(job: Job) -> str:
-    """The last line of a failed job's output."""
-    return last_line(read_json(job.beside(FAILED_SUFFIX))["end_of_log"])
+    """The last line of a failed job's output that is not blank."""
+    lines = read_json(job.beside(FAILED_SUFFIX))["end_of_log"].splitlines()
+    return next((line.strip() for line in reversed(lines) if line.strip()), "no output")
 
 
 def _environment(at_once: int) -> dict[str, str]:

@@ -6,6 +6,7 @@ import pathlib
 import numpy as np
 import pytest
 from PIL import Image
+from reporting import mazes
 from reporting.mazes import FILM_BYTES, draw_film, draw_paths
 from reporting.playing import Paths, check_same_starts, labelled
 
@@ -66,6 +67,14 @@ def test_a_film_shows_all_episodes_from_start_to_end(rows, steps, frames, tmp_pa
             row, column = round(top + scale * (position[0] - 0.55)), round(scale * (position[1] - 0.55))
             around = picture[row - 1 : row + 2, column - 1 : column + 2].reshape(-1, 3)
             assert (np.abs(around[:, None] - colours).sum(-1).min(0) < 60).any(), (moment, position)
+
+
+def test_frames_are_left_out_of_a_film_that_would_be_too_large(tmp_path, monkeypatch):
+    monkeypatch.setattr(mazes, "FILM_BYTES", 60_000)
+    draw_film("RVDT", wander(), tmp_path / "paths.gif")
+    assert (tmp_path / "paths.gif").stat().st_size < 60_000
+    with Image.open(tmp_path / "paths.gif") as film:
+        assert 5 < film.n_frames < 120
 
 
 def test_episodes_in_words():
