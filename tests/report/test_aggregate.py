@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from made_up_runs import write_run
+from made_up_runs import line_of, write_run
 from rliable import metrics
 
 from rvdt_jax.report.aggregate import aggregates, probability_of_improvement
@@ -12,11 +12,6 @@ from rvdt_jax.report.cells import read_cells
 from rvdt_jax.report.tables import make_table
 
 TASKS = ("maze2d-umaze-v1", "maze2d-medium-v1", "maze2d-large-v1")
-
-
-def row_of(text, name):
-    (line,) = [line for line in text.splitlines() if line.startswith(f"| {name} |")]
-    return [cell.strip() for cell in line.strip("|").split("|")][1:]
 
 
 def test_the_interquartile_mean_and_the_probability_of_improvement(tmp_path):
@@ -33,10 +28,10 @@ def test_the_interquartile_mean_and_the_probability_of_improvement(tmp_path):
     np.random.seed(5)
     before = np.random.get_state()[1].copy()
     text = aggregates(table, resamples=200)
-    tasks, runs, mean = row_of(text, "QT")
+    tasks, runs, mean = line_of(text, "QT")[1:]
     assert (tasks, runs, mean.split()[0]) == ("2", "4", "15.0")  # of 0 0 10 10 20 20 30 30 the middle half
-    assert row_of(text, "RVDT")[:2] == ["3", "7"]  # the eighth run has one task only
-    assert row_of(text, "RVDT > QT") == ["2", "7 and 4", "1.00 [1.00, 1.00]"]
+    assert line_of(text, "RVDT")[1:3] == ["3", "7"]  # the eighth run has one task only
+    assert line_of(text, "RVDT > QT")[1:] == ["2", "7 and 4", "1.00 [1.00, 1.00]"]
     assert "Interquartile means over different tasks cannot be compared." in text
     assert "95 % intervals by stratified bootstrap, 200 resamples" in text
     assert text == aggregates(table, resamples=200)
@@ -48,8 +43,8 @@ def test_the_interval_of_a_close_comparison_over_eight_mazes(tmp_path):
         for variant, count, low in (("DT", 5, 0.0), ("QT", 10, 100.5), ("RVDT", 10, 100.0)):
             write_run(tmp_path / task / variant, task, variant, {seed: low + seed for seed in range(count)})
     text = aggregates(make_table("maze2d-reward", read_cells([tmp_path])), resamples=100)
-    assert row_of(text, "QT > DT") == ["8", "10 and 5", "1.00 [1.00, 1.00]"]
-    tasks, runs, improvement = row_of(text, "RVDT > QT")
+    assert line_of(text, "QT > DT")[1:] == ["8", "10 and 5", "1.00 [1.00, 1.00]"]
+    tasks, runs, improvement = line_of(text, "RVDT > QT")[1:]
     assert (tasks, runs, improvement.split()[0]) == ("8", "10 and 10", "0.45")  # 45 of 100 pairs
     low, high = (float(word.strip("[,]")) for word in improvement.split()[1:])
     assert 0.3 < low < 0.45 < high < 0.6

@@ -31,29 +31,19 @@ def test_a_cell_is_the_final_checkpoints_mean_and_std_over_seeds(write, tmp_path
     assert (cell.mean, cell.maxima, cell.score(maximum=True)) == (pytest.approx(30.0), {}, (None, None))
 
 
-def test_records_of_older_versions_are_read(write, tmp_path):
-    """Their ``best`` held each seed's own maximum."""
-    write("a", {0: 10.0, 1: 700.0}, best=500.0)
-    before = read_cells([tmp_path])[UMAZE]
-    path = tmp_path / "a" / "results.json"
-    results = json.loads(path.read_text())
-    seeds = results["best"]["50.0"]["seeds"]
-    seeds["0"] = seeds["0"] | {"step": 10, "normalized_score": 500.0}
-    path.write_text(json.dumps(results))
-    assert read_cells([tmp_path])[UMAZE] == before
-
-
 def test_runs_of_one_cell_pool_their_seeds(write, tmp_path):
     write("a", {0: 10.0, 1: 20.0}, best=15.0)
     (tmp_path / "a.command").write_text("run a\n")
     write("b", {2: 60.0}, best=15.0)
     (tmp_path / "b.command").write_text("run b\n")
+    path = tmp_path / "b" / "results.json"
+    path.write_text(path.read_text().replace("1 x cpu", "1 x gpu"))
     cell = read_cells([tmp_path])[UMAZE]
     assert (cell.mean, len(cell.scores)) == (pytest.approx(30.0), 3)
     assert cell.maxima == {0: pytest.approx(15.0), 1: pytest.approx(20.0), 2: pytest.approx(60.0)}
     assert cell.score(maximum=True)[0] == pytest.approx(95 / 3)
     assert (cell.evaluations, cell.evaluation_episodes) == (2, 1)
-    assert cell.command == "run a\nrun b"
+    assert (cell.command, cell.hardware) == ("run a\nrun b", "1 x CPU (name not recorded) and 1 x gpu")
     assert [folder.name for folder in cell.folders] == ["a", "b"]
 
 
@@ -70,14 +60,6 @@ def test_runs_that_differ_or_share_a_seed_are_not_pooled(write, tmp_path, scores
     write("b", scores, **options)
     with pytest.raises(ValueError, match=words):
         read_cells([tmp_path])
-
-
-def test_other_hardware_is_listed(write, tmp_path):
-    write("a", {0: 10.0})
-    write("b", {1: 10.0})
-    path = tmp_path / "b" / "results.json"
-    path.write_text(path.read_text().replace("1 x cpu", "1 x gpu"))
-    assert read_cells([tmp_path])[UMAZE].hardware == "1 x CPU (name not recorded) and 1 x gpu"
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])

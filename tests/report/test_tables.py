@@ -6,7 +6,7 @@ import math
 import re
 
 import pytest
-from made_up_runs import write_run
+from made_up_runs import line_of, write_run
 
 from rvdt_jax.report.cells import read_cells
 from rvdt_jax.report.published import TABLES, cells_of
@@ -27,12 +27,6 @@ def write(tmp_path):
 
 def rows_of_csv(table):
     return list(csv.DictReader(io.StringIO(as_csv(table))))
-
-
-def line_of(text, label):
-    """The cells of the first Markdown line that begins with the label."""
-    line = next(line for line in text.splitlines() if line.startswith(f"| {label} |"))
-    return [cell.strip() for cell in line.strip("|").split("|")]
 
 
 def headings_of(text):

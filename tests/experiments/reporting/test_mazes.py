@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from reporting import mazes
-from reporting.mazes import FILM_BYTES, draw_film, draw_paths
+from reporting.mazes import draw_film, draw_paths
 from reporting.playing import Paths, check_same_starts, labelled
 
 UMAZE = ("#####", "#GOO#", "###O#", "#OOO#", "#####")
@@ -47,17 +47,27 @@ def test_there_is_a_panel_for_each_policy(rows, count, tmp_path):
         assert np.asarray(picture).std() > 10  # something is drawn
 
 
-@pytest.mark.parametrize(("rows", "steps", "frames"), [(UMAZE, 300, 120), (LARGE, 800, 120), (UMAZE, 1, 2)])
-def test_a_film_shows_all_episodes_from_start_to_end(rows, steps, frames, tmp_path):
+@pytest.fixture
+def film(tmp_path, monkeypatch):
+    """A function that draws a film of at most twelve frames, and returns its file."""
+    monkeypatch.setattr(mazes, "_FRAMES", 12)
+
+    def film(paths):
+        draw_film("RVDT", paths, tmp_path / "paths.gif")
+        return tmp_path / "paths.gif"
+
+    return film
+
+
+@pytest.mark.parametrize(("rows", "steps", "frames"), [(UMAZE, 300, 12), (LARGE, 800, 12), (UMAZE, 1, 2)])
+def test_a_film_shows_all_episodes_from_start_to_end(rows, steps, frames, film):
     paths = wander(rows, steps=steps)
-    draw_film("RVDT", paths, tmp_path / "paths.gif")
-    assert (tmp_path / "paths.gif").stat().st_size < FILM_BYTES
-    with Image.open(tmp_path / "paths.gif") as film:
-        assert film.n_frames == frames
-        size, pixels = film.size, {}
-        for frame, moment in ((0, 0), (film.n_frames - 1, steps)):
-            film.seek(frame)
-            pixels[moment] = np.asarray(film.convert("RGB")).astype(int)
+    with Image.open(film(paths)) as pictures:
+        assert pictures.n_frames == frames
+        size, pixels = pictures.size, {}
+        for frame, moment in ((0, 0), (frames - 1, steps)):
+            pictures.seek(frame)
+            pixels[moment] = np.asarray(pictures.convert("RGB")).astype(int)
     colours = np.array([(0, 158, 115), (213, 94, 0)])  # within the goal, and outside
     # The maze fills the film's width, without .55 of the outer cells, and its lower end.
     scale = size[0] / (len(rows[0]) - 1.1)
@@ -69,12 +79,13 @@ def test_a_film_shows_all_episodes_from_start_to_end(rows, steps, frames, tmp_pa
             assert (np.abs(around[:, None] - colours).sum(-1).min(0) < 60).any(), (moment, position)
 
 
-def test_frames_are_left_out_of_a_film_that_would_be_too_large(tmp_path, monkeypatch):
-    monkeypatch.setattr(mazes, "FILM_BYTES", 60_000)
-    draw_film("RVDT", wander(), tmp_path / "paths.gif")
-    assert (tmp_path / "paths.gif").stat().st_size < 60_000
-    with Image.open(tmp_path / "paths.gif") as film:
-        assert 5 < film.n_frames < 120
+def test_frames_are_left_out_of_a_film_that_would_be_too_large(film, monkeypatch):
+    limit = 0.6 * film(wander()).stat().st_size
+    monkeypatch.setattr(mazes, "FILM_BYTES", limit)
+    path = film(wander())
+    assert path.stat().st_size < limit
+    with Image.open(path) as pictures:
+        assert 1 < pictures.n_frames < 12
 
 
 def test_episodes_in_words():

@@ -4,7 +4,7 @@ import pathlib
 import re
 
 import pytest
-from made_up_runs import RECREATED, write_run
+from made_up_runs import RECREATED, line_of, write_run
 from reporting.results import draw_headline, headline_section, results_section
 from reporting.sections import HEADLINE, SPEED, markers, results_sections, section_of, write_section
 
@@ -55,11 +55,6 @@ def test_a_page_without_the_markers_is_refused_and_left_alone(text, tmp_path):
     with pytest.raises(ValueError, match="has no lines"):
         write_section(page, "new", markers("x"))
     assert page.read_text(encoding="utf-8") == text
-
-
-def line_of(text, label):
-    line = next(line for line in text.splitlines() if line.startswith(f"| {label} |"))
-    return [cell.strip() for cell in line.strip("|").split("|")]
 
 
 def test_rows_that_were_run_stand_beside_the_published_ones(tmp_path):
