@@ -89,10 +89,9 @@ def check_video(run: ScoredRun, path: pathlib.Path) -> None:
 
 
 def _no_video(path: pathlib.Path, scoring: Scoring, error: Exception) -> UserError:
-    return UserError(
-        f"--video={path}: {scoring.environment.id} cannot be filmed here ({type(error).__name__}: {error}). Without a "
-        "screen MuJoCo draws with MUJOCO_GL=egl, or osmesa where it is installed."
-    )
+    words = f"{scoring.environment.id} cannot be filmed here ({type(error).__name__}: {error})"
+    hint = "Without a screen MuJoCo draws with MUJOCO_GL=egl, or osmesa if it is installed."
+    return UserError(f"--video={path}: {words}. {hint}")
 
 
 @contextlib.contextmanager

@@ -18,9 +18,7 @@ _PICKED = {
 def worst_and_mean(measured: dict, when: str) -> tuple[float, float, float, float]:
     """Coverage of the target return: of the worst group of initial states, its interval's ends, and overall.
 
-    Args:
-        measured: of ``data.coverage.measure_coverage``.
-        when: ``before`` or ``after`` rebalancing.
+    ``measured`` is of ``data.coverage.measure_coverage``; ``when`` is ``before`` or ``after`` rebalancing.
     """
     bin_, part = measured["asked_bin"], measured[when]
     shares = np.array(part["by_group"])[:, bin_]

@@ -31,14 +31,9 @@ def curve(evaluations: list[dict], target) -> tuple[np.ndarray, np.ndarray]:
 
 
 def draw_curve(axes: plt.Axes, evaluations: list[dict], target, references, *, colour: str, label: str) -> None:
-    """Draws mean and range over seeds against updates.
+    """Draws mean and range over seeds of the records at one target against updates.
 
-    Args:
-        axes: where to draw.
-        evaluations: the records of ``evaluations.jsonl``.
-        target: the target whose records are drawn.
-        references: the returns that score 0 and 100; (None, None) draws raw returns.
-        colour, label: of the curve.
+    ``references`` are the returns that score 0 and 100; (None, None) draws raw returns.
     """
     steps, returns = curve(evaluations, target)
     scores = returns if None in references else normalized_score(returns, *references)

@@ -12,6 +12,7 @@ import dataclasses
 import functools
 import math
 from importlib import resources
+from typing import NamedTuple
 
 from rvdt_jax.errors import UserError
 from rvdt_jax.report.records import mean_return
@@ -100,14 +101,10 @@ def contradictions() -> list[str]:
     ]
 
 
-@dataclasses.dataclass(frozen=True)
-class Maxima:
-    """The scores of one run by QT's protocol.
+class Maxima(NamedTuple):
+    """The scores of one run by QT's protocol: of each seed the highest mean return, or NaN if every evaluation failed.
 
-    Attributes:
-        returns: seed -> the highest mean return; NaN if episodes failed in every evaluation.
-        evaluations: the number of evaluations that each maximum was taken over.
-        episodes: the number of episodes averaged in each evaluation: the first ten, or all if there are fewer.
+    ``evaluations`` is the number that each maximum was taken over, ``episodes`` the number averaged in each of them.
     """
 
     returns: dict[int, float]

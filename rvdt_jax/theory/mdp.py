@@ -40,10 +40,6 @@ class TabularMDP:
         """G, the number of values of a return: 0..H levels, in units."""
         return self.horizon * self.levels + 1
 
-    def with_epsilon(self, epsilon: float) -> TabularMDP:
-        """The same MDP, more or less stochastic."""
-        return dataclasses.replace(self, epsilon=epsilon)
-
 
 def random_mdp(
     seed: int, *, states: int = 5, actions: int = 3, horizon: int = 5, levels: int = 2, epsilon: float = 0.05
@@ -77,7 +73,7 @@ def expert_returns(mdp: TabularMDP) -> np.ndarray:
 
     ``data.rebalance`` has no model to compute f* from, and takes the upper tail of the returns given s_1 instead.
     """
-    return np.round(optimal_values(mdp.with_epsilon(0.0))[0][0]).astype(int)
+    return np.round(optimal_values(dataclasses.replace(mdp, epsilon=0.0))[0][0]).astype(int)
 
 
 def mixed_behaviour(mdp: TabularMDP, skill: float, seed: int) -> np.ndarray:
@@ -87,5 +83,5 @@ def mixed_behaviour(mdp: TabularMDP, skill: float, seed: int) -> np.ndarray:
     """
     shape = mdp.horizon, *mdp.successor.shape
     random = np.random.default_rng(seed).dirichlet(np.ones(shape[2]), size=shape[:2])
-    expert = np.eye(shape[2])[optimal_values(mdp.with_epsilon(0.0))[1]]
+    expert = np.eye(shape[2])[optimal_values(dataclasses.replace(mdp, epsilon=0.0))[1]]
     return skill * expert + (1 - skill) * random

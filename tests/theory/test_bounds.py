@@ -62,19 +62,6 @@ def test_terms_by_hand():
     assert terms == pytest.approx(expected)
 
 
-@pytest.mark.parametrize(("gap", "enough"), [(0.5, True), (1.0, True), (3.0, False), (5.0, False)])
-def test_the_constant_that_the_source_leaves_open_is_the_smallest_possible(gap, enough):
-    """With it (4) holds, and unless the first term alone suffices, with equality."""
-    constant = bounds.smallest_constant(gap, epsilon=0.01, alpha=0.5, expert_alpha=0.1, horizon=3)
-    terms = bounds.first_bound(0.01, 0.5, 0.1, 3, constant)
-    assert terms["stochasticity"] == pytest.approx(1.17)
-    if enough:
-        assert constant == 0.0
-        assert sum(terms.values()) >= gap
-    else:
-        assert sum(terms.values()) == pytest.approx(gap)
-
-
 def test_more_trajectories_close_the_gap_and_shrink_the_bound():
     pairs = {count: [measure_samples(seed, count) for seed in range(15)] for count in (10, 3000)}
     few, many = (np.array(pairs[count]) for count in (10, 3000))
