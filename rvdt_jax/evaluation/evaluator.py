@@ -82,7 +82,7 @@ class Evaluator:
         try:
             return self._score(params, step, episodes)
         except WorkerDied as error:
-            log.warning("%s Restarting the simulators and the evaluation", error)
+            log.warning("%s Starting the simulators anew and repeating the evaluation", error)
             self.close()
             return self._score(params, step, episodes)
 
