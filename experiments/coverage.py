@@ -36,7 +36,7 @@ def main(argv: list[str]) -> int:
     from rvdt_jax.data.rebalance import select_expert_episodes
     from rvdt_jax.report.coverage import plot_coverage, verdict
     from rvdt_jax.report.records import write_json
-    from rvdt_jax.report.summary import data_label
+    from rvdt_jax.report.results import data_label
     from rvdt_jax.runs.load import load_episodes
 
     if not _TASK.value and not _DATASET.value:

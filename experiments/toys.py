@@ -1,9 +1,9 @@
-"""Two problems whose right answer is known: DT and RDT cannot solve them, RVDT does, and coverage says why.
+"""Two problems with a known answer: DT and RDT cannot solve them, RVDT does, and coverage shows why.
 
     python experiments/toys.py [--out=runs/toys]
 
-Trains each on both, three seeds in one program, about two minutes in all; prints the returns, and writes ``toys.json``
-and the coverage of each problem's data. They are described in ``toy_problems.py``.
+Trains each variant on both with three seeds, about two minutes in all. Prints the returns, and writes ``toys.json`` and
+the coverage of each problem's data. The problems are described in ``toy_problems.py``.
 """
 
 import pathlib
@@ -46,7 +46,7 @@ def main(argv: list[str]) -> int:
 
 
 def train(name: str, episodes, variant: str, workdir: pathlib.Path) -> list[float]:
-    """Trains three seeds; the mean return of each over 100 episodes, at the last checkpoint."""
+    """Trains three seeds; returns the mean return of each over 100 episodes, at the last checkpoint."""
     from toy_problems import ENVIRONMENTS, TARGETS
 
     from rvdt_jax import default_config, fit

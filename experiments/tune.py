@@ -29,7 +29,7 @@ _WRITE = flags.DEFINE_bool("write", False, "Write the table beside the records i
 
 def main(argv: list[str]) -> int:
     """Runs, or prints."""
-    from rvdt_jax.report.tuning import read_search, search_table
+    from reporting.tuning import read_search, search_table
 
     if _OUT.value:
         return run(pathlib.Path(_OUT.value))

@@ -13,7 +13,7 @@ PACKAGE = "rvdt_jax"
 
 JAX = {"jax", "jaxlib", "flax", "optax", "orbax", "chex"}
 SIMULATORS = {"gymnasium", "gymnasium_robotics", "minari", "mujoco"}
-LAUNCHERS = {"experiments", "launcher", "configs"}
+LAUNCHERS = {"experiments", "launcher", "configs", "benchmark", "reporting"}
 ANYTHING = None
 FOR_ALL = {"errors", "files"}  # rooms that every other may import
 

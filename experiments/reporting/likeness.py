@@ -1,14 +1,14 @@
-"""How like D4RL's files recreated data sets are: numbers of both, side by side, and why they differ."""
+"""How similar recreated data sets are to D4RL's files: numbers of both side by side, and why they differ."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from rvdt_jax.report.sections import markdown_table
+from rvdt_jax.report.render import markdown_table
 from rvdt_jax.tasks import d4rl_datasets
 
 PERCENTILES = (0, 10, 50, 90, 100)
-
+_HEAD = ("data", "steps", "episodes", "return", "least", "median", "most", "length", "rewarded steps", "and episodes")
 _WHY = {
     "medium": "one policy of one training run, the first that reached a third of the expert's return, as D4RL's "
     "is one of another: the mean is where that run stood at an evaluation, the spread is that policy's own.",
@@ -40,13 +40,9 @@ def describe(task: str, lengths: np.ndarray, returns: np.ndarray, rewards: np.nd
         "episodes": len(lengths),
         "return_mean": float(returns.mean()),
         "return_std": float(returns.std()),
-        "return_percentiles": dict(
-            zip(map(str, PERCENTILES), np.percentile(returns, PERCENTILES).tolist(), strict=True)
-        ),
+        "return_percentiles": _percentiles(returns),
         "length_mean": float(lengths.mean()),
-        "length_percentiles": dict(
-            zip(map(str, PERCENTILES), np.percentile(lengths, PERCENTILES).tolist(), strict=True)
-        ),
+        "length_percentiles": _percentiles(lengths),
         "terminated": float(terminated.mean()),
     }
     if task.startswith(("antmaze", "maze2d")):
@@ -54,34 +50,53 @@ def describe(task: str, lengths: np.ndarray, returns: np.ndarray, rewards: np.nd
     return numbers
 
 
-def table(rows: list[dict]) -> str:
-    """The report as Markdown: a table with two lines a task, then the reasons for differences."""
-    head = (
-        "data",
-        "steps",
-        "episodes",
-        "return",
-        "least",
-        "median",
-        "most",
-        "length",
-        "rewarded steps",
-        "and episodes",
-    )
+def _percentiles(values: np.ndarray) -> dict[str, float]:
+    return {str(place): float(np.percentile(values, place)) for place in PERCENTILES}
+
+
+def table(found: list[dict]) -> str:
+    """The report as Markdown: a table with two lines per task, then the reasons for differences.
+
+    Args:
+        found: of ``describe``, in any order.
+    """
     lines, known = [], d4rl_datasets()
+    order = list(known)
+    rows = sorted(found, key=lambda row: (order.index(row["task"]), -row["steps"]))
     for row in rows:
-        lines.append(_recreated_line(row))
-        if row["task"] in known:
-            lines.append(_documented_line(known[row["task"]]))
+        lines += [_recreated_line(row), _documented_line(known[row["task"]])]
     reasons = [f"- **{name}**: {why}" for name, why in _WHY.items() if name in map(_kind, rows)]
-    return "\n".join([markdown_table(head, lines), "", "Why they differ:", "", *reasons, ""])
+    return "\n".join([markdown_table(_HEAD, lines), "", "Why they differ:", "", *reasons, ""])
+
+
+def _recreated_line(row: dict) -> list[str]:
+    at = row["return_percentiles"]
+    rewarded = [f"{100 * row[name]:.1f} %" if name in row else "" for name in ("rewarded_steps", "rewarded_episodes")]
+    returns = (
+        f"{row['return_mean']:.2f} ± {row['return_std']:.2f}",
+        *(f"{at[place]:.2f}" for place in ("0", "50", "100")),
+    )
+    sizes = f"{row['steps']:,}", f"{row['episodes']:,}"
+    return [f"**{row['task']}**, recreated", *sizes, *returns, f"{row['length_mean']:.0f}", *rewarded]
+
+
+def _documented_line(row: dict[str, str]) -> list[str]:
+    numbers = {name: float(value) for name, value in row.items() if name.startswith("return_") and value}
+    least, most = (f"{numbers[name]:.2f}" if numbers else "" for name in ("return_min", "return_max"))
+    returns = f"{numbers['return_mean']:.2f} ± {numbers['return_std']:.2f}" if numbers else ""
+    return ["D4RL's", "", f"{int(row['episodes']):,}", returns, least, "", most, "", "", ""]
+
+
+def _kind(row: dict) -> str:
+    task = row["task"]
+    return "antmaze" if task.startswith("antmaze") else task.removesuffix("-v2").partition("-")[2]
 
 
 def policies_table(policies: dict[str, dict], experts: dict[str, float]) -> str:
-    """Markdown: how far the policies that collect came.
+    """Markdown: the returns of the policies that collect the data.
 
     Args:
-        policies: what each says of itself, by name, e.g. ``hopper-best``.
+        policies: the metadata of each by name, e.g. ``hopper-best``.
         experts: D4RL's expert return, by robot.
     """
     head = ("policy", "steps of training", "mean return, actions drawn", "and mean ones", "of D4RL's expert")
@@ -98,26 +113,3 @@ def policies_table(policies: dict[str, dict], experts: dict[str, float]) -> str:
             shares = f"{100 * drawn / expert:.0f} %, {100 * mean / expert:.0f} %"
             lines.append([name, steps, f"{drawn:.0f}", f"{mean:.0f}", shares])
     return markdown_table(head, lines)
-
-
-def _recreated_line(row: dict) -> list[str]:
-    at = row["return_percentiles"]
-    rewarded = [f"{100 * row[name]:.1f} %" if name in row else "" for name in ("rewarded_steps", "rewarded_episodes")]
-    returns = [
-        f"{row['return_mean']:.2f} ± {row['return_std']:.2f}",
-        *(f"{at[place]:.2f}" for place in ("0", "50", "100")),
-    ]
-    sizes = [f"{row['steps']:,}", f"{row['episodes']:,}"]
-    return [f"**{row['task']}**, recreated", *sizes, *returns, f"{row['length_mean']:.0f}", *rewarded]
-
-
-def _documented_line(row: dict[str, str]) -> list[str]:
-    numbers = {name: float(value) for name, value in row.items() if name.startswith("return_") and value}
-    least, most = (f"{numbers[name]:.2f}" if numbers else "" for name in ("return_min", "return_max"))
-    returns = f"{numbers['return_mean']:.2f} ± {numbers['return_std']:.2f}" if numbers else ""
-    return ["D4RL's", "", f"{int(row['episodes']):,}", returns, least, "", most, "", "", ""]
-
-
-def _kind(row: dict) -> str:
-    task = row["task"]
-    return "antmaze" if task.startswith("antmaze") else task.removesuffix("-v2").partition("-")[2]

@@ -1,4 +1,4 @@
-"""Pictures and words of what ``theory.curves`` computed."""
+"""The curves of ``rvdt_jax.theory.curves`` as a picture and in words."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def plot_theory(curves: dict, path: pathlib.Path) -> None:
 
 
 def _plot_spectrum(axes: plt.Axes, curves: dict) -> None:
-    """The gap to the best policy where less than f* is asked for, and bound (4) with the smallest C that covers all."""
+    """The gap to the best policy for targets below f*, and bound (4) with the smallest C for which it always holds."""
     asked = {name: np.ravel(np.array(curves["asked"][name], float)) for name in curves["asked"] if name != "dial"}
     covered = asked["alpha"] > 0
     alpha, expert_alpha, gap, constant = (asked[name][covered] for name in ("alpha", "expert_alpha", "gap", "constant"))
@@ -73,16 +73,17 @@ def _band(axes, dial, values, colour: str, label: str) -> None:
 
 
 def describe_theory(curves: dict) -> str:
-    """What was found, in a few lines."""
+    """The results in a few lines."""
     parts = [curves[name] for name in ("coverage", "stochasticity", "asked")]
     regrets, limits = (
         np.concatenate([np.ravel(np.array(part[name], float)) for part in parts]) for name in ("regret", "bound")
     )
-    telling = limits < curves["horizon"]  # a larger bound holds of any policy; NaN, where nothing was covered, too
+    telling = limits < curves["horizon"]  # a larger bound holds for every policy; NaN (no coverage) is not below
     held, slips = (regrets[telling] <= limits[telling] + 1e-9).sum(), telling & (limits > 0)
     lines = [
-        f"{curves['mdps']} random MDPs, {regrets.size} settings. In {telling.sum()} the bound of Brandfonbrener et al. "
-        f"says something, for it is below H = {curves['horizon']}: it held in {held}. With slips the gap reached "
+        f"{curves['mdps']} random MDPs, {regrets.size} settings. In {telling.sum()} of them the bound of "
+        f"Brandfonbrener et al. is informative (below H = {curves['horizon']}): it held in {held}. With slips the gap "
+        f"reached at most "
         f"{100 * (regrets[slips] / limits[slips]).max():.0f} % of it.",
     ]
     for asked, constants, empties in zip(
@@ -91,8 +92,8 @@ def describe_theory(curves: dict) -> str:
         pairs = np.array([pair for pair in zip(constants, empties, strict=True) if None not in pair])
         shares = ", ".join(f"{value:.2f}" for value in np.percentile(pairs[:, 0] / pairs[:, 1], (50, 90, 100)))
         lines.append(
-            f"Without slips, asked for {asked:g} f*, bound (4) needs {shares} (median, 90 %, largest of {len(pairs)}) "
-            "of the C at which it says nothing."
+            f"Without slips and with the target {asked:g} f*, bound (4) needs {shares} (median, 90 %, largest of "
+            f"{len(pairs)}) of the C from which on it is vacuous."
         )
     gaps, counts = np.median(curves["samples"]["gap"], axis=1), curves["samples"]["n"]
     lines.append(

@@ -1,13 +1,15 @@
-"""The search for a setting, from the records of its cells: which setting scored what, on which task, chosen how."""
+"""The table of a search over settings, made from the records of its cells."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import pathlib
 
 from rvdt_jax.report.cells import COMMAND_SUFFIX
 from rvdt_jax.report.records import read_json
-from rvdt_jax.report.summary import plus_minus
+from rvdt_jax.report.render import markdown_table
+from rvdt_jax.report.results import plus_minus
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,12 +17,11 @@ class Tried:
     """One cell of a search.
 
     Attributes:
-        setting, task, variant: what was tried, and where.
+        setting, task, variant: of the run.
         seeds: the tuning seeds.
         scores: ``selection@target`` -> (mean, std over seeds) of the final checkpoint's normalised score.
         headline: the entry of ``scores`` by which settings are compared.
-        command: what repeats the run.
-        hardware: where it ran.
+        command: the command that repeats the run.
     """
 
     setting: str
@@ -30,14 +31,13 @@ class Tried:
     scores: dict[str, tuple[float, float | None]]
     headline: str
     command: str
-    hardware: str
 
 
 def read_search(root: pathlib.Path) -> list[Tried]:
     """Every finished cell below ``root``, laid out as ``<setting>/<task>/<variant>``.
 
     Raises:
-        ValueError: a record is damaged; the message names it.
+        UserError: a record is damaged; the message names it.
     """
     return [_read_cell(path) for path in sorted(root.glob("*/*/*/results.json"))]
 
@@ -59,33 +59,28 @@ def _read_cell(path: pathlib.Path) -> Tried:
         scores=scores,
         headline=f"{results['action_selection']}@{results['headline_target'].removesuffix('.0')}",
         command=command.read_text(encoding="utf-8").strip() if command.exists() else "",
-        hardware=results["hardware"],
     )
 
 
 def search_table(cells: list[Tried], reasons: dict[str, str], tasks: tuple[str, ...]) -> str:
-    """Markdown: a row a setting and variant in the order of ``reasons``, a column a task; then the ways to choose.
+    """Markdown: one row per setting and variant, in the order of ``reasons``; then the scores of each action selection.
 
     Args:
-        cells: what was run.
+        cells: the finished runs.
         reasons: setting -> one sentence on what it changes.
         tasks: the columns.
     """
     found = {(cell.setting, cell.variant, cell.task): cell for cell in cells}
-    variants = list(dict.fromkeys(cell.variant for cell in cells))
-    lines = [
-        f"| setting | variant | {' | '.join(tasks)} | mean | what it is |",
-        "|---|---|" + "---|" * (len(tasks) + 2),
-    ]
-    for setting, reason in reasons.items():
-        for variant in variants:
-            row = [found.get((setting, variant, task)) for task in tasks]
-            if any(row):
-                shown = [plus_minus(*cell.scores[cell.headline]) if cell else "-" for cell in row]
-                means = [cell.scores[cell.headline][0] for cell in row if cell]
-                mean = f"{sum(means) / len(means):.1f}" if len(means) == len(tasks) else "-"
-                lines.append(f"| {setting} | {variant} | {' | '.join(shown)} | {mean} | {reason} |")
-    lines += ["", "How actions are chosen, `selection@target`, every cell:", ""]
+    variants, rows = list(dict.fromkeys(cell.variant for cell in cells)), []
+    for setting, variant in itertools.product(reasons, variants):
+        row = [found.get((setting, variant, task)) for task in tasks]
+        if any(row):
+            shown = [plus_minus(*cell.scores[cell.headline]) if cell else "-" for cell in row]
+            means = [cell.scores[cell.headline][0] for cell in row if cell]
+            mean = f"{sum(means) / len(means):.1f}" if len(means) == len(tasks) else "-"
+            rows.append([setting, variant, *shown, mean, reasons[setting]])
+    lines = [markdown_table(("setting", "variant", *tasks, "mean", "what it is"), rows)]
+    lines += ["", "Every cell under each action selection, `selection@target`:", ""]
     for setting in reasons:
         for cell in (cell for cell in cells if cell.setting == setting):
             shown = ", ".join(f"{name} {plus_minus(*score)}" for name, score in sorted(cell.scores.items()))

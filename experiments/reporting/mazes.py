@@ -1,15 +1,12 @@
-"""Pictures of what policies do in a maze: the paths of many episodes, and a film of them."""
+"""The episodes of policies in a maze as a picture of their paths, and as a film."""
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import itertools
 import pathlib
 
 import matplotlib
-
-from rvdt_jax.errors import UserError
 
 matplotlib.use("Agg")
 
@@ -19,79 +16,16 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import LinearSegmentedColormap, ListedColormap
 from PIL import Image
 
+from reporting.playing import Paths
+
 WALL, EDGE, INK, GREY = "#E4E7EC", "#98A2B3", "#1D2939", "#667085"
 GOAL, BALL = "#009E73", "#D55E00"
-# From light to dark, so that time can be told on grey paper, too.
+# From light to dark, so that time is visible in grey, too.
 TIME = LinearSegmentedColormap.from_list("time", ["#F6C177", "#E0783C", "#A3365C", "#3B1C5A"])
 _STYLE = {"font.family": "sans-serif", "font.size": 9, "text.color": INK, "axes.titlepad": 5}
-_CROP = 0.55  # of the outer walls' cells, which are one cell thick, so much is not drawn
+_CROP = 0.55  # the share of the outer walls, which are one cell thick, that is not drawn
 _PIECES = 60  # colours along a path
 _STEP = 0.01  # seconds
-
-
-@dataclasses.dataclass(frozen=True)
-class Paths:
-    """Some episodes of one policy in one maze.
-
-    Positions are (row, column) in cells from the maze's upper left corner.
-
-    Attributes:
-        variant: of the policy.
-        task: the maze2d task.
-        data: what the policy was trained on.
-        seed, step: the training seed, and the update of the checkpoint.
-        rows: the maze: rows of ``#`` for walls.
-        goal, goal_radius: where the reward is.
-        positions: (E, T + 1, 2), where the ball was before the first step and after every step.
-        returns: (E,) raw returns.
-        scores: (E,) normalised; None without reference returns.
-    """
-
-    variant: str
-    task: str
-    data: str
-    seed: int
-    step: int
-    rows: tuple[str, ...]
-    goal: tuple[float, float]
-    goal_radius: float
-    positions: np.ndarray
-    returns: np.ndarray
-    scores: np.ndarray | None
-
-    @property
-    def verdict(self) -> str:
-        """The mean score, or return, of these episodes."""
-        if self.scores is None:
-            return f"return {self.returns.mean():.1f}"
-        return f"score {self.scores.mean():.1f}"
-
-    def in_goal(self) -> np.ndarray:
-        """(E, T + 1): whether the ball is within the goal's radius."""
-        return np.linalg.norm(self.positions - np.array(self.goal), axis=-1) <= self.goal_radius
-
-
-def check_same_starts(panels: list[Paths]) -> None:
-    """Panels are compared only where maze, length and starts are equal.
-
-    Raises:
-        UserError: they are not; the difference is named.
-    """
-    first = panels[0]
-    for other in panels[1:]:
-        if other.task != first.task:
-            raise UserError(f"--runs: {first.variant} acts in {first.task}, and {other.variant} in {other.task}.")
-        if other.positions.shape != first.positions.shape or (other.positions[:, 0] != first.positions[:, 0]).any():
-            raise UserError(f"--runs: the episodes of {first.variant} and {other.variant} differ in starts or length.")
-
-
-def labelled(played: list[Paths], folders: list[pathlib.Path]) -> list[tuple[str, Paths]]:
-    """Each with its variant's name; with the end of its run directory too where two are of one variant."""
-    variants, panels = [paths.variant for paths in played], []
-    for paths, folder in zip(played, folders, strict=True):
-        where = f", {'/'.join(folder.parts[-2:])}" if variants.count(paths.variant) > 1 else ""
-        panels.append((paths.variant + where, paths))
-    return panels
 
 
 def draw_paths(panels: list[tuple[str, Paths]], path: pathlib.Path) -> None:
@@ -120,7 +54,7 @@ _MARGIN, _GAP, _HEADER, _TITLE, _FOOTER = 0.25, 0.2, 0.62, 0.3, 0.72  # inches
 
 
 def _layout(paths: Paths, count: int):
-    """A figure; the places of its panels; and that of the legend below them: (left, bottom, width, height)."""
+    """A figure, the places of its panels, and that of the legend below: each (left, bottom, width, height)."""
     rows, columns = (length - 2 * _CROP for length in (len(paths.rows), len(paths.rows[0])))
     wide = max(2.4, 0.42 * columns) if count > 1 else 4.2
     across = min(count, max(1, int(11.0 // wide)))
@@ -147,7 +81,7 @@ def _write_header(figure, panels: list[Paths]) -> None:
 
 
 def _draw_legend(figure, place: tuple[float, float, float, float], panels: list[Paths]) -> None:
-    """Start, end, goal and the colours of time in one line, and below it what the scores rest on."""
+    """Start, end, goal and the colours of time in one line; below it seeds, updates and data."""
     axes = figure.add_axes(place)
     width, height = figure.get_size_inches() * (place[2], place[3])
     axes.set(xlim=(0, width), ylim=(0, height))
@@ -173,7 +107,7 @@ def _draw_legend(figure, place: tuple[float, float, float, float], panels: list[
 
 
 def _mixed(colour: str, share: float) -> tuple[float, ...]:
-    """The colour as a glaze of so much opacity on white."""
+    """The colour with an opacity of ``share`` on white."""
     return tuple(1 - share * (1 - part) for part in matplotlib.colors.to_rgb(colour))
 
 
@@ -182,7 +116,7 @@ _END = {"s": 16, "facecolor": TIME(1.0), "edgecolor": "white", "linewidth": 0.5,
 
 
 def _draw_maze(axes, paths: Paths) -> None:
-    """Walls above the goal, which reaches into them."""
+    """Draws the walls above the goal, which reaches into them."""
     walls = np.array([[cell == "#" for cell in row] for row in paths.rows])
     height, width = walls.shape
     circle = {"xy": paths.goal[::-1], "radius": paths.goal_radius}
@@ -215,9 +149,9 @@ def _draw_episodes(axes, paths: Paths) -> None:
     axes.scatter(*points[:, -1].T, **_END)
 
 
-FILM_BYTES = 500_000  # what a film may take at most
-_FRAMES, _MILLISECONDS, _PAUSE = 120, 50, 1500  # a film's frames, the time of each and of the last
-_TAIL = 0.3  # seconds of its way that each ball draws behind it
+FILM_BYTES = 500_000  # the largest film
+_FRAMES, _MILLISECONDS, _PAUSE = 120, 50, 1500  # a film's frames, and the time of each and of the last
+_TAIL = 0.3  # seconds of its path that each ball trails
 
 
 def draw_film(label: str, paths: Paths, path: pathlib.Path) -> None:
@@ -226,7 +160,7 @@ def draw_film(label: str, paths: Paths, path: pathlib.Path) -> None:
     Args:
         label: the policy's name.
         paths: the episodes.
-        path: the GIF to write. Its frames become fewer until it takes less than ``FILM_BYTES``.
+        path: the GIF to write; frames are left out until it is smaller than ``FILM_BYTES``.
     """
     frames = _film_frames(label, paths)
     for every in (1, 2, 3, 4, 6, 8, 12, 16):
@@ -237,7 +171,7 @@ def draw_film(label: str, paths: Paths, path: pathlib.Path) -> None:
 
 
 def _film_frames(label: str, paths: Paths) -> list[Image.Image]:
-    """Pictures of the episodes at evenly spread times, the first and the last among them."""
+    """Pictures of the episodes at evenly spaced times, including the first and the last."""
     points, steps = paths.positions[..., ::-1], paths.positions.shape[1] - 1
     in_goal, tail = paths.in_goal(), max(1, round(_TAIL / _STEP))
     height, width = (length - 2 * _CROP for length in (len(paths.rows), len(paths.rows[0])))
@@ -269,7 +203,7 @@ def _film_frames(label: str, paths: Paths) -> list[Image.Image]:
 
 
 def _encode(frames: list[Image.Image], milliseconds: int) -> bytes:
-    """A GIF with one palette for all frames; what does not change from one to the next is stored once."""
+    """A GIF with one palette for all frames, so that only changes between frames are stored."""
     palette = Image.new("P", (1, 1))
     palette.putpalette(_palette())
     pictures = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
@@ -282,7 +216,7 @@ def _encode(frames: list[Image.Image], milliseconds: int) -> bytes:
 
 
 def _palette() -> bytes:
-    """The colours of a film, and the mixtures that smooth edges are made of."""
+    """The colours of a film, and their mixtures for smooth edges."""
     floor, goal = "white", _mixed(GOAL, 0.18)
     pairs = [(floor, INK), (floor, GREY), (floor, GOAL), (floor, BALL), (goal, GOAL), (goal, BALL), (WALL, EDGE)]
     pairs += [(floor, EDGE), (WALL, GOAL), (WALL, BALL), (goal, EDGE)]
