@@ -33,7 +33,7 @@ class Variant:
         expert_only: whether training sees the expert trajectories alone (%BC).
         expert_by: how trajectories are ranked, ``expert.by``; %BC's are those of highest return, as in its sources.
         algorithm: ``module:NAME`` of the ``algorithms.base.Algorithm``, imported when it is used.
-        fills: further settings that it fills, by dotted name: ``{"model.context_length": 1}``.
+        fills: further settings that it fills where they are unset, by dotted name: ``{"model.context_length": 1}``.
         reads: settings, or whole sections, that this algorithm reads besides what every run reads. Any other that is
             set is ignored, with a line in the log.
     """

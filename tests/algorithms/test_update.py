@@ -101,7 +101,7 @@ def test_q_guidance_reaches_the_policy_and_gives_the_critic_no_gradient(small_co
     assert_trees_equal(before, state.learners, rtol=0)
 
 
-@pytest.mark.parametrize("rebalancing", ["kl", "dup"])
+@pytest.mark.parametrize("rebalancing", ["kl", pytest.param("dup", marks=pytest.mark.slow)])
 def test_alpha_zero_is_no_rebalancing_bit_for_bit(rebalancing, small_config, store):
     results = []
     for options in ({"loss__rebalancing": rebalancing, "loss__alpha": 0.0}, {"loss__rebalancing": "none"}):
@@ -159,6 +159,7 @@ def test_the_learning_rate_schedule_scales_the_step_not_the_gradient(small_confi
     assert_trees_equal(state.learners["policy"].params, after.learners["policy"].params, rtol=0, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["BC", "RVDT with kl_explicit", "QT with its state prediction"])
 def test_the_fast_update_is_the_plain_one(case, small_config, store):
     """Twenty updates of the fast layers and of flax's, from the same parameters on the same batches."""
@@ -181,7 +182,7 @@ def test_guidance_draws_both_orders_of_the_critics(small_config):
             jax.tree.map(np.testing.assert_array_equal, chosen, critic[name])
 
 
-@pytest.mark.parametrize("map_seeds", ["loop", "vmap"])
+@pytest.mark.parametrize("map_seeds", ["loop", pytest.param("vmap", marks=pytest.mark.slow)])
 def test_updates_that_are_not_finite_are_skipped_and_counted(map_seeds, small_config, store):
     """One step of the data is NaN: batches that draw it would ruin everything, and the others are not held up."""
     poisoned = store.replace(rewards=store.rewards.at[7].set(jnp.nan))
@@ -202,6 +203,7 @@ def test_updates_that_are_not_finite_are_skipped_and_counted(map_seeds, small_co
     assert "train/skipped" not in metrics
 
 
+@pytest.mark.slow
 def test_skipping_changes_nothing_where_all_is_finite(small_config, store):
     results = []
     for mode in ("skip", "stop"):
