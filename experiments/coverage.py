@@ -21,6 +21,7 @@ _ALPHA = flags.DEFINE_float("alpha", 1.0, "Strength of the rebalancing.", lower_
 _BY = flags.DEFINE_enum(
     "by", "start", ["start", "return"], "Rank trajectories by return among those that start alike, or among all."
 )
+_MEASURE = flags.DEFINE_enum("measure", "return", ["return", "mean_reward"], "What of a trajectory is compared.")
 _FRACTION = flags.DEFINE_float("fraction", 0.1, "Share of those that is expert.")
 _THRESHOLD = flags.DEFINE_float("threshold", None, "Or: every trajectory of at least this raw return.")
 _BINS = flags.DEFINE_integer("bins", 20, "Bins of return.", lower_bound=1)
@@ -49,7 +50,8 @@ def main(argv: list[str]) -> int:
     target = (
         complete_config(config, episodes.returns, longest).eval.targets[0] if _TARGET.value is None else _TARGET.value
     )
-    experts = select_expert_episodes(episodes, by=_BY.value, fraction=_FRACTION.value, threshold=_THRESHOLD.value)
+    how = {"fraction": _FRACTION.value, "threshold": _THRESHOLD.value, "measure": _MEASURE.value}
+    experts = select_expert_episodes(episodes, by=_BY.value, **how)
     measured = measure_coverage(
         episodes, experts, target=target, alpha=_ALPHA.value, bins=_BINS.value, groups=_GROUPS.value
     )

@@ -118,6 +118,9 @@ class ExpertConfig:
     by: str = setting(None, "Compare returns among trajectories that start alike (start), or among all (return).",
         choices=("start", "return"), older="return", of_variant="expert_by",
         unset="the variant's: return for %BC, start for the others")
+    measure: str = setting("return",
+        "What is compared: the return, or the mean reward, for recordings that are cut at different lengths.",
+        choices=("return", "mean_reward"), sized=True, older="return")
     fraction: float = setting(0.1, "Share of the trajectories, those of highest return, that is expert (our choice).",
         low=POSITIVE, high=1)
     threshold: float | None = setting(None, "Raw return from which a trajectory is expert; replaces by and fraction.",

@@ -67,6 +67,7 @@ class ExpertSet:
         threshold: the smallest return among them.
         max_return: the largest return among them.
         episodes, steps: how many trajectories and steps they are.
+        measure: what was compared, ``return`` or ``mean_reward``.
     """
 
     mask: np.ndarray
@@ -75,24 +76,34 @@ class ExpertSet:
     max_return: float
     episodes: int
     steps: int
+    measure: str = "return"
 
     def describe(self) -> str:
         """One line for a log."""
+        picked = _PICKED[self.by].format(_COMPARED[self.measure])
         return (
-            f"{self.episodes} of {self.mask.size} trajectories are expert, {_PICKED[self.by]}: {self.steps} steps, "
-            f"returns {self.threshold:g} to {self.max_return:g}"
+            f"{self.episodes} of {self.mask.size} trajectories are expert, {picked}: {self.steps} steps, returns "
+            f"{self.threshold:g} to {self.max_return:g}"
         )
 
 
 _PICKED = {  # ``ExpertSet.by`` in words
-    "start": "picked by return among those that start near them",
-    "return": "picked by return among all",
+    "start": "picked by {} among those that start near them",
+    "return": "picked by {} among all",
     "threshold": "picked by a return threshold",
 }
+_COMPARED = {"return": "return", "mean_reward": "mean reward"}
+MEASURES = tuple(_COMPARED)
 
 
 def select_experts(
-    returns, lengths, *, starts=None, fraction: float = 0.1, threshold: float | None = None
+    returns,
+    lengths,
+    *,
+    starts=None,
+    fraction: float = 0.1,
+    threshold: float | None = None,
+    measure: str = "return",
 ) -> ExpertSet:
     """Picks the trajectories of highest return, given where they start.
 
@@ -105,15 +116,20 @@ def select_experts(
             together.
         fraction: share of a neighbourhood to pick, in (0, 1]; 1 picks every trajectory.
         threshold: pick every trajectory of at least this return instead, wherever it starts.
+        measure: what is compared: ``return``; or ``mean_reward``, the return divided by the length, for recordings
+            that are cut at different lengths: there the longest would be expert where every step is paid.
 
     Raises:
-        UserError: returns or starts that are not finite or do not match the lengths, a fraction outside (0, 1], or a
-            threshold above every return.
+        UserError: returns or starts that are not finite or do not match the lengths, a fraction outside (0, 1], a
+            threshold above every return, or another measure.
     """
     returns, lengths = _check(returns, lengths)
+    if measure not in MEASURES:
+        raise UserError(f"expert.measure is {measure!r}; choose one of {', '.join(MEASURES)}.")
+    values = returns if measure == "return" else returns / lengths
     starts = None if starts is None else _check_starts(starts, returns.size)
     if threshold is not None:
-        by, cuts = "threshold", float(threshold)
+        by, cuts, values = "threshold", float(threshold), returns
         if not cuts <= returns.max():
             raise UserError(
                 f"expert.threshold is {cuts:g}, but the highest return in the data is {returns.max():g}: the expert "
@@ -123,10 +139,10 @@ def select_experts(
         raise UserError(f"expert.fraction is {fraction}; it must lie in (0, 1].")
     else:
         by = "return" if starts is None else "start"
-        cuts = _cuts(returns, starts, fraction)
-    mask = returns >= cuts
-    picked = returns[mask]
-    return ExpertSet(mask, by, float(picked.min()), float(picked.max()), int(mask.sum()), int(lengths[mask].sum()))
+        cuts = _cuts(values, starts, fraction)
+    mask = values >= cuts
+    picked, counts = returns[mask], (int(mask.sum()), int(lengths[mask].sum()))
+    return ExpertSet(mask, by, float(picked.min()), float(picked.max()), *counts, measure)
 
 
 def _cuts(returns: np.ndarray, starts: np.ndarray | None, fraction: float) -> np.ndarray | float:
@@ -138,14 +154,19 @@ def _cuts(returns: np.ndarray, starts: np.ndarray | None, fraction: float) -> np
 
 
 def select_expert_episodes(
-    episodes: Episodes, *, by: str = "start", fraction: float = 0.1, threshold: float | None = None
+    episodes: Episodes,
+    *,
+    by: str = "start",
+    fraction: float = 0.1,
+    threshold: float | None = None,
+    measure: str = "return",
 ) -> ExpertSet:
     """``select_experts`` for ``Episodes``, whose starts are normalised as the policy sees them.
 
     Args:
         episodes: E trajectories.
         by: ``start`` or ``return``: rank them among those that start near, or among all.
-        fraction, threshold: as for ``select_experts``.
+        fraction, threshold, measure: as for ``select_experts``.
 
     Raises:
         UserError: as ``select_experts``, or another ``by``.
@@ -153,7 +174,8 @@ def select_expert_episodes(
     if by not in ("start", "return"):
         raise UserError(f"expert.by is {by!r}; choose one of start, return.")
     starts = episodes.normalized_starts() if by == "start" else None
-    return select_experts(episodes.returns, episodes.lengths, starts=starts, fraction=fraction, threshold=threshold)
+    how = {"fraction": fraction, "threshold": threshold, "measure": measure}
+    return select_experts(episodes.returns, episodes.lengths, starts=starts, **how)
 
 
 _SHARE, _FEWEST, _MOST = 0.01, 50, 200  # size of a neighbourhood: share of the trajectories, and its limits

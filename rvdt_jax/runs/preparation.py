@@ -80,7 +80,8 @@ def prepare(
         environment = None if config.env == "none" else scoring.environment
         check_fit(config, episodes, environment)
     expert = config.expert
-    experts = select_expert_episodes(episodes, by=expert.by, fraction=expert.fraction, threshold=expert.threshold)
+    how = {"fraction": expert.fraction, "threshold": expert.threshold, "measure": expert.measure}
+    experts = select_expert_episodes(episodes, by=expert.by, **how)
     log.info("data: %s, %d episodes, %d steps", episodes.name, episodes.lengths.size, episodes.rewards.size)
     log.info("expert set: %s", experts.describe())
     provenance = {name: value for name, value in provenance.items() if name != "env_spec"}  # now in ``scoring``

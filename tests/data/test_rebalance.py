@@ -92,6 +92,17 @@ def scattered(places, count, seed=0):
     return (np.repeat(places, count) + rng.uniform(-0.1, 0.1, len(places) * count))[:, None]
 
 
+def test_the_mean_reward_does_not_prefer_long_recordings():
+    returns, lengths = [10.0, 9.0, 20.0, 2.0], [10, 5, 40, 1]
+    assert select_experts(returns, lengths, fraction=0.25).mask.tolist() == [False, False, True, False]
+    experts = select_experts(returns, lengths, fraction=0.5, measure="mean_reward")
+    assert experts.mask.tolist() == [False, True, False, True]
+    assert (experts.threshold, experts.max_return) == (2.0, 9.0)  # returns, not what was compared
+    assert "picked by mean reward among all: 6 steps" in experts.describe()
+    by_threshold = select_experts(returns, lengths, threshold=9.5, measure="mean_reward")
+    assert by_threshold.mask.tolist() == [True, False, True, False]
+
+
 def test_those_that_act_well_not_those_that_start_well():
     """Near the goal (0) everybody earns 20 or more, far from it (5) hardly anybody anything."""
     returns = np.concatenate([np.linspace(20, 30, 50), [8.0] * 5 + [0.0] * 45])
@@ -215,6 +226,7 @@ def test_episodes_are_ranked_among_those_with_near_normalised_starts(two_units):
         ([1.0], [1, 2], {}, "positive size"),
         ([1.0, 2.0], [1, 0], {}, r"lengths\[1\] is not positive"),
         ([1.0, 2.0], [1, 1], {"fraction": 0.0}, "expert.fraction"),
+        ([1.0, 2.0], [1, 1], {"measure": "length"}, "expert.measure is 'length'"),
         ([1.0, 2.0], [1, 1], {"threshold": 2.5}, "the expert set would be empty"),
         ([1.0, 2.0], [1, 1], {"threshold": np.nan}, "the expert set would be empty"),
         ([1.0, 2.0], [1, 1], {"starts": [0.0, 1.0]}, r"starts have shape \(2,\); expected one vector for each of 2"),
