@@ -74,6 +74,7 @@ CHOICES = {
     "model.critic_norm": "none, layer",
     "train.on_divergence": "stop, skip, rollback",
     "expert.by": "start, return",
+    "expert.measure": "return, mean_reward",
     "data.source": "auto, minari, file, memory",
     "data.regime": "D1, D2, D3, D4",
     "eval.action_selection": "mean, sample, critic, best_of",
