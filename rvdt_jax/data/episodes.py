@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -37,6 +38,85 @@ class Episodes:
     terminated: np.ndarray
     action_low: np.ndarray | None = None
     action_high: np.ndarray | None = None
+
+    @classmethod
+    def from_columns(
+        cls,
+        columns: Mapping,
+        *,
+        observations: str | Sequence[str] | None = None,
+        actions: str | Sequence[str] | None = None,
+        reward: str | None = None,
+        episode: str | None = None,
+        terminal: str | None = None,
+        timeout: str | None = None,
+        time: str | None = None,
+        gap: float | None = None,
+        action_low: float | Sequence[float] | None = None,
+        action_high: float | Sequence[float] | None = None,
+        name: str = "columns",
+    ) -> Episodes:
+        """A log as columns, one row per step: a pandas data frame, or a dict of arrays.
+
+        Roles that are not named are guessed by the names in use (``data.importing.KNOWN``); "" says that there is none.
+        T rows make an episode of T steps.
+
+        Args:
+            columns: name -> (N,) array, or (N, width) for columns of vectors.
+            observations, actions: names, or globs such as ``temp_*``.
+            reward: the column of rewards.
+            episode, terminal, timeout, time, gap: what says where an episode ends; see ``data.columns.cut_episodes``.
+            action_low, action_high: one bound for all actions or one for each; unset: from the data.
+            name: for messages.
+
+        Raises:
+            UserError: a column is missing or holds no finite numbers, or nothing says where episodes end.
+        """
+        from rvdt_jax.data.importing import import_columns
+
+        named = {"observations": observations, "actions": actions, "reward": reward, "episode": episode}
+        named |= {"terminal": terminal, "timeout": timeout, "time": time}
+        return import_columns(columns, name, named, gap=gap, low=action_low, high=action_high).episodes
+
+    @classmethod
+    def from_arrays(
+        cls,
+        observations: np.ndarray,
+        actions: np.ndarray,
+        rewards: np.ndarray,
+        *,
+        episode: np.ndarray | None = None,
+        terminals: np.ndarray | None = None,
+        timeouts: np.ndarray | None = None,
+        time: np.ndarray | None = None,
+        gap: float | None = None,
+        action_low: float | Sequence[float] | None = None,
+        action_high: float | Sequence[float] | None = None,
+        name: str = "arrays",
+    ) -> Episodes:
+        """A log as arrays of N rows, one per step; what the arrays are is said by the arguments, as ``from_columns``.
+
+        Args:
+            observations: (N, ...).
+            actions: (N, ...), or (N,) for one action.
+            rewards: (N,).
+            episode, terminals, timeouts, time: (N,) each, at least one of the first three, or ``time`` with ``gap``.
+            gap, action_low, action_high, name: as for ``from_columns``.
+
+        Raises:
+            UserError: as ``from_columns``.
+        """
+        given = {"observations": observations, "actions": actions, "rewards": rewards, "episode": episode}
+        given |= {"terminal": terminals, "timeout": timeouts, "time": time}
+        columns = {role: np.asarray(values) for role, values in given.items() if values is not None}
+        lengths = {role: len(values) for role, values in columns.items()}
+        if len(set(lengths.values())) > 1:
+            raise UserError(f"{name}: the arrays have different numbers of rows: {lengths}.")
+        roles = {role: role if role in columns else "" for role in ("episode", "terminal", "timeout", "time")}
+        bounds = {"gap": gap, "action_low": action_low, "action_high": action_high, "name": name}
+        return cls.from_columns(
+            columns, observations="observations", actions="actions", reward="rewards", **roles, **bounds
+        )
 
     @property
     def starts(self) -> np.ndarray:
@@ -189,8 +269,8 @@ def _check_bounds(episodes: Episodes) -> None:
     size = episodes.actions.shape[1]
     if low is None or high is None or low.shape != (size,) or high.shape != (size,):
         raise UserError(f"{name}: action_low and action_high must both be given, one number per action. {_REPAIR}")
-    if not (np.isfinite(low).all() and np.isfinite(high).all() and (low < high).all()):
-        raise UserError(f"{name}: action_low={low} and action_high={high} are no finite, increasing bounds. {_REPAIR}")
+    if not (np.isfinite(low).all() and np.isfinite(high).all() and (low <= high).all()):
+        raise UserError(f"{name}: action_low={low} and action_high={high} are no finite, ordered bounds. {_REPAIR}")
 
 
 def _episode_of(episodes: Episodes, step: int) -> int:

@@ -67,8 +67,9 @@ def leaf_keys(tree: Mapping, prefix: str = "") -> list[str]:
 
 
 def scale_actions(actions: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Maps (..., A) actions from [low, high] to [-1, 1], float32."""
-    return (2.0 * (actions - low) / (high - low) - 1.0).astype(np.float32)
+    """Maps (..., A) actions from [low, high] to [-1, 1], float32; to 0 where the two bounds are equal."""
+    span = np.where(high > low, high - low, 1.0)
+    return np.where(high > low, 2.0 * (actions - low) / span - 1.0, 0.0).astype(np.float32)
 
 
 def unscale_actions(actions: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:

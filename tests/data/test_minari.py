@@ -10,6 +10,7 @@ from minari_sets import write_minari
 
 from rvdt_jax.data.minari import content_digest, find_local, list_local, read_provenance
 from rvdt_jax.data.minari.reader import read_minari
+from rvdt_jax.data.spaces import unscale_actions
 
 DATASET = "toy/walk-v1"
 LENGTHS = (3, 5, 1)
@@ -169,11 +170,25 @@ def test_actions_without_bounds_are_scaled_by_the_range_of_the_data():
     np.testing.assert_array_equal(episodes.action_high, [5.0, 1.0])
 
 
-def test_an_action_that_never_changes_is_in_the_middle():
-    episodes = with_actions([[7.0, -1.0], [7.0, 1.0]], box(-np.inf, np.inf, (2,)))
+@pytest.mark.parametrize(
+    "space",
+    [box(-np.inf, np.inf, (2,)), box(np.array([7.0, -1.0], np.float32), np.array([7.0, 1.0], np.float32), (2,))],
+)
+def test_an_action_that_never_changes_has_equal_bounds(space):
+    episodes = with_actions([[7.0, -1.0], [7.0, 1.0]], space)
     np.testing.assert_array_equal(episodes.actions, [[0.0, -1.0], [0.0, 1.0]])
-    np.testing.assert_array_equal(episodes.action_low, [6.0, -1.0])
-    np.testing.assert_array_equal(episodes.action_high, [8.0, 1.0])
+    np.testing.assert_array_equal(episodes.action_low, [7.0, -1.0])
+    np.testing.assert_array_equal(episodes.action_high, [7.0, 1.0])
+    acted = unscale_actions(np.array([[0.9, 0.5]]), episodes.action_low, episodes.action_high)
+    np.testing.assert_array_equal(acted, [[7.0, 0.5]])
+
+
+def test_a_glitch_does_not_set_the_scale_of_an_unbounded_action():
+    actions = np.linspace(-1, 1, 200)[:, None]
+    actions[17] = 1e6
+    episodes = with_actions(actions, box(-np.inf, np.inf, (1,)))
+    np.testing.assert_array_equal(episodes.action_high, [1.0])
+    assert episodes.actions[17] == 1.0
 
 
 @pytest.mark.parametrize(("low", "high"), [(-1.0, 1.0), (-2.0, 2.0)])

@@ -8,6 +8,7 @@ import pathlib
 
 import numpy as np
 
+from rvdt_jax.data.columns import action_bounds
 from rvdt_jax.data.episodes import NO_EPISODES, Episodes, check_episodes
 from rvdt_jax.data.minari import corrupt, one_line
 from rvdt_jax.data.spaces import entry_of, flatten_observations, observation_shapes, scale_actions
@@ -161,10 +162,9 @@ def _read_actions(
         finite = np.isfinite(actions.astype(np.float32))
     actions, known = actions.astype(np.float64), np.where(finite, actions, 0.0).astype(np.float64)
     low, high = space.low.astype(np.float64).ravel(), space.high.astype(np.float64).ravel()
-    low = np.where(np.isfinite(low), low, np.minimum(known.min(0), high - 1e-3))
-    high = np.where(np.isfinite(high), high, known.max(0))
-    constant = low >= high  # an action that never changes: any range around it will do
-    low, high = np.where(constant, low - 1.0, low), np.where(constant, low + 1.0, high)
+    from_data = action_bounds(known)
+    low = np.where(np.isfinite(low), low, np.minimum(from_data[0], high))
+    high = np.where(np.isfinite(high), high, np.maximum(from_data[1], low))
     _report_outside(dataset_id, known[finite.all(1)], low, high)
     scaled = np.clip(scale_actions(known, low, high), -1.0, 1.0)
     with np.errstate(over="ignore"):

@@ -1,0 +1,74 @@
+"""Imports a log of your own: CSV, Parquet, NPZ or HDF5, one row per step.
+
+    python experiments/import_data.py --file=log.csv --id=my/log-v0 --observations='temp_*,humidity' --actions=valve
+
+What is not named is guessed by the names in use (LeRobot's, D4RL's, robomimic's). The printed summary says what was
+read; check it. Train with ``--config=configs/own.py:small --config.data.minari_id=my/log-v0``.
+"""
+
+import glob
+import pathlib
+
+from absl import app, flags
+
+from launcher import parse_flags, report_errors
+from rvdt_jax.errors import UserError
+
+_FILE = flags.DEFINE_list("file", None, "Files, or globs of files, that are laid behind each other.", required=True)
+_ID = flags.DEFINE_string("id", None, "The id of the data set, such as my/log-v0.", required=True)
+_OBSERVATIONS = flags.DEFINE_list("observations", None, "Columns or globs of columns; unset: guessed by the name.")
+_ACTIONS = flags.DEFINE_list("actions", None, "As --observations.")
+_REWARD = flags.DEFINE_string("reward", None, "The column of rewards; unset: guessed by the name.")
+_EPISODE = flags.DEFINE_string("episode", None, "The column of episode ids; unset: guessed; empty: none.")
+_TERMINAL = flags.DEFINE_string("terminal", None, "Flags of steps that end the task; unset: guessed; empty: none.")
+_TIMEOUT = flags.DEFINE_string("timeout", None, "Flags of steps after which recording was cut; unset: guessed.")
+_TIME = flags.DEFINE_string("time", None, "The column that orders the steps of an episode; unset: guessed.")
+_GAP = flags.DEFINE_float("gap", None, "The time between two rows from which on they belong to two episodes.")
+_GROUP = flags.DEFINE_string("group", None, "HDF5: a glob of groups that hold one episode each, such as data/demo_*.")
+_LOW = flags.DEFINE_list("action_low", None, "Lower bounds of the actions: one number, or one each; unset: the data's.")
+_HIGH = flags.DEFINE_list("action_high", None, "Upper bounds of the actions.")
+_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace the data set of that id.")
+
+
+def main(argv: list[str]) -> None:
+    """Reads, checks, writes and describes."""
+    from rvdt_jax.data.imported import check_free, write_imported
+    from rvdt_jax.data.importing import choose_roles, import_table
+    from rvdt_jax.data.summary import describe_import
+    from rvdt_jax.data.tables import open_table
+
+    check_free(_ID.value, overwrite=_OVERWRITE.value)
+    table = open_table(files_of(_FILE.value), _GROUP.value)
+    named = {"observations": _OBSERVATIONS.value, "actions": _ACTIONS.value}
+    singles = {"reward": _REWARD, "episode": _EPISODE, "terminal": _TERMINAL, "timeout": _TIMEOUT, "time": _TIME}
+    for role, flag in singles.items():
+        named[role] = None if flag.value is None else [flag.value] if flag.value else []
+    bounds = {"low": numbers(_LOW), "high": numbers(_HIGH)}
+    imported = import_table(table, choose_roles(table, named), _ID.value, gap=_GAP.value, **bounds)
+    path = write_imported(_ID.value, imported, _FILE.value, overwrite=_OVERWRITE.value)
+    print(describe_import(imported))
+    print(f"\nWritten to {path}. Train on it with:")
+    print(f"python experiments/run.py --config=configs/own.py:small --config.data.minari_id={_ID.value}")
+
+
+def files_of(patterns: list[str]) -> list[pathlib.Path]:
+    """The files that names and globs mean, each glob's in the order of their names."""
+    found = []
+    for pattern in patterns:
+        matches = sorted(glob.glob(pattern, recursive=True)) if glob.has_magic(pattern) else [pattern]
+        if not matches:
+            raise UserError(f"--file={pattern}: no file matches.")
+        found += [pathlib.Path(match).expanduser() for match in matches]
+    return found
+
+
+def numbers(flag: flags.FlagHolder) -> list[float] | None:
+    """The numbers of a flag."""
+    try:
+        return None if flag.value is None else [float(text) for text in flag.value]
+    except ValueError as error:
+        raise UserError(f"--{flag.name}={','.join(flag.value)}: these are no numbers.") from error
+
+
+if __name__ == "__main__":
+    app.run(report_errors(main), flags_parser=parse_flags)

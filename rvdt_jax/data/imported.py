@@ -1,0 +1,85 @@
+"""Imported logs: one flat file each, by id, where ``config.data.minari_id`` finds them."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+
+from rvdt_jax.data.cache import write_cache
+from rvdt_jax.data.importing import Imported
+from rvdt_jax.data.minari import find_local
+from rvdt_jax.errors import UserError
+
+_ID = re.compile(r"\w[\w-]*(/\w[\w-]*)*-v\d+")
+
+
+def data_folder() -> pathlib.Path:
+    """``$RVDT_JAX_DATA``, or ``~/.local/share/rvdt_jax``."""
+    default = pathlib.Path.home() / ".local" / "share" / "rvdt_jax"
+    return pathlib.Path(os.environ.get("RVDT_JAX_DATA") or default).expanduser()
+
+
+def imported_path(dataset_id: str) -> pathlib.Path:
+    """The file of a data set, whether it is there or not."""
+    return data_folder() / f"{dataset_id}.npz"
+
+
+def find_imported(dataset_id: str) -> pathlib.Path | None:
+    """The file of an imported data set; None where there is none."""
+    path = imported_path(dataset_id)
+    return path if path.is_file() else None
+
+
+def check_free(dataset_id: str, *, overwrite: bool = False) -> None:
+    """Refuses an id that is no id or that is taken.
+
+    Raises:
+        UserError: it is; the message says by what.
+    """
+    if not _ID.fullmatch(dataset_id):
+        raise UserError(
+            f"--id={dataset_id}: an id is made of letters, digits, _ and -, with / between its parts, and ends in a "
+            "version: my/log-v0."
+        )
+    minari = find_local(dataset_id)
+    if minari is not None:
+        raise UserError(f"--id={dataset_id}: a Minari data set has that id ({minari}). Choose another.")
+    if find_imported(dataset_id) and not overwrite:
+        raise UserError(
+            f"--id={dataset_id}: already imported, to {imported_path(dataset_id)}. Choose another version, or pass "
+            "--overwrite to replace it."
+        )
+
+
+def write_imported(dataset_id: str, imported: Imported, files: list[str], *, overwrite: bool = False) -> pathlib.Path:
+    """Writes the data set, whole or not at all.
+
+    Args:
+        dataset_id: its id.
+        imported: what was read.
+        files: what it was read from, for the record.
+        overwrite: replace one of that id; it stays whole until the new one is.
+
+    Raises:
+        UserError: the id is taken.
+        OSError: the file cannot be written.
+    """
+    check_free(dataset_id, overwrite=overwrite)
+    path = imported_path(dataset_id)
+    columns = {
+        role: value
+        for role in ("observations", "actions", "reward", "episode", "terminal", "timeout", "time")
+        if (value := getattr(imported.roles, role))
+    }
+    provenance = {
+        "dataset_id": dataset_id,
+        "source": "import",
+        "files": files,
+        "columns": columns,
+        "actions_beyond_bounds": int(imported.beyond.sum()),
+        "content_digest": imported.episodes.digest(),
+        "observation_keys": [],
+    }
+    write_cache(path, imported.episodes, provenance)
+    return path

@@ -1,0 +1,259 @@
+"""From a log of any layout to episodes: which column is what, the episodes that they make, and what to check by eye."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+
+from rvdt_jax.data.columns import Cut, action_bounds, count_beyond, cut_episodes
+from rvdt_jax.data.episodes import Episodes, check_episodes
+from rvdt_jax.data.spaces import scale_actions
+from rvdt_jax.data.tables import ArrayTable, Table
+from rvdt_jax.errors import UserError
+
+# The names in use: LeRobot's, D4RL's, Minari's, robomimic's, and plain words.
+KNOWN = {
+    "observations": ("observation.state", "observations", "observation", "obs", "states", "state"),
+    "actions": ("actions", "action", "act"),
+    "reward": ("next.reward", "rewards", "reward"),
+    "episode": ("episode_index", "episode_id", "episode", "trajectory_id", "traj_id", "(group)"),
+    "terminal": ("terminals", "terminal", "terminated", "terminations"),
+    "timeout": ("timeouts", "timeout", "truncated", "truncations", "next.done", "dones", "done"),
+    "time": ("frame_index", "timestep", "step", "timestamp", "time"),
+}
+_SEVERAL = ("observations", "actions")
+_OPTIONAL = ("episode", "terminal", "timeout", "time")
+
+
+@dataclasses.dataclass(frozen=True)
+class Roles:
+    """Which columns of a log are what.
+
+    Attributes:
+        observations, actions: one or more columns each, laid behind each other in this order.
+        reward: the reward of each step.
+        episode: ids; ``terminal``, ``timeout``: flags; ``time``: what orders the steps. None where there is none.
+        guessed: the roles that were not named but found by their usual names.
+    """
+
+    observations: tuple[str, ...]
+    actions: tuple[str, ...]
+    reward: str
+    episode: str | None = None
+    terminal: str | None = None
+    timeout: str | None = None
+    time: str | None = None
+    guessed: tuple[str, ...] = ()
+
+    def names(self) -> tuple[str, ...]:
+        """Every column that is read, each once."""
+        single = (self.reward, self.episode, self.terminal, self.timeout, self.time)
+        return tuple(dict.fromkeys([*self.observations, *self.actions, *(name for name in single if name)]))
+
+
+def choose_roles(table: Table, named: dict[str, list[str] | None]) -> Roles:
+    """The roles that the user named, and the rest by the names in use.
+
+    Args:
+        table: the log.
+        named: role -> names or globs; None or absent to guess; [] for none (of a role that may be missing).
+
+    Raises:
+        UserError: a name is not there, or a role that is needed cannot be guessed; the message lists the columns.
+    """
+    chosen, guessed = {}, []
+    for role, known in KNOWN.items():
+        patterns = named.get(role)
+        if patterns is not None:
+            found = list(dict.fromkeys(name for pattern in patterns for name in table.match(pattern)))
+        else:
+            found = [name for name in known if name in table.columns][:1]
+            guessed += [role] if found else []
+        if not found and role not in _OPTIONAL:
+            raise UserError(f"{table.name}: which columns are the {role}? Name them with --{role}. {table.listing()}")
+        if role not in _SEVERAL and len(found) > 1:
+            raise UserError(f"{table.name}: --{role} must be one column, and names {', '.join(found)}.")
+        chosen[role] = tuple(found) if role in _SEVERAL else (found[0] if found else None)
+    twice = set(chosen["observations"]) & set(chosen["actions"])
+    if twice:
+        raise UserError(f"{table.name}: {', '.join(sorted(twice))} would be both observation and action.")
+    for name in (*chosen["observations"], *chosen["actions"], chosen["reward"]):
+        if table.columns[name].kind not in "fiub":
+            raise UserError(f"{table.name}: column {name!r} holds no numbers. Leave it out, or code it as numbers.")
+    return Roles(**chosen, guessed=tuple(guessed))
+
+
+@dataclasses.dataclass(frozen=True)
+class Imported:
+    """Episodes from a log, and what a person should check.
+
+    Attributes:
+        episodes: they keep the contract.
+        roles: which columns they were made of.
+        timeouts: episodes that a time-out ended; those that neither it nor a terminal ended were cut off.
+        beyond: (A,) actions that lay beyond the bounds, and were moved to them.
+        declared: whether the bounds were given, not taken from the data.
+        observation_names, action_names: (S,) and (A,), for the summary.
+        notes: sentences on what was done that a reader may not expect.
+    """
+
+    episodes: Episodes
+    roles: Roles
+    timeouts: int
+    beyond: np.ndarray
+    declared: bool
+    observation_names: tuple[str, ...]
+    action_names: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def import_table(
+    table: Table,
+    roles: Roles,
+    name: str,
+    *,
+    gap: float | None = None,
+    low: list[float] | None = None,
+    high: list[float] | None = None,
+) -> Imported:
+    """Reads a log.
+
+    Args:
+        table: the log.
+        roles: which column is what.
+        name: of the data set.
+        gap: the time between two rows from which on they belong to two episodes.
+        low, high: the bounds of the actions, one number for all or one for each; None takes them from the data.
+
+    Raises:
+        UserError: values are missing or not finite, episodes cannot be told apart, or bounds do not fit.
+    """
+    columns = _read(table, roles)
+    cut = cut_episodes(
+        table.name,
+        len(columns["rewards"]),
+        episode=columns["episode"],
+        terminals=columns["terminal"],
+        timeouts=columns["timeout"],
+        time=columns["time"],
+        gap=gap,
+    )
+    if cut.order is not None:
+        for part in ("observations", "actions", "rewards"):
+            columns[part] = columns[part][cut.order]
+    return _assemble(table, roles, name, columns, cut, low, high)
+
+
+def _assemble(table: Table, roles: Roles, name: str, columns: dict, cut: Cut, low, high) -> Imported:
+    actions = columns["actions"]
+    found_low, found_high = action_bounds(actions)
+    bounds = [
+        found if given is None else _given_bound(table, what, given, found.size)
+        for what, given, found in (("low", low, found_low), ("high", high, found_high))
+    ]
+    if not (bounds[0] <= bounds[1]).all():
+        raise UserError(
+            f"{table.name}: the actions' lower bounds {bounds[0]} are not below the upper ones {bounds[1]}."
+        )
+    beyond = count_beyond(actions, *bounds)
+    np.clip(actions, *(bound.astype(np.float32) for bound in bounds), out=actions)
+    episodes = Episodes(
+        name=name,
+        observations=columns["observations"],
+        actions=np.clip(scale_actions(actions, *bounds), -1.0, 1.0),
+        rewards=columns["rewards"],
+        lengths=cut.lengths,
+        terminated=cut.terminated,
+        action_low=bounds[0].astype(np.float32),
+        action_high=bounds[1].astype(np.float32),
+    )
+    return Imported(
+        episodes=check_episodes(episodes),
+        roles=roles,
+        timeouts=cut.timeouts,
+        beyond=beyond,
+        declared=low is not None and high is not None,
+        observation_names=_expanded(table, roles.observations),
+        action_names=_expanded(table, roles.actions),
+        notes=cut.notes,
+    )
+
+
+def _given_bound(table: Table, what: str, given: list[float], size: int) -> np.ndarray:
+    if len(given) not in (1, size):
+        raise UserError(
+            f"{table.name}: --action_{what} has {len(given)} numbers; give one, or one for each of {size} actions."
+        )
+    return np.broadcast_to(np.asarray(given, np.float64), (size,)).copy()
+
+
+def _expanded(table: Table, names: tuple[str, ...]) -> tuple[str, ...]:
+    """A name for every number of a row."""
+    widths = [(name, table.columns[name].width) for name in names]
+    return tuple(f"{name}[{i}]" if width > 1 else name for name, width in widths for i in range(width))
+
+
+def _read(table: Table, roles: Roles) -> dict[str, np.ndarray | None]:
+    """Every role's values; observations, actions and rewards as float32, in arrays of their final size."""
+    rows = table.rows
+    wide = {"observations": roles.observations, "actions": roles.actions, "rewards": (roles.reward,)}
+    result = {
+        part: np.empty((rows, sum(table.columns[name].width for name in names)), np.float32)
+        for part, names in wide.items()
+    }
+    single = {role: [] for role in _OPTIONAL if getattr(roles, role)}
+    done = 0
+    for batch in table.batches(roles.names()):
+        count = len(batch[roles.reward])
+        if done + count > rows:
+            raise UserError(f"{table.name}: it has more rows than it says. Is another program writing it?")
+        for part, names in wide.items():
+            _fill(table, result[part][done : done + count], batch, names, done)
+        for role, parts in single.items():
+            parts.append(batch[getattr(roles, role)])
+        done += count
+    filled = {part: values[:done] for part, values in result.items()}
+    filled["rewards"] = filled["rewards"][:, 0]
+    return filled | {role: np.concatenate(single[role]) if role in single else None for role in _OPTIONAL}
+
+
+def _fill(table: Table, place: np.ndarray, batch: dict[str, np.ndarray], names: tuple[str, ...], done: int) -> None:
+    """Copies columns beside each other into ``place``, (n, W), and refuses what is not finite."""
+    column = 0
+    for name in names:
+        values = batch[name] if batch[name].ndim == 2 else batch[name][:, None]
+        if values.dtype.kind not in "fiub":
+            raise UserError(f"{table.name}: column {name!r} has entries that are no numbers or are missing.")
+        with np.errstate(over="ignore", invalid="ignore"):
+            place[:, column : column + values.shape[1]] = values
+        bad = ~np.isfinite(place[:, column : column + values.shape[1]]).all(1)
+        if bad.any():
+            row = int(np.flatnonzero(bad)[0])
+            raise UserError(
+                f"{table.name}: column {name!r} is empty, infinite or too large for float32 in row {done + row} (and "
+                f"{int(bad.sum()) - 1} more nearby). Fill or drop these rows, or leave the column out."
+            )
+        column += values.shape[1]
+
+
+def import_columns(columns: Mapping, name: str, named: dict, **options) -> Imported:
+    """Columns in memory as episodes; see ``Episodes.from_columns``.
+
+    Args:
+        columns: by name.
+        name: of the data set.
+        named: role -> a name or glob, a list of them, "" for none, None to guess.
+        **options: as ``import_table`` takes them.
+    """
+    table = ArrayTable(name, columns)
+    lists = {
+        role: value if value is None else [value] if isinstance(value, str) and value else list(value)
+        for role, value in named.items()
+    }
+    bounds = {
+        end: None if options.get(end) is None else np.atleast_1d(np.asarray(options[end], np.float64)).tolist()
+        for end in ("low", "high")
+    }
+    return import_table(table, choose_roles(table, lists), name, gap=options.get("gap"), **bounds)

@@ -1,0 +1,88 @@
+"""What a person should look at before training on imported data, as text."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rvdt_jax.data.importing import Imported
+
+_SAMPLE = 200_000  # rows that medians are taken of
+_FAR = 50.0  # standard deviations from the mean: one such value is taken for a glitch
+_MOST = 60  # rows of the table of columns
+
+
+def describe_import(imported: Imported) -> str:
+    """Episodes, ends, returns, and a line for every column with what is suspicious about it."""
+    episodes, roles = imported.episodes, imported.roles
+    lengths, returns = episodes.lengths, episodes.returns
+    terminal = int(episodes.terminated.sum())
+    cut_off = lengths.size - terminal - imported.timeouts
+    lines = [
+        f"{episodes.name}: {lengths.size:,} episodes, {episodes.rewards.size:,} steps, {lengths.min():,} to "
+        f"{lengths.max():,} steps an episode (median {int(np.median(lengths)):,})",
+        f"ends: {terminal:,} terminal, {imported.timeouts:,} time-outs, {cut_off:,} cut off where the log ends",
+        f"returns: {returns.min():.6g} to {returns.max():.6g}, mean {returns.mean():.6g}",
+    ]
+    for role in ("observations", "actions", "reward", "episode", "terminal", "timeout", "time"):
+        value = getattr(roles, role)
+        if value:
+            names = ", ".join(value) if isinstance(value, tuple) else value
+            lines.append(f"{role}: {names}{' (guessed by the name)' if role in roles.guessed else ''}")
+    lines += [f"note: {note}" for note in imported.notes]
+    lines += ["", *_column_lines(imported)]
+    return "\n".join(lines)
+
+
+def _column_lines(imported: Imported) -> list[str]:
+    episodes = imported.episodes
+    low, high = episodes.action_low.astype(np.float64), episodes.action_high.astype(np.float64)
+    rows = [("column", "min", "median", "max", "std", "")]
+    for name, values in zip(imported.observation_names, episodes.observations.T, strict=True):
+        rows.append((name, *_figures(values), _suspicion(values)))
+    for column, name in enumerate(imported.action_names):
+        values = low[column] + 0.5 * (episodes.actions[:, column].astype(np.float64) + 1.0) * (
+            high[column] - low[column]
+        )
+        rows.append((name, *_figures(values), _action_remarks(imported, column)))
+    rows.append((imported.roles.reward, *_figures(episodes.rewards), _suspicion(episodes.rewards)))
+    shown = (
+        rows
+        if len(rows) <= _MOST
+        else [*rows[: _MOST - 2], ("...", "", "", "", "", f"{len(rows) - _MOST} more"), rows[-1]]
+    )
+    widths = [max(len(row[i]) for row in shown) for i in range(5)]
+    return [
+        f"{row[0]:<{widths[0]}}  "
+        + "  ".join(f"{cell:>{width}}" for cell, width in zip(row[1:5], widths[1:], strict=True))
+        + (f"  {row[5]}" if row[5] else "")
+        for row in shown
+    ]
+
+
+def _figures(values: np.ndarray) -> tuple[str, str, str, str]:
+    sample = values[:: max(1, len(values) // _SAMPLE)]
+    figures = values.min(), np.median(sample), values.max(), values.std(dtype=np.float64)
+    return tuple(f"{float(figure):.5g}" for figure in figures)
+
+
+def _suspicion(values: np.ndarray) -> str:
+    if values.min() == values.max():
+        return "constant"
+    mean, std = values.mean(dtype=np.float64), values.std(dtype=np.float64)
+    furthest = max(values.max() - mean, mean - values.min()) / std
+    return f"one value lies {furthest:.0f} standard deviations from the mean" if furthest > _FAR else ""
+
+
+def _action_remarks(imported: Imported, column: int) -> str:
+    episodes = imported.episodes
+    low, high = episodes.action_low[column], episodes.action_high[column]
+    where = "declared" if imported.declared else "from the data"
+    if low == high:
+        return f"constant; it is always {low:g}"
+    at_bounds = (np.abs(episodes.actions[:, column]) >= 1.0 - 1e-6).mean()
+    remarks = [f"bounds {low:g} to {high:g}, {where}"]
+    if imported.beyond[column]:
+        remarks.append(f"{int(imported.beyond[column]):,} beyond them were moved to the bound")
+    if at_bounds > 0.01:
+        remarks.append(f"{100 * at_bounds:.0f} % at a bound")
+    return "; ".join(remarks)

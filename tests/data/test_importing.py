@@ -1,0 +1,191 @@
+"""Logs in files: every kind is read alike, usual names are guessed, and what is misread elsewhere is refused here."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+
+from rvdt_jax.data.cache import read_cache
+from rvdt_jax.data.importing import choose_roles, import_table
+from rvdt_jax.data.tables import open_table
+from rvdt_jax.errors import UserError
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def log(rows=60, episodes=6, seed=0) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return {
+        "temp_in": rng.normal(20, 2, rows),
+        "temp_out": rng.normal(5, 5, rows),
+        "valve": rng.uniform(0, 100, rows),
+        "reward": rng.normal(size=rows),
+        "episode": np.repeat(np.arange(episodes), rows // episodes),
+    }
+
+
+def write(path: pathlib.Path, columns: dict) -> pathlib.Path:
+    if path.suffix == ".csv":
+        lines = zip(*(column.tolist() for column in columns.values()), strict=True)
+        path.write_text("\n".join(",".join(map(str, line)) for line in [columns, *lines]) + "\n", encoding="utf-8")
+    elif path.suffix == ".npz":
+        np.savez(path, **columns)
+    elif path.suffix == ".h5":
+        with h5py.File(path, "w") as file:
+            for name, values in columns.items():
+                file[name] = values
+    else:
+        pa = pytest.importorskip("pyarrow")
+        from pyarrow import parquet
+
+        arrays = {name: values.tolist() if values.ndim > 1 else values for name, values in columns.items()}
+        parquet.write_table(pa.table(arrays), path)
+    return path
+
+
+def read(*files, group=None, **named):
+    table = open_table(list(files), group)
+    options = {name: named.pop(name) for name in ("gap", "low", "high") if name in named}
+    return import_table(table, choose_roles(table, named), "my/log-v0", **options)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".npz", ".h5", ".parquet"])
+def test_every_kind_of_file_says_the_same(suffix, tmp_path):
+    if suffix in (".csv", ".parquet"):
+        pytest.importorskip("pyarrow")
+    columns = log()
+    imported = read(write(tmp_path / f"log{suffix}", columns), observations=["temp_*"], actions=["valve"])
+    episodes = imported.episodes
+    assert episodes.lengths.tolist() == [10] * 6
+    assert not episodes.terminated.any()
+    assert np.allclose(episodes.observations, np.stack([columns["temp_in"], columns["temp_out"]], 1), rtol=1e-6)
+    assert np.allclose(episodes.rewards, columns["reward"], rtol=1e-6)
+    assert np.allclose(episodes.action_high, columns["valve"].max())
+    assert set(imported.roles.guessed) == {"reward", "episode"}
+
+
+def test_lerobots_names_are_known(tmp_path):
+    rng = np.random.default_rng(0)
+    columns = {
+        "observation.state": rng.normal(size=(8, 3)),
+        "action": rng.uniform(-1, 1, (8, 2)),
+        "next.reward": rng.normal(size=8),
+        "next.done": np.array([0, 0, 0, 1] * 2, bool),
+        "episode_index": np.repeat([0, 1], 4),
+        "frame_index": np.tile(np.arange(4), 2),
+        "timestamp": np.tile(np.arange(4) / 10, 2),
+    }
+    first, second = (
+        write(tmp_path / f"{i}.parquet", {name: values[4 * i : 4 * i + 4] for name, values in columns.items()})
+        for i in (0, 1)
+    )
+    imported = read(first, second)
+    assert imported.episodes.lengths.tolist() == [4, 4]
+    assert imported.episodes.observations.shape == (8, 3)
+    assert not imported.episodes.terminated.any()  # "done" is where the recording ends
+    assert imported.timeouts == 2
+
+
+def test_d4rls_names_are_known(tmp_path):
+    columns = {
+        "observations": np.zeros((5, 3)) + np.arange(5)[:, None],
+        "actions": np.linspace(-1, 1, 10).reshape(5, 2),
+        "rewards": np.ones(5),
+        "terminals": np.array([0, 0, 1, 0, 0], bool),
+        "timeouts": np.array([0, 0, 0, 0, 1], bool),
+        "infos/qpos": np.zeros((5, 9)),
+        "metadata/policy/bias": np.zeros(7),
+    }
+    episodes = read(write(tmp_path / "door-human-v1.h5", columns)).episodes
+    assert episodes.lengths.tolist() == [3, 2]
+    assert episodes.terminated.tolist() == [True, False]
+
+
+def test_groups_that_hold_an_episode_each(tmp_path):
+    with h5py.File(tmp_path / "demo.hdf5", "w") as file:
+        for number, steps in ((10, 3), (2, 2)):
+            group = file.create_group(f"data/demo_{number}")
+            group["obs/eef_pos"], group["actions"] = np.full((steps, 3), number), np.zeros((steps, 1))
+            group["rewards"], group["states"] = np.ones(steps), np.zeros((steps, 2))
+    imported = read(tmp_path / "demo.hdf5", group="data/demo_*", observations=["obs/*"])
+    assert imported.episodes.lengths.tolist() == [2, 3]  # demo_2 before demo_10
+    assert imported.episodes.observations[:, 0].tolist() == [2, 2, 10, 10, 10]
+
+
+@pytest.mark.parametrize(
+    ("change", "named", "message"),
+    [
+        ({}, {"observations": ["humidity"]}, "no column 'humidity'. The columns are temp_in, temp_out, valve"),
+        ({}, {"observations": None}, "which columns are the observations.*temp_in"),
+        ({}, {"actions": ["valve", "temp_in"]}, "temp_in would be both observation and action"),
+        ({}, {"reward": ["temp_*"]}, "--reward must be one column"),
+        ({"valve": np.array(["open"] * 60)}, {}, "'valve' holds no numbers"),
+        ({"reward": np.where(np.arange(60) == 7, np.nan, 1.0)}, {}, "'reward' is empty, infinite .* in row 7"),
+        ({"temp_in": np.full(60, 1e300)}, {}, "too large for float32 in row 0"),
+        ({}, {"episode": []}, "nothing says where an episode ends"),
+        ({}, {"low": [0.0, 1.0]}, "--action_low has 2 numbers"),
+        ({}, {"low": [200.0]}, "lower bounds .* are not below"),
+    ],
+)
+def test_what_cannot_be_read_is_refused(change, named, message, tmp_path):
+    path = write(tmp_path / "log.npz", log() | change)
+    with pytest.raises(UserError, match=message):
+        read(path, **{"observations": ["temp_*"], "actions": ["valve"]} | named)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("log.csv", "a,b\n", "no rows"),
+        ("log.csv", "a,b\n1,2\n3\n", "not readable as CSV"),
+        ("log.parquet", "PAR", "not readable as Parquet"),
+        ("log.npz", "PK", "not readable as a NumPy archive"),
+        ("log.h5", "x", "not readable as HDF5"),
+        ("log.mat", "x", "must be of one kind"),
+    ],
+)
+def test_files_of_other_kinds_and_ruins_are_refused(name, content, message, tmp_path):
+    if name.endswith(("csv", "parquet")):
+        pytest.importorskip("pyarrow")
+    (tmp_path / name).write_text(content)
+    with pytest.raises(UserError, match=message):
+        open_table([tmp_path / name])
+    with pytest.raises(UserError, match="no such file"):
+        open_table([tmp_path / f"other-{name}"])
+
+
+def launch(tmp_path, monkeypatch, *arguments):
+    monkeypatch.setenv("RVDT_JAX_DATA", str(tmp_path / "data"))
+    command = [sys.executable, "experiments/import_data.py", "--id=my/log-v0", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_the_launcher_writes_a_data_set_and_says_what_to_check(tmp_path, monkeypatch):
+    columns = log()
+    columns["valve"][3], columns["temp_out"][:] = 1e9, 7.0
+    path = write(tmp_path / "log.npz", columns)
+    flags = [f"--file={path}", "--observations=temp_*", "--actions=valve"]
+    done = launch(tmp_path, monkeypatch, *flags)
+    assert done.returncode == 0, done.stderr
+    assert "6 episodes, 60 steps" in done.stdout
+    assert "6 cut off where the log ends" in done.stdout
+    assert "constant" in done.stdout
+    assert "1 beyond them were moved to the bound" in done.stdout
+    episodes, provenance = read_cache(tmp_path / "data" / "my" / "log-v0.npz")
+    assert episodes.rewards.size == 60
+    assert provenance["dataset_id"] == "my/log-v0"
+    assert provenance["columns"]["observations"] == ["temp_in", "temp_out"]
+
+    before = (tmp_path / "data" / "my" / "log-v0.npz").read_bytes()
+    again = launch(tmp_path, monkeypatch, *flags)
+    assert again.returncode != 0
+    assert "already imported" in again.stderr
+    broken = launch(tmp_path, monkeypatch, *flags, "--overwrite", "--reward=nothing")
+    assert broken.returncode != 0
+    assert "no column 'nothing'" in broken.stderr
+    assert (tmp_path / "data" / "my" / "log-v0.npz").read_bytes() == before
+    assert json.dumps(provenance)
