@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import pathlib
 
+from rvdt_jax.errors import not_installed
 from rvdt_jax.report.records import read_lines, summarise, write_json
 from rvdt_jax.report.summary import target_name
 
@@ -46,7 +47,7 @@ def _plot(results: dict, evaluations: list[dict], path: pathlib.Path) -> None:
     try:
         from rvdt_jax.report.plots import plot_learning_curves
     except ImportError as error:
-        log.warning("no picture: %s is not installed", error.name)
+        log.warning("no picture: %s", not_installed(error) or error)
         return
     provenance, target = results["provenance"], evaluations[0]["target"]
     recreated = provenance.get("recreated")

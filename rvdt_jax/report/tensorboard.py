@@ -1,4 +1,4 @@
-"""TensorBoard events, where ``tensorboardX`` is installed (``pip install rvdt-jax[tensorboard]``).
+"""TensorBoard events, where ``tensorboardX`` is installed (``pip install 'rvdt-jax[tensorboard]'``).
 
 They are written at once, and not by its ``SummaryWriter``, whose thread dies where the disk is full and would have
 training wait for it. The records beside them are what counts: an event that cannot be written ends no run.
@@ -13,6 +13,8 @@ import platform
 import struct
 import time
 from collections.abc import Callable
+
+from rvdt_jax.errors import not_installed
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +91,7 @@ def make_writer(run_folder: pathlib.Path) -> Writer:
     """A writer into ``run_folder/tensorboard``."""
     try:
         import tensorboardX  # noqa: F401  whether it is there
-    except ImportError:
-        log.info("no TensorBoard events: tensorboardX is not installed (pip install rvdt-jax[tensorboard])")
+    except ImportError as error:
+        log.info("no TensorBoard events: %s", not_installed(error) or error)
         return Writer(run_folder / "tensorboard", None)
     return Writer(run_folder / "tensorboard", Events)

@@ -10,12 +10,13 @@ from rvdt_jax.config.settings import Config
 from rvdt_jax.data.episodes import Episodes
 from rvdt_jax.data.minari import find_local, list_local, minari_root
 from rvdt_jax.data.source import load_flat_file, load_local
-from rvdt_jax.errors import UserError, nearest
+from rvdt_jax.errors import UserError, nearest, optional_imports
 from rvdt_jax.tasks import Source, Task, find_source, get_task
 
 log = logging.getLogger(__name__)
 
 
+@optional_imports("Reading and making data sets")
 def load_episodes(config: Config, *, progress: bool = True) -> tuple[Episodes, dict]:
     """The data that ``config`` names, and their provenance.
 

@@ -289,7 +289,7 @@ def test_recreate_refuses_bad_input(flags, word):
 def test_what_trains_collectors_is_named_where_it_is_not_installed(tmp_path):
     result = launch("train_collectors.py", "--robot=hopper", f"--out={tmp_path}")
     assert result.returncode == 2
-    assert "pip install -e '.[recreate]'" in result.stderr
+    assert "pip install 'rvdt-jax[recreate]'" in result.stderr
     assert "Traceback" not in result.stderr
     assert not list(tmp_path.iterdir())
 
