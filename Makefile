@@ -35,8 +35,9 @@ $(INSTALLED): setup.py .config/constraints.txt
 	@rm -f $(UNFINISHED) && touch $(INSTALLED)
 
 $(TESTED): $(INSTALLED)
+	@rm -f $(INSTALLED) && touch $(UNFINISHED)
 	$(INSTALL) -e '.[all,test]'
-	@touch $(TESTED)
+	@rm -f $(UNFINISHED) && touch $(INSTALLED) && touch $(TESTED)
 
 demo: $(INSTALLED)
 	$(RUN) experiments/demo.py

@@ -4,38 +4,35 @@ import ast
 import functools
 import pathlib
 import re
+import runpy
 import shutil
 import subprocess
 import sys
 from importlib import metadata
 
 import pytest
+import setuptools
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import rvdt_jax
+from rvdt_jax.errors import EXTRAS
 
 pytestmark = pytest.mark.slow
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-TESTED_EXTRAS = ("tensorboard", "video", "report", "test")
+TESTED_EXTRAS = ("all", "test")
 
 
 @functools.cache
 def setup_arguments() -> dict:
-    """The literal keyword arguments of the call to ``setup``."""
-    tree = ast.parse((ROOT / "setup.py").read_text(encoding="utf-8"))
-    (call,) = [
-        node for node in ast.walk(tree) if isinstance(node, ast.Call) and getattr(node.func, "id", None) == "setup"
-    ]
-    arguments = {}
-    for keyword in call.keywords:
-        try:
-            arguments[keyword.arg] = ast.literal_eval(keyword.value)
-        except ValueError:
-            continue  # computed, as the list of packages is
-    return arguments
+    """The keyword arguments of the call to ``setup``."""
+    found = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(setuptools, "setup", found.update)
+        runpy.run_path(str(ROOT / "setup.py"))
+    return found
 
 
 def requirements() -> list[Requirement]:
@@ -79,16 +76,26 @@ def test_dependencies_of_dependencies_are_pinned_too():
 
 
 def test_setup_gives_ranges():
-    core = [Requirement(line) for line in setup_arguments()["install_requires"]]
-    for requirement in core:
+    for requirement in requirements():
+        if requirement.name in ("ruff", "pandas"):
+            continue
         operators = {specifier.operator for specifier in requirement.specifier}
         assert ">=" in operators, requirement
         assert not operators & {"==", "==="}, f"{requirement}: exact versions belong in .config/constraints.txt"
-    ranges = {requirement.name: requirement.specifier for requirement in core}
+    ranges = {requirement.name: requirement.specifier for requirement in requirements()}
     assert "0.10.0" in ranges["jax"]
     assert "0.11.0" in ranges["jax"]
     assert "3.11.0" in ranges["mujoco"]
     assert "3.12.0" not in ranges["mujoco"]  # FrankaKitchen; see setup.py
+
+
+def test_the_extras_install_what_the_messages_say():
+    extras = setup_arguments()["extras_require"]
+    owners = {"sbx": ["sbx-rl"], "torch": ["torch"]} | metadata.packages_distributions()
+    for package, extra in EXTRAS.items():
+        installed = {canonicalize_name(Requirement(line).name) for line in extras[extra]}
+        assert installed & {canonicalize_name(name) for name in owners[package]}, package
+    assert not {"torch", "sbx-rl"} & {Requirement(line).name for line in extras["all"] + extras["test"]}
 
 
 def test_the_linter_is_pinned():

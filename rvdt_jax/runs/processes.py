@@ -1,8 +1,8 @@
 """Several processes that train one run: what process 0 does for all, what they agree on, how they stop together.
 
 Messages are collectives of ``multihost_utils``, so every process must call the same methods in the same order. An
-exception inside one of these methods is raised in all processes. For a process that ends elsewhere, JAX ends the others:
-see ``train.cluster``. On CPUs, XLA gives up a collective after half an hour; for longer evaluations by process 0 set
+exception inside one of these methods is raised in all processes. If a process ends elsewhere, JAX ends the others: see
+``train.cluster``. On CPUs, XLA gives up a collective after half an hour; if process 0 evaluates for longer, set
 ``XLA_FLAGS=--xla_cpu_collective_timeout_seconds=N``.
 """
 
