@@ -109,7 +109,7 @@ def test_every_imported_distribution_is_declared():
     declared = {canonicalize_name(requirement.name) for requirement in requirements()}
     declared |= {canonicalize_name(Requirement(line).name) for line in extras}  # those not installed here too
     distributions = {"sbx": ["sbx-rl"]} | metadata.packages_distributions()  # that one the tests do without
-    ours = {"rvdt_jax", "launcher", "configs", "search"}
+    ours = {"rvdt_jax", "launcher", "configs", "search", "benchmark"}
     undeclared = {}
     for path in [*(ROOT / "rvdt_jax").rglob("*.py"), *(ROOT / "experiments").rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

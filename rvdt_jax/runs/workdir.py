@@ -90,5 +90,6 @@ def check_workdir(folder: pathlib.Path, config: Config, resume: bool) -> None:
                 f"{folder}: holds a run with other settings ({'; '.join(differing)}). Resume it with its own settings, "
                 "or choose another --workdir; nothing was touched."
             )
-    elif folder.exists() and any(path.name != LOCK for path in folder.iterdir()):
+    # A process killed in its first write has left part of config.json.
+    elif folder.exists() and any(path.name != LOCK and ".partial" not in path.suffixes for path in folder.iterdir()):
         raise UserError(f"{folder}: is not empty and holds no run. Choose another --workdir; nothing was touched.")
