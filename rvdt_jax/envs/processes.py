@@ -26,7 +26,6 @@ from multiprocessing.connection import Connection
 import numpy as np
 from gymnasium.envs.registration import registry
 
-from rvdt_jax.envs.worker import DONE, REFUSED
 from rvdt_jax.errors import UserError
 from rvdt_jax.tasks import Environment
 
@@ -149,20 +148,19 @@ class ProcessVectorEnv:
             for number, each in enumerate(arguments):
                 with self._watching(number):
                     self._workers[number].connection.send((request, *each))
-            return [self._answer(number, request) for number in range(len(self._workers))]
+            return [self._answer(number) for number in range(len(self._workers))]
         except BaseException:  # answers may be outstanding, which the next request would take for its own
             self.close()
             raise
 
-    def _answer(self, number: int, request: str):
+    def _answer(self, number: int) -> object:
         with self._watching(number):
-            kind, *content = self._workers[number].connection.recv()
-        if kind == DONE:
-            return content[0]
-        if kind == REFUSED:
-            raise UserError(content[0])
-        summary, trace = content
-        raise RuntimeError(f"{self._id}: {self._name(number)} failed in {request}: {summary}\nIn the worker:\n{trace}")
+            answer = self._workers[number].connection.recv()
+        if isinstance(answer, UserError):
+            raise answer
+        if isinstance(answer, Exception):
+            raise RuntimeError(f"{self._id}: {self._name(number)} {answer}")
+        return answer
 
     def _name(self, number: int) -> str:
         return f"worker {number + 1} of {len(self._workers)} (process {self._workers[number].process.pid})"

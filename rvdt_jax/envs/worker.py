@@ -1,9 +1,8 @@
 """The other end of ``ProcessVectorEnv``: a process that steps some of the copies, one after the other.
 
-It is a program of its own and talks over one inherited socket: requests ``(method of Copies, *arguments)``, replies
-``(DONE, result)``, ``(REFUSED, message)`` or ``(FAILED, error, traceback)``. It ends when the parent closes its end for
-writing, and at once, whatever it is doing, when the parent is gone. Messages are pickled, as only the parent that
-started it can write to the socket.
+It is a program of its own and talks over one inherited socket: requests ``(method of Copies, *arguments)``, replies the
+result or an exception. It ends when the parent closes its end for writing, and at once, whatever it is doing, when the
+parent is gone. Messages are pickled: only the parent that started it can write to the socket.
 """
 
 from __future__ import annotations
@@ -24,8 +23,6 @@ from rvdt_jax.envs.adapters import FlatEnv, make_env
 from rvdt_jax.errors import UserError
 from rvdt_jax.tasks import Environment
 
-DONE, REFUSED, FAILED = "done", "refused", "failed"
-
 
 def main(handle: int) -> None:
     """Serves requests on that file descriptor of a connected socket until the parent hangs up."""
@@ -38,13 +35,13 @@ def main(handle: int) -> None:
             connection.send(_reply(copies, name, arguments))
 
 
-def _reply(copies: Copies, name: str, arguments: list) -> tuple:
+def _reply(copies: Copies, name: str, arguments: list) -> object:
     try:
-        return DONE, getattr(copies, name)(*arguments)
-    except Exception as error:
-        if name == "make" and isinstance(error, UserError):
-            return REFUSED, str(error)
-        return FAILED, f"{type(error).__name__}: {error}", traceback.format_exc()
+        return getattr(copies, name)(*arguments)
+    except UserError as error:
+        return error
+    except Exception:
+        return RuntimeError(f"failed in {name}:\n{traceback.format_exc()}")
 
 
 def _end_with_parent(handle: int) -> None:
