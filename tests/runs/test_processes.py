@@ -8,6 +8,8 @@ import pytest
 from rvdt_jax.errors import UserError
 from rvdt_jax.runs import processes
 from rvdt_jax.runs.processes import Group, ProcessFailed
+from rvdt_jax.runs.shared_hooks import SharedSession
+from rvdt_jax.runs.signals import Interruption
 
 COUNT = 3
 
@@ -111,6 +113,20 @@ def test_an_error_in_one_process_ends_all(way, culprit, error, kind, words, toge
 def test_a_signal_to_one_is_heard_by_all(together):
     assert together(lambda group: group.any_signal(15 if group.index == 1 else None)) == [15] * COUNT
     assert together(lambda group: group.any_signal(None)) == [None] * COUNT
+
+
+def test_what_process_0_cannot_record_ends_all(together):
+    class Session:
+        def log(self, step, metrics):
+            raise UserError(f"diverged at {step}")
+
+    def work(group):
+        hooks = SharedSession(Session() if group.leads else None, group, Interruption(), mesh=None, steps=10)
+        hooks.log(5, {})  # another compiled call may be running: nothing is sent yet
+        hooks.log(10, {})
+        hooks.should_stop()
+
+    assert [str(outcome) for outcome in together(work)] == ["diverged at 5"] * COUNT
 
 
 def test_a_process_on_its_own_waits_for_nobody():
