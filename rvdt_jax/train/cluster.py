@@ -92,10 +92,10 @@ def _check(coordinator: str, num_processes: int, process_id: int) -> None:
 
 def _connect(coordinator: str, num_processes: int, process_id: int) -> int:
     host, _, port = coordinator.rpartition(":")
-    if process_id > 0:
-        _await_coordinator(host.strip("[]"), int(port), coordinator)
+    # JAX aborts or crashes on what is checked here.
+    check = _await_coordinator if process_id > 0 else _check_free
+    check(host.strip("[]"), int(port), coordinator)
     _initialize(
-        f"--coordinator={coordinator}: ",
         coordinator_address=coordinator,
         num_processes=num_processes,
         process_id=process_id,
@@ -109,11 +109,11 @@ def _connect(coordinator: str, num_processes: int, process_id: int) -> int:
 def _detect() -> int:
     import jax
 
-    _initialize("")
+    _initialize()
     return jax.process_index()
 
 
-def _initialize(where: str, **arguments) -> None:
+def _initialize(**arguments) -> None:
     import jax
 
     # It would take SIGTERM away from ``runs.signals``.
@@ -128,14 +128,22 @@ def _initialize(where: str, **arguments) -> None:
     except (RuntimeError, ValueError, KeyError, OSError) as error:
         reason = " ".join(str(error).split())
         raise UserError(
-            f"{where}the processes could not be connected: {reason}. Give --coordinator=HOST:PORT, an address of "
-            "process 0's machine with a free port, --num_processes and --process_id; or train in this process alone "
-            "with --nodistributed."
+            f"the processes could not be connected: {reason} Give --coordinator=HOST:PORT, --num_processes and "
+            "--process_id, or train in this process alone with --nodistributed."
+        ) from error
+
+
+def _check_free(host: str, port: int, coordinator: str) -> None:
+    try:
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError as error:
+        raise UserError(
+            f"--coordinator={coordinator}: process 0 cannot listen there ({error.strerror}). It must be an address of "
+            "the machine of process 0, and a free port."
         ) from error
 
 
 def _await_coordinator(host: str, port: int, coordinator: str) -> None:
-    """Waits for process 0 to listen; if it never does, JAX would abort this process without a usable message."""
     deadline = time.monotonic() + CONNECT_SECONDS
     while True:
         try:
