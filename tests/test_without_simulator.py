@@ -39,6 +39,7 @@ def run(tmp_path):
     return start
 
 
+@pytest.mark.slow
 def test_a_run_without_extras_trains_and_says_that_nothing_is_scored(run, tmp_path, episodes):
     write_cache(tmp_path / "data.npz", episodes, {"dataset_id": "test/random"})
     settings = (
