@@ -195,7 +195,7 @@ def _suggest(argument: str) -> str:
 
 
 def fail_at_once(message: str) -> None:
-    """As ``fail``, but leaving nobody time to wait, on leaving, for a process that is dead, or to fail as well."""
+    """As ``fail``, but at once, so that no thread of a library fails as well."""
     for write in (lambda: print(f"error: {message}", file=sys.stderr, flush=True), sys.stdout.flush):
         with contextlib.suppress(OSError):  # they too may lie on the disk that is full
             write()

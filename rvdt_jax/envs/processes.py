@@ -37,10 +37,6 @@ _ONE_THREAD = dict.fromkeys(
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-# What a copy reports of its episode, and what stands for no report.
-_OUTCOMES = {"success": bool, "tasks": list, "failed": lambda: None}
-
-
 class WorkerDied(RuntimeError):
     """A worker process was killed, or ended by itself."""
 
@@ -130,11 +126,9 @@ class ProcessVectorEnv:
             has reported it; the others then count as False, [] and None.
         """
         reports = [report for reply in self._ask("outcomes", [() for _ in self._workers]) for report in reply]
-        found = {}
-        for (name, blank), values in zip(_OUTCOMES.items(), zip(*reports, strict=True), strict=True):
-            if any(value is not None for value in values):
-                found[name] = [blank() if value is None else value for value in values]
-        return found
+        blank = {"success": False, "tasks": [], "failed": None}
+        known = [name for name in blank if any(name in report for report in reports)]
+        return {name: [report.get(name, blank[name]) for report in reports] for name in known}
 
     def close(self) -> None:
         """Ends the workers. Calling it again does nothing."""

@@ -83,9 +83,9 @@ class Copies:
         observations, *flags = zip(*[(c.observation, c.terminated, c.truncated) for c in self._copies], strict=True)
         return np.stack(observations), np.array(rewards, np.float64), *(np.array(flag, bool) for flag in flags)
 
-    def outcomes(self) -> list[tuple[bool | None, list[str] | None, str | None]]:
-        """Success, completed tasks and failure of each copy's episode; None if nothing was reported."""
-        return [(copy.success, copy.tasks, copy.failed) for copy in self._copies]
+    def outcomes(self) -> list[dict]:
+        """What each copy has reported of its episode."""
+        return [copy.report for copy in self._copies]
 
     def close(self) -> None:
         """Closes every environment."""
@@ -102,9 +102,8 @@ class Copy:
     Attributes:
         observation: (S,) float32, the latest.
         terminated, truncated: whether and how the episode has ended.
-        success: whether ``success`` or ``is_success`` was ever reported as true; None: not reported.
-        tasks: the latest ``episode_task_completions``; None: not reported.
-        failed: what the environment raised; None: nothing.
+        report: whether ``success`` or ``is_success`` was ever true, the latest ``episode_task_completions`` as
+            ``tasks``, and what the environment raised as ``failed``; each only if there was any.
     """
 
     def __init__(self, make: Callable[[], FlatEnv]):
@@ -113,7 +112,7 @@ class Copy:
 
     def reset(self, seed: int) -> np.ndarray:
         """Begins an episode; returns its first observation."""
-        broken = self.failed is not None
+        broken = "failed" in self.report
         self._begin()
         try:
             if broken:
@@ -141,16 +140,16 @@ class Copy:
 
     def _begin(self) -> None:
         self.observation, self.terminated, self.truncated = None, False, False
-        self.success = self.tasks = self.failed = None
+        self.report = {}
 
     def _fail(self, error: Exception) -> None:
         place = traceback.extract_tb(error.__traceback__)[-1]
         what = f"{type(error).__name__}: {error} ({place.filename}, line {place.lineno})"
-        self.failed, self.truncated = " ".join(what.split()), True
+        self.report["failed"], self.truncated = " ".join(what.split()), True
 
     def _note(self, info: Mapping) -> None:
         for name in ("success", "is_success"):
             if name in info:
-                self.success = bool(self.success) or bool(np.all(info[name]))
+                self.report["success"] = self.report.get("success", False) or bool(np.all(info[name]))
         if "episode_task_completions" in info:
-            self.tasks = [str(task) for task in info["episode_task_completions"]]
+            self.report["tasks"] = [str(task) for task in info["episode_task_completions"]]
