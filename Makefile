@@ -16,7 +16,7 @@ INSTALL := $(RUN) -m pip install --quiet --disable-pip-version-check -c .config/
 help:
 	@echo "make demo   train DT, QT and RVDT on maze2d-umaze and print their scores (about 10 minutes on 2 CPU cores)"
 	@echo "make bench  measure speed, beside PyTorch, and print the table (about a quarter of an hour on 2 CPU cores)"
-	@echo "make tables make every table and the README's results anew from the committed records"
+	@echo "make tables make every table and the generated sections of the README files from the committed records"
 	@echo "make test   the fast tests"
 	@echo "make test-slow  README commands, several processes, faults, every task, the benchmark's peers"
 	@echo "make soak   kill runs, fill disks, break environments, and print what was survived (a quarter of an hour)"

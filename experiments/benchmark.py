@@ -25,21 +25,20 @@ _ONLY = flags.DEFINE_list("only", list(SECTIONS), f"Parts to measure, of {', '.j
 _CASES = flags.DEFINE_list("cases", [], "Rows of updates: those whose names contain one of these.")
 _OUT = flags.DEFINE_string("out", None, "File of results; unset: see above.")
 _PROFILE = flags.DEFINE_bool("profile", False, "Only where the time of an update goes; the same as --only=profile.")
-_TABLE = flags.DEFINE_bool("table", False, "Measure nothing: print the README's table from the committed results.")
-_WRITE_README = flags.DEFINE_bool("write_readme", False, "With --table: put it into README.md.")
+_TABLE = flags.DEFINE_bool("table", False, "Measure nothing: print the table of the committed results.")
+_WRITE_README = flags.DEFINE_bool("write_readme", False, "With --table: put it into experiments/results/README.md.")
 
 
 def main(argv: list[str]) -> int:
     """Measures and prints, or prints alone."""
     from benchmark.table import MARKERS, load_results, speed_table
-
-    from rvdt_jax.report.sections import write_section
+    from reporting.sections import write_section
 
     folder = ROOT / "experiments" / "results"
     if _TABLE.value:
         table = speed_table(load_results(folder))
         if _WRITE_README.value:
-            write_section(ROOT / "README.md", table, MARKERS)
+            write_section(folder / "README.md", table, MARKERS)
         print(table)
         return 0
     sections = ["profile"] if _PROFILE.value else _ONLY.value

@@ -1,10 +1,10 @@
-"""How often a data set shows the return that a policy will be asked for, before and after rebalancing.
+"""Measures how often a data set reaches the return that a policy is conditioned on, before and after rebalancing.
 
     python experiments/coverage.py --task=maze2d-umaze-v1
     python experiments/coverage.py --minari_id=my/data-v0 --target=90 --alpha=4 --by=return
 
-Prints a verdict, and writes ``coverage.json`` and ``coverage.png`` into ``--out``. How states are grouped and returns
-binned is documented in ``rvdt_jax/data/coverage.py``.
+Prints a verdict, and writes ``coverage.json`` and ``coverage.png`` into ``--out``. Grouping and binning are
+documented in ``rvdt_jax/data/coverage.py``.
 """
 
 import pathlib
@@ -16,7 +16,7 @@ from rvdt_jax.errors import UserError
 
 _TASK = flags.DEFINE_string("task", None, "A task of the table.")
 _DATASET = flags.DEFINE_string("minari_id", None, "A Minari data set; with --task, instead of the task's own.")
-_TARGET = flags.DEFINE_float("target", None, "Raw return that inference asks for; unset: the headline target.")
+_TARGET = flags.DEFINE_float("target", None, "Raw return that inference is conditioned on; unset: the headline target.")
 _ALPHA = flags.DEFINE_float("alpha", 1.0, "Strength of the rebalancing.", lower_bound=0.0)
 _BY = flags.DEFINE_enum(
     "by", "start", ["start", "return"], "Rank trajectories by return among those that start alike, or among all."
@@ -36,7 +36,7 @@ def main(argv: list[str]) -> int:
     from rvdt_jax.data.rebalance import select_expert_episodes
     from rvdt_jax.report.coverage import plot_coverage, verdict
     from rvdt_jax.report.records import write_json
-    from rvdt_jax.report.summary import data_label
+    from rvdt_jax.report.results import data_label
     from rvdt_jax.runs.load import load_episodes
 
     if not _TASK.value and not _DATASET.value:

@@ -35,15 +35,14 @@ def main(argv: list[str]) -> int:
 
 def train(variant: str, folder: pathlib.Path) -> int | None:
     """Trains one variant, unless it is finished; returns the signal that interrupted it."""
-    from configs.maze2d_small import get_config, overrides
+    from configs.maze2d import get_config
 
     from rvdt_jax.config.settings import resolve
     from rvdt_jax.runs.fit import run_config
     from rvdt_jax.runs.workdir import check_workdir
 
-    settings = get_config()
+    settings = get_config("small")
     settings.task, settings.variant, settings.workdir = TASK, variant, str(folder)
-    settings.update_from_flattened_dict(overrides(TASK, variant))
     config = resolve(settings)
     started = (folder / "config.json").exists()
     check_workdir(folder, config, resume=started)

@@ -29,10 +29,9 @@ _REFUSED |= {errno.ENAMETOOLONG, errno.ELOOP}
 
 
 def config_flag():
-    """The flag --config=FILE, and --config.FIELD=VALUE for each of its fields; the configuration is locked."""
-    holder = config_flags.DEFINE_config_file("config", None, "Configuration file.", lock_config=True)
-    flags.mark_flag_as_required("config")
-    return holder
+    """The flag --config=FILE or FILE:SIZE, and --config.FIELD=VALUE for each of its fields; the settings are locked."""
+    words = "Configuration file, and behind a colon its size: configs/antmaze.py:small."
+    return config_flags.DEFINE_config_file("config", None, words, lock_config=True)
 
 
 def parse_flags(argv: list[str]) -> list[str]:
@@ -60,7 +59,7 @@ def _fail_in_configuration(error: BaseException, argv: list[str]) -> None:
     name = next((word.partition("=")[2] for word in argv if word.startswith("--config=")), None)
     if name is None:
         return
-    path = pathlib.Path(name)
+    path, size = split_size(name)
     for each in _chain(error):
         lines = [frame.lineno for frame in traceback.extract_tb(each.__traceback__) if _is_same(frame.filename, path)]
         if isinstance(each, SyntaxError) and _is_same(each.filename or "", path):
@@ -69,6 +68,8 @@ def _fail_in_configuration(error: BaseException, argv: list[str]) -> None:
             fail(f"--config: {path}, line {lines[-1]}: {type(each).__name__}: {_one_line(each)}")
     if isinstance(error, AttributeError) and error.name == "get_config":
         fail(f"--config: {path} defines no function get_config().")
+    if size and "TypeError: get_config() takes" in f"{type(error).__name__}: {error}":
+        fail(f"--config: {path} has no sizes, for its get_config takes no argument. Leave out {':' + size!r}.")
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -107,13 +108,22 @@ def _resolve_config(argv: list[str]) -> list[str]:
     return argv
 
 
-def _find_config(name: str) -> pathlib.Path:
+def split_size(name: str) -> tuple[pathlib.Path, str]:
+    """The file of ``--config=FILE:SIZE``, and the size, "" if there is none."""
+    path, _, size = name.partition(":")
+    return pathlib.Path(path), size
+
+
+def _find_config(name: str) -> str:
+    path, size = split_size(name)
     here = pathlib.Path(__file__).parent
-    for candidate in (pathlib.Path(name), here / name):
+    for candidate in (path, here / path):
         if candidate.is_file():
-            return candidate
+            return f"{candidate}:{size}" if size else str(candidate)
     known = ", ".join(sorted(f"configs/{file.name}" for file in here.glob("configs/*.py")))
-    fail(f"--config: there is no file {name!r}. This package brings {known}.")
+    fail(
+        f"--config: there is no file {str(path)!r}. This package brings {known}; configs/gym.py:small is a small size."
+    )
 
 
 def keep_compiled_programs() -> None:

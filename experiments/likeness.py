@@ -1,8 +1,8 @@
-"""Writes how like D4RL's files the recreated data sets on this machine are.
+"""Compares the recreated data sets on this machine with D4RL's files, in numbers.
 
     python experiments/likeness.py [--task=hopper-medium-v2,antmaze-umaze-v0] [--steps=100000] [--out=runs/likeness]
 
-One JSON file a task, and a report of all that are in ``--out``.
+Writes one JSON file per task, and a report of all that are in ``--out``.
 """
 
 import pathlib
@@ -12,17 +12,20 @@ from absl import app, flags
 from launcher import parse_flags, report_errors
 from rvdt_jax.errors import UserError
 
-_TASK = flags.DEFINE_list("task", None, "Which; unset: every locomotion and antmaze task that was recreated here.")
-_STEPS = flags.DEFINE_integer("steps", None, "Of data sets that recreate.py was told as many; unset: of whole ones.")
+_TASK = flags.DEFINE_list("task", None, "Tasks; unset: every locomotion and antmaze task that was recreated here.")
+_STEPS = flags.DEFINE_integer(
+    "steps", None, "Compare data sets that recreate.py made with this --steps; unset: whole ones."
+)
 _OUT = flags.DEFINE_string("out", "runs/likeness", "Folder of the report.")
 
 
 def main(argv: list[str]) -> int:
     """Reads each data set as it was recorded, and writes."""
+    from reporting.likeness import describe, table
+
     from rvdt_jax.data.minari import find_local
     from rvdt_jax.data.source import load_local
     from rvdt_jax.recreate import recreated_id
-    from rvdt_jax.report.likeness import describe, table
     from rvdt_jax.report.records import read_json, write_json
     from rvdt_jax.tasks import d4rl_datasets, get_task
 
@@ -41,22 +44,22 @@ def main(argv: list[str]) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / f"{dataset_id.rpartition('/')[2]}.json"
         write_json(file, numbers | {"provenance": {key: each for key, each in provenance.items() if key != "env_spec"}})
-    found, order = [read_json(file) for file in folder.glob("*.json")], list(d4rl_datasets())
-    rows = sorted(found, key=lambda row: (order.index(row["task"]), -row["steps"]))
-    if not rows:
+    found = [read_json(file) for file in folder.glob("*.json")]
+    if not found:
         raise UserError(
             "no recreated data set is on this machine: python experiments/recreate.py --task=hopper-medium-v2"
         )
-    text = f"{table(rows)}\n{policies()}\n"
+    text = f"{table(found)}\n{policies()}\n"
     (folder / "likeness.md").write_text(text, encoding="utf-8")
     print(f"{text}\nWritten to {folder}.")
     return 0
 
 
 def policies() -> str:
-    """How far the policies came that collected."""
+    """The returns of the policies that collected the data."""
+    from reporting.likeness import policies_table
+
     from rvdt_jax.recreate.locomotion import shipped_collector
-    from rvdt_jax.report.likeness import policies_table
     from rvdt_jax.tasks import get_task
 
     robots = ("halfcheetah", "hopper", "walker2d")

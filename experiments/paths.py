@@ -23,8 +23,8 @@ _SEED = flags.DEFINE_integer("seed", None, "The training seed of every run's pol
 def main(argv: list[str]) -> int:
     """Plays, draws, films."""
     keep_compiled_programs()
-    from rvdt_jax.evaluation.score_run import record_paths
-    from rvdt_jax.report.paths import check_same_starts, draw_film, draw_paths, labelled
+    from reporting.mazes import draw_film, draw_paths
+    from reporting.playing import check_same_starts, labelled, record_paths
 
     folders, played = [pathlib.Path(folder) for folder in _RUNS.value], []
     for folder in folders:

@@ -1,9 +1,9 @@
-"""What random actions earn in every evaluation environment, beside D4RL's published minimum.
+"""Measures the return of random actions in every evaluation environment, beside D4RL's published minimum.
 
     python experiments/random_returns.py [--episodes=100] [--output=runs/random-returns]
 
-D4RL's minimum is the return of a random policy, so this tells how near an environment is to the one that it was
-measured in. The records in experiments/results/random-returns were made with the defaults.
+D4RL's minimum is the return of a random policy, so the difference shows how close an environment is to D4RL's own.
+The records in experiments/results/random-returns were made with the defaults.
 """
 
 import pathlib
@@ -20,13 +20,12 @@ _OUTPUT = flags.DEFINE_string("output", "runs/random-returns", "Folder for the r
 _SEED = flags.DEFINE_integer("seed", 0, "Of starts and actions.", lower_bound=0)
 _COPIES = 20  # side by side: a kitchen takes 70 to 220 MB
 
-# Environments that a task's sources name, and besides, for comparison, those of Gymnasium and Gymnasium-Robotics that
-# they replace.
+# For comparison: environments of Gymnasium-Robotics that those of the tasks replace.
 _COMPARED = {"pen": "AdroitHandPen-v1", "hammer": "AdroitHandHammer-v1"}
 
 
 def main(argv: list[str]) -> int:
-    """Plays, writes, prints."""
+    """Plays the episodes, writes the records and prints the table."""
     from rvdt_jax.report.provenance import installed_versions
     from rvdt_jax.report.records import write_json
     from rvdt_jax.tasks import all_tasks
@@ -58,7 +57,7 @@ def main(argv: list[str]) -> int:
 
 
 def _environments(task) -> list[str]:
-    """Every environment that scores the task, by source, and the one it is to be compared with."""
+    """Every evaluation environment of the task, by source, and the one for comparison."""
     from_sources = [source.env_id or f"{task.sources[0].env_id.removesuffix('-v4')}-v5" for source in task.sources]
     compared = [env_id for start, env_id in _COMPARED.items() if task.name.startswith(start)]
     return list(dict.fromkeys(from_sources + compared))

@@ -2,7 +2,7 @@
 
     python experiments/recreate.py --task=maze2d-umaze-v1 [--steps=1000000] [--seed=0] [--overwrite]
 
-The locomotion tasks' *-medium-replay are made of a replay buffer, which training leaves (about half an hour):
+The locomotion tasks' *-medium-replay are made from the replay buffer of a training run (about half an hour):
 
     python experiments/train_collectors.py --robot=hopper --medium_only
     python experiments/recreate.py --task=hopper-medium-replay-v2
@@ -13,16 +13,16 @@ from absl import app, flags
 from launcher import parse_flags, report_errors
 
 _TASK = flags.DEFINE_string("task", None, "Name of the task, e.g. maze2d-umaze-v1.", required=True)
-_STEPS = flags.DEFINE_integer("steps", None, "How many steps; unset: as many as the recipe.")
+_STEPS = flags.DEFINE_integer("steps", None, "How many steps; unset: the recipe's number.")
 _SEED = flags.DEFINE_integer("seed", 0, "Fixes the whole collection.")
 _REPLAY = flags.DEFINE_string(
-    "replay", None, "*-medium-replay: the buffer; unset: where train_collectors.py leaves it."
+    "replay", None, "Buffer for *-medium-replay; unset: the path that train_collectors.py writes."
 )
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace an existing data set once the new one is complete.")
 
 
 def main(argv: list[str]) -> int:
-    """Collects, and prints the id of the new data set."""
+    """Collects the data, and prints the id of the new data set."""
     from rvdt_jax.recreate import recreate
 
     dataset_id = recreate(

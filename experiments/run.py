@@ -2,9 +2,9 @@
 
     python experiments/run.py --config=configs/maze2d.py --config.variant=RVDT --config.seeds=0,1,2
 
-A relative path to a configuration that does not exist is tried relative to this folder. Every field of the
-configuration is a flag. Ctrl-C and SIGTERM save a checkpoint and exit with 128 + the signal's number; ``--resume``
-goes on.
+A relative path to a configuration that does not exist is tried relative to this folder; ``configs/maze2d.py:small`` is
+its size for a CPU. Every field of the configuration is a flag, and ``--settings`` prints what they all mean.
+Ctrl-C and SIGTERM save a checkpoint and exit with 128 + the signal's number; ``--resume`` goes on.
 
 Several processes train one run together, on one machine or on many, when each is started with
 
@@ -16,9 +16,10 @@ and Open MPI's ``mpirun`` they find each other without these flags.
 
 from absl import app, flags
 
-from launcher import config_flag, keep_compiled_programs, only_warnings, parse_flags, report_errors
+from launcher import config_flag, fail, keep_compiled_programs, only_warnings, parse_flags, report_errors
 
 _CONFIG = config_flag()
+_SETTINGS = flags.DEFINE_bool("settings", False, "Print the reference of all settings, and do nothing else.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Run directory; the same as --config.workdir.")
 _COORDINATOR = flags.DEFINE_string("coordinator", None, "HOST:PORT where process 0 of several can be reached.")
 _NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "How many processes train this run together.")
@@ -40,9 +41,16 @@ _RESUME = flags.DEFINE_bool(
 
 def main(argv: list[str]) -> int:
     """Resolves the settings and runs them."""
+    if _SETTINGS.value:
+        from rvdt_jax.config.defaults import settings_page
+
+        print(settings_page(), end="")
+        return 0
+    if _CONFIG.value is None:
+        fail("--config is missing. Name a configuration file, for example --config=configs/maze2d.py:small.")
     keep_compiled_programs()
     from rvdt_jax.config.settings import left_open, resolve
-    from rvdt_jax.report.summary import print_results
+    from rvdt_jax.report.results import print_results
     from rvdt_jax.runs.fit import run_config
     from rvdt_jax.train import cluster
 

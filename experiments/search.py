@@ -1,15 +1,15 @@
-"""What was tried for ``maze2d_small.py``, as data: ``experiments/tune.py`` runs it and prints the table.
+"""What was tried for the small size of maze2d, as data: ``experiments/tune.py`` runs it and prints the table.
 
-Every setting is a difference to ``maze2d_small.py``; records go to ``experiments/results/tuning``.
+Every setting is a difference to ``configs/maze2d.py:small``; records go to ``experiments/results/tuning``.
 """
 
-CONFIG = "configs/maze2d_small.py"
+CONFIG = "configs/maze2d.py:small"
 TASKS = ("maze2d-umaze-v1", "maze2d-medium-v1", "maze2d-umaze-dense-v1")
 SEEDS = (100, 101, 102, 103)  # never those of a table
 
 # setting -> what it changes, and its fields
 SETTINGS: dict[str, tuple[str, dict[str, object]]] = {
-    "chosen": ("`configs/maze2d_small.py` as it is", {}),
+    "chosen": ("`configs/maze2d.py:small` as it is", {}),
     "critic-raw": ("no Fourier features in the critics", {"model.critic_fourier_features": 0}),
     "policy-fourier": ("Fourier features in the policy, too", {"model.policy_fourier_features": 32}),
     "critic-layer-norm": ("LayerNorm in the critics, besides", {"model.critic_norm": "layer"}),

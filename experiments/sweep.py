@@ -1,6 +1,6 @@
 """Runs a table: every cell is one ordinary start of ``run.py``; what is done is skipped, what was cut short goes on.
 
-    python experiments/sweep.py --table=maze2d-reward --config=configs/maze2d_small.py --out=runs/maze2d --seeds=0,1,2
+    python experiments/sweep.py --table=maze2d-reward --config=configs/maze2d.py:small --out=runs/maze2d --seeds=0,1,2
 
 Of the table's cells ``--tasks``, ``--variants`` and ``--regimes`` choose some, ``--set=loss.eta=3`` sets further fields
 of all of them, ``--jobs`` says how many run at a time. Ctrl-C and SIGTERM have every run save a checkpoint; the same
@@ -15,7 +15,7 @@ import pathlib
 
 from absl import app, flags
 
-from launcher import parse_flags, report_errors
+from launcher import parse_flags, report_errors, split_size
 from rvdt_jax.errors import UserError
 
 _TABLE = flags.DEFINE_string("table", None, "The table whose cells are run.", required=True)
@@ -90,15 +90,25 @@ def _seeds() -> tuple[int, ...]:
 
 def _config_name() -> str:
     """The configuration as it is named on a command line, wherever this folder lies."""
-    path, here = pathlib.Path(_FILE.value).resolve(), pathlib.Path(__file__).resolve().parent
-    return str(path.relative_to(here) if here in path.parents else _FILE.value)
+    (path, size), here = split_size(_FILE.value), pathlib.Path(__file__).resolve().parent
+    path = path.resolve()
+    name = path.relative_to(here) if here in path.parents else split_size(_FILE.value)[0]
+    return f"{name}:{size}" if size else str(name)
 
 
 def _overrides():
-    """The configuration file's ``overrides(task, variant)``: fields that not every variant has; {} if it has none."""
-    spec = importlib.util.spec_from_file_location("sweep_config", _FILE.value)
+    """The configuration file's ``overrides(task, variant)``: fields that not every variant has; {} if it has none.
+
+    The file is read and its size checked here, so that a mistake is found before the first cell runs.
+    """
+    from rvdt_jax.config.settings import resolve
+
+    path, size = split_size(_FILE.value)
+    spec = importlib.util.spec_from_file_location("sweep_config", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    if size:
+        resolve(module.get_config(size))
     return getattr(module, "overrides", lambda task, variant: {})
 
 

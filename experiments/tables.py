@@ -1,11 +1,11 @@
-"""The published tables with our cells beside them, from the records of runs alone; JAX is not needed.
+"""The published tables with our cells beside them, made from the records of runs alone; JAX is not needed.
 
     python experiments/tables.py --table=maze2d [--records=FOLDER,...] [--format=markdown|latex|csv]
 
-prints one; ``--table=all --out=FOLDER`` writes every table in every format, and ``--write_readme`` puts what was run
-into the README (``make tables`` does both with the committed records). ``--aggregate`` adds the interquartile mean over
-tasks and probabilities of improvement with bootstrap intervals, ``--html=FILE`` one page with tables and pictures, for
-the browser.
+prints one. ``--table=all --out=FOLDER`` writes every table in every format, and ``--write_readme`` writes the generated
+sections of ``experiments/results/README.md`` and the headline of ``README.md`` (``make tables`` does both with the
+committed records). ``--aggregate`` adds the interquartile mean over tasks and probabilities of improvement with
+bootstrap intervals, ``--html=FILE`` one page with tables and pictures for the browser.
 """
 
 import pathlib
@@ -21,25 +21,26 @@ _SUFFIXES = {"markdown": "md", "latex": "tex", "csv": "csv"}
 
 _TABLE = flags.DEFINE_string("table", None, "The table; all: every one.", required=True)
 _RECORDS = flags.DEFINE_list("records", None, "Folders of runs; unset: the committed ones.")
-_FORMAT = flags.DEFINE_enum("format", "markdown", list(_SUFFIXES), "How it is printed.")
+_FORMAT = flags.DEFINE_enum("format", "markdown", list(_SUFFIXES), "Format of the printed table.")
 _OUT = flags.DEFINE_string("out", None, "Write the tables into this folder, in every format, instead of printing.")
 _AGGREGATE = flags.DEFINE_bool("aggregate", False, "Add statistics over tasks; needs the extra 'report'.")
-_COVERAGE = flags.DEFINE_list("coverage", None, "Of --html: folders of coverage.json files; unset: the committed ones.")
+_COVERAGE = flags.DEFINE_list(
+    "coverage", None, "For --html: folders of coverage.json files; unset: the committed ones."
+)
 _HTML = flags.DEFINE_string("html", None, "Write one self-contained page.")
-_WRITE_README = flags.DEFINE_bool("write_readme", False, "Put what was run into README.md.")
+_WRITE_README = flags.DEFINE_bool("write_readme", False, "Write the generated sections of the two README files.")
 
 
 def main(argv: list[str]) -> int:
     """Reads the records, prints or writes."""
+    from reporting.sections import write_pages
+
     from rvdt_jax.report.cells import read_cells
     from rvdt_jax.report.published import TABLES
-    from rvdt_jax.report.readme import MARKERS, results_section
     from rvdt_jax.report.render import as_csv, latex, markdown
-    from rvdt_jax.report.sections import write_section
     from rvdt_jax.report.tables import make_table
 
-    roots = [pathlib.Path(folder) for folder in _RECORDS.value or [RECORDS]]
-    cells = read_cells(roots)
+    cells = read_cells([pathlib.Path(folder) for folder in _RECORDS.value or [RECORDS]])
     tables = [make_table(name, cells) for name in (TABLES if _TABLE.value == "all" else [_TABLE.value])]
     writers = {"markdown": markdown, "latex": latex, "csv": as_csv}
     if _OUT.value:
@@ -57,16 +58,20 @@ def main(argv: list[str]) -> int:
         for table in tables:
             print(aggregates(table))
     if _HTML.value:
-        from rvdt_jax.report.page import page, read_coverages
-
-        coverages = read_coverages([pathlib.Path(folder) for folder in _COVERAGE.value or [COVERAGE]])
-        path = pathlib.Path(_HTML.value)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(page(tables, coverages), encoding="utf-8")
-        print(f"Page: {_HTML.value}")
+        write_page(tables, pathlib.Path(_HTML.value))
     if _WRITE_README.value:
-        write_section(ROOT / "README.md", results_section(cells), MARKERS)
+        write_pages(ROOT, cells)
     return 0
+
+
+def write_page(tables: list, path: pathlib.Path) -> None:
+    """Writes the HTML page."""
+    from rvdt_jax.report.page import page, read_coverages
+
+    coverages = read_coverages([pathlib.Path(folder) for folder in _COVERAGE.value or [COVERAGE]])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page(tables, coverages), encoding="utf-8")
+    print(f"Page: {path}")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     python experiments/theory.py [--out=runs/theory] [--mdps=200]
 
-Writes ``theory.json`` and ``theory.png``, and prints what was found.
+Writes ``theory.json`` and ``theory.png``, and prints the results.
 """
 
 import pathlib
@@ -17,8 +17,9 @@ _MDPS = flags.DEFINE_integer("mdps", 200, "How many random MDPs.", lower_bound=1
 
 def main(argv: list[str]) -> int:
     """Computes, writes, draws, prints."""
+    from reporting.theory import describe_theory, plot_theory
+
     from rvdt_jax.report.records import write_json
-    from rvdt_jax.report.theory import describe_theory, plot_theory
     from rvdt_jax.theory.curves import theory_curves
 
     folder = pathlib.Path(_OUT.value)

@@ -2,9 +2,9 @@
 
     python experiments/train_collectors.py --robot=hopper [--steps=1000000] [--medium_only] [--out=runs/collectors]
 
-Saves the *medium* policy, the first whose return reaches a third of D4RL's expert's, with the replay buffer up to
-there, and the best one after it. Interrupted, the same command goes on from the last 50,000 steps. What it goes on
-from are Stable-Baselines3's files, which are pickles: name no ``--out`` that holds somebody else's.
+Saves the *medium* policy, the first whose return reaches a third of D4RL's expert's, with the replay buffer up to that
+step, and the best policy. After an interruption the same command resumes from the last multiple of 50,000 steps. It
+resumes from pickles of Stable-Baselines3: never set ``--out`` to a folder from somebody you do not trust.
 """
 
 import copy
@@ -19,8 +19,8 @@ from rvdt_jax.errors import UserError, optional_imports
 
 EXPERTS = {"hopper": 3234.3, "walker2d": 4592.3, "halfcheetah": 12135.0}  # D4RL's expert return
 ENVIRONMENTS = {"hopper": "Hopper-v4", "walker2d": "Walker2d-v4", "halfcheetah": "HalfCheetah-v4"}
-# Updates in blocks of 32 compile into one call, which on a CPU is several times faster than one at a time. With layer
-# norm in the critics, small batches and large steps learn as fast per update, at a third of the price of the defaults.
+# Updates in blocks of 32 compile into one call, several times faster on a CPU than one at a time. With layer norm in
+# the critics, small batches and large steps learn as fast per update as the defaults, at a third of their cost.
 SETTINGS = {
     "train_freq": 32,
     "gradient_steps": 32,
@@ -32,30 +32,32 @@ SETTINGS = {
     "policy_kwargs": {"layer_norm": True},
     "buffer_size": 1_100_000,  # more than --steps can be
 }
-# With those the walker stayed at a return of 600 for 240,000 steps.
+# With SETTINGS alone the walker stayed at a return of 600 for 240,000 steps.
 GENTLER = {"batch_size": 256, "learning_rate": 3e-4, "qf_learning_rate": 5e-4}
 CHUNK, SAVE_EVERY, EPISODES = 10_000, 50_000, 10
 
-_ROBOT = flags.DEFINE_enum("robot", None, [*EXPERTS, "ant"], "Which one learns; ant: to walk to goals.", required=True)
+_ROBOT = flags.DEFINE_enum(
+    "robot", None, [*EXPERTS, "ant"], "The robot to train; the ant learns to walk to goals.", required=True
+)
 _STEPS = flags.DEFINE_integer("steps", 1_000_000, "At least so many steps.", lower_bound=1, upper_bound=1_000_000)
-_MEDIUM_ONLY = flags.DEFINE_bool("medium_only", False, "Stop once the medium policy and the buffer are there.")
+_MEDIUM_ONLY = flags.DEFINE_bool("medium_only", False, "Stop once the medium policy and its buffer are saved.")
 _SEED = flags.DEFINE_integer("seed", 0, "Of everything.", lower_bound=0)
-_OUT = flags.DEFINE_string("out", "runs/collectors", "Where policies and states go, one folder a robot.")
+_OUT = flags.DEFINE_string("out", "runs/collectors", "Folder for policies and states, one folder inside it per robot.")
 
 
 def main(argv: list[str]) -> int:
-    """Trains from where it was, evaluating and saving as it goes."""
+    """Trains or resumes, with evaluations and checkpoints."""
     from rvdt_jax.recreate.collector import load_collector, save_collector
     from rvdt_jax.report.records import append_lines, keep_lines
 
     folder = pathlib.Path(_OUT.value, _ROBOT.value)
     medium, replay, best = (folder / name for name in ("medium.npz", "medium-replay.npz", "best.npz"))
     if medium.exists() and not replay.exists():
-        raise UserError(f"{replay} is gone, and cannot be made again: name another --out, and train anew.")
+        raise UserError(f"{replay} is missing and cannot be restored: train again with another --out.")
     model = restore(folder)
     folder.mkdir(parents=True, exist_ok=True)
     records = folder / "progress.jsonl"
-    keep_lines(records, lambda line: line["step"] <= model.num_timesteps)  # the others are done again
+    keep_lines(records, lambda line: line["step"] <= model.num_timesteps)  # later steps are repeated
     while model.num_timesteps < _STEPS.value and not (_MEDIUM_ONLY.value and medium.exists()):
         before = model.num_timesteps
         model.learn(CHUNK, reset_num_timesteps=False)
@@ -83,22 +85,22 @@ def make_env():
     import numpy as np
 
     if _ROBOT.value == "ant":
-        from rvdt_jax.recreate.goal_ant import GoalAnt
+        from goal_ant import GoalAnt
 
         return gymnasium.wrappers.TimeLimit(GoalAnt(), 1000)
     return gymnasium.wrappers.DtypeObservation(gymnasium.make(ENVIRONMENTS[_ROBOT.value]), np.float32)
 
 
 def settings() -> dict:
-    """What SAC is made with."""
+    """SAC's settings for this robot."""
     return SETTINGS | (GENTLER if _ROBOT.value == "walker2d" else {})
 
 
 def restore(folder: pathlib.Path):
-    """The model as it was saved last, or a new one.
+    """The model of the last checkpoint, or a new one.
 
     Raises:
-        UserError: what trains is not installed, or the saved model is of another seed.
+        UserError: SAC is not installed, or the checkpoint has another seed.
     """
     with optional_imports("Training collectors"):
         from sbx import SAC
@@ -112,14 +114,14 @@ def restore(folder: pathlib.Path):
     if model.seed != _SEED.value:
         raise UserError(f"--seed={_SEED.value}: {folder} holds a training with seed {model.seed}; name another --out.")
     model.load_replay_buffer(folder / "buffer.pkl")
-    model.replay_buffer.pos = model.num_timesteps  # killed between the two files, the buffer may be ahead
-    model.set_random_seed(model.seed + model.num_timesteps)  # loading has rewound them
+    model.replay_buffer.pos = model.num_timesteps  # after a kill between the two writes the buffer is ahead
+    model.set_random_seed(model.seed + model.num_timesteps)  # loading resets the generators
     model.resumed_at.append(model.num_timesteps)
     return model
 
 
 def save_state(model, folder: pathlib.Path) -> None:
-    """Replaces the state that training goes on from."""
+    """Replaces the checkpoint."""
     model.save(folder / "state-new.zip")
     model.save_replay_buffer(folder / "buffer-new.pkl")
     (folder / "buffer-new.pkl").replace(folder / "buffer.pkl")
@@ -140,7 +142,7 @@ def extract(model):
 
 
 def evaluate(collector, episodes: int, *, drawn: bool, seed: int) -> list[float]:
-    """Returns; of the ant how many goals it reaches in 20 seconds, one after the other."""
+    """The return of each episode; for the ant the number of goals that it reaches in 20 seconds."""
     import numpy as np
 
     is_ant, env, rng, returns = _ROBOT.value == "ant", make_env(), np.random.default_rng(seed), []
@@ -157,7 +159,7 @@ def evaluate(collector, episodes: int, *, drawn: bool, seed: int) -> list[float]
 
 
 def provenance(model) -> dict:
-    """Where a policy or a buffer is from."""
+    """The origin of a policy or a buffer, as JSON values."""
     from importlib import metadata
 
     return {
@@ -172,7 +174,7 @@ def provenance(model) -> dict:
 
 
 def measure(collector):
-    """The collector as it is stored, rounded, with its mean return over 100 episodes."""
+    """The collector in stored precision, with its mean return over 100 episodes."""
     from rvdt_jax.recreate.collector import rounded
 
     collector, ways = rounded(collector), {"drawn": True, "mean_action": False}
@@ -189,7 +191,7 @@ def measure(collector):
 
 
 def save_buffer(model, path: pathlib.Path) -> None:
-    """What was seen so far, in the order in which it was seen: what ``medium-replay`` is made of."""
+    """Writes all steps of training so far, in order, for ``medium-replay``."""
     import json
 
     import numpy as np

@@ -29,7 +29,7 @@ _WRITE = flags.DEFINE_bool("write", False, "Write the table beside the records i
 
 def main(argv: list[str]) -> int:
     """Runs, or prints."""
-    from rvdt_jax.report.tuning import read_search, search_table
+    from reporting.tuning import read_search, search_table
 
     if _OUT.value:
         return run(pathlib.Path(_OUT.value))
@@ -67,12 +67,10 @@ def run(root: pathlib.Path) -> int:
 
 def job_of(root: pathlib.Path, setting: str, task: str, variant: str):
     """One cell: a run of ``run.py`` with the setting's fields."""
-    from configs.maze2d_small import overrides
-
     from rvdt_jax.sweep.execute import Job
     from rvdt_jax.sweep.grid import Cell, flags_of
 
-    cell, fields = Cell(task, variant), overrides(task, variant) | search.SETTINGS[setting][1]
+    cell, fields = Cell(task, variant), search.SETTINGS[setting][1]
     workdir = root / setting / cell.name
     return Job(cell, workdir, tuple(flags_of(cell, search.CONFIG, search.SEEDS, str(workdir), fields)))
 

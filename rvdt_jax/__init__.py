@@ -2,7 +2,7 @@
 
 Public names are resolved when first used, so that importing the package loads neither JAX nor a simulator:
 
-    rvdt_jax.default_config   every setting, documented in ``rvdt_jax/config/defaults.py``
+    rvdt_jax.default_config   every setting, declared in ``rvdt_jax/config/fields.py``
     rvdt_jax.resolve          settings -> the frozen configuration that ``fit`` takes
     rvdt_jax.fit              train on a data set, evaluate and score
     rvdt_jax.Episodes         logged data of your own, for ``fit``

@@ -54,44 +54,25 @@ class PolicyOutput:
 
     mean: Array  # (B, K, A), in (-1, 1)
     log_std: Array  # (B, K, A); of no meaning for a deterministic head
-    next_observations: Array | None  # (B, K-1, S) prediction of steps 1..K-1; None without that head
+    next_observations: Array | None = None  # (B, K-1, S) prediction of steps 1..K-1; None without that head
 
 
 @flax.struct.dataclass
-class Coefficients:
-    """The scalars of the objective. Traced: another value compiles nothing anew."""
+class Learner:
+    """One network in training."""
 
-    eta: Array  # weight of Q-guidance, eq. (3)
-    alpha: Array  # weight of rebalancing, eqs. (1) and (2)
-    gamma: Array  # discount of the TD target
-    eta_warmup: Array  # updates in which eta rises from 0 on a line; 0: none
-    learning_rate: Array  # peak learning rate of policy and expert model
-    critic_learning_rate: Array  # peak learning rate of the critic
-    lr_decay_steps: Array  # updates in which the learning rate falls to 0 on a cosine
-    grad_clip_norm: Array  # global-norm clip
-    weight_decay: Array  # L2 coefficient on the policy
-    target_rate: Array  # Polyak rate of the target critic
-    ema_decay: Array  # decay of the EMA policy
-    ema_every: Array  # updates between two EMA updates
-    ema_start: Array  # first update after which the EMA lags; before, it is a copy
-    state_prediction: Array  # weight of QT's state-prediction loss
-    targets: Array  # (C,) returns that inference will ask for, scaled as returns-to-go
+    params: Params
+    optimizer: Any  # its optimiser's state
+    target: Params | None = None  # a slow copy of the parameters; None: this learner has none
 
 
 @flax.struct.dataclass
 class TrainState:
-    """Everything that one seed's training carries from update to update; parts not in use are None."""
+    """Everything that one seed's training carries from update to update, whatever the algorithm."""
 
     step: Array  # () int32, updates done
     key: Array  # typed PRNG key of this seed; never used up, only folded with ``step``
-    policy: Params
-    policy_optimizer: Any
-    ema_policy: Params | None  # bootstraps the TD target
-    critic: Params | None
-    critic_optimizer: Any
-    target_critic: Params | None
-    expert: Params | None  # pi_e(a|s) of ``kl_explicit``
-    expert_optimizer: Any
+    learners: dict[str, Learner]  # by name: "policy", "critic", ...
 
 
 @flax.struct.dataclass

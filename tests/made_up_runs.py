@@ -1,4 +1,4 @@
-"""Made-up records of runs, for the tests of the tables."""
+"""Made-up records of runs, for the tests of the tables, and the rows of Markdown tables."""
 
 from rvdt_jax.report.records import append_lines, write_json
 from rvdt_jax.report.results import assemble_results
@@ -33,6 +33,12 @@ def write_run(
     append_lines(folder / "evaluations.jsonl", evaluations)
     write_json(folder / "config.json", settings)
     write_json(folder / "results.json", assemble_results(settings, steps, evaluations, facts))
+
+
+def line_of(text, label):
+    """The cells of the first line of a Markdown table that begins with the label."""
+    line = next(line for line in text.splitlines() if line.startswith(f"| {label} |"))
+    return [cell.strip() for cell in line.strip("|").split("|")]
 
 
 def measured_coverage(target=10.0, before=0.3, after=0.5, inside=True, worst=None):

@@ -13,7 +13,7 @@ PACKAGE = "rvdt_jax"
 
 JAX = {"jax", "jaxlib", "flax", "optax", "orbax", "chex"}
 SIMULATORS = {"gymnasium", "gymnasium_robotics", "minari", "mujoco"}
-LAUNCHERS = {"experiments", "launcher", "configs"}
+LAUNCHERS = {"experiments", "launcher", "configs", "benchmark", "reporting"}
 ANYTHING = None
 FOR_ALL = {"errors", "files"}  # rooms that every other may import
 
@@ -48,7 +48,7 @@ RULES = {
     "models": rule("types", never=SIMULATORS | {"optax"}),
     "algorithms": rule("types models data", never=SIMULATORS | {"matplotlib", "tqdm"}),
     "train": rule("types models algorithms data", never=SIMULATORS | {"matplotlib", "tqdm"}),
-    "acting": rule("types models data config report", never=SIMULATORS | {"optax", "matplotlib"}),
+    "acting": rule("types models algorithms data config report", never=SIMULATORS | {"optax", "matplotlib"}),
     "envs": rule("tasks data", never=JAX | {"minari"}),
     "evaluation": rule("types acting envs tasks config data report models", never={"optax", "minari"}),
     "report": rule("tasks", never=JAX | SIMULATORS),
@@ -107,7 +107,7 @@ def imports(source: str, module: str, is_package: bool = False) -> list[Import]:
 
 
 def room_of(module: str) -> str:
-    """``rvdt_jax.algorithms.state`` -> ``train``; the package itself is ``__init__``."""
+    """``rvdt_jax.algorithms.losses`` -> ``algorithms``; the package itself is ``__init__``."""
     return [*module.split("."), "__init__"][1]
 
 
@@ -175,7 +175,7 @@ def test_launchers_raise_what_is_shown_in_one_line():
         ("rvdt_jax.train.driver", "import gymnasium as gym", "gymnasium"),
         ("rvdt_jax.train.driver", "from matplotlib import pyplot", "matplotlib"),
         ("rvdt_jax.train.driver", "import importlib\nimportlib.import_module('minari')", "minari"),
-        ("rvdt_jax.evaluation.rollout", "from rvdt_jax.algorithms.state import Spec", "rvdt_jax.algorithms.state"),
+        ("rvdt_jax.evaluation.rollout", "from rvdt_jax.algorithms.base import Spec", "rvdt_jax.algorithms.base"),
         ("rvdt_jax.evaluation.rollout", "import optax", "optax"),
         ("rvdt_jax.report.plots", "import jax.numpy as jnp", "jax.numpy"),
         ("rvdt_jax.report.plots", "from rvdt_jax.types import Array", "rvdt_jax.types"),
@@ -196,7 +196,7 @@ def test_the_checker_finds_offences(module, source, culprit):
     ("module", "source"),
     [
         ("rvdt_jax.algorithms.losses", "import jax\nfrom rvdt_jax.types import Array"),
-        ("rvdt_jax.algorithms.sequence", "from rvdt_jax import types\nfrom . import losses\nfrom .state import Spec"),
+        ("rvdt_jax.algorithms.sequence", "from rvdt_jax import types\nfrom . import losses\nfrom .base import Spec"),
         ("rvdt_jax.config.settings", "from ml_collections import ConfigDict"),
         ("rvdt_jax.runs.fit", "from rvdt_jax import __version__\nfrom rvdt_jax.train.driver import train"),
         ("rvdt_jax.types", "from rvdt_jax import __version__"),

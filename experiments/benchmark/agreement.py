@@ -17,12 +17,12 @@ import torch
 
 from benchmark.peer_update import Draws, Peer, PeerBatch, Style
 from benchmark.peer_weights import critic_tensors, policy_tensors
-from rvdt_jax.algorithms.build import make_coefficients, make_spec
-from rvdt_jax.algorithms.sequence import draw_batch
-from rvdt_jax.algorithms.state import Spec
+from rvdt_jax.algorithms.base import update_key
+from rvdt_jax.algorithms.sequence import SEQUENCE, draw_batch
+from rvdt_jax.algorithms.sequence_spec import Coefficients, Spec, make_coefficients, make_spec
 from rvdt_jax.config.settings import Config
 from rvdt_jax.train.driver import init_states, train_chunk
-from rvdt_jax.types import Array, Coefficients, Store, TrainState
+from rvdt_jax.types import Array, Learner, Params, Store, TrainState
 
 TOLERANCE = 1e-4  # relative, in float32; of a tensor: the norm of the difference over the norm
 MOVE_TOLERANCE = 2e-2  # of parameters' moves: Adam's first step is +-lr, whatever the gradient's size, rounding's too
@@ -57,13 +57,14 @@ def measure_agreement(
     """
     sizes = store.observations.shape[1], store.actions.shape[1], max_timestep
     spec, coefficients = make_spec(config, *sizes), make_coefficients(config)
-    before = _perturbed(init_states(jnp.asarray([seed], jnp.int32), spec=spec), seed)
+    before = _perturbed(init_states(jnp.asarray([seed], jnp.int32), SEQUENCE, spec), seed)
     peer = Peer(config, *sizes, style, device)
     start = _load(peer, before)
     batch, draws = inputs_of_update(jax.tree.map(lambda leaf: leaf[0], before), store, coefficients, spec, device)
     theirs = peer.update(batch, draws)
     donated = jax.tree.map(jnp.copy, before)
-    after, ours = train_chunk(donated, store, coefficients, spec=spec, updates=1, map_seeds="loop")
+    static = {"algorithm": SEQUENCE, "spec": spec, "updates": 1, "map_seeds": "loop"}
+    after, ours = train_chunk(donated, store, coefficients, **static)
     ours = {name: float(value[0]) for name, value in ours.items()}
     if not theirs:  # the strong style reads nothing back
         theirs = {name: value.item() for name, value in _losses(peer, batch, draws, start).items()}
@@ -73,11 +74,11 @@ def measure_agreement(
 def inputs_of_update(
     state: TrainState, store: Store, coefficients: Coefficients, spec: Spec, device: str
 ) -> tuple[PeerBatch, Draws]:
-    """The batch and the random numbers that ``train.update.update`` is about to use, for the peer.
+    """The batch and the random numbers that ``sequence.update`` is about to use, for the peer.
 
     It follows that function's keys: a change of them there shows here as a deviation.
     """
-    batch_key, td_key, policy_key = jax.random.split(jax.random.fold_in(state.key, state.step), 3)
+    batch_key, td_key, policy_key = jax.random.split(update_key(state), 3)
     batch = draw_batch(batch_key, store, coefficients, spec)
     _, action_key, swap_key = jax.random.split(policy_key, 3)
     sizes = spec.batch_size, spec.context_length, spec.policy.action_size
@@ -97,17 +98,31 @@ def inputs_of_update(
 
 def _perturbed(states: TrainState, seed: int) -> TrainState:
     """No bias is zero, and the slow copies are no copies, so that nothing can stand in for another unnoticed."""
-    names = ("policy", "ema_policy", "critic", "target_critic")
     draws = np.random.default_rng(seed)
 
     def perturb(leaf: Array) -> Array:
         return leaf + 0.05 * draws.standard_normal(leaf.shape, np.float32)
 
-    return states.replace(**{name: jax.tree.map(perturb, getattr(states, name)) for name in names})
+    def perturbed(learner: Learner) -> Learner:
+        params = jax.tree.map(perturb, learner.params)
+        return learner.replace(params=params, target=jax.tree.map(perturb, learner.target))
+
+    return states.replace(learners={name: perturbed(learner) for name, learner in states.learners.items()})
+
+
+def _ours(states: TrainState, name: str) -> Params:
+    """The first seed's parameters, as NumPy arrays, of what the peer calls by that name."""
+    learner, part = {
+        "policy": ("policy", "params"),
+        "ema_policy": ("policy", "target"),
+        "critic": ("critic", "params"),
+        "target_critic": ("critic", "target"),
+    }[name]
+    return jax.tree.map(lambda leaf: np.asarray(leaf[0]), getattr(states.learners[learner], part))
 
 
 def _networks(peer: Peer) -> dict[str, tuple[torch.nn.Module, Callable[[dict], dict]]]:
-    """The peer's networks by the name of ours, with what converts ours."""
+    """The peer's networks by name, with what converts ours."""
     networks = {"policy": (peer.policy, policy_tensors)}
     if peer.config.loss.q_guidance:
         networks |= {
@@ -122,7 +137,7 @@ def _load(peer: Peer, states: TrainState) -> dict[str, dict[str, torch.Tensor]]:
     """Puts the first seed's parameters into the peer; returns them, in its layout."""
     loaded = {}
     for name, (network, convert) in _networks(peer).items():
-        loaded[name] = convert(jax.tree.map(lambda leaf: np.asarray(leaf[0]), getattr(states, name)))
+        loaded[name] = convert(_ours(states, name))
         network.load_state_dict(loaded[name])
     return loaded
 
@@ -163,13 +178,13 @@ def _compare_losses(ours: dict[str, float], theirs: dict[str, float], eta: float
 def _compare_tensors(peer: Peer, start: dict, after: TrainState) -> dict[str, float]:
     deviations = {}
     for name, (network, convert) in _networks(peer).items():
-        ours = convert(jax.tree.map(lambda leaf: np.asarray(leaf[0]), getattr(after, name)))
+        ours = convert(_ours(after, name))
         theirs = {key: value.cpu() for key, value in network.state_dict().items()}
         moved = [{key: tree[key] - start[name][key] for key in tree} for tree in (ours, theirs)]
         deviations[f"move/{name}"] = _distance(*moved)
         if name in ("policy", "critic"):
-            state = getattr(after, f"{name}_optimizer")
-            moments = jax.tree.map(lambda leaf: np.asarray(leaf[0]), first_moments(state))
+            moments = first_moments(after.learners[name].optimizer)
+            moments = jax.tree.map(lambda leaf: np.asarray(leaf[0]), moments)
             optimizer = getattr(peer, f"{name}_optimizer").state
             named = {key: optimizer[value]["exp_avg"].cpu() for key, value in network.named_parameters()}
             deviations[f"gradient/{name}"] = _distance(convert(moments), named)

@@ -15,8 +15,9 @@ import numpy as np
 
 from benchmark.timing import ratios, summarise, take_turns
 from benchmark.updates import Data
-from rvdt_jax.acting.acting import EVALUATION_STREAM, Actor, action_keys
-from rvdt_jax.algorithms.build import make_spec
+from rvdt_jax.acting.episodes import EVALUATION_STREAM, action_keys
+from rvdt_jax.acting.selection import Actor
+from rvdt_jax.algorithms.base import get_algorithm
 from rvdt_jax.config.settings import Config
 from rvdt_jax.data.store import make_normalizer
 from rvdt_jax.tasks import Environment
@@ -42,9 +43,10 @@ def measure_evaluation(
     Raises:
         ImportError: this machine has no simulator.
     """
-    normalizer, spec = make_normalizer(data.episodes), make_spec(config, *data.sizes)
-    states = init_states(jnp.asarray(SEEDS, jnp.int32), spec=spec)
-    params = {"policy": states.policy, "critic": states.target_critic}
+    algorithm = get_algorithm(config.variant)
+    normalizer, spec = make_normalizer(data.episodes), algorithm.make_spec(config, *data.sizes)
+    states = init_states(jnp.asarray(SEEDS, jnp.int32), algorithm, spec)
+    params = algorithm.acting_params(states)
     targets = config.eval.targets
     scales = {"return_scale": config.policy.return_scale, "return_range": data.episodes.return_range}
 

@@ -11,7 +11,7 @@ from jax.interpreters import partial_eval
 
 from benchmark.flops import executed_flops, model_flops, sizes_of
 from benchmark.updates import Case, Data
-from rvdt_jax.algorithms.build import make_coefficients, make_spec
+from rvdt_jax.algorithms.base import get_algorithm
 from rvdt_jax.train.driver import init_states, train_chunk
 
 
@@ -23,9 +23,10 @@ def measure_flops(case: Case, data: Data) -> dict:
         ``compiled``, the compiler's own count, which has element-wise operations too; all FLOPs. The ratios of the last
         two to the formula of what is executed.
     """
-    spec, coefficients = make_spec(case.config, *data.sizes), make_coefficients(case.config)
-    states, store = init_states(jax.numpy.zeros(1, jax.numpy.int32), spec=spec), data.store(case.config)
-    static = {"spec": spec, "updates": 1, "map_seeds": "loop"}
+    algorithm = get_algorithm(case.config.variant)
+    spec, coefficients = algorithm.make_spec(case.config, *data.sizes), algorithm.make_coefficients(case.config)
+    states, store = init_states(jax.numpy.zeros(1, jax.numpy.int32), algorithm, spec), data.store(case.config)
+    static = {"algorithm": algorithm, "spec": spec, "updates": 1, "map_seeds": "loop"}
     traced = traced_flops(lambda *arguments: train_chunk(*arguments, **static), states, store, coefficients)
     analysis = train_chunk.lower(states, store, coefficients, **static).compile().cost_analysis()
     executed, compiled = executed_flops(sizes_of(case.config, *data.sizes[:2])), float(analysis["flops"])

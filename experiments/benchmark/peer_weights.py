@@ -11,7 +11,7 @@ _DENSE = {"kernel": "weight", "bias": "bias"}
 
 
 def policy_tensors(params: dict) -> dict[str, Tensor]:
-    """A tree like ``TrainState.policy``, of NumPy arrays, as a state dict of ``PeerPolicy``."""
+    """Parameters of the policy, of NumPy arrays, as a state dict of ``PeerPolicy``."""
     tensors: dict[str, Tensor] = {"timestep.weight": _tensor(params["timestep"]["embedding"])}
     for name in ("return_to_go", "observation", "action"):
         tensors |= _dense(name, params[name])
@@ -33,7 +33,7 @@ def policy_tensors(params: dict) -> dict[str, Tensor]:
 
 
 def critic_tensors(params: dict) -> dict[str, Tensor]:
-    """A tree like ``TrainState.critic``, of NumPy arrays, as a state dict of ``PeerCritic``."""
+    """Parameters of the critic, of NumPy arrays, as a state dict of ``PeerCritic``."""
     tensors: dict[str, Tensor] = {}
     for name in ("q1", "q2"):
         for index in range(len(params[name])):  # between two linear layers of the peer stands a Mish

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pathlib
 
 from rvdt_jax.report.records import read_json
-from rvdt_jax.report.sections import markdown_table
+from rvdt_jax.report.render import markdown_table
 
 MARKERS = ("<!-- speed table: make bench -->", "<!-- end of speed table -->")
 MISSING = "not measured"

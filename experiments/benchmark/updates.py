@@ -14,7 +14,7 @@ import numpy as np
 from benchmark.flops import executed_flops, model_flops, sizes_of
 from benchmark.peer_process import PeerProcess
 from benchmark.timing import ratios, summarise, take_turns
-from rvdt_jax.algorithms.build import make_coefficients, make_spec
+from rvdt_jax.algorithms.base import get_algorithm
 from rvdt_jax.config.settings import Config
 from rvdt_jax.data.episodes import Episodes
 from rvdt_jax.data.rebalance import select_experts
@@ -141,10 +141,11 @@ def compile_ours(case: Case, data: Data) -> tuple[jax.stages.Compiled, Callable[
         The compiled program; a call of it, which goes on where the one before it stopped and waits for the device; and
         what compiling cost: seconds, and bytes on the device while the program runs, data and states included.
     """
-    store, coefficients = data.store(case.config), make_coefficients(case.config)
-    spec = make_spec(case.config, *data.sizes)
-    states = init_states(jnp.arange(case.seeds, dtype=jnp.int32), spec=spec)
-    static = {"spec": spec, "updates": case.updates, "map_seeds": case.map_seeds}
+    algorithm = get_algorithm(case.config.variant)
+    store, coefficients = data.store(case.config), algorithm.make_coefficients(case.config)
+    spec = algorithm.make_spec(case.config, *data.sizes)
+    states = init_states(jnp.arange(case.seeds, dtype=jnp.int32), algorithm, spec)
+    static = {"algorithm": algorithm, "spec": spec, "updates": case.updates, "map_seeds": case.map_seeds}
     begun = time.perf_counter()
     lowered = train_chunk.lower(states, store, coefficients, **static)
     traced = time.perf_counter()

@@ -1,6 +1,6 @@
 """A small model on maze2d-umaze, for two CPU cores: the size ``demo`` of the benchmark.
 
-It was the demonstration's until that came to use ``maze2d_small.py``; it stays as it was, so that speeds compare.
+It was the demonstration's until that came to use ``maze2d.py:small``; it stays as it was, so that speeds compare.
 """
 
 from ml_collections import ConfigDict

@@ -11,16 +11,17 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from rvdt_jax.acting.acting import EPISODE_STREAM, Acting, Actor, action_keys, make_actor
+from rvdt_jax.acting.episodes import EPISODE_STREAM, Acting, action_keys
+from rvdt_jax.acting.selection import Actor, make_actor
+from rvdt_jax.algorithms.base import Algorithm, get_algorithm
 from rvdt_jax.config.checks import check_config
 from rvdt_jax.config.serialization import from_json
 from rvdt_jax.config.settings import Config
 from rvdt_jax.data.spaces import flatten_observations, one_step, unscale_actions
 from rvdt_jax.errors import UserError
 from rvdt_jax.files import check_memory
-from rvdt_jax.models.build import make_critic, make_policy
 from rvdt_jax.report.records import best_step, read_lines
-from rvdt_jax.types import Normalizer, Params
+from rvdt_jax.types import Learner, Normalizer, Params, TrainState
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,8 +31,8 @@ class SavedRun:
     Attributes:
         config: the settings it was trained with.
         actor: the static part of acting.
-        params: ``{"policy": ..., "critic": ...}``, the critic being the target critic, None where there is none; every
-            leaf has a leading axis R of seeds.
+        params: ``{"policy": ..., "critic": ...}``, as the algorithm's ``acting_params`` gives them; every leaf has a
+            leading axis R of seeds.
         normalizer: the training data's observation statistics.
         step: the update that it was written at.
         return_range: the smallest and the largest return-to-go of the training data, raw; infinite where the run is
@@ -206,10 +207,12 @@ def load_run(
                 f"{checkpoints / str(step)}: the checkpoint cannot be read ({type(error).__name__}: {error})."
             ) from error
     config = _choose_selection(config, about, selection, checkpoints / str(step))
+    algorithm = get_algorithm(config.variant)
+    spec = algorithm.make_spec(config, **about["sizes"])
     return SavedRun(
         config,
-        make_actor(config, make_policy(config, **about["sizes"]), make_critic(config)),
-        {"policy": arrays["states"]["policy"], "critic": arrays["states"]["target_critic"]},
+        make_actor(config, spec.policy, spec.critic),
+        _acting_params(algorithm, arrays["states"]),
         Normalizer(**arrays["normalizer"]),
         step,
         tuple(about.get("return_range", (-math.inf, math.inf))),
@@ -228,6 +231,14 @@ def _choose_selection(config: Config, about: dict, selection: str | None, path: 
             "the range of returns that today's needs was not recorded. Name another selection: mean, sample or best_of."
         )
     return config
+
+
+def _acting_params(algorithm: Algorithm, states: dict) -> dict[str, Params | None]:
+    """What acts, out of the restored states."""
+    if "learners" not in states:  # formats up to 4, which held the RVDT family alone
+        return {"policy": states["policy"], "critic": states["target_critic"]}
+    learners = {name: Learner(**parts) for name, parts in states["learners"].items()}
+    return algorithm.acting_params(TrainState(states["step"], states["key"], learners))
 
 
 def _on_first_device(shapes):

@@ -2,7 +2,7 @@
 
     L = E_D[(1 + alpha 1[tau in D_e]) nll]  -  eta E_D E_{a~pi}[Q(s, a)] / E|Q|      (variant RVDT, eqs. (2) and (3))
 
-The variants differ in the switches of ``Spec`` and in coefficients, and share every line below.
+The variants BC ... RVDT differ in the switches of ``Spec`` and in coefficients, and share every line below.
 """
 
 from __future__ import annotations
@@ -13,54 +13,33 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from rvdt_jax.algorithms import losses
-from rvdt_jax.algorithms.state import Spec, make_optimizer
+from rvdt_jax.algorithms import base, losses
+from rvdt_jax.algorithms.base import Metrics, apply_policy, descend, make_optimizer
+from rvdt_jax.algorithms.sequence_spec import Coefficients, Spec, acting_params, init, make_coefficients, make_spec
 from rvdt_jax.data.rebalance import expert_mixture, expert_weight
-from rvdt_jax.data.sampler import sample_batch
 from rvdt_jax.models.critic import QS
 from rvdt_jax.models.policy import sample_actions
-from rvdt_jax.types import Array, Batch, Coefficients, Params, PolicyOutput, Store, TrainState
+from rvdt_jax.types import Array, Batch, Learner, Params, PolicyOutput, Store, TrainState
 
-Metrics = dict[str, Array]
-SKIPPED = "train/skipped"
 ASKED = 0xA5  # folded into a key, apart from its splits
+Learners = dict[str, Learner]
 
 
 def update(state: TrainState, store: Store, coefficients: Coefficients, spec: Spec) -> tuple[TrainState, Metrics]:
     """One update of one seed: everything from the draw of the batch to the target networks."""
-    before = state
-    batch_key, td_key, policy_key = jax.random.split(jax.random.fold_in(state.key, state.step), 3)
+    batch_key, td_key, policy_key = jax.random.split(base.update_key(state), 3)
     batch = draw_batch(batch_key, store, coefficients, spec)
-    metrics: Metrics = {}
+    learners, step, metrics = dict(state.learners), state.step, {}
     if spec.q_guidance:
-        state, metrics = update_critic(state, batch, td_key, coefficients, spec)
+        learners["critic"], of_critic = update_critic(learners, step, batch, td_key, coefficients, spec)
+        metrics |= of_critic
     if spec.rebalancing == "kl_explicit":
-        state, expert_metrics = update_expert(state, batch, coefficients, spec)
-        metrics |= expert_metrics
-    state, policy_metrics = update_policy(state, batch, policy_key, coefficients, spec)
-    state = state.replace(step=state.step + 1)
+        learners["expert"], of_expert = update_expert(learners, step, batch, coefficients, spec)
+        metrics |= of_expert
+    learners["policy"], of_policy = update_policy(learners, step, batch, policy_key, coefficients, spec)
     if spec.q_guidance:
-        state = update_targets(state, coefficients)
-    metrics |= policy_metrics
-    return skip_nonfinite(before, state, metrics) if spec.skip_nonfinite else (state, metrics)
-
-
-def skip_nonfinite(before: TrainState, after: TrainState, metrics: Metrics) -> tuple[TrainState, Metrics]:
-    """Where an update left anything that is not finite, the state before it, one step on; ``train/skipped`` says so."""
-    learned = after.replace(key=(), step=())
-    finite = jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves((learned, metrics))]).all()
-    kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), learned, before.replace(key=(), step=()))
-    return kept.replace(key=after.key, step=after.step), metrics | {SKIPPED: 1.0 - finite.astype(jnp.float32)}
-
-
-def mean_metrics(metrics: Metrics) -> Metrics:
-    """Means over a leading axis of updates; of updates that were skipped only their share counts."""
-    if SKIPPED not in metrics:
-        return jax.tree.map(jnp.mean, metrics)
-    kept = metrics[SKIPPED] == 0.0
-    count = jnp.maximum(kept.sum(), 1)
-    means = {name: jnp.where(kept, values, 0.0).sum() / count for name, values in metrics.items()}
-    return means | {SKIPPED: metrics[SKIPPED].mean()}
+        learners = update_targets(learners, step + 1, coefficients)
+    return state.replace(step=step + 1, learners=learners), metrics | of_policy
 
 
 def draw_batch(key: Array, store: Store, coefficients: Coefficients, spec: Spec) -> Batch:
@@ -70,20 +49,7 @@ def draw_batch(key: Array, store: Store, coefficients: Coefficients, spec: Spec)
         expert_probability = 1.0
     elif spec.rebalancing == "dup":
         expert_probability = expert_mixture(coefficients.alpha, store.expert.size, store.expert_steps.size)
-    batch = sample_batch(key, store, spec.batch_size, spec.context_length, expert_probability)
-    if spec.batch_sharding is not None:
-        batch = jax.lax.with_sharding_constraint(batch, spec.batch_sharding)
-    return batch
-
-
-def apply_policy(
-    spec: Spec, params: Params, batch: Batch, *, dropout_key: Array | None = None, step: Array | None = None
-) -> PolicyOutput:
-    """The policy on a batch, at every step or at the one named; with dropout where a key is given."""
-    inputs = (batch.observations, batch.actions, batch.returns_to_go, batch.timesteps)
-    if dropout_key is None:
-        return spec.policy.apply({"params": params}, *inputs, step=step)
-    return spec.policy.apply({"params": params}, *inputs, deterministic=False, rngs={"dropout": dropout_key})
+    return base.draw_batch(key, store, spec, expert_probability)
 
 
 def act(spec: Spec, mean: Array, log_std: Array, key: Array) -> Array:
@@ -92,73 +58,75 @@ def act(spec: Spec, mean: Array, log_std: Array, key: Array) -> Array:
 
 
 def update_critic(
-    state: TrainState, batch: Batch, key: Array, coefficients: Coefficients, spec: Spec
-) -> tuple[TrainState, Metrics]:
+    learners: Learners, step: Array, batch: Batch, key: Array, coefficients: Coefficients, spec: Spec
+) -> tuple[Learner, Metrics]:
     """TD learning of both critics toward the n-step target; the EMA policy says how the window goes on."""
-    targets, trained = td_targets(state, batch, key, coefficients, spec)
+    targets, trained = td_targets(learners, batch, key, coefficients, spec)
 
-    def loss_fn(params: Params) -> tuple[Array, Array]:
+    def loss(params: Params) -> tuple[Array, Metrics]:
         values = spec.critic.apply({"params": params}, batch.observations, batch.actions)
-        return losses.td_loss(values, targets, trained), losses.masked_mean(values[0], batch.mask)
+        loss = losses.td_loss(values, targets, trained)
+        return loss, {"critic/td_loss": loss, "critic/value": losses.masked_mean(values[0], batch.mask)}
 
-    (loss, value), grads = jax.value_and_grad(loss_fn, has_aux=True)(state.critic)
-    optimizer = make_optimizer(coefficients, state.step, 0.0, coefficients.critic_learning_rate)
-    updates, optimizer_state = optimizer.update(grads, state.critic_optimizer, state.critic)
-    state = state.replace(critic=optax.apply_updates(state.critic, updates), critic_optimizer=optimizer_state)
-    return state, {"critic/td_loss": loss, "critic/value": value, "critic/grad_norm": optax.tree.norm(grads)}
+    optimizer = make_optimizer(coefficients, step, peak=coefficients.critic_learning_rate)
+    critic, metrics, norm = descend(learners["critic"], loss, optimizer)
+    return critic, metrics | {"critic/grad_norm": norm}
 
 
 def td_targets(
-    state: TrainState, batch: Batch, key: Array, coefficients: Coefficients, spec: Spec
+    learners: Learners, batch: Batch, key: Array, coefficients: Coefficients, spec: Spec
 ) -> tuple[Array, Array]:
     """(B, K) TD targets and the mask of trained steps: to the window's end, or ``n_step`` steps ahead."""
+    ema, target = learners["policy"].target, {"params": learners["critic"].target}
     if spec.n_step is None:
         rows, last = jnp.arange(spec.batch_size), losses.last_valid(batch.mask)
-        output = apply_policy(spec, state.ema_policy, batch, step=last)
+        output = apply_policy(spec, ema, batch, step=last)
         next_action = act(spec, output.mean[:, 0], output.log_std[:, 0], key)
-        values = spec.critic.apply({"params": state.target_critic}, batch.observations[rows, last], next_action)
+        values = spec.critic.apply(target, batch.observations[rows, last], next_action)
         return losses.window_targets(batch.rewards, batch.mask, batch.terminals, values.min(0), coefficients.gamma)
-    output = apply_policy(spec, state.ema_policy, batch)
+    output = apply_policy(spec, ema, batch)
     next_actions = act(spec, output.mean, output.log_std, key)
-    values = spec.critic.apply({"params": state.target_critic}, batch.observations, next_actions)
+    values = spec.critic.apply(target, batch.observations, next_actions)
     return losses.n_step_targets(
         batch.rewards, batch.mask, batch.terminals, values.min(0), coefficients.gamma, spec.n_step
     )
 
 
 def update_expert(
-    state: TrainState, batch: Batch, coefficients: Coefficients, spec: Spec
-) -> tuple[TrainState, Metrics]:
+    learners: Learners, step: Array, batch: Batch, coefficients: Coefficients, spec: Spec
+) -> tuple[Learner, Metrics]:
     """Clones pi_e(a|s) from the expert windows of the batch, for ``kl_explicit``."""
 
-    def loss_fn(params: Params) -> Array:
+    def loss(params: Params) -> tuple[Array, Metrics]:
         means = spec.expert.apply({"params": params}, batch.observations)
-        return losses.expert_cloning(means, batch.actions, batch.mask, batch.expert)
+        loss = losses.expert_cloning(means, batch.actions, batch.mask, batch.expert)
+        return loss, {"expert/cloning_loss": loss}
 
-    loss, grads = jax.value_and_grad(loss_fn)(state.expert)
-    optimizer = make_optimizer(coefficients, state.step, 0.0)
-    updates, optimizer_state = optimizer.update(grads, state.expert_optimizer, state.expert)
-    state = state.replace(expert=optax.apply_updates(state.expert, updates), expert_optimizer=optimizer_state)
-    return state, {"expert/cloning_loss": loss}
+    expert, metrics, _ = descend(learners["expert"], loss, make_optimizer(coefficients, step))
+    return expert, metrics
 
 
 def update_policy(
-    state: TrainState, batch: Batch, key: Array, coefficients: Coefficients, spec: Spec
-) -> tuple[TrainState, Metrics]:
+    learners: Learners, step: Array, batch: Batch, key: Array, coefficients: Coefficients, spec: Spec
+) -> tuple[Learner, Metrics]:
     """One step down the objective; gradients reach the policy alone."""
 
-    def loss_fn(params: Params) -> tuple[Array, Metrics]:
-        return policy_loss(params, state, batch, key, coefficients, spec)
+    def loss(params: Params) -> tuple[Array, Metrics]:
+        return policy_loss(params, learners, step, batch, key, coefficients, spec)
 
-    (_, metrics), grads = jax.value_and_grad(loss_fn, has_aux=True)(state.policy)
-    optimizer = make_optimizer(coefficients, state.step, coefficients.weight_decay)
-    updates, optimizer_state = optimizer.update(grads, state.policy_optimizer, state.policy)
-    state = state.replace(policy=optax.apply_updates(state.policy, updates), policy_optimizer=optimizer_state)
-    return state, metrics | {"policy/grad_norm": optax.tree.norm(grads)}
+    optimizer = make_optimizer(coefficients, step, coefficients.weight_decay)
+    policy, metrics, norm = descend(learners["policy"], loss, optimizer)
+    return policy, metrics | {"policy/grad_norm": norm}
 
 
 def policy_loss(
-    params: Params, state: TrainState, batch: Batch, key: Array, coefficients: Coefficients, spec: Spec
+    params: Params,
+    learners: Learners,
+    step: Array,
+    batch: Batch,
+    key: Array,
+    coefficients: Coefficients,
+    spec: Spec,
 ) -> tuple[Array, Metrics]:
     """The objective of the policy, eqs. (1) to (3), as a function of its parameters ``params``."""
     dropout_key, action_key, swap_key = jax.random.split(key, 3)
@@ -171,18 +139,19 @@ def policy_loss(
     loss = losses.weighted_nll(nll, batch.mask, expert_weight(batch.expert, alpha))
     metrics = {"policy/nll": losses.masked_mean(nll, batch.mask), "policy/weighted_nll": loss}
     if spec.rebalancing == "kl_explicit":
-        expert_means = jax.lax.stop_gradient(spec.expert.apply({"params": state.expert}, batch.observations))
+        expert_params = {"params": learners["expert"].params}
+        expert_means = jax.lax.stop_gradient(spec.expert.apply(expert_params, batch.observations))
         kl_per_step = losses.gaussian_kl(output.mean, output.log_std, expert_means, spec.std)
         metrics["policy/kl"] = losses.explicit_kl(kl_per_step, batch.mask, batch.expert)
         loss += coefficients.alpha * metrics["policy/kl"]
     if spec.q_guidance:
         asked = guided_output(params, output, batch, jax.random.fold_in(key, ASKED), coefficients, spec)
         actions = act(spec, asked.mean, asked.log_std, action_key)
-        guiding, scaling = shuffle_critics(state.critic, jax.random.bernoulli(swap_key))
+        guiding, scaling = shuffle_critics(learners["critic"].params, jax.random.bernoulli(swap_key))
         values = spec.critic.single(guiding, batch.observations, actions)
         scale_values = spec.critic.single(scaling, batch.observations, jax.lax.stop_gradient(actions))
         guidance, metrics["policy/value"] = losses.q_guidance(values, scale_values, batch.mask)
-        loss += warmed_up(coefficients, state.step) * guidance
+        loss += warmed_up(coefficients, step) * guidance
     if spec.policy.predict_state:
         metrics["policy/state_loss"] = losses.state_prediction(output.next_observations, batch.observations, batch.mask)
         loss += coefficients.state_prediction * metrics["policy/state_loss"]
@@ -231,14 +200,17 @@ def shuffle_critics(critic: Params, swap: Array) -> tuple[Params, Params]:
     return choose(first, second), choose(second, first)
 
 
-def update_targets(state: TrainState, coefficients: Coefficients) -> TrainState:
+def update_targets(learners: Learners, step: Array, coefficients: Coefficients) -> Learners:
     """Polyak-averages the target critic every update, and the EMA policy every ``ema_every``.
 
-    Until update ``ema_start`` the EMA is a copy of the policy.
+    Until update ``ema_start`` the EMA is a copy of the policy. ``step`` counts this update.
     """
-    due = state.step % coefficients.ema_every == 0
-    decay = jnp.where(state.step <= coefficients.ema_start, 0.0, jnp.where(due, coefficients.ema_decay, 1.0))
-    return state.replace(
-        target_critic=optax.incremental_update(state.critic, state.target_critic, coefficients.target_rate),
-        ema_policy=jax.tree.map(lambda ema, new: decay * ema + (1.0 - decay) * new, state.ema_policy, state.policy),
-    )
+    policy, critic = learners["policy"], learners["critic"]
+    due = step % coefficients.ema_every == 0
+    decay = jnp.where(step <= coefficients.ema_start, 0.0, jnp.where(due, coefficients.ema_decay, 1.0))
+    ema = jax.tree.map(lambda ema, new: decay * ema + (1.0 - decay) * new, policy.target, policy.params)
+    target = optax.incremental_update(critic.params, critic.target, coefficients.target_rate)
+    return learners | {"policy": policy.replace(target=ema), "critic": critic.replace(target=target)}
+
+
+SEQUENCE = base.Algorithm(make_spec, update, init, make_coefficients, acting_params)

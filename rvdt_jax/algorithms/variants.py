@@ -1,35 +1,56 @@
-"""The table of algorithm variants: each is a row of switches over one training step, never a code path."""
+"""The table of variants: each row names an algorithm and the settings with which it runs. Loads no JAX."""
 
 from __future__ import annotations
 
 import dataclasses
+import importlib
+from collections.abc import Mapping
 
 from rvdt_jax.errors import UserError, did_you_mean
 
 REBALANCINGS = ("none", "dup", "kl", "kl_explicit")
 HEADS = ("deterministic", "gaussian")
+# What is read whatever the algorithm: by the driver, the store, the expert set, and acting.
+_READ_BY_ALL = (
+    *("task", "variant", "size", "seeds", "workdir", "env", "data", "expert", "eval", "parallel"),
+    *("train.steps", "train.log_every", "train.checkpoint_every", "train.keep_checkpoints", "train.on_divergence"),
+    *("model.context_length", "loss.reward_scale", "loss.reward_shift", "policy.return_scale", "policy.std"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """One row of the table.
+    """One row of the table. An algorithm of your own is a row too; see ``get_variant``.
+
+    The switches fill the settings of the same name where those are unset.
 
     Attributes:
         rebalancing: ``none``; ``dup`` (expert trajectories are sampled more often); ``kl`` (the NLL of expert
             trajectories weighs 1 + alpha, eq. (2)); ``kl_explicit`` (the KL of eq. (1) to a cloned expert).
         q_guidance: whether a critic is learned and guides the policy, eq. (3).
         head: ``deterministic`` or ``gaussian``.
-        condition_on_return: whether the policy sees return-to-go tokens.
+        condition_on_return: whether the policy sees the return-to-go.
         expert_only: whether training sees the expert trajectories alone (%BC).
         expert_by: how trajectories are ranked, ``expert.by``; %BC's are those of highest return, as in its sources.
+        algorithm: ``module:NAME`` of the ``algorithms.base.Algorithm``, imported when it is used.
+        fills: further settings that it fills where they are unset, by dotted name: ``{"model.context_length": 1}``.
+        reads: settings, or whole sections, that this algorithm reads besides what every run reads. Any other that is
+            set is ignored, with a line in the log.
     """
 
-    rebalancing: str
-    q_guidance: bool
-    head: str
+    rebalancing: str = "none"
+    q_guidance: bool = False
+    head: str = "deterministic"
     condition_on_return: bool = True
     expert_only: bool = False
     expert_by: str = "start"
+    algorithm: str = "rvdt_jax.algorithms.sequence:SEQUENCE"
+    fills: Mapping[str, object] = dataclasses.field(default_factory=dict, hash=False)
+    reads: tuple[str, ...] = ("train", "model", "loss", "ema", "policy")
+
+    def does_read(self, name: str) -> bool:
+        """Whether a run of this row depends on the setting of that dotted name."""
+        return any(name == known or name.startswith(f"{known}.") for known in (*_READ_BY_ALL, *self.reads))
 
 
 VARIANTS = {
@@ -47,12 +68,50 @@ VARIANTS = {
 
 
 def get_variant(name: str) -> Variant:
-    """The row called ``name``.
+    """The row called ``name``: one of ``VARIANTS``, or ``package.module:NAME`` of a ``Variant`` of your own.
 
     Raises:
-        UserError: no such variant; the message names the nearest one and lists them all.
+        UserError: there is no such variant, and the message names the nearest one and lists them all; or your own
+            cannot be imported.
     """
     if name in VARIANTS:
         return VARIANTS[name]
+    if ":" in name:
+        return load_named(name, Variant, f"config.variant={name}")
     hint = did_you_mean(name, VARIANTS)
-    raise UserError(f"config.variant: there is no variant {name!r}.{hint} Known variants: {', '.join(VARIANTS)}.")
+    raise UserError(
+        f"config.variant: there is no variant {name!r}.{hint} Known variants: {', '.join(VARIANTS)}. Name one "
+        "of your own package.module:NAME."
+    )
+
+
+def load_named(name: str, kind: type, what: str):
+    """The object of that ``kind`` which ``package.module:NAME`` names.
+
+    Args:
+        name: module and name, separated by a colon.
+        kind: what it must be.
+        what: names it at the beginning of a message.
+
+    Raises:
+        UserError: the module cannot be imported, or holds no such object.
+    """
+    module_name, _, attribute = name.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except (ImportError, ValueError) as error:  # ValueError: the name is empty
+        raise UserError(
+            f"{what}: the module {module_name!r} cannot be imported ({error}). Install it, or put its folder on "
+            "PYTHONPATH."
+        ) from error
+    found = getattr(module, attribute, None)
+    if not isinstance(found, kind):
+        known = [each for each, value in vars(module).items() if isinstance(value, kind)]
+        there = f"It has {', '.join(known)}." if known else "It has none."
+        raise UserError(f"{what}: {module_name} has no {kind.__name__} named {attribute!r}. {there}")
+    return found
+
+
+def folder_name(variant: str) -> str:
+    """A variant's name as the name of a folder."""
+    return variant.replace("%", "percent-").replace(":", "-")

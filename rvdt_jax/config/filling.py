@@ -1,107 +1,110 @@
-"""How fields left unset are filled from the variant and the task, and which ones the variant does not use."""
+"""How fields that are unset are filled: from the variant, the size, the task, and the defaults, in this order."""
 
 from __future__ import annotations
 
-import dataclasses
+import csv
+import fnmatch
+import functools
 import logging
+from importlib import resources
 
-from rvdt_jax.algorithms.variants import get_variant
+from rvdt_jax.algorithms.variants import Variant, get_variant
+from rvdt_jax.config.fields import FIELDS
 from rvdt_jax.errors import UserError
 from rvdt_jax.tasks import LOW_DATA, Task, get_task
 
 log = logging.getLogger(__name__)
-SELECTION = "mean"  # with a critic too: the safest on the tuning tasks, see experiments/results/tuning/exploration.md
-# Where there is neither a task nor data to say better: QT's context length and gradient clip for most of its tasks.
-CONTEXT_LENGTH = 20
-_WITHOUT_TASK = {"steps": 100_000, "grad_clip_norm": 9.0}
-_ETA = 1.0
 
 
-def fill_in(values: dict) -> None:
-    """Fills, in place, what is left unset in the values of a configuration that has every field.
+def fill_in(leaves: dict[str, object]) -> None:
+    """Fills what is unset (None) in the values of every field, by dotted name, in place.
 
     Raises:
         UserError: there is no such task, variant or regime, or a share of the data is given twice.
     """
-    _fill_from_task(values, get_task(values["task"]) if values["task"] else None)
-    own = dataclasses.asdict(get_variant(values["variant"]))
-    _fill(values["loss"], rebalancing=own["rebalancing"], q_guidance=own["q_guidance"])
-    _fill(values["policy"], head=own["head"], condition_on_return=own["condition_on_return"])
-    _fill(values["expert"], only=own["expert_only"], by=own["expert_by"])
-    _take_back_unused(values)
-    guided, task = values["loss"]["q_guidance"], values["task"]
-    published = get_task(task).eta if task else _ETA
-    _fill(values["loss"], eta=published if guided else 0.0)
-    _fill_fraction(values["data"])
-    _fill(values["parallel"], devices=0)
-    _fill(values["eval"], processes=0, action_selection=SELECTION)
-    train = values["train"]
-    _fill(train, lr_decay_steps=train["steps"], checkpoint_every=values["eval"]["every"])
-    _fill(train, critic_learning_rate=train["learning_rate"])
+    variant, task = get_variant(leaves["variant"]), get_task(leaves["task"]) if leaves["task"] else None
+    _ignore_unread(leaves, variant)
+    _fill(leaves, dict(variant.fills))
+    _fill(leaves, _facts(variant, "of_variant"))
+    _ignore_unused(leaves)
+    if not leaves["loss.q_guidance"]:
+        _fill(leaves, {"loss.eta": 0.0})
+    if leaves["size"] == "small":
+        _fill(leaves, small_settings(task))
+    if task is not None:
+        _fill(leaves, _facts(task, "of_task"))
+    _fill_fraction(leaves)
+    _fill(leaves, {name: field.default for name, field in FIELDS.items()})
+    _fill(leaves, {name: leaves[field.same_as] for name, field in FIELDS.items() if field.same_as})
 
 
-def split_names(names: tuple | None) -> tuple | None:
-    """The names, also where several came as one, as a flag with commas gives them."""
-    if names is None or not all(isinstance(name, str) for name in names):
-        return names
-    return tuple(part.strip() for name in names for part in name.split(","))
+def _fill(leaves: dict, defaults: dict) -> None:
+    leaves.update({name: value for name, value in defaults.items() if leaves[name] is None})
 
 
-def _fill(section: dict, **defaults) -> None:
-    for name, value in defaults.items():
-        if section[name] is None:
-            section[name] = value
+def _facts(record: Task | Variant, declared: str) -> dict[str, object]:
+    """What a task or a variant says of the fields that name one of its attributes."""
+    named = {name: getattr(field, declared) for name, field in FIELDS.items()}
+    return {name: getattr(record, attribute) for name, attribute in named.items() if attribute}
 
 
-def _take_back_unused(values: dict) -> None:
+@functools.cache
+def small_rows() -> tuple[dict[str, str], ...]:
+    """The table of the small size, ``reference/small_settings.csv``."""
+    text = (resources.files("rvdt_jax") / "reference" / "small_settings.csv").read_text(encoding="utf-8")
+    return tuple(csv.DictReader(text.splitlines()))
+
+
+def small_settings(task: Task | None) -> dict[str, object]:
+    """What the small size fills on a task, by field; of several rows that fit, the last counts."""
+    name = task.name if task else ""
+    texts = {row["field"]: row["value"] for row in small_rows() if fnmatch.fnmatchcase(name, row["tasks"])}
+    return {field: _parse(field, text, task) for field, text in texts.items()}
+
+
+def _parse(field: str, text: str, task: Task | None):
+    if field == "eval.targets":  # a fact of the task, in six digits, so that it reads well
+        return (float(f"{getattr(task, text):g}"),)
+    kind = FIELDS[field].kind
+    return tuple(int(word) for word in text.split()) if kind is tuple else kind(text)
+
+
+def _ignore_unread(leaves: dict, variant: Variant) -> None:
+    """Takes back settings that the variant's algorithm does not read; the log says so."""
+    for name, field in FIELDS.items():
+        untouched = None if field.begins_unset else field.default
+        if leaves[name] != untouched and not variant.does_read(name):
+            log.info("config.%s=%s is ignored: %s does not read it", name, leaves[name], leaves["variant"])
+            leaves[name] = untouched
+
+
+def _ignore_unused(leaves: dict) -> None:
     """Takes back settings that the variant does not use, so that one file serves several variants; the log says so."""
-    loss, policy, scoring = values["loss"], values["policy"], values["eval"]
-    unused = []
-    if not loss["q_guidance"]:
+    selection, unused = leaves["eval.action_selection"], []
+    if not leaves["loss.q_guidance"]:
         reason = "without Q-guidance there is no critic"
-        if loss["eta"] is not None and loss["eta"] > 0:
-            unused.append((loss, "loss.eta", None, reason))
-        if scoring["action_selection"] in ("critic", "best_of"):
-            unused.append((scoring, "eval.action_selection", None, reason))
-    if policy["head"] == "deterministic":
+        if leaves["loss.eta"]:
+            unused.append(("loss.eta", reason))
+        if selection in ("critic", "best_of"):
+            unused.append(("eval.action_selection", reason))
+    if leaves["policy.head"] == "deterministic":
         reason = "a deterministic policy has no std"
-        if policy["learn_std"]:
-            unused.append((policy, "policy.learn_std", False, reason))
-        if scoring["action_selection"] == "sample":
-            unused.append((scoring, "eval.action_selection", None, reason))
-    for section, name, instead, reason in unused:
-        field = name.rpartition(".")[2]
-        log.info("config.%s=%s is ignored: %s (variant %s)", name, section[field], reason, values["variant"])
-        section[field] = instead
+        if leaves["policy.learn_std"]:
+            unused.append(("policy.learn_std", reason))
+        if selection == "sample":
+            unused.append(("eval.action_selection", reason))
+    for name, reason in unused:
+        log.info("config.%s=%s is ignored: %s (variant %s)", name, leaves[name], reason, leaves["variant"])
+        leaves[name] = None
 
 
-def _fill_fraction(data: dict) -> None:
-    regime = data["regime"]
-    if regime is None:
-        _fill(data, fraction=1.0)
+def _fill_fraction(leaves: dict) -> None:
+    regime, fraction = leaves["data.regime"], leaves["data.fraction"]
+    if regime not in LOW_DATA:  # checked with all choices
         return
-    if regime not in LOW_DATA:
-        raise UserError(f"config.data.regime is {regime!r}; choose one of {', '.join(LOW_DATA)}, or leave it unset.")
-    if data["fraction"] not in (None, LOW_DATA[regime]):
+    if fraction not in (None, LOW_DATA[regime]):
         raise UserError(
             f"config.data.regime={regime} keeps {LOW_DATA[regime]:g} of the trajectories, but config.data.fraction is "
-            f"{data['fraction']}. Set one of the two."
+            f"{fraction}. Set one of the two."
         )
-    data["fraction"] = LOW_DATA[regime]
-
-
-def _fill_from_task(values: dict, task: Task | None) -> None:
-    if task is None:
-        _fill(values["train"], **_WITHOUT_TASK)
-        _fill(values["loss"], reward_scale=1.0, reward_shift=0.0)
-        return
-    _fill(
-        values["train"],
-        steps=task.train_steps,
-        lr_decay_steps=task.lr_decay_steps,
-        grad_clip_norm=task.grad_clip_norm,
-    )
-    _fill(values["model"], context_length=task.context_length)
-    _fill(values["loss"], reward_scale=task.reward_scale, reward_shift=task.reward_shift)
-    _fill(values["policy"], return_scale=task.return_scale)
-    _fill(values["eval"], targets=task.targets)
+    leaves["data.fraction"] = LOW_DATA[regime]

@@ -6,8 +6,8 @@ import dataclasses
 import json
 import typing
 
-from rvdt_jax.config.checks import FROM_DATA
-from rvdt_jax.config.settings import Config
+from rvdt_jax.config.declaration import REQUIRED, flat, nested
+from rvdt_jax.config.fields import FIELDS, GONE, Config
 from rvdt_jax.errors import differences
 
 
@@ -18,74 +18,36 @@ def to_json(config: Config) -> dict:
 
 def from_json(values: dict) -> Config:
     """The inverse of ``to_json``; fields missing from older values get the value that reproduces the old behaviour."""
-    values = complete_older(values)
-    parts = typing.get_type_hints(Config)
-    sections = {name: kind for name, kind in parts.items() if dataclasses.is_dataclass(kind)}
-    built = {name: kind(**values[name]) for name, kind in sections.items()}
-    if built["eval"].targets is not None:
-        built["eval"] = dataclasses.replace(built["eval"], targets=tuple(built["eval"].targets))
-    if built["data"].observation_keys is not None:
-        built["data"] = dataclasses.replace(built["data"], observation_keys=tuple(built["data"].observation_keys))
-    plain = {name: values[name] for name in parts if name not in sections}
-    return Config(**plain | built | {"seeds": tuple(values["seeds"])})
+    return from_leaves(flat(complete_older(values)))
 
 
-# Settings that came later, by section, with what was done before they came.
-_YOUNGER = {
-    "data": {"regime": None, "fraction": 1.0, "subset_seed": 0},
-    "expert": {"by": "return"},
-    "model": {
-        "positions": "episode",
-        "critic_norm": "none",
-        "critic_fourier_features": 0,
-        "policy_fourier_features": 0,
-        "fourier_scale": 1.0,
-    },
-    "eval": {"candidates": 32},
-    "loss": {"eta_warmup": 0, "guidance_return": "data", "n_step": None},
-    "train": {"on_divergence": "stop"},
-}
-
-
-# Settings that are gone, by section; none of them changed a result.
-_GONE = {"model": ("plain",)}
+def from_leaves(leaves: dict[str, object]) -> Config:
+    """The settings whose fields have these values, by dotted name."""
+    parts = nested({name: tuple(value) if isinstance(value, list) else value for name, value in leaves.items()})
+    kinds = typing.get_type_hints(Config)
+    return Config(**{name: kinds[name](**part) if isinstance(part, dict) else part for name, part in parts.items()})
 
 
 def complete_older(values: dict) -> dict:
-    """``to_json``'s values, or a part of them, of any version, with today's fields."""
-    completed = values | {name: _YOUNGER[name] | values[name] for name in _YOUNGER if name in values}
-    completed |= {name: _without(completed[name], fields) for name, fields in _GONE.items() if name in values}
-    if "train" in values:
-        completed["train"] = {"critic_learning_rate": values["train"]["learning_rate"]} | completed["train"]
-    return completed
-
-
-# Where the data lie. What they are, a digest of their content says.
-_PLACE_OF_DATA = ("source", "path")
-
-
-# What may change while a run goes on: how long it trains, what is written when, how it is scored.
-_CHANGEABLE = {
-    "train": ("steps", "lr_decay_steps", "log_every", "checkpoint_every", "keep_checkpoints"),
-    "eval": ("every", "episodes", "curve_episodes", "targets", "horizon", "action_selection", "candidates"),
-}
+    """``to_json``'s values, or some of their sections, of any version, with today's fields."""
+    leaves = {name: value for name, value in flat(values).items() if name not in GONE}
+    for name, field in FIELDS.items():
+        if name in leaves or (name.count(".") and name.split(".")[0] not in values):
+            continue
+        if field.older is not REQUIRED:
+            leaves[name] = field.older
+        elif field.same_as in leaves:
+            leaves[name] = leaves[field.same_as]
+    return nested(leaves)
 
 
 def training_settings(values: dict) -> dict:
     """The part of ``to_json``'s values, of any version, that must stay the same for training to go on.
 
     With it, the seeds and the data, a checkpoint depends only on the learning rates on the way to it: on
-    ``train.lr_decay_steps``, which may be changed.
+    ``train.lr_decay_steps``, which may be changed. Where the data lie does not count; a digest says what they are.
     """
-    values = complete_older(values)
-    kept = {name: value for name, value in values.items() if name not in ("workdir", "parallel", "eval", "env")}
-    kept["train"] = _without(values["train"], _CHANGEABLE["train"])
-    kept["data"] = _without(values["data"], _PLACE_OF_DATA)
-    return json.loads(json.dumps(kept))
-
-
-def _without(section: dict, names: tuple[str, ...]) -> dict:
-    return {name: value for name, value in section.items() if name not in names}
+    return nested({name: value for name, value in _leaves(values).items() if FIELDS[name].resume == "same"})
 
 
 def run_differences(config: Config, values: dict) -> list[str]:
@@ -94,23 +56,27 @@ def run_differences(config: Config, values: dict) -> list[str]:
     What may change while a run goes on does not count, nor its place and hardware; nor what only the data can tell, as
     long as ``config`` leaves it open.
     """
+    sides = _leaves(to_json(config)), _leaves(values)
     guided = config.loss.guidance_return != "data"  # under the targets
-    here, there = (_identity(json.loads(json.dumps(side)), guided) for side in (to_json(config), values))
-    for section, field in (name.split(".") for name in FROM_DATA):
-        if section in here and here[section].get(field) is None:
-            here[section][field] = there[section].get(field)
+    same = {name for name, field in FIELDS.items() if field.resume == "same" or (guided and name == "eval.targets")}
+    open_still = {name for name, field in FIELDS.items() if field.from_data and sides[0][name] is None}
+    here, there = ({name: side[name] for name in same - open_still} for side in sides)
     return differences(there, here, "config.")
-
-
-def _identity(values: dict, with_targets: bool) -> dict:
-    kept = training_settings(values)
-    return kept | {"eval": {"targets": values["eval"]["targets"]}} if with_targets else kept
 
 
 def changes(config: Config, values: dict) -> dict[str, list]:
     """What may change while a run goes on, and does: by name its value in ``config.json``, and in ``config``."""
-    here, there = json.loads(json.dumps(to_json(config))), complete_older(values)
-    pairs = {"env": [there["env"], here["env"]]}
-    for section, fields in _CHANGEABLE.items():
-        pairs |= {f"{section}.{field}": [there[section][field], here[section][field]] for field in fields}
-    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+    here, there = _leaves(to_json(config)), _leaves(values)
+    names = [name for name, field in FIELDS.items() if field.resume in ("changes", "kept")]
+    return {name: [there[name], here[name]] for name in names if there[name] != here[name]}
+
+
+def keep(config: Config, values: dict, names: set[str]) -> Config:
+    """The settings with the values that ``config.json`` has for the fields ``names``."""
+    there = _leaves(values)
+    return from_leaves(_leaves(to_json(config)) | {name: there[name] for name in names})
+
+
+def _leaves(values: dict) -> dict[str, object]:
+    """The fields of ``to_json``'s values, of any version, by dotted name, as a file has them."""
+    return flat(complete_older(json.loads(json.dumps(values))))

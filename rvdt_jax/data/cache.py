@@ -1,7 +1,7 @@
-"""The flat cache: checked episodes as one .npz file, so that the second start takes a fraction of a second.
+"""The flat cache: checked episodes as one .npz file, which is read in a fraction of a second.
 
-The file's name carries a digest of the data set's content and of this format's version, so a cache never outlives
-its source. It is also a source of its own: training from it needs NumPy alone, neither minari nor gymnasium.
+The file's name holds a digest of the data set's content and the version of this format, so that a changed data set is
+read again. A cache file is also a data source of its own: reading it needs NumPy alone.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def cache_folder() -> pathlib.Path:
 def cache_path(
     dataset_id: str, digest: str, observation_keys: tuple[str, ...] = (), end_at_reward: bool = False
 ) -> pathlib.Path:
-    """Where the cache of a data set with that content lies, read in that way; see ``source.load_local``."""
+    """The cache file of a data set with that content and these options of ``source.load_local``."""
     parts = [urllib.parse.quote(dataset_id, safe=""), digest]  # another id is another name
     if observation_keys or end_at_reward:
         way = json.dumps([observation_keys, end_at_reward]).encode()
@@ -41,10 +41,10 @@ def cache_path(
 
 
 def write_cache(path: pathlib.Path, episodes: Episodes, provenance: dict) -> None:
-    """Writes the file whole or not at all: another process sees no half of it."""
+    """Writes the file whole or not at all; another process never sees a part of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    present = [field for field in (*_FIELDS, *_OPTIONAL) if getattr(episodes, field) is not None]
-    arrays = {field: getattr(episodes, field) for field in present}
+    arrays = {field: getattr(episodes, field) for field in (*_FIELDS, *_OPTIONAL)}
+    arrays = {field: values for field, values in arrays.items() if values is not None}
     with atomic_write(path) as partial, partial.open("wb") as file:
         np.savez(file, provenance=np.array(json.dumps(provenance)), **arrays)
 

@@ -1,4 +1,4 @@
-"""Return coverage: how often data show the return that a policy will be asked for, from where it will be asked.
+"""Return coverage: how often the data reach the return that a policy is conditioned on, by initial state.
 
 The theory of conditional sequence modelling (Brandfonbrener et al. 2022; RVDT's theorems) rests on
 P_beta(g = f(s_1) | s_1) >= alpha_f for every initial state s_1: the behaviour reaches the return that the conditioning
@@ -9,9 +9,9 @@ function f names with at least that probability. Here it is estimated from traje
                trajectories that start in a group
     before     every trajectory counts once
     after      trajectory i counts 1 + alpha 1[i in D_e] times, as ``kl`` and ``dup`` make it count
-    experts    the share of D_e among the trajectories that start in a group. With f*(s_1) the expert's return from s_1
-               it estimates the expert coverage P(g = f*(s_1) | s_1), "g = f*" read as "the trajectory is expert"; that
-               holds for experts picked given their start, while experts by return alone may be missing in a group
+    experts    the share of D_e among the trajectories that start in a group. It estimates the expert coverage
+               P(g = f*(s_1) | s_1), f*(s_1) the expert's return from s_1, if experts are picked given their start;
+               experts by return alone may be missing in a group
     interval   Wilson's at 95 %, with the number of trajectories that gives the weighted share its variance,
                p (1 - p) (sum w)^2 / sum w^2 (y - p)^2; Kish's would not do, for the weights follow from the return
 
@@ -46,11 +46,11 @@ def measure_coverage(
 
     Args:
         episodes: E trajectories of N steps.
-        experts: which of them are expert.
-        target: f*, the raw return that inference will ask for at the first step.
+        experts: the expert set.
+        target: f*, the raw return that inference asks for at the first step.
         alpha: strength of the rebalancing.
         bins: of return, between the data's extremes.
-        groups: of initial states; fewer where there are fewer than 50 trajectories for each.
+        groups: of initial states; fewer if there are fewer than 50 trajectories for each.
         seed: of the grouping.
 
     Raises:
@@ -61,45 +61,41 @@ def measure_coverage(
     if bins < 1 or groups < 1:
         raise UserError(f"--bins={bins}, --groups={groups}: both must be positive.")
     returns = episodes.returns
-    edges = _edges(returns, bins)
+    edges, bin_of, asked_bin = _bin(returns, target, bins)
     labels = group_states(episodes.observations[episodes.starts], groups, seed)
-    bin_of = _bin(returns, edges)
     weights = {"before": np.ones(returns.size), "after": loss_weights(experts.mask, alpha)}
-    asked = float(np.clip(target, edges[0], edges[-1]))  # the nearest return that the data show
-    asked_bin = int(_bin(np.array([asked]), edges)[0])
-    shown = bin_of == asked_bin
-    result = {
+    return {
         "target": float(target),
         "target_is_in_range": bool(edges[0] <= target <= edges[-1]),
         "alpha": float(alpha),
-        "episodes": int(returns.size),
-        "steps": int(episodes.rewards.size),
-        "returns": {name: float(value) for name, value in _spread(returns).items()},
-        "expert_set": {
-            "by": experts.by,
-            "episodes": experts.episodes,
-            "steps": experts.steps,
-            "min_return": experts.threshold,
-            "max_return": experts.max_return,
-        },
+        "episodes": returns.size,
+        "steps": episodes.rewards.size,
+        "returns": _spread(returns),
+        "expert_set": _describe(experts),
         "edges": edges.tolist(),
         "asked_bin": asked_bin,
         "group_sizes": np.bincount(labels).tolist(),
+        **{
+            name: _weighted_shares(episodes.lengths, experts.mask, labels, bin_of, asked_bin, weight, edges.size - 1)
+            for name, weight in weights.items()
+        },
     }
-    for name, weight in weights.items():
-        shares, low, high = shares_by_group(labels, bin_of, weight, edges.size - 1)
-        steps = weight * episodes.lengths
-        expert_ends = (part[:, 1].tolist() for part in shares_by_group(labels, experts.mask.astype(int), weight, 2))
-        result[name] = {
-            "histogram": (np.bincount(bin_of, weight, edges.size - 1) / weight.sum()).tolist(),
-            "by_group": shares.tolist(),
-            "by_group_low": low.tolist(),
-            "by_group_high": high.tolist(),
-            "step_share": float((steps * shown).sum() / steps.sum()),
-            "expert_share": float((weight * experts.mask).sum() / weight.sum()),
-            "expert_step_share": float((steps * experts.mask).sum() / steps.sum()),
-            **dict(zip(("expert_by_group", "expert_by_group_low", "expert_by_group_high"), expert_ends, strict=True)),
-        }
+
+
+def _weighted_shares(lengths, expert, labels, bin_of, asked_bin: int, weights: np.ndarray, bins: int) -> dict:
+    """The shares of trajectories and of steps, in all and by group, if trajectory i counts ``weights[i]`` times."""
+    steps = weights * lengths
+    result = {
+        "histogram": (np.bincount(bin_of, weights, bins) / weights.sum()).tolist(),
+        "step_share": float(steps[bin_of == asked_bin].sum() / steps.sum()),
+        "expert_share": float(weights[expert].sum() / weights.sum()),
+        "expert_step_share": float(steps[expert].sum() / steps.sum()),
+    }
+    by_group = shares_by_group(labels, bin_of, weights, bins)
+    experts_by_group = (each[:, 1] for each in shares_by_group(labels, expert.astype(int), weights, 2))
+    for name, values in (("by_group", by_group), ("expert_by_group", experts_by_group)):
+        keys = (name, f"{name}_low", f"{name}_high")
+        result |= {key: each.tolist() for key, each in zip(keys, values, strict=True)}
     return result
 
 
@@ -123,7 +119,7 @@ def shares_by_group(
     counts, squares = (np.bincount(place, w, groups * bins).reshape(groups, bins) for w in (weights, weights**2))
     total, square = counts.sum(1, keepdims=True), squares.sum(1, keepdims=True)
     shares = counts / total
-    # sum w^2 (y - p)^2, y = 1 in the bin and 0 elsewhere. A share of 0 or 1 says nothing of weights.
+    # sum w^2 (y - p)^2, y = 1 in the bin and 0 elsewhere; for a share of 0 or 1 trajectories count once.
     spread = squares * (1 - shares) ** 2 + (square - squares) * shares**2
     certain = (shares == 0) | (shares == 1)
     variance = np.where(certain, 1.0, spread / total**2)
@@ -139,16 +135,23 @@ def wilson(share: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return np.clip(centre - half, 0.0, 1.0), np.clip(centre + half, 0.0, 1.0)
 
 
-def _edges(returns: np.ndarray, bins: int) -> np.ndarray:
-    low, high = float(returns.min()), float(returns.max())
-    return np.linspace(low, high, bins + 1) if high > low else np.array([low, low])
+def _bin(returns: np.ndarray, target: float, bins: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """The edges of equal bins of return, (E,) the bin of each return, and the target's.
+
+    Bins are closed on the left, the last one on both sides. A target outside counts as the nearest return of the data.
+    """
+    edges = np.linspace(returns.min(), returns.max(), (bins if np.ptp(returns) > 0 else 1) + 1)
+    places = np.searchsorted(edges, np.append(returns, target), side="right") - 1
+    places = np.clip(places, 0, edges.size - 2)
+    return edges, places[:-1], int(places[-1])
 
 
-def _bin(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """The bin of each value; the last one is closed on both sides."""
-    return np.clip(np.searchsorted(edges, values, side="right") - 1, 0, edges.size - 2)
+def _describe(experts: ExpertSet) -> dict:
+    size = {"by": experts.by, "episodes": experts.episodes, "steps": experts.steps}
+    return size | {"min_return": experts.threshold, "max_return": experts.max_return}
 
 
 def _spread(returns: np.ndarray) -> dict[str, float]:
     quantiles = {f"percentile_{q}": np.percentile(returns, q) for q in (5, 25, 50, 75, 95)}
-    return {"mean": returns.mean(), "std": returns.std(), "min": returns.min(), "max": returns.max(), **quantiles}
+    values = {"mean": returns.mean(), "std": returns.std(), "min": returns.min(), "max": returns.max(), **quantiles}
+    return {name: float(value) for name, value in values.items()}

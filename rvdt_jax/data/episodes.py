@@ -1,7 +1,7 @@
-"""The one contract for logged data, whatever its source, and the checker that every reader calls.
+"""The contract for logged data of any source, and the checker that every reader calls. NumPy only.
 
-An episode has T observations, actions and rewards, and says whether it *terminated* (the MDP ended) or was
-*truncated* (a time-out, or the recording stopped). No JAX here: readers run before any device is touched.
+An episode has T observations, actions and rewards, and a flag: it *terminated* (the MDP ended) or was *truncated* (a
+time-out, or the recording stopped).
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from rvdt_jax.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Episodes:
-    """E episodes, one behind the other, N steps in all.
+    """E episodes of N steps in all, in flat arrays, one episode after the other.
 
     Attributes:
-        name: where they come from, for error messages.
+        name: their source, for error messages.
         observations: (N, S) float32.
         actions: (N, A) float32 in [-1, 1].
         rewards: (N,) float32.
         lengths: (E,) int64, steps of each episode.
         terminated: (E,) bool; False where the episode was truncated.
-        action_low, action_high: (A,) float32, the environment's own values that -1 and 1 in ``actions`` stand for; None
-            where they are -1 and 1.
+        action_low, action_high: (A,) float32, the environment's values for which -1 and 1 in ``actions`` stand; None if
+            they are -1 and 1.
     """
 
     name: str
@@ -56,14 +56,14 @@ class Episodes:
 
     @property
     def return_range(self) -> tuple[float, float]:
-        """The smallest and the largest return-to-go of any step: what a policy has seen itself be asked for."""
+        """The smallest and the largest return-to-go of any step: the targets that a policy is trained on."""
         returns = self.returns_to_go()
         return float(returns.min()), float(returns.max())
 
     def reachable_return(self, horizon: int) -> float | None:
-        """The return of an episode of ``horizon`` steps that is paid at each, where rewards are sparse; else None.
+        """The return of ``horizon`` rewarded steps if rewards are sparse; else None.
 
-        Sparse: every reward is 0 or one positive value, most are 0, and some episode goes on after it is paid.
+        Sparse: every reward is 0 or one positive value, most are 0, and some episode goes on after a reward.
         """
         paid = self.rewards[self.rewards != 0]
         if not paid.size or paid[0] <= 0 or (paid != paid[0]).any() or 2 * paid.size >= self.rewards.size:
@@ -84,7 +84,7 @@ class Episodes:
         return (self.observations[self.starts] - mean) / std
 
     def digest(self) -> str:
-        """A digest of the content: other arrays are another digest."""
+        """A digest of all arrays, in hexadecimal."""
         state = hashlib.blake2b(digest_size=16)
         for field in dataclasses.fields(self)[1:]:
             values = getattr(self, field.name)
@@ -99,20 +99,18 @@ def keep_episodes(episodes: Episodes, kept: np.ndarray) -> Episodes:
     """The episodes that the (E,) bool array ``kept`` marks, in their order."""
     steps = np.repeat(kept, episodes.lengths)
     return dataclasses.replace(
-        episodes,
-        observations=episodes.observations[steps],
-        actions=episodes.actions[steps],
-        rewards=episodes.rewards[steps],
-        lengths=episodes.lengths[kept],
-        terminated=episodes.terminated[kept],
+        _keep_steps(episodes, steps), lengths=episodes.lengths[kept], terminated=episodes.terminated[kept]
     )
 
 
-def draw_episodes(count: int, fraction: float, seed: int) -> np.ndarray:
-    """(E,) bool: a random share of ``count`` episodes, at least one of them.
+def _keep_steps(episodes: Episodes, kept: np.ndarray) -> Episodes:
+    """The steps that the (N,) bool array ``kept`` marks; lengths and flags are left to the caller."""
+    columns = {field: getattr(episodes, field)[kept] for field in ("observations", "actions", "rewards")}
+    return dataclasses.replace(episodes, **columns)
 
-    The shares of one seed are nested: what a smaller one keeps, a larger one keeps too.
-    """
+
+def draw_episodes(count: int, fraction: float, seed: int) -> np.ndarray:
+    """(E,) bool: a random share of ``count`` episodes, at least one; a smaller share of one seed lies in a larger."""
     order = np.random.Generator(np.random.Philox(seed)).permutation(count)
     kept = np.zeros(count, bool)
     kept[order[: max(1, round(fraction * count))]] = True
@@ -120,56 +118,46 @@ def draw_episodes(count: int, fraction: float, seed: int) -> np.ndarray:
 
 
 def end_at_first_reward(episodes: Episodes) -> Episodes:
-    """Cuts every episode after its first step with a positive reward, and calls that step terminal.
+    """Cuts every episode after its first step with a positive reward, and marks that step as terminal.
 
-    For data of a task that ends on success, recorded in an environment that goes on and pays at every step after it.
+    For data of a task that ends on success, recorded in an environment that goes on and rewards every later step.
     """
     steps = np.arange(episodes.rewards.size)
     first = np.minimum.reduceat(np.where(episodes.rewards > 0, steps, episodes.rewards.size), episodes.starts)
     ends = np.minimum(first, episodes.starts + episodes.lengths - 1)
-    kept = steps <= np.repeat(ends, episodes.lengths)
     return dataclasses.replace(
-        episodes,
-        observations=episodes.observations[kept],
-        actions=episodes.actions[kept],
-        rewards=episodes.rewards[kept],
+        _keep_steps(episodes, steps <= np.repeat(ends, episodes.lengths)),
         lengths=ends - episodes.starts + 1,
         terminated=episodes.terminated | (first == ends),
     )
 
 
+NO_EPISODES = "the data set has no episodes. Check its id, or collect it again."
+_REPAIR = "Repair it when reading."
+_TYPES = dict.fromkeys(("observations", "actions", "rewards", "action_low", "action_high"), np.float32)
+_TYPES |= {"lengths": np.int64, "terminated": np.bool_}
+
+
 def check_episodes(episodes: Episodes) -> Episodes:
-    """Returns ``episodes``, in the contract's types, if they keep the contract.
+    """Returns ``episodes``, converted to the contract's types, if they keep the contract.
 
     Raises:
         UserError: naming the data set, the episode, the field and the remedy.
     """
-    episodes = _in_types(episodes)
-    name, steps = episodes.name, int(episodes.lengths.sum())
-    if episodes.lengths.size == 0:
-        raise UserError(f"{name}: the data set has no episodes. Check its id, or collect it again.")
-    if episodes.lengths.ndim != 1:
-        raise UserError(f"{name}: lengths have shape {episodes.lengths.shape}, not one number per episode. {_REPAIR}")
-    if episodes.terminated.shape != episodes.lengths.shape:
+    episodes = _convert(episodes)
+    name, lengths = episodes.name, episodes.lengths
+    if lengths.size == 0:
+        raise UserError(f"{name}: {NO_EPISODES}")
+    if lengths.ndim != 1:
+        raise UserError(f"{name}: lengths have shape {lengths.shape}, not one number per episode. {_REPAIR}")
+    if episodes.terminated.shape != lengths.shape:
         shape = episodes.terminated.shape
         raise UserError(f"{name}: terminated has shape {shape}, not one flag per episode. {_REPAIR}")
-    if (episodes.lengths <= 0).any():
-        empty = int(np.flatnonzero(episodes.lengths <= 0)[0])
-        raise UserError(f"{name}: episode {empty} has no steps. Remove it from the data set.")
+    if (lengths <= 0).any():
+        raise UserError(f"{name}: episode {int((lengths <= 0).argmax())} has no steps. Remove it from the data set.")
     for field, dimensions in (("observations", 2), ("actions", 2), ("rewards", 1)):
-        values = getattr(episodes, field)
-        if values.ndim != dimensions or values.shape[0] != steps or 0 in values.shape:
-            raise UserError(
-                f"{name}: {field} have shape {values.shape}; expected {steps} steps of {dimensions}-d data. {_REPAIR}"
-            )
-        if not np.isfinite(values).all():
-            bad = np.argwhere(~np.isfinite(values))[0]
-            episode = _episode_of(episodes, bad[0])
-            raise UserError(
-                f"{name}: episode {episode}, {field}, step {int(bad[0] - episodes.starts[episode])}: found "
-                f"{values[tuple(bad)]}. Every value must be finite; repair or drop that episode."
-            )
-    largest = np.abs(episodes.actions).max(1, initial=0.0)
+        _check_values(episodes, field, dimensions)
+    largest = np.abs(episodes.actions).max(1)
     if largest.max() > 1.0 + 1e-6:
         worst = int(largest.argmax())
         raise UserError(
@@ -180,39 +168,37 @@ def check_episodes(episodes: Episodes) -> Episodes:
     return episodes
 
 
+def _check_values(episodes: Episodes, field: str, dimensions: int) -> None:
+    values, steps = getattr(episodes, field), int(episodes.lengths.sum())
+    if values.ndim != dimensions or values.shape[0] != steps or 0 in values.shape:
+        expected = f"expected {steps} steps of {dimensions}-d data"
+        raise UserError(f"{episodes.name}: {field} have shape {values.shape}; {expected}. {_REPAIR}")
+    if not np.isfinite(values).all():
+        place = tuple(np.argwhere(~np.isfinite(values))[0])
+        episode = _episode_of(episodes, place[0])
+        raise UserError(
+            f"{episodes.name}: episode {episode}, {field}, step {place[0] - episodes.starts[episode]}: found "
+            f"{values[place]}. Every value must be finite; repair or drop that episode."
+        )
+
+
 def _check_bounds(episodes: Episodes) -> None:
-    low, high = episodes.action_low, episodes.action_high
+    name, low, high = episodes.name, episodes.action_low, episodes.action_high
     if low is None and high is None:
         return
     size = episodes.actions.shape[1]
     if low is None or high is None or low.shape != (size,) or high.shape != (size,):
-        raise UserError(
-            f"{episodes.name}: action_low and action_high must both be given, one number per action. {_REPAIR}"
-        )
+        raise UserError(f"{name}: action_low and action_high must both be given, one number per action. {_REPAIR}")
     if not (np.isfinite(low).all() and np.isfinite(high).all() and (low < high).all()):
-        raise UserError(
-            f"{episodes.name}: action_low={low} and action_high={high} are no finite, increasing bounds. {_REPAIR}"
-        )
+        raise UserError(f"{name}: action_low={low} and action_high={high} are no finite, increasing bounds. {_REPAIR}")
 
 
 def _episode_of(episodes: Episodes, step: int) -> int:
     return int(np.searchsorted(np.cumsum(episodes.lengths), step, side="right"))
 
 
-_REPAIR = "Repair it when reading."
-_TYPES = {
-    "observations": np.float32,
-    "actions": np.float32,
-    "rewards": np.float32,
-    "lengths": np.int64,
-    "terminated": np.bool_,
-    "action_low": np.float32,
-    "action_high": np.float32,
-}
-
-
-def _in_types(episodes: Episodes) -> Episodes:
-    """Converts every field whose values allow it; a float32 overflow becomes inf and is found as such."""
+def _convert(episodes: Episodes) -> Episodes:
+    """Converts every field whose values allow it; a float32 overflow becomes inf, which the checker finds."""
     converted = {}
     for field, kind in _TYPES.items():
         if getattr(episodes, field) is None:
@@ -221,8 +207,7 @@ def _in_types(episodes: Episodes) -> Episodes:
         fits = values.dtype.kind in "fiub"
         with np.errstate(over="ignore", invalid="ignore"):
             converted[field] = values.astype(kind, copy=False) if fits else values
-        whole = kind is np.float32 or np.array_equal(converted[field], values)
-        if not (fits and whole):
+        if not (fits and (kind is np.float32 or np.array_equal(converted[field], values))):
             raise UserError(
                 f"{episodes.name}: {field} have type {values.dtype}, with values that do not fit {kind.__name__}. "
                 "Convert them when reading."

@@ -1,7 +1,7 @@
-"""Return rebalancing as a plug-in: which trajectories are expert, and how much more they count.
+"""Return rebalancing as a plug-in: picks the expert trajectories, and weights them.
 
-Plain NumPy in, plain NumPy out, and no JAX: any trainer of a return-conditioned policy can use it. The
-functions are those that this package's own trainer uses. With D_e the expert trajectories and alpha the strength:
+NumPy in, NumPy out, without JAX: any trainer of a return-conditioned policy can use it, and this package's own does.
+With D_e the expert trajectories and alpha the strength:
 
     kl    multiply the loss of trajectory i by   1 + alpha 1[i in D_e]                    (RVDT, eq. (2))
     dup   sample trajectory i with a probability proportional to   length_i (1 + alpha 1[i in D_e])
@@ -9,13 +9,27 @@ functions are those that this package's own trainer uses. With D_e the expert tr
 The two have the same expected gradient up to the constant that normalises the probabilities.
 
 The theory bounds the loss of a return-conditioned policy by its expert coverage, the probability P(g = f*(s_1) | s_1)
-that the behaviour reaches the expert's return *from where it starts*. So D_e approximates, for each initial state s_1,
-the upper tail of the distribution of returns given s_1: a trajectory is expert if its return is high among those that
-start near it. Ranking all trajectories together would pick those that start well (in a maze, next to the goal) instead
-of those that act well, and leave other initial states without any expert.
+that the behaviour reaches the expert's return *from where it starts*. So a trajectory is expert if its return is high
+among those that start near it. Ranking all trajectories together would pick those that start well (in a maze, next to
+the goal), and leave other initial states without any expert.
 
-In a Decision Transformer's training loop in PyTorch, whose ``sample(p)`` draws windows and says of which trajectories
-they are, with ``starts`` the (E, S) first observations, normalised as the model sees them:
+With ``starts``, a trajectory is expert if its return is among the top ``fraction`` of its neighbourhood: the
+trajectories whose starts are nearest to its own in Euclidean distance, itself included. A neighbourhood has 1 % of
+all trajectories, at least 50 and at most 200, and any others that start as near as the last of them. Without
+``starts`` all trajectories are one neighbourhood.
+
+The result does not depend on the order of the data. Trajectories tied with the last one picked are picked too.
+Trajectories tied with the minimum of their neighbourhood are not picked: if nine in ten fail alike, a tenth would
+otherwise be mostly failures. If all returns of a neighbourhood are equal, its trajectories are expert if they would
+be without ``starts``. If all returns in the data are equal, all trajectories are expert. Those of the highest
+return always are, so the set is never empty.
+
+The neighbours come from a k-d tree: 20,000 trajectories take 1 to 2 s if starts have 4 dimensions, about 15 s if
+they have 17. Every dimension counts alike; other weightings and smaller neighbourhoods picked hardly better experts
+on five maze2d data sets (at most one in a hundred more ended in the goal).
+
+In a Decision Transformer's training loop in PyTorch, whose ``sample(p)`` draws windows and returns the trajectory of
+each, with ``starts`` the (E, S) first observations, normalised as the model sees them:
 
     experts = select_experts(returns, lengths, starts=starts, fraction=0.1)
     weights = torch.as_tensor(loss_weights(experts.mask, alpha=1.0), dtype=torch.float32)
@@ -82,35 +96,13 @@ def select_experts(
 ) -> ExpertSet:
     """Picks the trajectories of highest return, given where they start.
 
-    With ``starts``, a trajectory is expert if its return is among the top ``fraction`` of its neighbourhood: the
-    trajectories whose starts are nearest to its own in Euclidean distance, itself included. A neighbourhood has 1 % of
-    all trajectories, at least 50 and at most 200 (all, if there are fewer), and any others that start as near as the
-    last of them. Trajectories that all start in the same place are therefore ranked together, as without ``starts``.
-
-    Every dimension counts alike. On five maze2d data sets the experts were hardly better (at most one in a hundred more
-    ended in the goal) with velocities weighted by a tenth, with the std of the starts, with dimensions scaled by how
-    much they explain of the returns, or with neighbourhoods of .3 %.
-
-    Ties do not depend on the order of the data:
-
-    - Trajectories tied with the last one picked are picked too.
-    - Trajectories tied with the minimum of their neighbourhood are not picked. Where nine in ten fail alike, a tenth
-      would otherwise be mostly failures.
-    - If all returns of a neighbourhood are equal, it cannot tell who acts well. Its trajectories are expert if they
-      would be without ``starts``. So where all earn the least return of the data nobody is expert, and where all earn
-      the highest everybody is.
-
-    Without ``starts`` all trajectories are one neighbourhood. If all returns in the data are equal, all trajectories
-    are expert. Those of the highest return always are, so the set is never empty.
-
-    The neighbours come from a k-d tree: 20,000 trajectories take 1 to 2 s if starts have 4 dimensions, about 15 s if
-    they have 17. Memory grows linearly with the number of trajectories.
+    The module's docstring states the rule.
 
     Args:
         returns: (E,) undiscounted return of each trajectory.
         lengths: (E,) steps of each trajectory.
-        starts: (E, S) initial observation of each trajectory, normalised by the caller, so that the dimensions can be
-            compared; None ranks all trajectories together.
+        starts: (E, S) initial observation of each trajectory, normalised by the caller; None ranks all trajectories
+            together.
         fraction: share of a neighbourhood to pick, in (0, 1]; 1 picks every trajectory.
         threshold: pick every trajectory of at least this return instead, wherever it starts.
 
@@ -120,29 +112,29 @@ def select_experts(
     """
     returns, lengths = _check(returns, lengths)
     starts = None if starts is None else _check_starts(starts, returns.size)
-    if threshold is None:
-        if not 0.0 < fraction <= 1.0:
-            raise UserError(f"expert.fraction is {fraction}; it must lie in (0, 1].")
-        by, cuts = "return" if starts is None else "start", -np.inf
-        if fraction < 1.0:
-            cuts = _least_expert_return(returns, fraction, if_equal=-np.inf)
-            cuts = cuts if starts is None else _cuts_by_start(returns, starts, fraction, cuts)
-    else:
+    if threshold is not None:
         by, cuts = "threshold", float(threshold)
         if not cuts <= returns.max():
             raise UserError(
                 f"expert.threshold is {cuts:g}, but the highest return in the data is {returns.max():g}: the expert "
                 "set would be empty. Lower the threshold, or set expert.fraction instead."
             )
+    elif not 0.0 < fraction <= 1.0:
+        raise UserError(f"expert.fraction is {fraction}; it must lie in (0, 1].")
+    else:
+        by = "return" if starts is None else "start"
+        cuts = _cuts(returns, starts, fraction)
     mask = returns >= cuts
-    return ExpertSet(
-        mask=mask,
-        by=by,
-        threshold=float(returns[mask].min()),
-        max_return=float(returns[mask].max()),
-        episodes=int(mask.sum()),
-        steps=int(lengths[mask].sum()),
-    )
+    picked = returns[mask]
+    return ExpertSet(mask, by, float(picked.min()), float(picked.max()), int(mask.sum()), int(lengths[mask].sum()))
+
+
+def _cuts(returns: np.ndarray, starts: np.ndarray | None, fraction: float) -> np.ndarray | float:
+    """The least return that is expert: one for all, or (E,) one for the neighbourhood of each trajectory."""
+    if fraction == 1.0:
+        return -np.inf
+    overall = _least_expert_return(returns, fraction, if_equal=-np.inf)
+    return overall if starts is None else _cuts_by_start(returns, starts, fraction, overall)
 
 
 def select_expert_episodes(
@@ -250,15 +242,13 @@ def _check(returns, lengths) -> tuple[np.ndarray, np.ndarray]:
     returns = np.asarray(returns, dtype=np.float64)
     lengths = np.asarray(lengths, dtype=np.int64)
     if returns.ndim != 1 or returns.shape != lengths.shape or returns.size == 0:
-        raise UserError(
-            f"returns and lengths must be two vectors of one positive size; got shapes {returns.shape} and "
-            f"{lengths.shape}."
-        )
+        shapes = f"{returns.shape} and {lengths.shape}"
+        raise UserError(f"returns and lengths must be two vectors of one positive size; got shapes {shapes}.")
     if not np.isfinite(returns).all():
-        bad = int(np.flatnonzero(~np.isfinite(returns))[0])
+        bad = int(np.isfinite(returns).argmin())
         raise UserError(f"returns[{bad}] is {returns[bad]}; every return must be finite.")
     if (lengths <= 0).any():
-        raise UserError(f"lengths[{int(np.flatnonzero(lengths <= 0)[0])}] is not positive.")
+        raise UserError(f"lengths[{int((lengths <= 0).argmax())}] is not positive.")
     return returns, lengths
 
 
@@ -267,6 +257,6 @@ def _check_starts(starts, count: int) -> np.ndarray:
     if starts.ndim != 2 or starts.shape[0] != count or starts.shape[1] == 0:
         raise UserError(f"starts have shape {starts.shape}; expected one vector for each of {count} trajectories.")
     if not np.isfinite(starts).all():
-        bad = int(np.flatnonzero(~np.isfinite(starts).all(1))[0])
+        bad = int(np.isfinite(starts).all(1).argmin())
         raise UserError(f"starts[{bad}] is {starts[bad].tolist()}; every number of every start must be finite.")
     return starts + 0.0  # without negative zeros

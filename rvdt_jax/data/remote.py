@@ -7,7 +7,7 @@ import os
 import re
 
 from rvdt_jax.data.minari import one_line
-from rvdt_jax.data.minari_writer import DatasetExists, staging
+from rvdt_jax.data.minari.writer import DatasetExists, staging
 from rvdt_jax.errors import UserError
 
 log = logging.getLogger(__name__)

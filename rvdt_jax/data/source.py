@@ -1,22 +1,16 @@
-"""From the settings of a run to its episodes: a flat cache file, or a local Minari data set through the cache."""
+"""Loads a local Minari data set through the flat cache."""
 
 from __future__ import annotations
 
 import logging
-import pathlib
 
 from rvdt_jax.data.cache import cache_path, read_cache, write_cache
 from rvdt_jax.data.episodes import Episodes, end_at_first_reward
 from rvdt_jax.data.minari import content_digest, find_local, read_provenance
-from rvdt_jax.data.minari_reader import read_minari
+from rvdt_jax.data.minari.reader import read_minari
 from rvdt_jax.errors import UserError
 
 log = logging.getLogger(__name__)
-
-
-def load_flat_file(path: str) -> tuple[Episodes, dict]:
-    """Episodes and provenance of a flat cache file named by the user."""
-    return read_cache(pathlib.Path(path).expanduser())
 
 
 def load_local(
@@ -24,8 +18,8 @@ def load_local(
 ) -> tuple[Episodes, dict]:
     """Episodes and provenance of a local Minari data set.
 
-    The first read writes the flat cache; later ones find it by the data set's content. A cache that cannot be read
-    is rebuilt, one that cannot be written is done without, and both are said in the log.
+    The first read writes the flat cache; later ones find it by the data set's content. An unreadable cache is rebuilt
+    with a warning. If the cache cannot be written, loading goes on without it, with a warning.
 
     Args:
         dataset_id: its Minari id.

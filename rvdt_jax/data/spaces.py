@@ -1,7 +1,6 @@
-"""Between an environment's spaces and the policy's vectors: what it sees of an observation, what its actions stand for.
+"""Flattens observations and scales actions, the same way for readers of data, evaluation and saved policies.
 
-One flattening and one scaling, used by the readers of data, by evaluation and by saved policies alike, so that what
-was trained on is what is acted with. NumPy only.
+NumPy only.
 """
 
 from __future__ import annotations
@@ -19,31 +18,48 @@ def flatten_observations(observations, keys: tuple[str, ...]) -> np.ndarray:
 
     Args:
         observations: (T, ...) array; or a dict of such arrays, as Minari and batched environments give for dict spaces.
-        keys: the entries of the dict that are seen, in the order in which they are laid behind each other, each
-            flattened row by row; ``a.b`` names entry b of a nested dict. () for an array.
+        keys: the entries of the dict that are concatenated, in order, each flattened row by row; ``a.b`` names entry b
+            of a nested dict. () for an array.
 
     Raises:
-        UserError: a key that is not there, a dict without keys, or keys for an array.
+        UserError: an unknown key, a dict without keys, or keys for an array.
     """
-    if not keys:
-        if isinstance(observations, Mapping):
+    return np.concatenate([_rows(values) for values in _entries(observations, keys).values()], axis=1)
+
+
+def observation_shapes(space, keys: tuple[str, ...]) -> dict[str | None, tuple[int, ...]]:
+    """The shape of every entry that ``flatten_observations`` reads from the observations of a Gymnasium space.
+
+    The key is None if observations are arrays.
+
+    Raises:
+        UserError: as ``flatten_observations``, or an entry is not a Box space.
+    """
+    from gymnasium.spaces import Box, Dict
+
+    def tree(space):
+        return {name: tree(part) for name, part in space.spaces.items()} if isinstance(space, Dict) else space
+
+    entries = _entries(tree(space), keys)
+    for key, part in entries.items():
+        if not isinstance(part, Box):
+            what = "observations" if key is None else f"observations.{key}"
             raise UserError(
-                f"observations are dicts with the entries {', '.join(leaf_keys(observations))}; name those that the "
-                "policy sees, in order, with config.data.observation_keys."
+                f"{what} are {' '.join(str(part).split())}; only Box spaces, or dicts of them, can be read. Name other "
+                "entries with config.data.observation_keys, or choose another data set or environment."
             )
-        return _rows(observations)
-    return np.concatenate([_rows(_entry(observations, key)) for key in keys], axis=1)
+    return {key: part.shape for key, part in entries.items()}
 
 
 def one_step(observation):
-    """One observation, an array or a nested dict of arrays, as that of one step: every array (1, ...)."""
+    """Adds an axis of one step to an observation, an array or a nested dict of arrays: every array is (1, ...)."""
     if isinstance(observation, Mapping):
         return {name: one_step(part) for name, part in observation.items()}
     return np.asarray(observation)[None]
 
 
 def leaf_keys(tree: Mapping, prefix: str = "") -> list[str]:
-    """The dotted names of everything in a nested dict."""
+    """The dotted names of all leaves of a nested dict."""
     found = []
     for name, value in tree.items():
         found += leaf_keys(value, f"{prefix}{name}.") if isinstance(value, Mapping) else [f"{prefix}{name}"]
@@ -51,12 +67,12 @@ def leaf_keys(tree: Mapping, prefix: str = "") -> list[str]:
 
 
 def scale_actions(actions: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """(..., A) actions between ``low`` and ``high`` as numbers in [-1, 1]."""
+    """Maps (..., A) actions from [low, high] to [-1, 1], float32."""
     return (2.0 * (actions - low) / (high - low) - 1.0).astype(np.float32)
 
 
 def unscale_actions(actions: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """The inverse of ``scale_actions``, float32, never beyond the bounds."""
+    """The inverse of ``scale_actions``, clipped to the bounds, float32."""
     return np.clip(low + 0.5 * (actions + 1.0) * (high - low), low, high).astype(np.float32)
 
 
@@ -68,8 +84,7 @@ def entry_of(tree: Mapping, key: str):
     """
     if key in tree:
         return tree[key]
-    dots = [place for place, letter in enumerate(key) if letter == "."]
-    for place in dots:
+    for place in (place for place, letter in enumerate(key) if letter == "."):
         part = tree.get(key[:place])
         if isinstance(part, Mapping):
             with contextlib.suppress(KeyError):
@@ -85,9 +100,22 @@ def _rows(values) -> np.ndarray:
         return values.reshape(len(values), -1).astype(np.float32)
 
 
-def _entry(observations, key: str):
-    if isinstance(observations, Mapping):
-        with contextlib.suppress(KeyError):
-            return entry_of(observations, key)
-    known = ", ".join(leaf_keys(observations)) if isinstance(observations, Mapping) else "none: they are arrays"
-    raise UserError(f"config.data.observation_keys: observations have no entry {key!r}; there are {known}.")
+def _entries(observations, keys: tuple[str, ...]) -> dict:
+    """The entries of observations by key; {None: observations} for an array."""
+    known = ", ".join(leaf_keys(observations)) if isinstance(observations, Mapping) else None
+    if known is None and not keys:
+        return {None: observations}
+    if not keys:
+        raise UserError(
+            f"observations are dicts with the entries {known}; name those that the policy sees, in order, with "
+            "config.data.observation_keys."
+        )
+    found = {}
+    for key in keys:
+        if known is not None:
+            with contextlib.suppress(KeyError):
+                found[key] = entry_of(observations, key)
+        if key not in found:
+            hint = "none: they are arrays; leave it unset" if known is None else f"{known}. Name those that are read"
+            raise UserError(f"config.data.observation_keys: observations have no entry {key!r}; there are {hint}.")
+    return found

@@ -1,8 +1,8 @@
-"""Environments of our own, and the vector environments that evaluation steps.
+"""Evaluation environments, and vector environments that step many copies of one.
 
-Importing this package registers ``rvdt/*``, D4RL's tasks; so does
-``gymnasium.make("rvdt_jax.envs:rvdt/maze2d-umaze-v1")``, Gymnasium's way of naming the module that brings an
-environment. Where Gymnasium-Robotics is installed, its environments are registered too.
+Importing this package registers D4RL's tasks as ``rvdt/*``; so does
+``gymnasium.make("rvdt_jax.envs:rvdt/maze2d-umaze-v1")``. Gymnasium-Robotics' environments are registered too if it is
+installed.
 """
 
 from __future__ import annotations
@@ -22,59 +22,46 @@ def register() -> None:
     from gymnasium.envs.registration import register as gymnasium_register
     from gymnasium.envs.registration import registry
 
-    for registration in [*_maze2d(), *_d4rl(), *_minari()]:
-        if registration["id"] not in registry:
-            gymnasium_register(**registration)
+    for name, entry_point, horizon, options in [*_maze2d(), *_d4rl(), *_minari()]:
+        if f"rvdt/{name}" not in registry:
+            gymnasium_register(f"rvdt/{name}", f"{__name__}.{entry_point}", max_episode_steps=horizon, kwargs=options)
     _register_robotics()
 
 
-def _maze2d() -> list[dict]:
+def _maze2d() -> list[tuple[str, str, int, dict]]:
+    """Name, entry point, horizon and keyword arguments of each environment."""
     from rvdt_jax.envs.maze2d import MAZE_TASKS
 
-    return [
-        {
-            "id": f"rvdt/{name}",
-            "entry_point": "rvdt_jax.envs.maze2d:Maze2dEnv",
-            "max_episode_steps": maze_task.maze.horizon,
-            "kwargs": {"name": name},
-        }
-        for name, maze_task in MAZE_TASKS.items()
-    ]
+    return [(name, "maze2d:Maze2dEnv", task.maze.horizon, {"name": name}) for name, task in MAZE_TASKS.items()]
 
 
-def _d4rl() -> list[dict]:
+def _d4rl() -> list[tuple[str, str, int, dict]]:
     horizons = {name: task.horizon for name, task in all_tasks().items() if name.split("-")[0] in _D4RL_CLASSES}
     for variant in _ANTMAZE_V2:  # no tasks of the table; they last as long as -v0 in the same maze
         horizons[f"antmaze-{variant}-v2"] = horizons[f"antmaze-{variant.split('-')[0]}-diverse-v0"]
     return [
-        {
-            "id": f"rvdt/{name}",
-            "entry_point": f"rvdt_jax.envs.d4rl:{_D4RL_CLASSES[name.split('-')[0]]}",
-            "max_episode_steps": horizon,
-            "kwargs": {"maze": name.split("-")[1]} if name.startswith("antmaze") else {},
-        }
+        (name, f"d4rl:{_D4RL_CLASSES[name.split('-')[0]]}", horizon, _maze_of(name))
         for name, horizon in horizons.items()
     ]
 
 
-def _minari() -> list[dict]:
+def _minari() -> list[tuple[str, str, int, dict]]:
     """The tasks in the layout of Minari's data sets, for policies trained on those: ``rvdt/minari-<task>``."""
     return [
-        {
-            "id": f"rvdt/minari-{name}",
-            "entry_point": f"rvdt_jax.envs.minari_layout:make_{task.family}",
-            "max_episode_steps": task.horizon,
-            "kwargs": {"maze": name.split("-")[1]} if task.family == "antmaze" else {},
-        }
+        (f"minari-{name}", f"minari_layout:make_{task.family}", task.horizon, _maze_of(name))
         for name, task in all_tasks().items()
         if task.family in ("antmaze", "kitchen")
     ]
 
 
+def _maze_of(name: str) -> dict:
+    return {"maze": name.split("-")[1]} if name.startswith("antmaze") else {}
+
+
 def _register_robotics() -> None:
     import gymnasium
 
-    # On import it prints in which versions Adroit's rewards differ; those of rvdt/* do not depend on its version.
+    # On import it prints how Adroit's rewards differ between its versions; those of rvdt/* do not depend on them.
     with contextlib.suppress(ImportError), contextlib.redirect_stderr(io.StringIO()):
         import gymnasium_robotics
 

@@ -1,9 +1,10 @@
-"""Any Gymnasium environment as a policy sees it: flat float32 observations, and actions in [-1, 1]."""
+"""Adapts any Gymnasium environment to a policy: flat float32 observations, and actions in [-1, 1]."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import pathlib
 import warnings
 
@@ -11,20 +12,16 @@ import gymnasium
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
-from rvdt_jax.data.spaces import flatten_observations, one_step, unscale_actions
+from rvdt_jax.data.spaces import flatten_observations, observation_shapes, one_step, unscale_actions
 from rvdt_jax.errors import UserError
 from rvdt_jax.tasks import Environment
 
 
 def make_env(environment: Environment, render_mode: str | None = None) -> FlatEnv:
-    """Makes the environment and adapts it; see ``FlatEnv``. The caller closes it.
-
-    Args:
-        environment: which one, and how it is adapted.
-        render_mode: Gymnasium's; None makes no pictures.
+    """Makes an environment and adapts it; see ``FlatEnv``. The caller closes it.
 
     Raises:
-        UserError: it cannot be made, its episodes never end, or its spaces are not what a policy can see or give.
+        UserError: it cannot be made, has no time limit, or has spaces that no policy can handle.
     """
     env = _make(environment, render_mode)
     try:
@@ -39,14 +36,14 @@ class FlatEnv(gymnasium.Wrapper):
 
     Args:
         env: with Box actions, and Box observations or dicts of them; Boxes of any shape are flattened row by row.
-        environment: which entries of dicts are seen, and what the actions -1 and 1 stand for; whatever they stand for
-            is clipped to the bounds of ``env``.
+        environment: which entries of dicts are seen, and which values the actions -1 and 1 stand for. The values are
+            clipped to the bounds of ``env``.
 
     Attributes:
         horizon: steps after which an episode is cut.
 
     Raises:
-        UserError: there is no horizon, or the spaces are others.
+        UserError: ``env`` has no horizon, or other spaces.
     """
 
     def __init__(self, env: gymnasium.Env, environment: Environment):
@@ -54,7 +51,7 @@ class FlatEnv(gymnasium.Wrapper):
         self.horizon = env.spec.max_episode_steps if environment.horizon is None else environment.horizon
         if self.horizon is None:
             raise UserError(
-                f"config.env: {environment.id} has no time limit, so that an episode might never end. Cut it with "
+                f"config.env: {environment.id} has no time limit, so that an episode might never end. Set "
                 "config.eval.horizon."
             )
         self._keys = environment.observation_keys
@@ -84,31 +81,16 @@ class FlatEnv(gymnasium.Wrapper):
         return np.clip(values.reshape(space.shape), space.low, space.high).astype(space.dtype)
 
 
-# --- spaces ---
-
-
 def _observation_size(space: gymnasium.Space, environment: Environment) -> int:
     try:
-        example = flatten_observations(one_step(_example(space)), environment.observation_keys)
+        shapes = observation_shapes(space, environment.observation_keys)
     except UserError as error:
         raise UserError(f"config.env: {environment.id}: {error}") from error
-    if np.isnan(example).any():
-        raise UserError(
-            f"config.env: observations of {environment.id} are {space}; a policy sees only Box spaces, or such entries "
-            "of dicts. Name another environment, or wrap this one in one that you register."
-        )
-    return example.size
-
-
-def _example(space: gymnasium.Space):
-    """An observation of zeros, with NaN in place of whatever is no Box."""
-    if isinstance(space, gymnasium.spaces.Dict):
-        return {name: _example(part) for name, part in space.spaces.items()}
-    return np.zeros(space.shape) if isinstance(space, gymnasium.spaces.Box) else np.full(1, np.nan)
+    return sum(math.prod(shape) for shape in shapes.values())
 
 
 def _action_bounds(space: gymnasium.Space, environment: Environment) -> list[np.ndarray]:
-    """Two (A,) float32 arrays, what -1 and 1 stand for; none where that is -1 and 1."""
+    """The values (A,) float32 that -1 and 1 stand for; an empty list if they are -1 and 1."""
     if not isinstance(space, gymnasium.spaces.Box) or not np.issubdtype(space.dtype, np.floating):
         raise UserError(
             f"config.env: actions of {environment.id} are {space}; a policy gives only Box actions of real numbers. "
@@ -128,10 +110,10 @@ def _action_bounds(space: gymnasium.Space, environment: Environment) -> list[np.
 
 
 def _compare_bounds(space: gymnasium.spaces.Box, bounds: list[np.ndarray], environment: Environment) -> None:
-    """Warns where the data's actions have other bounds than the environment's: both may be right, but hardly."""
-    for name, data, own in zip(("low", "high"), bounds, (space.low, space.high), strict=True):
-        stands_for = data if data.size else np.full(own.size, -1.0 if name == "low" else 1.0, np.float32)
+    """Warns if the data's actions have other bounds than the environment's, which is rarely right."""
+    for name, unit, data, own in zip(("low", "high"), (-1.0, 1.0), bounds, (space.low, space.high), strict=True):
         own = own.ravel()
+        stands_for = data if data.size else np.full(own.size, unit, np.float32)
         if stands_for.size == own.size and not np.allclose(stands_for, own, rtol=1e-3) and np.isfinite(own).all():
             warnings.warn(
                 f"actions of {environment.id} are bounded by {name}={own}, those of the data by {stands_for}: if they "
@@ -141,14 +123,11 @@ def _compare_bounds(space: gymnasium.spaces.Box, bounds: list[np.ndarray], envir
             )
 
 
-# --- making it ---
-
-
 def _make(environment: Environment, render_mode: str | None) -> gymnasium.Env:
     options = {} if render_mode is None else {"render_mode": render_mode}  # not every environment knows the argument
     try:
         with warnings.catch_warnings():
-            # -v4 is meant where it is named: D4RL's files are scored there.
+            # D4RL's files are scored in -v4 environments on purpose.
             warnings.filterwarnings("ignore", ".*is out of date", DeprecationWarning)
             env = gymnasium.make(
                 environment.id if environment.spec is None else _read_spec(environment.spec),
@@ -156,11 +135,11 @@ def _make(environment: Environment, render_mode: str | None) -> gymnasium.Env:
                 disable_env_checker=True,
                 **options,
             )
-    except Exception as error:  # whatever its module and its constructor stumble over
+    except Exception as error:  # its module and its constructor may raise anything
         raise UserError(
             f"config.env: no environment {environment.id!r} can be made ({_reason(error)}). {_remedy(error)}"
         ) from error
-    # Gymnasium-Robotics' mazes leave this file behind, which nobody reads once the model is compiled.
+    # Gymnasium-Robotics' mazes leave this file behind; nobody reads it once the model is compiled.
     leftover = getattr(env.unwrapped, "tmp_xml_file_path", None)
     if leftover is not None:
         pathlib.Path(leftover).unlink(missing_ok=True)
@@ -168,15 +147,15 @@ def _make(environment: Environment, render_mode: str | None) -> gymnasium.Env:
 
 
 def _read_spec(text: str) -> EnvSpec:
-    """The EnvSpec of its JSON; fields of Gymnasium before 1.0 are dropped, as Minari does it."""
+    """The EnvSpec of its JSON. Fields of Gymnasium before 1.0 are dropped, as Minari does."""
     values = json.loads(text)
     known = {field.name for field in dataclasses.fields(EnvSpec)}
-    mended = {"additional_wrappers": []} | {name: value for name, value in values.items() if name in known}
-    return EnvSpec.from_json(json.dumps(mended))
+    kept = {"additional_wrappers": []} | {name: value for name, value in values.items() if name in known}
+    return EnvSpec.from_json(json.dumps(kept))
 
 
 def _reason(error: Exception) -> str:
-    """The error in one line, without its full stop; its type says more where it is not Gymnasium's."""
+    """The error in one line, without its full stop, and with its type if it is not Gymnasium's."""
     text = " ".join(str(error).split()).rstrip(".")
     return text if isinstance(error, gymnasium.error.Error) else f"{type(error).__name__}: {text}"
 

@@ -1,9 +1,9 @@
 """D4RL's antmaze, pen, hammer and kitchen tasks, with D4RL's observation vectors, on Gymnasium-Robotics' simulators.
 
-Gymnasium-Robotics carries the same robots, but other observations, rewards and ends of episodes than D4RL's files were
-recorded with. Here they are D4RL's; each class says what is not. Nothing repeats D4RL's trajectories to the digit: they
-are of MuJoCo 2.0. Since then capsules have got their exact masses (2.1.2; the ant's limbs became 4 to 7 % heavier), and
-two geoms' margins are added where the larger counted (3.5; made good for the ant alone). Source: Fu et al. 2020.
+Gymnasium-Robotics has the same robots, with other observations, rewards and ends of episodes. Here they are D4RL's;
+each class names the exceptions. D4RL's trajectories, made with MuJoCo 2.0, are not repeated to the digit: since then
+capsules have their exact masses (2.1.2; the ant's limbs became 4 to 7 % heavier), and two geoms' margins are added
+where the larger counted (3.5; corrected for the ant alone). Source: Fu et al. 2020.
 """
 
 from __future__ import annotations
@@ -31,6 +31,12 @@ START_NOISE = 0.1
 KITCHEN_TASKS = ("microwave", "kettle", "light switch", "slide cabinet")
 
 
+def make_grid(maze: str, *, flip: bool) -> list[list[int | str]]:
+    """A maze as Gymnasium-Robotics takes it, where y falls from row to row; ``flip`` reverses the rows."""
+    rows = MAZES[maze].split("/")[:: -1 if flip else 1]
+    return [[{"0": 0, "1": 1, "R": "r", "G": "g"}[cell] for cell in row] for row in rows]
+
+
 def import_robotics(module: str) -> types.ModuleType:
     """A module of ``gymnasium_robotics.envs``.
 
@@ -46,7 +52,7 @@ def import_robotics(module: str) -> types.ModuleType:
 
 
 class _SimulatedEnv(gymnasium.Env):
-    """What the environments here share: ``simulator``, Gymnasium-Robotics' environment with MuJoCo's model and data."""
+    """The shared part of the environments. ``simulator`` is Gymnasium-Robotics' environment."""
 
     metadata: ClassVar[dict] = {"render_modes": ["rgb_array"], "render_fps": 100}
 
@@ -68,13 +74,13 @@ class _SimulatedEnv(gymnasium.Env):
 
 
 class AntMazeEnv(_SimulatedEnv):
-    """D4RL's antmaze-*: an ant walks to the goal cell of a maze, and is paid 1 on arrival, which ends the episode.
+    """D4RL's antmaze-*: an ant walks to the goal cell of a maze. Arrival is rewarded with 1 and ends the episode.
 
     Observations (29) are qpos (15) and qvel (14), not clipped; x = qpos[0] grows with the column, y = qpos[1] with the
     row, and the start cell's centre is (0, 0). The goal is not among them. Actions are 8 torques in units of 30.
 
-    As in D4RL: mazes, starts, the goal's spread, reward, end (a fallen ant goes on), and the ant's physics as far as
-    its model file states them. Every reset draws a goal, as in D4RL's -v2; its -v0 drew one per environment.
+    As in D4RL: mazes, starts, the goal's spread, reward, end (a fallen ant goes on), and the physics that the ant's
+    model file states. Every reset draws a goal, as in D4RL's -v2; its -v0 drew one per environment.
 
     Args:
         maze: a name in ``MAZES``.
@@ -85,16 +91,14 @@ class AntMazeEnv(_SimulatedEnv):
 
     def __init__(self, maze: str = "umaze", render_mode: str | None = None):
         simulator = import_robotics("maze.ant_maze_v4").AntMazeEnv
-        # Gymnasium-Robotics' y falls with the row, so it gets the rows in reverse.
-        rows = MAZES[maze].split("/")[::-1]
-        grid = [[{"0": 0, "1": 1, "R": "r", "G": "g"}[cell] for cell in row] for row in rows]
+        grid = make_grid(maze, flip=True)  # so that y grows with the row
         super().__init__(29, 8, render_mode, functools.partial(simulator, maze_map=grid))
-        # It leaves this file behind, which nobody reads once the model is compiled.
+        # It leaves this file behind; nobody reads it once the model is compiled.
         os.unlink(self.simulator.tmp_xml_file_path)
         self._ant = self.simulator.ant_env
         _restore_ant(self.simulator.model)
-        cells = {cell: (i, j) for i, row in enumerate(rows) for j, cell in enumerate(row)}
-        self._origin, goal = (self.simulator.maze.cell_rowcol_to_xy(cells[kind]) for kind in "RG")
+        cells = {cell: (i, j) for i, row in enumerate(grid) for j, cell in enumerate(row)}
+        self._origin, goal = (self.simulator.maze.cell_rowcol_to_xy(cells[kind]) for kind in "rg")
         self._goal_centre = goal - self._origin
 
     def reset(self, *, seed: int | None = None, options: dict | None = None):
@@ -129,7 +133,7 @@ class AntMazeEnv(_SimulatedEnv):
 
 
 def _restore_ant(model: mujoco.MjModel) -> None:
-    """Turns Gymnasium's ant into D4RL's: all that their model files differ in, and margins that add up to .01."""
+    """Turns Gymnasium's ant into D4RL's: everything in which their model files differ, and margins that add to .01."""
     model.opt.timestep = 0.02
     model.geom_solimp[:, :3] = 0.8, 0.8, 0.01
     model.geom_margin[:] = 0.005
@@ -153,7 +157,7 @@ class _HandEnv(_SimulatedEnv):
         return observation.astype(np.float32), reward, terminated, False, {"success": success}
 
     def _judge(self, observation: np.ndarray) -> tuple[float, bool, bool]:
-        """Reward, end and success of the simulator's state, which ``observation`` (S,) float64 shows."""
+        """Reward, end and success for the simulator's state, whose observation (S,) float64 is given."""
         raise NotImplementedError
 
 
@@ -204,9 +208,9 @@ class KitchenEnv(_SimulatedEnv):
     ``KITCHEN_TASKS``. Actions are 9 joint velocities in units of 2 rad/s. The reward counts the tasks completed by this
     step, each once; the episode ends when all four are. ``info`` holds FrankaKitchen-v1's three lists of tasks.
 
-    As in D4RL: observations' layout, goal, start, reward and end. As in FrankaKitchen-v1, not in D4RL: the ratio of the
-    noise on the robot's joints, which its control works from (.01; D4RL .1), and on the objects (.0005; D4RL .1);
-    completion judged without noise; the models, which have not been compared with D4RL's.
+    As in D4RL: observations' layout, goal, start, reward and end. As in FrankaKitchen-v1, not in D4RL: the noise ratio
+    of the robot's joints, which its control uses (.01; D4RL .1), and of the objects (.0005; D4RL .1); completion is
+    judged without noise; the models, which have not been compared with D4RL's.
     """
 
     metadata: ClassVar[dict] = {"render_modes": ["rgb_array"], "render_fps": 12}
@@ -239,7 +243,7 @@ class KitchenEnv(_SimulatedEnv):
         return np.concatenate([seen[:9], seen[18:39], self._goal]).astype(np.float32)
 
     def _info(self, info: dict) -> dict:
-        # The simulator takes tasks out of a set, whose order changes from process to process.
+        # The simulator keeps tasks in a set, whose order changes from process to process.
         now = sorted(info["step_task_completions"], key=KITCHEN_TASKS.index)
         self._completed += now
         return {

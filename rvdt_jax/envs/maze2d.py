@@ -1,9 +1,8 @@
 """D4RL's maze2d tasks, rebuilt on today's MuJoCo so that D4RL's reference returns come out to the last digit.
 
-A ball on two motors rolls through a maze of unit cells. In the ball's coordinates (i, j) lies in cell (row i, column
-j), but .2 off its centre along both axes, as in the original. Source: D4RL's ``pointmaze`` (Fu et al. 2020), whose
-numbers are kept; where MuJoCo has changed since, two corrections restore the old behaviour (see ``make_model``).
-Gymnasium-Robotics' PointMaze is another task.
+A ball on two motors rolls through a maze of unit cells. In the ball's coordinates, (i, j) lies in cell (row i, column
+j), .2 off its centre along both axes, as in the original: D4RL's ``pointmaze`` (Fu et al. 2020). Two corrections
+restore the behaviour of old MuJoCo (see ``make_model``). Gymnasium-Robotics' PointMaze is another task.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ import numpy as np
 
 GOAL_RADIUS = 0.5
 BALL_RADIUS = 0.1
-ORIGIN = 0.7  # coordinate 0 of the ball lies so many cells from the maze's edge, along both axes; see ``make_model``
+ORIGIN = 0.7  # cells from the maze's edge to the ball's coordinate 0, along both axes; see ``make_model``
 MAX_SPEED = 5.0
 START_NOISE = 0.1
 
@@ -42,7 +41,7 @@ class Maze:
 
     @property
     def free_cells(self) -> list[tuple[int, int]]:
-        """Where an episode may start: the empty cells, row-major, and the goal last (D4RL's order)."""
+        """The cells where an episode may start: the empty ones, row-major, and the goal last (D4RL's order)."""
         return [*self.cells("O"), self.goal]
 
 
@@ -54,15 +53,8 @@ MAZES = {
     ),
     "large": Maze(
         (
-            "############",
-            "#OOOO#OOOOO#",
-            "#O##O#O#O#O#",
-            "#OOOOOO#OOO#",
-            "#O####O###O#",
-            "#OO#O#OOOOO#",
-            "##O#O#O#O###",
-            "#OO#OOO#OGO#",
-            "############",
+            *("############", "#OOOO#OOOOO#", "#O##O#O#O#O#", "#OOOOOO#OOO#", "#O####O###O#"),
+            *("#OO#O#OOOOO#", "##O#O#O#O###", "#OO#OOO#OGO#", "############"),
         ),
         800,
     ),
@@ -98,8 +90,8 @@ def get_maze_task(name: str) -> MazeTask:
 def make_model(maze: Maze) -> mujoco.MjModel:
     """The physics of a maze.
 
-    Two corrections for newer MuJoCo: the margin is .001, for since 3.5 the margins of two geoms are added, where the
-    original .002 took the larger; and ``body_invweight0`` is set as it was computed before 3.0.
+    Two corrections for newer MuJoCo: the margin is .001, because MuJoCo adds the margins of two geoms since 3.5, and
+    took the larger one of the original .002 before; and ``body_invweight0`` has its value of before 3.0.
 
     The ball's coordinate 0 is 1.2 in the model's frame, where the first wall begins at .5: hence ``ORIGIN``.
     """

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from rvdt_jax.acting.acting import EVALUATION_STREAM, Actor, action_keys
+from rvdt_jax.acting.episodes import EVALUATION_STREAM, action_keys
+from rvdt_jax.acting.selection import Actor
 from rvdt_jax.envs.processes import WorkerDied
 from rvdt_jax.envs.vector import is_light, make_vector_env
 from rvdt_jax.evaluation.rollout import Rollouts, VectorEnv, rollout
@@ -17,27 +18,26 @@ from rvdt_jax.types import Array, Normalizer, Params
 
 log = logging.getLogger(__name__)
 
-_ARRAYS = ("returns", "lengths", "outside")
 _WAVES = 0x7A000000  # beyond any time step, which is what else is folded into these keys
-_STARTS = 0x57A7  # sets the starts of evaluations apart from whatever else is seeded with the same number
+_STARTS = 0x57A7  # separates the starts of evaluations from other uses of the same seed
 
 
 class Evaluator:
-    """Rolls out every seed's policy at every target; environments are made once and used again.
+    """Rolls out every seed's policy at every target; the environments are made once and reused.
 
     Args:
-        environment: what scores.
+        environment: the evaluation environment.
         actor: the static part of acting.
         normalizer: the training data's observation statistics.
-        seeds: R training seeds; they also fix the starts, the same at every evaluation and target.
+        seeds: R training seeds; they also determine the starts, the same at every evaluation and target.
         targets: raw target returns. With selection ``critic`` they are one set of candidates; a policy that sees no
             return has the one target ``none``.
         return_scale: targets are divided by it.
-        return_range: the smallest and the largest return-to-go of the data, raw: what is asked beyond is counted.
-        processes: simulators run in so many processes; 0: one per CPU core.
-        parallel_episodes: at most so many simulators at once, but at least one per seed and target. Environments of
-            which many copies cost next to nothing ignore it.
-        wrap: called with the environments when they are made; returns what is stepped in their place.
+        return_range: the smallest and the largest return-to-go of the data, raw; steps outside of it are counted.
+        processes: the number of processes for simulators; 0: one per CPU core.
+        parallel_episodes: the most simulators at once, but at least one per seed and target. Environments whose copies
+            are cheap (maze2d) ignore it.
+        wrap: called with the environments when they are made; returns the environments to step.
     """
 
     def __init__(
@@ -67,12 +67,12 @@ class Evaluator:
     def __call__(self, params: Params, *, step: int, episodes: int) -> list[dict]:
         """Plays ``episodes`` episodes per seed and target.
 
-        Args:
-            params: ``{"policy": ...}``, and ``"critic"`` where the selection needs it; leaves with a leading axis R.
-            step: the update the parameters stand at; it enters the records, and the randomness of the actions.
-            episodes: E.
+        If a simulator's process dies, all are restarted once and everything is played again.
 
-        Where a simulator's process dies, all are started anew, once, and everything is played again.
+        Args:
+            params: ``{"policy": ...}``, and ``"critic"`` if the selection needs it; leaves with a leading axis R.
+            step: the update of the parameters; it enters the records, and the randomness of the actions.
+            episodes: E.
 
         Returns:
             One record per seed and target, as ``report.records`` describes them, without the field ``final``.
@@ -83,40 +83,38 @@ class Evaluator:
         try:
             return self._score(params, step, episodes)
         except WorkerDied as error:
-            log.warning("%s Starting the simulators anew, and the evaluation from its beginning", error)
+            log.warning("%s Starting the simulators anew and repeating the evaluation", error)
             self.close()
             return self._score(params, step, episodes)
 
     def _score(self, params: Params, step: int, episodes: int) -> list[dict]:
-        starts = np.stack(
-            [np.random.SeedSequence([seed, _STARTS]).generate_state(episodes) for seed in self._seeds]
-        )  # (R, E)
+        starts = [np.random.SeedSequence([seed, _STARTS]).generate_state(episodes) for seed in self._seeds]
         keys = action_keys(self._seeds, EVALUATION_STREAM, step)
-        waves = [self._play(params, wave, keys, number) for number, wave in enumerate(self._waves(starts))]
-        returns, lengths, outside = (
-            np.concatenate([getattr(wave, name) for wave in waves], axis=2) for name in _ARRAYS
-        )
-        names = dict.fromkeys(name for wave in waves for name in wave.outcomes)
-        outcomes = {name: np.concatenate([wave.outcome(name) for wave in waves], axis=2) for name in names}
-        records = []
-        for row, seed in enumerate(self._seeds):
-            for column, target in enumerate(self.target_names):
-                place = row, column, slice(episodes)
-                scores = [value if np.isfinite(value) else None for value in returns[place].tolist()]
-                record = {"step": step, "seed": seed, "target": target, "returns": scores}
-                record["lengths"] = lengths[place].tolist()
-                if self._actor.policy.condition_on_return:
-                    record["steps_outside"] = int(outside[place].sum())
-                record |= {name: values[place].tolist() for name, values in outcomes.items()}
-                if not any(record.get("failed", ())):
-                    record.pop("failed", None)
-                records.append(record)
-        return records
+        waves = [self._play(params, wave, keys, number) for number, wave in enumerate(self._waves(np.stack(starts)))]
+        arrays = {name: [getattr(wave, name) for wave in waves] for name in ("returns", "lengths", "outside")}
+        for name in dict.fromkeys(name for wave in waves for name in wave.outcomes):
+            arrays[name] = [wave.outcome(name) for wave in waves]
+        arrays = {name: np.concatenate(parts, axis=2)[..., :episodes] for name, parts in arrays.items()}
+        return [
+            {"step": step, "seed": seed, "target": target}
+            | self._record({name: values[row, column].tolist() for name, values in arrays.items()})
+            for row, seed in enumerate(self._seeds)
+            for column, target in enumerate(self.target_names)
+        ]
+
+    def _record(self, values: dict[str, list]) -> dict:
+        """The episodes of one seed and target as they are written."""
+        scores = [value if np.isfinite(value) else None for value in values.pop("returns")]
+        record, outside = {"returns": scores, "lengths": values.pop("lengths")}, values.pop("outside")
+        if self._actor.policy.condition_on_return:
+            record["steps_outside"] = sum(outside)
+        if not any(values.get("failed", ())):
+            values.pop("failed", None)
+        return record | values
 
     def _waves(self, starts: np.ndarray) -> list[np.ndarray]:
         """Splits (R, E) starts into waves of equal size, so that no other shape is compiled; the last is filled up."""
-        episodes = starts.shape[1]
-        groups = len(self._seeds) * len(self._target_sets)
+        episodes, groups = starts.shape[1], len(self._seeds) * len(self._target_sets)
         at_once = episodes if is_light(self._environment) else min(episodes, max(1, self._parallel // groups))
         waves = -(-episodes // at_once)
         width = -(-episodes // waves)
@@ -124,6 +122,8 @@ class Evaluator:
         return np.split(padded, waves, axis=1)
 
     def _play(self, params: Params, starts: np.ndarray, keys: Array, number: int) -> Rollouts:
+        if number:  # other episodes, other actions; the first wave draws as an evaluation in one piece does
+            keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, _WAVES + number)
         return rollout(
             self._make_env(starts.shape[1]),
             self._actor,
@@ -133,11 +133,10 @@ class Evaluator:
             return_scale=self._return_scale,
             return_range=self._return_range,
             env_seeds=starts,
-            # Other episodes, other actions; the first wave draws as an evaluation in one piece does.
-            keys=keys if number == 0 else jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, _WAVES + number),
+            keys=keys,
         )
 
-    def _make_env(self, episodes: int):
+    def _make_env(self, episodes: int) -> VectorEnv:
         if self._env_episodes != episodes:
             self.close()
             copies = len(self._seeds) * len(self._target_sets) * episodes

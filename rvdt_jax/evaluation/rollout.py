@@ -8,44 +8,42 @@ from typing import Protocol
 import chex
 import numpy as np
 
-from rvdt_jax.acting.acting import Acting, Actor
+from rvdt_jax.acting.episodes import Acting
+from rvdt_jax.acting.selection import Actor
 from rvdt_jax.errors import UserError
 from rvdt_jax.types import Array, Normalizer, Params
 
 _NOT_FINITE = "an observation or a reward was not finite"
+_UNREPORTED = {"success": False, "tasks": []}  # the outcomes of an environment that reports none
 
 
 class VectorEnv(Protocol):
-    """Many copies of one environment, stepped together; see ``envs.vector``."""
+    """Many copies of one environment, stepped together; shapes and meaning as in ``envs.vector``."""
 
     num_envs: int
     observation_size: int
     action_size: int
     horizon: int
 
-    def reset(self, seeds) -> np.ndarray:
-        """(num_envs, S) first observations."""
+    def reset(self, seeds) -> np.ndarray: ...
 
-    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Observations (num_envs, S), rewards, terminated and truncated, each (num_envs,)."""
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]: ...
 
-    def outcomes(self) -> dict[str, list]:
-        """What else the environments report of their episodes, by name: one value per copy."""
+    def outcomes(self) -> dict[str, list]: ...
 
 
 @dataclasses.dataclass(frozen=True)
 class Rollouts:
-    """The raw outcome of an evaluation.
+    """The raw outcome of an evaluation, of R seeds, G targets (or target sets) and E episodes.
 
     Attributes:
-        returns: (R, G, E) float64 raw episode returns of R seeds, G targets (or target sets), E episodes; NaN where an
-            episode failed.
+        returns: (R, G, E) float64 raw episode returns; NaN if an episode failed.
         lengths: (R, G, E) int64 steps.
-        outside: (R, G, E) int64 steps that were conditioned on a return-to-go outside the data's range (of the first
-            target, where several are candidates).
-        outcomes: what else is known of the episodes, (R, G, E) arrays by name: ``success`` (bool), ``tasks`` (lists of
-            the names of completed sub-tasks), and where any failed ``failed`` (why; None where it did not): the
-            environment raised, or gave an observation or a reward that is not finite.
+        outside: (R, G, E) int64 steps whose return-to-go was outside the data's range (of the first target, if several
+            are candidates).
+        outcomes: (R, G, E) arrays by name: ``success`` (bool), ``tasks`` (lists of completed sub-tasks), and if any
+            episode failed ``failed`` (the reason, or None). An episode fails if the environment raises, or if an
+            observation or a reward is not finite.
     """
 
     returns: np.ndarray
@@ -54,13 +52,10 @@ class Rollouts:
     outcomes: dict[str, np.ndarray]
 
     def outcome(self, name: str) -> np.ndarray:
-        """(R, G, E) of that name; where nothing was reported, what an environment means that reports nothing."""
+        """(R, G, E) of that name, with the value of an environment that reports nothing if it is missing."""
         if name in self.outcomes:
             return self.outcomes[name]
-        blank = np.empty(self.returns.shape, object)
-        for place in np.ndindex(blank.shape):
-            blank[place] = {"success": False, "tasks": []}.get(name)
-        return blank
+        return _as_objects([_UNREPORTED.get(name)] * self.returns.size).reshape(self.returns.shape)
 
 
 def rollout(
@@ -91,27 +86,35 @@ def rollout(
         keys: (R,) PRNG keys of this evaluation.
 
     Raises:
-        UserError: the policy's actions are not finite; no score is made of them.
+        UserError: the policy's actions are not finite.
     """
     (seeds, episodes), sets = env_seeds.shape, len(target_sets)
-    flat = sets * episodes  # F
-    chex.assert_equal(env.num_envs, seeds * flat)
-    acting = Acting(
-        actor,
-        params,
-        normalizer,
-        return_scale=return_scale,
-        return_range=return_range,
-        keys=keys,
-        targets=np.tile(np.repeat(target_sets.T, episodes, axis=1), (seeds, 1, 1)),  # (R, C, F)
-    )
-    returns, lengths = np.zeros((seeds, flat)), np.zeros((seeds, flat), np.int64)
-    outside, earned = np.zeros((seeds, flat), np.int64), None
-    alive, bad = np.ones((seeds, flat), bool), np.zeros((seeds, flat), bool)
-    observations = env.reset(np.tile(env_seeds[:, None], (1, sets, 1)).ravel().tolist())
-    observations = _finite(observations, np.zeros(env.num_envs), alive, bad)
+    chex.assert_equal(env.num_envs, seeds * sets * episodes)
+    targets = np.tile(np.repeat(target_sets.T, episodes, axis=1), (seeds, 1, 1))  # (R, C, G * E)
+    ranges = {"return_scale": return_scale, "return_range": return_range}
+    acting = Acting(actor, params, normalizer, keys=keys, targets=targets, **ranges)
+    starts = np.tile(env_seeds[:, None], (1, sets, 1)).ravel().tolist()
+    arrays, bad = _play(env, acting, starts, (seeds, sets * episodes))
+    reports = env.outcomes()
+    reasons = reports.get("failed", [None] * env.num_envs)
+    reasons = [reason or (_NOT_FINITE if wrong else None) for reason, wrong in zip(reasons, bad.ravel(), strict=True)]
+    if any(reasons):
+        reports["failed"] = reasons
+        arrays["returns"][np.array([reason is not None for reason in reasons]).reshape(bad.shape)] = np.nan
+    shape = seeds, sets, episodes
+    outcomes = {name: _as_objects(values).reshape(shape) for name, values in reports.items()}
+    return Rollouts(**{name: array.reshape(shape) for name, array in arrays.items()}, outcomes=outcomes)
+
+
+def _play(
+    env: VectorEnv, acting: Acting, starts: list[int], shape: tuple[int, int]
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Plays one episode per copy; (R, F) returns, lengths and steps outside the range, and whether numbers were bad."""
+    returns, lengths, outside = np.zeros(shape), np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    alive, bad, earned = np.ones(shape, bool), np.zeros(shape, bool), None
+    observations = _finite(env.reset(starts), np.zeros(env.num_envs), alive, bad)
     for step in range(env.horizon):
-        actions = acting.act(observations.reshape(seeds, flat, -1), earned)
+        actions = acting.act(observations.reshape(*shape, -1), earned)
         if not np.isfinite(actions).all():
             raise UserError(
                 f"the policy's actions at time step {step} are not finite: training has diverged. Lower "
@@ -121,25 +124,16 @@ def rollout(
         observations, rewards, terminated, truncated = env.step(actions.reshape(env.num_envs, -1))
         lengths += alive
         observations = _finite(observations, rewards, alive, bad)
-        earned = np.where(alive, rewards.reshape(seeds, flat), 0.0)
+        earned = np.where(alive, rewards.reshape(shape), 0.0)
         returns += earned
-        alive &= ~(terminated | truncated).reshape(seeds, flat)
+        alive &= ~(terminated | truncated).reshape(shape)
         if not alive.any():
             break
-    reports = env.outcomes()
-    reasons = reports.get("failed", [None] * env.num_envs)
-    reasons = [reason or (_NOT_FINITE if wrong else None) for reason, wrong in zip(reasons, bad.ravel(), strict=True)]
-    if any(reasons):
-        reports["failed"] = reasons
-        returns[np.array([reason is not None for reason in reasons]).reshape(seeds, flat)] = np.nan
-    shape = (seeds, sets, episodes)
-    outcomes = {name: _as_objects(values).reshape(shape) for name, values in reports.items()}
-    arrays = {"returns": returns, "lengths": lengths, "outside": outside}
-    return Rollouts(**{name: array.reshape(shape) for name, array in arrays.items()}, outcomes=outcomes)
+    return {"returns": returns, "lengths": lengths, "outside": outside}, bad
 
 
 def _finite(observations: np.ndarray, rewards: np.ndarray, alive: np.ndarray, bad: np.ndarray) -> np.ndarray:
-    """Ends the episodes in which a number is not finite, and notes them as bad; the observations, with zeros there."""
+    """Replaces bad observations by zeros. Episodes with a number that is not finite end, and are marked as bad."""
     wrong = ~(np.isfinite(observations).all(1) & np.isfinite(rewards))
     bad |= alive & wrong.reshape(alive.shape)
     alive &= ~bad

@@ -1,4 +1,4 @@
-"""What scores a policy: the evaluation environment of a run, and the returns that count as 0 and 100."""
+"""The evaluation environment of a run, and the returns that score 0 and 100."""
 
 from __future__ import annotations
 
@@ -19,9 +19,8 @@ class Scoring:
     """How a run's policies are scored.
 
     Attributes:
-        environment: None where there is none.
-        ref_min_return, ref_max_return: raw returns that score 0 and 100; None where there are none, and then only raw
-            returns are reported.
+        environment: None if there is none.
+        ref_min_return, ref_max_return: raw returns that score 0 and 100; None reports raw returns only.
     """
 
     environment: Environment | None
@@ -30,7 +29,7 @@ class Scoring:
 
 
 def scoring_from_json(values: dict) -> Scoring:
-    """The inverse of ``dataclasses.asdict``, after a file."""
+    """The inverse of ``dataclasses.asdict``, from JSON."""
     environment = values["environment"]
     if environment is not None:
         lists = {name: tuple(value) for name, value in environment.items() if isinstance(value, list)}
@@ -39,7 +38,7 @@ def scoring_from_json(values: dict) -> Scoring:
 
 
 def spaces_of(episodes: Episodes, provenance: dict) -> dict:
-    """What of an observation was trained on, and what actions stand for; fields of ``Environment``."""
+    """The fields of ``Environment`` that say which observation entries and action bounds the data have."""
     bounds = episodes.action_low, episodes.action_high
     low, high = (() if bound is None else tuple(bound.tolist()) for bound in bounds)
     keys = tuple(provenance.get("observation_keys", ()))
@@ -47,15 +46,15 @@ def spaces_of(episodes: Episodes, provenance: dict) -> dict:
 
 
 def choose_scoring(config: Config, episodes: Episodes, provenance: dict) -> Scoring:
-    """The environment is ``config.env``; else the table's for this data set; else the one that the data set names.
+    """Chooses ``config.env``, else the task's environment for this data set, else the one that the data set names.
 
-    A task's environment and references serve its data sets, with or without ``config.task``, and other data under
-    ``config.task``; a data set's own references serve only its own environment.
+    A task's environment and references apply to its data sets, with or without ``config.task``, and to other data
+    under ``config.task``. A data set's own references apply to its own environment only.
 
     Args:
         config: resolved settings.
-        episodes: the data; they know what their actions stand for.
-        provenance: what the data set says of itself.
+        episodes: the data, with their action bounds.
+        provenance: the data set's metadata.
     """
     owner, source = find_source(provenance["dataset_id"]) or (None, None)
     task = get_task(config.task) if config.task else owner
@@ -70,7 +69,7 @@ def choose_scoring(config: Config, episodes: Episodes, provenance: dict) -> Scor
     if not all(_is_number(value) for value in references) or references[0] == references[1]:
         references = None, None
     if env_id is None:
-        log.warning("nothing will be scored: %s names no environment; name one with config.env", episodes.name)
+        log.warning("nothing will be scored: %s names no environment; set config.env", episodes.name)
         return Scoring(None, *references)
     horizon = config.eval.horizon or (task.horizon if task else None)
     return Scoring(Environment(env_id, spec, horizon, **spaces_of(episodes, provenance)), *references)
@@ -79,7 +78,7 @@ def choose_scoring(config: Config, episodes: Episodes, provenance: dict) -> Scor
 def _choose_environment(
     task: Task | None, source: Source | None, name: str, provenance: dict
 ) -> tuple[str | None, str | None]:
-    """Id, and JSON of the spec where it is the data set's own."""
+    """The id, and the spec as JSON if it is the data set's own."""
     own_id, own_spec = _own_id(provenance), provenance.get("env_spec")
     if source is not None and task.source_of(source.dataset_id) and source.env_id is not None:
         if own_id not in (None, source.env_id):
@@ -102,7 +101,7 @@ def _kind(env_id: str) -> str:
 
 
 def _own_id(provenance: dict) -> str | None:
-    """The id of the environment that the data set names, if it does."""
+    """The id of the environment that the data set names, or None."""
     spec = provenance.get("env_spec")
     return None if spec is None else json.loads(spec)["id"]
 

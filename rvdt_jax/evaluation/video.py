@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from rvdt_jax.acting.policy import Policy, SavedRun
+from rvdt_jax.acting.policy import Policy
 from rvdt_jax.envs.adapters import make_env
 from rvdt_jax.errors import UserError, optional_imports
 from rvdt_jax.evaluation.score_run import ScoredRun
@@ -26,37 +26,42 @@ def record_video(run: ScoredRun, path: pathlib.Path) -> None:
     """Films one episode of the first seed's policy.
 
     Args:
-        run: see ``load_scored``; of its targets the first is aimed at, or all are candidates where the critic selects.
+        run: see ``load_scored``. Its first target is used; with selection ``critic`` all are candidates.
         path: the file to write; see ``check_video``.
 
     Raises:
-        UserError: no picture can be drawn, or no video written, on this machine.
+        UserError: this machine cannot draw the environment, or cannot write the video.
     """
     import imageio
 
-    saved, scoring = run.saved, run.scoring
-    policy = _film_policy(saved)
+    seed = run.saved.config.seeds[0]
+    # The adapted environment gives flat vectors and takes actions in [-1, 1].
+    spaces = {"observation_keys": (), "action_low": (), "action_high": ()}
+    policy = Policy(dataclasses.replace(run.saved, spaces=spaces), seed)
     try:
-        with contextlib.closing(make_env(scoring.environment, render_mode="rgb_array")) as env, _without_fork_warning():
+        with (
+            contextlib.closing(make_env(run.scoring.environment, render_mode="rgb_array")) as env,
+            _without_fork_warning(),
+        ):
             fps = env.metadata.get("render_fps") or 30
             speed = {"duration": 1000 / fps, "loop": 0} if path.suffix == ".gif" else {"fps": fps}
             with atomic_write(path) as partial, imageio.get_writer(partial, **speed) as video:
-                episode_return, length = _film(env, policy, saved.config.seeds[0], video)
-    except Exception as error:  # OpenGL and ffmpeg raise whatever they like
-        raise _no_video(path, scoring, error) from error
+                episode_return, length = _film(env, policy, seed, video)
+    except Exception as error:  # OpenGL and ffmpeg raise exceptions of many kinds
+        raise _no_video(path, run.scoring, error) from error
     log.info("%s: one episode of %d steps, return %.1f", path, length, episode_return)
 
 
 def check_video(run: ScoredRun, path: pathlib.Path) -> None:
-    """Refuses a video that could not be made, before any work is done: one picture is drawn.
+    """Refuses a video that cannot be made, before any work is done. It draws one picture to find out.
 
     Args:
         run: see ``load_scored``.
         path: the file to write, ending in .mp4 or .gif.
 
     Raises:
-        UserError: the file exists, its folder does not or cannot be written, its format is unknown, the encoder is
-            not installed, or the environment cannot be drawn on this machine.
+        UserError: the file exists, its folder is missing or cannot be written, its format is unknown, the encoder is
+            not installed, or this machine cannot draw the environment.
     """
     parent = path.absolute().parent
     if path.exists():
@@ -80,21 +85,14 @@ def check_video(run: ScoredRun, path: pathlib.Path) -> None:
 
 
 def _no_video(path: pathlib.Path, scoring: Scoring, error: Exception) -> UserError:
-    return UserError(
-        f"--video={path}: {scoring.environment.id} cannot be filmed here ({type(error).__name__}: {error}). Without a "
-        "screen MuJoCo draws with MUJOCO_GL=egl, or osmesa where it is installed."
-    )
-
-
-def _film_policy(saved: SavedRun) -> Policy:
-    """The first seed's policy for an adapted environment, which gives flat vectors and takes actions in [-1, 1]."""
-    spaces = {"observation_keys": (), "action_low": (), "action_high": ()}
-    return Policy(dataclasses.replace(saved, spaces=spaces), saved.config.seeds[0])
+    words = f"{scoring.environment.id} cannot be filmed here ({type(error).__name__}: {error})"
+    hint = "Without a screen MuJoCo draws with MUJOCO_GL=egl, or osmesa if it is installed."
+    return UserError(f"--video={path}: {words}. {hint}")
 
 
 @contextlib.contextmanager
 def _without_fork_warning() -> Iterator[None]:
-    """JAX warns of forks; the encoder's ends at once in another program, and touches nothing of JAX's."""
+    """Hides JAX's warning of forks: the encoder's fork runs another program at once, and touches nothing of JAX."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
         yield

@@ -6,7 +6,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from rvdt_jax.models.layers import FourierFeatures, dense, layer_norm
+from rvdt_jax.models.encoder import Encoder, encode
+from rvdt_jax.models.layers import dense, layer_norm
 from rvdt_jax.types import Array, Params
 
 
@@ -52,32 +53,36 @@ class MLP(nn.Module):
 
 
 class QFunction(MLP):
-    """One Q(s, a): an MLP on the observation, or on its Fourier features, and the action."""
+    """One Q(s, a): an MLP on the encoded observation and the action."""
 
-    fourier_features: int = 0
-    fourier_scale: float = 1.0
+    encoder: Encoder | None = None
 
     @nn.compact
     def __call__(self, observations: Array, actions: Array) -> Array:
         """Maps (..., S) and (..., A) to (...) values."""
-        if self.fourier_features:
-            observations = FourierFeatures(self.fourier_features, self.fourier_scale, name="Fourier")(observations)
-        return self._layers(jnp.concatenate([observations, actions], axis=-1))[..., 0]
+        return self._layers(jnp.concatenate([encode(self.encoder, observations), actions], axis=-1))[..., 0]
 
 
 QS = ("q1", "q2")
 
 
 class TwinCritic(nn.Module):
-    """Two independent Q functions (clipped double Q-learning, Fujimoto et al. 2018); their parameters are ``QS``."""
+    """Two independent Q functions (clipped double Q-learning, Fujimoto et al. 2018); their parameters are ``QS``.
+
+    Attributes:
+        width, layers: of each function's hidden layers.
+        dtype: of their arithmetic.
+        plain: use flax's layers, to check the fast version.
+        norm: whether LayerNorm stands before every activation.
+        encoder: of observations; see ``models.encoder``.
+    """
 
     width: int = 256
     layers: int = 3
     dtype: jnp.dtype = jnp.float32
     plain: bool = False
     norm: bool = False
-    fourier_features: int = 0
-    fourier_scale: float = 1.0
+    encoder: Encoder | None = None
 
     @nn.compact
     def __call__(self, observations: Array, actions: Array) -> Array:
@@ -101,8 +106,7 @@ class TwinCritic(nn.Module):
             self.dtype,
             self.plain,
             self.norm,
-            self.fourier_features,
-            self.fourier_scale,
+            self.encoder,
             name=name,
             **({} if name else {"parent": None}),
         )
@@ -116,8 +120,10 @@ class ExpertPolicy(nn.Module):
     layers: int = 3
     dtype: jnp.dtype = jnp.float32
     plain: bool = False
+    encoder: Encoder | None = None
 
     @nn.compact
     def __call__(self, observations: Array) -> Array:
         """Maps (..., S) normalised observations to (..., A) action means in (-1, 1)."""
-        return jnp.tanh(MLP(self.width, self.layers, self.action_size, self.dtype, self.plain)(observations))
+        network = MLP(self.width, self.layers, self.action_size, self.dtype, self.plain)
+        return jnp.tanh(network(encode(self.encoder, observations)))

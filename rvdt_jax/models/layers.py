@@ -181,22 +181,3 @@ def _mix(x):
         x = (x ^ (x >> np.uint32(16))) * np.uint32(0x21F0AAAD)
         x = (x ^ (x >> np.uint32(15))) * np.uint32(0x735A2D97)
         return x ^ (x >> np.uint32(15))
-
-
-class FourierFeatures(nn.Module):
-    """[x, sin(W x), cos(W x)] with a learned W: a network of few updates resolves what changes abruptly with x.
-
-    An MLP learns slowly what varies fast (Tancik et al. 2020); a value function does so across a wall. W begins as
-    normal numbers of standard deviation ``scale`` and is learned (Li and Pathak 2021).
-    """
-
-    features: int
-    scale: float
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """Maps (..., inputs) to (..., inputs + 2 features)."""
-        kernel = self.param("kernel", nn.initializers.normal(self.scale), (x.shape[-1], self.features))
-        # In float32: an angle of several turns has no digits left in bfloat16.
-        angle = jnp.matmul(x, kernel, precision=jax.lax.Precision.HIGHEST)
-        return jnp.concatenate([x, jnp.sin(angle), jnp.cos(angle)], axis=-1)

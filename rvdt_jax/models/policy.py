@@ -8,11 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rvdt_jax.models.layers import FourierFeatures, dense, layer_norm, weight_init
+from rvdt_jax.models.encoder import Encoder, encode
+from rvdt_jax.models.layers import dense, layer_norm, weight_init
 from rvdt_jax.models.transformer import CausalTransformer
 from rvdt_jax.types import Array, PolicyOutput
 
-LOG_STD_RANGE = (-5.0, 0.5)  # a learned log-std is clipped to this; config_checks holds settings to it
+LOG_STD_RANGE = (-5.0, 0.5)  # a learned log-std is clipped to this; settings are checked against it
 
 
 def sample_actions(mean: Array, log_std: Array, key: Array) -> Array:
@@ -36,10 +37,9 @@ class TransformerPolicy(nn.Module):
         learn_std: True learns a state-dependent log-std, clipped to ``LOG_STD_RANGE``.
         std: the fixed standard deviation, and the starting point of a learned one.
         predict_state: True adds QT's head for the next observation, read at the action token.
-        fourier_features, fourier_scale: how many sines and cosines of the observation it sees besides, and the std of
-            their initial frequencies; 0: none.
+        encoder: of observations; see ``models.encoder``.
         dtype: arithmetic; parameters are float32 always.
-        plain: True computes the same function the textbook way (``models.transformer``), to check the fast one against.
+        plain: True computes the same function with flax's layers, to check the fast version.
     """
 
     observation_size: int
@@ -56,8 +56,7 @@ class TransformerPolicy(nn.Module):
     dtype: jnp.dtype = jnp.float32
     plain: bool = False
     positions: str = "episode"
-    fourier_features: int = 0
-    fourier_scale: float = 1.0
+    encoder: Encoder | None = None
 
     @nn.compact
     def __call__(
@@ -117,10 +116,9 @@ class TransformerPolicy(nn.Module):
         if self.positions == "window":
             timesteps = jnp.broadcast_to(jnp.arange(timesteps.shape[1]), timesteps.shape)
         time = table(jnp.minimum(timesteps, self.max_timestep - 1))
-        if self.fourier_features:
-            observations = FourierFeatures(self.fourier_features, self.fourier_scale, name="Fourier")(observations)
+        features = encode(self.encoder, observations)
         streams = [
-            dense(self.width, self.dtype, "observation", plain=self.plain)(observations) + time,
+            dense(self.width, self.dtype, "observation", plain=self.plain)(features) + time,
             dense(self.width, self.dtype, "action", plain=self.plain)(actions) + time,
         ]
         if self.condition_on_return:

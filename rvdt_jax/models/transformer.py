@@ -1,7 +1,7 @@
 """A causal pre-LayerNorm transformer after GPT-2 (Radford et al. 2019), with Decision Transformer's ReLU MLP.
 
-Who reads only some of the output tokens says so, and the last block works for those alone: its keys and values take
-every token, the rest of it only the tokens read.
+Pass ``read`` to compute the last block only at those positions: its keys and values take every token, its queries and
+everything behind them only the tokens read.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class CausalTransformer(nn.Module):
     Attributes:
         layers, heads, dropout: sizes.
         dtype: of the arithmetic.
-        plain: the textbook way: flax's layers, and every token through the whole of every block.
+        plain: use flax's layers, and take every token through every block, to check the fast version.
     """
 
     layers: int

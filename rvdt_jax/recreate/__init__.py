@@ -1,15 +1,17 @@
-"""Data sets collected anew by their published recipes. They say so of themselves: recreated data is not D4RL's data."""
+"""Recreates data sets by their published recipes. Their metadata say so: recreated data is never called D4RL's data."""
 
 from __future__ import annotations
 
+from importlib import metadata
 from typing import TYPE_CHECKING
 
 from rvdt_jax.errors import UserError
 
 if TYPE_CHECKING:
-    from rvdt_jax.recreate.recipe import Recipe
+    from rvdt_jax.recreate.rollouts import Recipe
     from rvdt_jax.tasks import Task
 
+_PACKAGES = ("mujoco", "gymnasium", "gymnasium-robotics", "minari", "numpy")
 _DESCRIPTION = (
     "Recreated data: collected anew by D4RL's published recipe for {name} ({how}). It is not one of D4RL's files, and "
     "scores from it are scores on recreated data."
@@ -29,22 +31,20 @@ def recreate(
 
     Args:
         task_name: e.g. ``maze2d-umaze-v1``.
-        steps: how many; None takes the recipe's own number.
-        seed: fixes the collection.
+        steps, seed: how many, None for the recipe's own number; and what fixes them.
         overwrite: replace a data set of the same id, once the new one is complete.
         progress: show progress bars.
-        replay: of ``*-medium-replay``: the buffer that ``experiments/train_collectors.py`` has left; None: where it
-            leaves it by default.
+        replay: for ``*-medium-replay``, the buffer of ``experiments/train_collectors.py``; None takes its default path.
 
     Returns:
-        The Minari id: the task's own for the recipe's length and seed 0, else one that names both.
+        The Minari id; see ``recreated_id``.
 
     Raises:
-        UserError: unknown task, no recipe for it, ``steps`` or ``seed`` out of range, no such buffer, or an
-            environment failed.
-        DatasetExists: it does (a UserError too).
+        UserError: unknown task, no recipe for it, ``steps`` or ``seed`` out of range, no buffer, or an environment
+            failed.
+        DatasetExists: the data set exists (a UserError too).
     """
-    from rvdt_jax.data.minari_writer import About, write_dataset
+    from rvdt_jax.data.minari.writer import About, write_dataset
     from rvdt_jax.tasks import all_tasks, get_task
 
     task = get_task(task_name)
@@ -52,11 +52,8 @@ def recreate(
     if source is None:
         known = ", ".join(name for name, other in all_tasks().items() if other.source("recipe"))
         raise UserError(f"--task={task_name}: there is no recipe for it. Tasks that can be recreated: {known}.")
-    if steps is not None and steps < 1:
-        raise UserError(f"--steps={steps}: collect at least one step.")
-    if seed < 0:
-        raise UserError(f"--seed={seed}: a seed is not negative.")
     recipe = _recipe(task, steps, seed, replay)
+    versions = {name: metadata.version(name) for name in _PACKAGES}
     dataset_id = recreated_id(task, recipe.steps if recipe.seed else steps, recipe.seed)
     about = About(
         env_id=source.env_id,
@@ -66,13 +63,13 @@ def recreate(
         description=_DESCRIPTION.format(name=task.name, how=recipe.description),
         ref_min_return=task.ref_min_return,
         ref_max_return=task.ref_max_return,
-        facts={"recreated": True, "seed": recipe.seed, "versions": _versions()} | recipe.facts,
+        facts={"recreated": True, "seed": recipe.seed, "versions": versions} | recipe.facts,
     )
     return write_dataset(dataset_id, about, lambda: _watch(task, recipe, progress), overwrite=overwrite)
 
 
 def recreated_id(task: Task, steps: int | None = None, seed: int = 0) -> str:
-    """The Minari id of a recreated data set: the task's own for the whole recipe (None, too) and seed 0."""
+    """The Minari id of a recreated data set: the task's own for the recipe's length and seed 0, else one with both."""
     dataset_id = task.source("recipe").dataset_id
     if seed == 0 and steps in (None, task.recipe_steps):
         return dataset_id
@@ -81,6 +78,10 @@ def recreated_id(task: Task, steps: int | None = None, seed: int = 0) -> str:
 
 
 def _recipe(task: Task, steps: int | None, seed: int, replay: str | None) -> Recipe:
+    if steps is not None and steps < 1:
+        raise UserError(f"--steps={steps}: collect at least one step.")
+    if seed < 0:
+        raise UserError(f"--seed={seed}: a seed is not negative.")
     if task.name.endswith("-medium-replay-v2"):
         from rvdt_jax.recreate.locomotion import replay_recipe
 
@@ -97,14 +98,8 @@ def _recipe(task: Task, steps: int | None, seed: int, replay: str | None) -> Rec
     return make(task, steps, seed)
 
 
-def _versions() -> dict[str, str]:
-    from importlib import metadata
-
-    return {name: metadata.version(name) for name in ("mujoco", "gymnasium", "gymnasium-robotics", "minari", "numpy")}
-
-
 def _watch(task: Task, recipe: Recipe, progress: bool):
-    """The episodes, under two progress bars: steps that are collected, and episodes that are written."""
+    """The episodes, with two progress bars: steps that are collected, and episodes that are written."""
     from tqdm import tqdm
 
     options = {"disable": not progress}

@@ -1,12 +1,12 @@
-"""antmaze data sets by D4RL's recipe (``generate_ant_maze_datasets.py``, Fu et al. 2020), planned as Minari plans.
+"""antmaze data sets by D4RL's recipe (``generate_ant_maze_datasets.py``, Fu et al. 2020), with Minari's planner.
 
-A planner leads an ant, that has learned to walk to a goal, from cell to cell; N(0, .2) is added to its actions.
-Episodes last 1000 steps, arrival or not. ``umaze`` starts and ends where evaluation does; in ``*-diverse`` start and
-goal are two random cells, and the reward is paid for the place where evaluation pays it.
+A planner leads an ant, which has learned to walk to a goal, from cell to cell; N(0, .2) is added to its actions.
+Episodes last 1000 steps, with or without arrival. ``umaze`` has the start and goal of evaluation; in ``*-diverse``
+the ant walks between two random cells, and the reward is that of evaluation's goal.
 
-Not as in the original: the planner is Minari's (cells by Q-iteration, each reached within .45 before the next is aimed
-at) and plans anew where the ant has left its way; and every episode pays for the goal that it drew at its start, as the
-environment that scores does, where D4RL relabelled all of them toward one.
+Unlike the original, the planner is Minari's (cells by Q-iteration; the next one becomes the target within .45 of the
+last), and plans again when the ant has left its way. The reward is for the goal that the episode drew at its start, as
+in the evaluation environment; D4RL relabelled all episodes toward one goal.
 """
 
 from __future__ import annotations
@@ -21,21 +21,20 @@ import numpy as np
 from rvdt_jax.envs.d4rl import MAZES, AntMazeEnv
 from rvdt_jax.recreate.collector import Collector
 from rvdt_jax.recreate.controller import Cell, shortest_path
-from rvdt_jax.recreate.goal_ant import REACHED, goal_observation
 from rvdt_jax.recreate.locomotion import shipped_collector
-from rvdt_jax.recreate.recipe import Recipe
-from rvdt_jax.recreate.rollouts import collect
+from rvdt_jax.recreate.rollouts import Recipe, collect
 from rvdt_jax.tasks import Environment, Task
 
 EPISODE = 1000
 ACTION_NOISE = 0.2
 CELL = 4.0  # metres
+REACHED = 0.45  # metres, as in Minari's recipe
 _WAYPOINT_JITTER = 0.5
 _SIZE = 29  # of the task's observations; the commanded goal comes after them
 
 
 class CommandedAnt(AntMazeEnv):
-    """The task's ant on its way to a commanded goal, which its observations (31) end with; it goes on after arrival.
+    """The task's ant with a commanded goal, the last 2 numbers of its observations (31); it goes on after arrival.
 
     Args:
         maze: a name in ``MAZES``.
@@ -50,7 +49,7 @@ class CommandedAnt(AntMazeEnv):
         self._places = [place_of(cell, maze) for cell in free_cells(maze)]
 
     def reset(self, *, seed: int | None = None, options: dict | None = None):
-        """Draws the goal that is paid for, the start, and where the ant is sent."""
+        """Draws the goal of the reward, the start, and the commanded goal."""
         observation, info = super().reset(seed=seed)
         self._commanded = self._goal
         if self._diverse:
@@ -88,7 +87,7 @@ def place_of(cell: Cell, maze: str) -> np.ndarray:
 
 
 def cell_of(place: np.ndarray, maze: str) -> Cell:
-    """The (row, column) that holds a place, x and y in metres; the nearest free one where that is a wall's."""
+    """The (row, column) of a place, x and y in metres; the nearest free cell if it lies in a wall."""
     row, column = _start(maze)
     cell = (row + math.floor(place[1] / CELL + 0.5), column + math.floor(place[0] / CELL + 0.5))
     free = free_cells(maze)
@@ -101,13 +100,23 @@ def _start(maze: str) -> Cell:
     return next((i, row.index("R")) for i, row in enumerate(rows) if "R" in row)
 
 
+def goal_observation(observation: np.ndarray, goal: np.ndarray) -> np.ndarray:
+    """(..., 29) observation of the goal-reaching policy: the body without its place, and the vector to the goal.
+
+    Args:
+        observation: (..., 29) of ``AntMazeEnv``.
+        goal: (..., 2) in the same metres.
+    """
+    return np.concatenate([observation[..., 2:], goal - observation[..., :2]], axis=-1).astype(np.float32)
+
+
 class Planner:
     """Leads one ant to its commanded goal.
 
     Args:
         maze: a name in ``MAZES``.
         goal: (2,) in metres.
-        rng: draws how far waypoints lie from their cells' centres.
+        rng: draws the waypoints' offsets from their cells' centres.
     """
 
     def __init__(self, maze: str, goal: np.ndarray, rng: np.random.Generator):
@@ -129,7 +138,7 @@ class Planner:
         return self._aimed_at
 
     def _aim(self) -> None:
-        """At the next cell of the way, or in the last two at the goal itself."""
+        """Aims at the next cell of the way, or within the last two at the goal itself."""
         self._expected = set(self._cells[:2])
         self._aimed_at = self._goal
         if len(self._cells) > 2:
@@ -184,7 +193,7 @@ def antmaze_recipe(task: Task, steps: int, seed: int) -> Recipe:
 
 
 def _register(maze: str, diverse: bool) -> Environment:
-    """The environment that is collected in, under an id that worker processes are told."""
+    """Registers the environment of the collection, under an id for worker processes."""
     env_id = f"rvdt-recipe/antmaze-{maze}{'-diverse' if diverse else ''}-v0"
     if env_id not in gymnasium.registry:
         gymnasium.register(

@@ -1,7 +1,7 @@
-"""The policies that collect: small networks as NumPy files, acting with NumPy alone.
+"""Collecting policies: small networks in NumPy files, which act with NumPy alone.
 
-A file holds, in half precision, the layers of a squashed Gaussian policy as SAC trains it (Haarnoja et al. 2018), and
-what is known of it as JSON: the command that made it, seed, steps, versions, and its mean return over 100 episodes.
+A file holds the layers of a squashed Gaussian policy of SAC (Haarnoja et al. 2018) in half precision, and as JSON the
+command that made it, seed, steps, versions, and its mean return over 100 episodes.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _LOG_STD = (-20.0, 2.0)  # SAC's bounds
 
 @dataclasses.dataclass(frozen=True)
 class Collector:
-    """tanh(N(mean, std)) of a network with ReLUs.
+    """A policy tanh(N(mean, std)); its network has ReLUs.
 
     Attributes:
         hidden: (kernel (in, out), bias (out,)) of every hidden layer.
         mean, log_std: the same of the two heads.
-        about: JSON values.
+        about: its origin, JSON values.
     """
 
     hidden: tuple[tuple[np.ndarray, np.ndarray], ...]
@@ -44,7 +44,7 @@ class Collector:
         return self.mean[1].shape[0]
 
     def act(self, observations: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
-        """(..., A) actions in [-1, 1] for (..., S) observations: drawn with ``rng``, or without it the mean's."""
+        """(..., A) actions in [-1, 1] for (..., S) observations: drawn with ``rng``, else the mean's."""
         features = np.asarray(observations, np.float32)
         for kernel, bias in self.hidden:
             features = np.maximum(features @ kernel + bias, 0.0)
@@ -56,7 +56,7 @@ class Collector:
 
 
 def rounded(collector: Collector) -> Collector:
-    """The collector as it is once it has been saved and loaded."""
+    """The collector as it is after saving and loading."""
 
     def each(layer):
         return tuple(part.astype(np.float16).astype(np.float32) for part in layer)

@@ -1,6 +1,6 @@
-"""D4RL's maze2d controller: shortest path on the grid, waypoints, and a PD law from one to the next.
+"""D4RL's maze2d controller: the shortest path on the grid, and a PD law from one waypoint to the next.
 
-Scalar Python on purpose: the collection calls it once a step, and NumPy's overhead on two numbers would dominate.
+In scalar Python: the collection calls it once a step, and NumPy's overhead on two numbers would dominate.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def shortest_path(free: tuple[Cell, ...], start: Cell, target: Cell) -> tuple[Ce
 
 
 class WaypointController:
-    """Drives the ball to a target; it plans anew only when the target's cell changes.
+    """Drives the ball to a target. It plans again only when the target's cell changes.
 
     Args:
         maze: the maze.

@@ -1,8 +1,8 @@
-"""D4RL's locomotion data sets by their recipe (Fu et al. 2020): SAC, stopped early, at its best, and its replay buffer.
+"""D4RL's locomotion data sets by their recipe (Fu et al. 2020), from policies and replay buffers of SAC.
 
-``medium`` are 1e6 steps of a policy that reaches a third of the expert's return, its actions drawn as in training;
-``medium-expert`` are as many of it, then as many of the best policy; ``medium-replay`` is all that was seen in training
-up to the medium policy. The policies come with this package; what trained them is ``experiments/train_collectors.py``.
+``medium``: 1e6 steps of a policy that reaches a third of the expert's return, actions drawn as in training.
+``medium-expert``: 1e6 steps of the medium policy, then 1e6 of the best one. ``medium-replay``: all steps of training up
+to the medium policy. The policies come with this package; ``experiments/train_collectors.py`` trained them.
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ from __future__ import annotations
 import json
 import pathlib
 from collections.abc import Callable, Iterator
-from importlib import resources
 
 import numpy as np
 
+from rvdt_jax.data.minari.writer import split_recording
 from rvdt_jax.errors import UserError
 from rvdt_jax.recreate.collector import Collector, load_collector
-from rvdt_jax.recreate.recipe import Recipe
-from rvdt_jax.recreate.rollouts import collect, split
+from rvdt_jax.recreate.rollouts import Recipe, collect
 from rvdt_jax.tasks import Environment, Task
 
 REPLAY = "runs/collectors/{robot}/medium-replay.npz"  # where training leaves the buffer
@@ -31,9 +30,7 @@ def shipped_collector(name: str) -> Collector:
     Raises:
         UserError: there is none of that name.
     """
-    file = resources.files("rvdt_jax") / "recreate" / "policies" / f"{name}.npz"
-    with resources.as_file(file) as path:
-        return load_collector(path)
+    return load_collector(pathlib.Path(__file__).with_name("policies") / f"{name}.npz")
 
 
 class Sampled:
@@ -51,7 +48,7 @@ class Sampled:
 
 
 def locomotion_recipe(task: Task, steps: int, seed: int) -> Recipe:
-    """``medium`` and ``medium-expert``; of the latter the first half are the medium policy's, and as ``medium``'s."""
+    """``medium`` and ``medium-expert``; the first half of the latter is drawn as ``medium`` is."""
     robot, quality = _split_name(task)
     collectors = [shipped_collector(f"{robot}-{part}") for part in _QUALITIES[quality]]
     bounds = np.linspace(0, steps, len(collectors) + 1).astype(int)
@@ -90,15 +87,15 @@ def replay_recipe(task: Task, steps: int | None, seed: int, replay: str | None) 
     if steps is not None and steps > held:
         raise UserError(f"--steps={steps}: {path} holds {held} steps.")
     if seed not in (0, about["seed"]):
-        raise UserError(f"--seed={seed}: {path} is of a run with seed {about['seed']}; train one with that seed.")
+        raise UserError(f"--seed={seed}: {path} comes from a run with seed {about['seed']}; train one with --seed.")
     columns = {name: values[:steps] for name, values in columns.items()}
     dones, timeouts = columns.pop("dones") > 0, columns.pop("timeouts") > 0
-    # Where training was interrupted and went on, a new episode begins that no flag tells of.
+    # If training was interrupted and resumed, a new episode begins there without a flag.
     follows = (columns["observations"][1:] == columns["next_observations"][:-1]).all(axis=1)
     gaps = ~np.append(follows, True) & ~dones
 
     def cut(progress: Callable[[int], object]) -> Iterator[dict]:
-        for episode in split(columns, dones & ~timeouts, (dones & timeouts) | gaps):
+        for episode in split_recording(columns, dones & ~timeouts, (dones & timeouts) | gaps):
             progress(len(episode["rewards"]))
             yield episode
 
@@ -135,7 +132,7 @@ def _read_buffer(path: pathlib.Path, robot: str) -> tuple[dict[str, np.ndarray],
     except Exception as error:  # a damaged zip file makes NumPy raise almost anything
         raise UserError(f"{path}: holds no replay buffer ({type(error).__name__}: {error}).") from error
     if owner != robot:
-        raise UserError(f"{path}: is of the robot {owner}, not {robot}; name another with --replay.")
+        raise UserError(f"{path}: it belongs to the robot {owner}, not {robot}; name another with --replay.")
     shapes = {name: values.shape for name, values in columns.items()}
     lengths = {shape[0] for shape in shapes.values() if shape}
     if len(lengths) != 1 or any(len(shapes[name]) != count for name, count in _COLUMNS.items()):

@@ -1,21 +1,20 @@
 """D4RL's maze2d data sets by their published recipe (``generate_maze2d_datasets.py``, Fu et al. 2020).
 
-One continuous run: the waypoint controller drives to random targets, its actions disturbed by N(0, .5) and clipped; on
-arrival (or after 1000 steps) the segment ends as a time-out and a new target is drawn. Rewards are relabelled from the
-observations toward the task's one fixed goal. Nothing ever terminates.
+One continuous run: the waypoint controller drives to random targets, with N(0, .5) added to its actions, which are
+then clipped. On arrival, or after 1000 steps, the segment ends as a time-out and a new target is drawn. Rewards are
+relabelled from the observations toward the task's one fixed goal. No step is terminal.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from rvdt_jax.data.minari.writer import split_recording
 from rvdt_jax.envs.maze2d import START_NOISE, Ball, get_maze_task, make_model, rewards
 from rvdt_jax.recreate.controller import WaypointController, clip
-from rvdt_jax.recreate.recipe import Recipe
-from rvdt_jax.recreate.rollouts import split
+from rvdt_jax.recreate.rollouts import Recipe
 from rvdt_jax.tasks import Task
 
 ACTION_NOISE = 0.5
@@ -23,45 +22,26 @@ MAX_SEGMENT = 1000
 _PROGRESS_EVERY = 10_000
 
 
-@dataclasses.dataclass(frozen=True)
-class Recording:
-    """A continuous run of N steps, cut into segments.
-
-    Attributes:
-        observations: (N, 4) float32, before each action.
-        next_observations: (N, 4) float32, after it.
-        actions: (N, 2) float32 in [-1, 1].
-        rewards: (N,) float32.
-        ends: (N,) bool, True on the last step of a segment.
-    """
-
-    observations: np.ndarray
-    next_observations: np.ndarray
-    actions: np.ndarray
-    rewards: np.ndarray
-    ends: np.ndarray
-
-
-def collect(name: str, steps: int, seed: int, progress: Callable[[int], object] = lambda done: None) -> Recording:
+def collect(
+    name: str, steps: int, seed: int, progress: Callable[[int], object] = lambda done: None
+) -> dict[str, np.ndarray]:
     """Runs the recipe.
 
     Args:
         name: D4RL's name of the task.
         steps: N.
         seed: fixes every draw.
-        progress: called now and then with the number of steps done since the last call.
+        progress: called with the number of new steps, every 10,000 steps.
+
+    Returns:
+        ``observations`` and ``next_observations`` (N, 4), before and after each action; ``actions`` (N, 2) in [-1, 1];
+        ``rewards`` (N,); all float32. ``ends`` (N,) bool, True on the last step of a segment.
     """
     maze_task = get_maze_task(name)
     rng = np.random.default_rng(seed)
     ball, controller = Ball(make_model(maze_task.maze)), WaypointController(maze_task.maze, rng)
     cells = maze_task.maze.free_cells
-
-    def draw_target() -> tuple[float, float]:
-        row, column = cells[rng.choice(len(cells))]
-        noise_x, noise_y = rng.uniform(-START_NOISE, START_NOISE, size=2).tolist()
-        return row + noise_x, column + noise_y
-
-    target = draw_target()
+    target = _draw_target(rng, cells)
     ball.place(rng, cells)
     before, after = np.empty((steps, 4)), np.empty((steps, 4))
     actions, ends = np.empty((steps, 2)), np.zeros(steps, bool)
@@ -82,28 +62,28 @@ def collect(name: str, steps: int, seed: int, progress: Callable[[int], object] 
         after[step] = moved_to + now_at
         if ended:
             # As in the original, the observation is not refreshed here: the next step sees the old one.
-            target, elapsed = draw_target(), 0
+            target, elapsed = _draw_target(rng, cells), 0
         else:
             position, velocity = moved_to, now_at
     ends[-1] = True
-    return Recording(
-        observations=before.astype(np.float32),
-        next_observations=after.astype(np.float32),
-        actions=actions.astype(np.float32),
-        rewards=rewards(before[:, :2], maze_task.maze.goal, maze_task.dense).astype(np.float32),
-        ends=ends,
-    )
+    paid = rewards(before[:, :2], maze_task.maze.goal, maze_task.dense)
+    columns = {"observations": before, "next_observations": after, "actions": actions, "rewards": paid}
+    return {key: values.astype(np.float32) for key, values in columns.items()} | {"ends": ends}
 
 
-def episodes_of(recording: Recording) -> Iterator[dict]:
+def _draw_target(rng: np.random.Generator, cells: list[tuple[int, int]]) -> tuple[float, float]:
+    row, column = cells[rng.choice(len(cells))]
+    noise_x, noise_y = rng.uniform(-START_NOISE, START_NOISE, size=2).tolist()
+    return row + noise_x, column + noise_y
+
+
+def episodes_of(recording: dict[str, np.ndarray]) -> Iterator[dict]:
     """One episode per segment, the last step truncated; as the writer takes them."""
-    columns = {name: getattr(recording, name) for name in ("observations", "next_observations", "actions", "rewards")}
-    return split(columns, np.zeros(len(recording.ends), bool), recording.ends)
+    return split_recording(recording, np.zeros(len(recording["ends"]), bool), recording["ends"])
 
 
 def maze2d_recipe(task: Task, steps: int, seed: int) -> Recipe:
     """D4RL's ``generate_maze2d_datasets.py``, noisy."""
-
     return Recipe(
         observation_size=4,
         action_size=2,

@@ -1,9 +1,9 @@
-"""Whole episodes of a policy, from many copies of an environment in worker processes."""
+"""Recipes, and collecting whole episodes of a policy from many copies of an environment in worker processes."""
 
 from __future__ import annotations
 
 import contextlib
-import itertools
+import dataclasses
 import math
 from collections.abc import Callable, Iterator
 from typing import Protocol
@@ -17,8 +17,32 @@ from rvdt_jax.tasks import Environment
 COPIES = 50  # at most, of the environment; a constant, so that what is collected does not depend on the machine
 
 
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """A published recipe for one task, ready to be run.
+
+    Attributes:
+        observation_size, action_size: S and A.
+        algorithm: what acts, in a few words.
+        description: a sentence on how the data are collected.
+        steps: how many.
+        seed: fixes every draw.
+        facts: further metadata, JSON values by name.
+        collect: gives the episodes as ``write_dataset`` takes them; calls its argument with the number of new steps.
+    """
+
+    observation_size: int
+    action_size: int
+    algorithm: str
+    description: str
+    steps: int
+    seed: int
+    facts: dict
+    collect: Callable[[Callable[[int], object]], Iterator[dict]]
+
+
 class Policy(Protocol):
-    """What acts in n copies at once."""
+    """Acts in n copies at once."""
 
     def begin(self, observations: np.ndarray) -> None:
         """New episodes start from (n, S) observations."""
@@ -36,26 +60,26 @@ def collect(
 ) -> Iterator[dict]:
     """Episodes of ``steps`` steps altogether, as ``write_dataset`` takes them; the last one is cut to fit.
 
-    Copies begin their episodes together, and those that have ended wait for the others: all episodes are whole, so that
-    short ones are not more frequent than they are.
+    Copies begin their episodes together, and those that have ended wait for the others. So all episodes are whole, and
+    short ones are not over-represented.
 
     Args:
-        environment: what of, with the horizon that cuts its episodes.
+        environment: where, with the horizon that cuts its episodes.
         policy: acts in all copies.
         steps: how many.
         rng: draws the environments' seeds.
-        progress: called after every step of the copies with the number of steps that were new.
+        progress: called after every step of the copies with the number of new steps.
 
     Raises:
         UserError: an environment raised, or a worker process died.
     """
     copies = min(COPIES, math.ceil(steps / environment.horizon))
-    left = hidden = steps
+    left = unseen = steps
 
     def show(done: int) -> None:
-        nonlocal hidden  # the last episodes are run to their ends, and cut
-        progress(min(done, hidden))
-        hidden -= min(done, hidden)
+        nonlocal unseen  # the last episodes are run to their ends, and cut
+        progress(min(done, unseen))
+        unseen -= min(done, unseen)
 
     with contextlib.closing(ProcessVectorEnv(environment, copies)) as envs:
         while left:
@@ -63,8 +87,8 @@ def collect(
                 episodes = _round(envs, policy, rng, show)
             except WorkerDied as error:
                 raise UserError(
-                    f"{environment.id}: a worker process was killed or ended, as happens where memory runs out. "
-                    "Nothing was written; the same command begins anew."
+                    f"{environment.id}: a worker process was killed or ended, for instance for lack of memory. "
+                    "Nothing was written; run the same command again."
                 ) from error
             for episode in episodes:
                 if left:
@@ -97,39 +121,15 @@ def _round(envs, policy: Policy, rng: np.random.Generator, progress: Callable[[i
             "actions": actions[:length, copy].astype(np.float32),
             "rewards": rewards[:length, copy].astype(np.float32),
             "terminations": terminated[:length, copy],
-            "truncations": _last(length) & ~terminated[:length, copy],
+            "truncations": (np.arange(length) == length - 1) & ~terminated[:length, copy],
         }
         for copy, length in enumerate(lengths.tolist())
     ]
 
 
-def _last(length: int) -> np.ndarray:
-    return np.arange(length) == length - 1
-
-
 def _cut(episode: dict, length: int) -> dict:
-    """The first ``length`` steps of an episode, truncated there; the episode itself where it is no longer."""
+    """The first ``length`` steps of an episode, truncated there; the episode itself if it is not longer."""
     if len(episode["rewards"]) <= length:
         return episode
     cut = {name: values[: length + (name == "observations")] for name, values in episode.items()}
-    return cut | {"truncations": _last(length)}
-
-
-def split(columns: dict[str, np.ndarray], terminated: np.ndarray, truncated: np.ndarray) -> Iterator[dict]:
-    """Cuts steps that were recorded one after the other into episodes.
-
-    Args:
-        columns: ``observations`` and ``next_observations`` (N, S), ``actions`` (N, A), ``rewards`` (N,).
-        terminated, truncated: (N,) bool; a last step that is neither counts as truncated.
-    """
-    ends = np.flatnonzero(terminated | truncated) + 1
-    ends = ends if ends.size and ends[-1] == len(terminated) else np.append(ends, len(terminated))
-    for start, end in itertools.pairwise([0, *ends.tolist()]):
-        last = columns["next_observations"][end - 1 : end]
-        yield {
-            "observations": np.concatenate([columns["observations"][start:end], last]),
-            "actions": columns["actions"][start:end],
-            "rewards": columns["rewards"][start:end],
-            "terminations": terminated[start:end],
-            "truncations": _last(end - start) & ~terminated[start:end],
-        }
+    return cut | {"truncations": np.arange(length) == length - 1}

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from rvdt_jax.errors import optional_imports
-from rvdt_jax.report.sections import markdown_table
+from rvdt_jax.report.render import markdown_table
 from rvdt_jax.report.tables import Row, Table
 
 RESAMPLES = 2000
@@ -30,7 +30,7 @@ def score_matrix(table: Table, variant: str, rows: Sequence[Row]) -> np.ndarray:
 
 
 def probability_of_improvement(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """How often a run of one beats a run of the other, ties counting half, averaged over the tasks.
+    """The probability that a run of one beats a run of the other, ties counting half, averaged over the tasks.
 
     Equal to rliable's, which runs a Mann-Whitney test for each task and resample and takes a hundred times as long.
 
@@ -42,30 +42,19 @@ def probability_of_improvement(ours: np.ndarray, theirs: np.ndarray) -> float:
 
 
 def aggregates(table: Table, resamples: int = RESAMPLES) -> str:
-    """Markdown: interquartile mean per variant, and how often one variant's run beats another's, with intervals.
+    """Markdown: interquartile mean per variant, and probabilities of improvement per pair, with intervals.
 
-    Final checkpoints alone. Each variant counts over the tasks that it was run on, each pair over those of both; two
+    Final checkpoints only. Each variant counts over the tasks that it was run on, each pair over the tasks of both; two
     variants may have different numbers of runs.
 
     Raises:
         UserError: rliable is not installed.
     """
     with optional_imports("--aggregate"):
-        from rliable import library, metrics
-    rows = {variant: usable_rows(table, variant) for variant in table.variants}
-    rows = {variant: found for variant, found in rows.items() if found}
+        from rliable import metrics
+    rows = {variant: found for variant in table.variants if (found := usable_rows(table, variant))}
     if not rows:
         return f"{table.title}: no cell has a score of two runs; nothing to aggregate.\n"
-
-    def estimates(matrices: dict, metric: Callable, digits: int) -> dict[str, str]:
-        points, intervals = library.get_interval_estimates(
-            matrices,
-            lambda *arrays: np.array([metric(*arrays)]),
-            reps=resamples,
-            confidence_interval_size=CONFIDENCE,
-        )
-        return {name: _with_interval(points[name][0], intervals[name][:, 0], digits) for name in matrices}
-
     alone = {variant: score_matrix(table, variant, found) for variant, found in rows.items()}
     pairs = {}
     for x, y in itertools.combinations(rows, 2):
@@ -73,21 +62,35 @@ def aggregates(table: Table, resamples: int = RESAMPLES) -> str:
         if shared:
             pairs[f"{y} > {x}"] = tuple(score_matrix(table, variant, shared) for variant in (y, x))
     with _same_random_numbers():
-        means = estimates(alone, metrics.aggregate_iqm, 1)
-        improvements = estimates(pairs, probability_of_improvement, 2) if pairs else {}
+        means = _estimates(alone, metrics.aggregate_iqm, resamples, digits=1)
+        improvements = _estimates(pairs, probability_of_improvement, resamples, digits=2)
+    interval = f"{100 * CONFIDENCE:.0f} % intervals by stratified bootstrap, {resamples} resamples"
+    lines = [[name, *_counts(alone[name]), text] for name, text in means.items()]
     parts = [
-        f"{table.title}: final checkpoints; {100 * CONFIDENCE:.0f} % intervals by stratified bootstrap, {resamples} "
-        "resamples",
-        markdown_table(
-            ("variant", "tasks", "runs", "interquartile mean"),
-            [[name, *_counts(alone[name]), text] for name, text in means.items()],
-        ),
+        f"{table.title}: final checkpoints; {interval}",
+        markdown_table(("variant", "tasks", "runs", "interquartile mean"), lines),
+        *_remarks(table, rows),
     ]
-    parts += [text] if (text := _remarks(table, rows)) else []
     if improvements:
         lines = [[name, *_counts(*pairs[name]), text] for name, text in improvements.items()]
         parts.append(markdown_table(("", "tasks", "runs", "probability of improvement"), lines))
     return "\n\n".join(parts) + "\n"
+
+
+def _estimates(matrices: dict, metric: Callable, resamples: int, digits: int) -> dict[str, str]:
+    """Name -> ``point [low, high]``."""
+    from rliable import library
+
+    if not matrices:
+        return {}
+    points, intervals = library.get_interval_estimates(
+        matrices,
+        lambda *arrays: np.array([metric(*arrays)]),
+        reps=resamples,
+        confidence_interval_size=CONFIDENCE,
+    )
+    numbers = {name: (points[name][0], *intervals[name][:, 0]) for name in matrices}
+    return {name: "{:.{d}f} [{:.{d}f}, {:.{d}f}]".format(*each, d=digits) for name, each in numbers.items()}
 
 
 def _counts(*matrices: np.ndarray) -> tuple[str, str]:
@@ -95,26 +98,21 @@ def _counts(*matrices: np.ndarray) -> tuple[str, str]:
     return str(matrices[0].shape[1]), " and ".join(str(matrix.shape[0]) for matrix in matrices)
 
 
-def _remarks(table: Table, rows: dict[str, list[Row]]) -> str:
-    """What a reader must know of the cells that are missing; "" if none is."""
+def _remarks(table: Table, rows: dict[str, list[Row]]) -> list[str]:
+    """A paragraph about missing cells; [] if none is missing."""
     left_out = [f"{row.label} {variant}" for row, variant, cell in table.cells() if row not in rows.get(variant, ())]
     texts = [f"Left out, because a run failed or there is only one: {', '.join(left_out)}."] if left_out else []
     if len({tuple(row.label for row in found) for found in rows.values()}) > 1:
         texts.append("Interquartile means over different tasks cannot be compared.")
-    return " ".join(texts)
+    return [" ".join(texts)] if texts else []
 
 
 @contextlib.contextmanager
 def _same_random_numbers():
-    """Equal records give equal text. rliable 1.2 draws from NumPy's global generator, whatever it is handed."""
+    """Makes equal records give equal text: rliable 1.2 draws from NumPy's global generator, whatever it is handed."""
     state = np.random.get_state()
     np.random.seed(0)
     try:
         yield
     finally:
         np.random.set_state(state)
-
-
-def _with_interval(point: float, interval: np.ndarray, digits: int) -> str:
-    low, high = interval
-    return f"{point:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"

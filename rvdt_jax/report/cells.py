@@ -6,10 +6,12 @@ import dataclasses
 import math
 import pathlib
 
+import numpy as np
+
 from rvdt_jax.errors import UserError, differences
-from rvdt_jax.report.protocol import maxima
-from rvdt_jax.report.records import aggregate, read_json, read_lines
-from rvdt_jax.report.summary import data_label, hardware_label
+from rvdt_jax.report.published import maxima
+from rvdt_jax.report.records import read_json, read_lines
+from rvdt_jax.report.results import data_label, hardware_label
 from rvdt_jax.tasks import normalized_score
 
 COMMAND_SUFFIX = ".command"
@@ -20,69 +22,58 @@ Key = tuple[str, str, str]  # task as rvdt_jax.tasks names it, variant, regime (
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """What was run for one cell.
+    """The runs of one cell.
 
-    ``scores``, ``mean`` and ``std`` are of the final checkpoint, which is the headline. ``maxima``, ``max_mean`` and
-    ``max_std`` follow the protocol of QT's published scores; see ``report.protocol``.
+    ``scores`` are the final checkpoint's, which is the headline. ``maxima`` follow QT's protocol: ``report.published``.
 
     Attributes:
-        key: what the cell is.
-        scores: seed -> normalised score of the final checkpoint at the headline target; NaN where it is not finite.
+        key: task, variant and regime.
+        failed: why there is no score; "" if there is one.
+        command: the command that repeats it; "" if the records do not hold it.
+        folders: the run directories.
+        scores: seed -> normalised score of the final checkpoint at the headline target; NaN if it is not finite.
         steps: updates.
         episodes: per seed, of the final checkpoint.
         target: the headline target, as the records spell it.
-        data: what the scores rest on.
-        recreated: whether that is recreated data.
-        hardware, size: where, and how large a model.
-        folders: the run directories.
-        maxima: seed -> the highest normalised score over the evaluations; {} where no evaluations are on record.
-        evaluations, evaluation_episodes: how many evaluations that is the maximum of, and how many episodes of each
-            were averaged.
-        command: what repeats it; "" where the records do not say.
-        failed: why there is no score; "" where there is one.
+        data: the data set in words; ``recreated`` says whether it is recreated.
+        hardware, size: the hardware and the size of the model, in words.
+        maxima: seed -> the highest normalised score over the evaluations; {} if no evaluations are on record.
+        evaluations, evaluation_episodes: the number of evaluations that is the maximum of, and of episodes averaged
+            in each.
     """
 
     key: Key
-    scores: dict[int, float]
-    steps: int
-    episodes: int
-    target: str
-    data: str
-    recreated: bool
-    hardware: str
-    size: str
+    failed: str
+    command: str
     folders: tuple[pathlib.Path, ...]
+    scores: dict[int, float] = dataclasses.field(default_factory=dict)
+    steps: int = 0
+    episodes: int = 0
+    target: str = ""
+    data: str = ""
+    recreated: bool = False
+    hardware: str = ""
+    size: str = ""
     maxima: dict[int, float] = dataclasses.field(default_factory=dict)
     evaluations: int = 0
     evaluation_episodes: int = 0
-    command: str = ""
-    failed: str = ""
 
     @property
     def mean(self) -> float | None:
-        """Over seeds; None if a seed failed: the mean of the others would be biased."""
-        return self._over_seeds(self.scores)[0]
+        """The headline: mean score of the final checkpoints; None if a seed failed."""
+        return self.score()[0]
 
-    @property
-    def std(self) -> float | None:
-        """Over seeds (of the sample, n - 1); None for a single seed."""
-        return self._over_seeds(self.scores)[1]
+    def score(self, maximum: bool = False) -> tuple[float | None, float | None]:
+        """Mean and standard deviation (of the sample, n - 1) over seeds: of the final checkpoint, or of ``maxima``.
 
-    @property
-    def max_mean(self) -> float | None:
-        """Of ``maxima`` over seeds; None if a seed has none or failed."""
-        return self._over_seeds(self.maxima)[0]
-
-    @property
-    def max_std(self) -> float | None:
-        """Of ``maxima`` over seeds (of the sample, n - 1); None for a single seed."""
-        return self._over_seeds(self.maxima)[1]
-
-    def _over_seeds(self, scores: dict[int, float]) -> tuple[float | None, float | None]:
-        if self.failed or set(scores) != set(self.scores) or not all(map(math.isfinite, scores.values())):
+        The mean is None if a seed has no score or failed: the mean of the others would be biased. The deviation is
+        None for a single seed, too.
+        """
+        scores = self.maxima if maximum else self.scores
+        values = list(scores.values())
+        if self.failed or set(scores) != set(self.scores) or not np.isfinite(values).all():
             return None, None
-        result = aggregate([{"episodes": 0, "normalized_score": score} for score in scores.values()])
-        return result["normalized_score"], result["normalized_score_std"]
+        return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
 def read_cells(roots: list[pathlib.Path]) -> dict[Key, Cell]:
@@ -100,7 +91,7 @@ def read_cells(roots: list[pathlib.Path]) -> dict[Key, Cell]:
         for path in sorted(root.rglob("results.json")):
             results, config = read_json(path), read_json(path.parent / "config.json")
             if not results["task"] or not results["final"]:
-                continue  # data of the user's own, or nothing was scored: no cell of any table
+                continue  # the user's own data, or nothing was scored: no cell of any table
             found, own = _cell(path.parent, results, config), _what_must_agree(config, results)
             if found.key in cells:
                 found = _pool(cells[found.key], found, differences(settings[found.key], own))
@@ -110,7 +101,7 @@ def read_cells(roots: list[pathlib.Path]) -> dict[Key, Cell]:
             if (failure.folders[0] / "results.json").exists():
                 continue  # it has succeeded since
             known = cells.get(failure.key)
-            # A cell of which one run failed has failed: the mean of the other seeds would flatter.
+            # A cell of which one run failed has failed: the mean of the other seeds would be biased.
             cells[failure.key] = failure if known is None else dataclasses.replace(known, failed=failure.failed)
     return cells
 
@@ -118,13 +109,16 @@ def read_cells(roots: list[pathlib.Path]) -> dict[Key, Cell]:
 def _cell(folder: pathlib.Path, results: dict, config: dict) -> Cell:
     table = results["final"][results["headline_target"]]["seeds"]
     scores = {int(seed): _finite(cell["normalized_score"]) for seed, cell in table.items()}
-    bad = [seed for seed, score in scores.items() if math.isnan(score)]
+    bad = [str(seed) for seed, score in scores.items() if math.isnan(score)]
     highest = maxima(read_lines(folder / "evaluations.jsonl"), results["headline_target"])
     references = results["ref_min_return"], results["ref_max_return"]
     returns = {} if None in references else highest.returns
     provenance, command = results["provenance"], folder.with_name(folder.name + COMMAND_SUFFIX)
     return Cell(
         key=(results["task"], results["variant"], _regime(config["data"])),
+        failed=f"no finite score for seed{'s' if len(bad) > 1 else ''} {', '.join(bad)}" if bad else "",
+        command=command.read_text(encoding="utf-8").strip() if command.exists() else "",
+        folders=(folder,),
         scores=scores,
         steps=results["steps"],
         episodes=min(cell["episodes"] for cell in table.values()),
@@ -133,17 +127,14 @@ def _cell(folder: pathlib.Path, results: dict, config: dict) -> Cell:
         recreated=bool(provenance.get("recreated")),
         hardware=hardware_label(results),
         size=_size(config),
-        folders=(folder,),
         maxima={seed: normalized_score(value, *references) for seed, value in returns.items()},
         evaluations=highest.evaluations,
         evaluation_episodes=highest.episodes,
-        command=command.read_text(encoding="utf-8").strip() if command.exists() else "",
-        failed=f"no finite score for {'seed' if len(bad) == 1 else 'seeds'} {', '.join(map(str, bad))}" if bad else "",
     )
 
 
 def _regime(data: dict) -> str:
-    """Of the low-data regimes; a share of the data that is none of them is no cell of the whole data's row."""
+    """The low-data regime. Another share of the data gets a name of its own, so as not to fill the whole data's row."""
     fraction = data.get("fraction", 1.0)
     return data.get("regime") or ("" if fraction == 1.0 else f"{fraction:g} of the data")
 
@@ -159,50 +150,40 @@ def _size(config: dict) -> str:
 
 
 def _what_must_agree(config: dict, results: dict) -> dict:
-    """A run's settings but for its seeds, place and hardware, and what it was trained and scored on."""
-    settings = {name: value for name, value in config.items() if name not in ("seeds", "workdir", "parallel")}
+    """A run's settings except seeds, place and hardware, and what it was trained and scored on."""
+    settings = {name: value for name, value in config.items() if name not in ("size", "seeds", "workdir", "parallel")}
     content = results["provenance"].get("content_digest")
     return {"config": settings, "data": content, "environment": results.get("environment")}
 
 
 def _pool(one: Cell, other: Cell, differing: list[str]) -> Cell:
     """The seeds of two runs of one cell together."""
-    both = " and ".join(str(folder) for cell in (one, other) for folder in cell.folders)
+    both, name = " and ".join(str(each) for each in one.folders + other.folders), " ".join(one.key).strip()
     if differing:
-        words = f"two runs of {' '.join(one.key).strip()} that differ ({'; '.join(differing)})"
+        words = f"two runs of {name} that differ ({'; '.join(differing)})"
         raise UserError(f"{both}: {words}. Name the folder of one of them: --records.")
-    shared = set(one.scores) & set(other.scores)
-    if shared:
-        words = f"both hold seed {min(shared)} of {' '.join(one.key).strip()}"
-        raise UserError(f"{both}: {words}. Name the folder of one of them: --records.")
+    if shared := set(one.scores) & set(other.scores):
+        raise UserError(f"{both}: both hold seed {min(shared)} of {name}. Name the folder of one of them: --records.")
     return dataclasses.replace(
         one,
+        failed="; ".join(filter(None, (one.failed, other.failed))),
+        command="\n".join(filter(None, (one.command, other.command))),
+        folders=one.folders + other.folders,
         scores=one.scores | other.scores,
         episodes=min(one.episodes, other.episodes),
         hardware=" and ".join(dict.fromkeys((one.hardware, other.hardware))),
-        folders=one.folders + other.folders,
         maxima=one.maxima | other.maxima,
         evaluations=min(one.evaluations, other.evaluations),
         evaluation_episodes=min(one.evaluation_episodes, other.evaluation_episodes),
-        command="\n".join(filter(None, (one.command, other.command))),
-        failed="; ".join(filter(None, (one.failed, other.failed))),
     )
 
 
 def _failure(path: pathlib.Path) -> Cell:
-    """What a sweep wrote of a run that ended with an error."""
+    """The cell of a run that ended with an error, from the record that the sweep wrote."""
     record = read_json(path)
     return Cell(
         key=(record["task"], record["variant"], record["regime"] or ""),
-        scores={},
-        steps=0,
-        episodes=0,
-        target="",
-        data="",
-        recreated=False,
-        hardware="",
-        size="",
-        folders=(path.parent / path.name.removesuffix(FAILED_SUFFIX),),
-        command=record["command"],
         failed=f"the run ended with status {record['status']}",
+        command=record["command"],
+        folders=(path.parent / path.name.removesuffix(FAILED_SUFFIX),),
     )

@@ -1,4 +1,4 @@
-"""What ``data.coverage`` measured, for a reader: a verdict in words, and a picture."""
+"""The result of ``data.coverage.measure_coverage`` for a reader: a verdict in words, and a picture."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ import pathlib
 import numpy as np
 
 _RARE = 0.05  # of the training steps, or of the trajectories from a group of initial states
+_LOOKS = (("before", "#0072B2", "data"), ("after", "#D55E00", "rebalanced"))
+_PICKED = {
+    "start": "picked by return among those that start near them",
+    "return": "picked by return wherever they start",
+    "threshold": "picked by a return threshold",
+}
 
 
 def worst_and_mean(measured: dict, when: str) -> tuple[float, float, float, float]:
-    """Coverage of the return that is asked for: of the worst group of initial states with its interval, and overall.
+    """Coverage of the target return: of the worst group of initial states, its interval's ends, and overall.
 
-    Args:
-        measured: of ``data.coverage.measure_coverage``.
-        when: ``before`` or ``after`` rebalancing.
+    ``measured`` is of ``data.coverage.measure_coverage``; ``when`` is ``before`` or ``after`` rebalancing.
     """
     bin_, part = measured["asked_bin"], measured[when]
     shares = np.array(part["by_group"])[:, bin_]
@@ -24,79 +28,58 @@ def worst_and_mean(measured: dict, when: str) -> tuple[float, float, float, floa
 
 
 def verdict(measured: dict) -> str:
-    """What the numbers mean for a policy that is asked for the target, in plain words."""
+    """What the numbers mean for a policy that is conditioned on the target, in plain words."""
     edges, bin_ = measured["edges"], measured["asked_bin"]
-    low, high = edges[bin_], edges[bin_ + 1]
-    target, spread = measured["target"], measured["returns"]
-    lines = []
+    target, spread, range_ = measured["target"], measured["returns"], f"{edges[bin_]:.4g} to {edges[bin_ + 1]:.4g}"
     if measured["target_is_in_range"]:
-        lines.append(
-            f"Inference will ask for a return of {target:g}; the data show returns of {low:.4g} to {high:.4g}."
-        )
+        lines = [f"Inference will ask for a return of {target:g}; returns of {range_} count as that."]
     else:
         side = "above" if target > spread["max"] else "below"
-        lines.append(
-            f"Inference will ask for a return of {target:g}, which lies {side} everything in the data "
-            f"({spread['min']:.4g} to {spread['max']:.4g}): no trajectory shows it. What follows is about the nearest "
-            f"returns that the data do show, {low:.4g} to {high:.4g}."
-        )
+        lines = [
+            f"Inference will ask for a return of {target:g}. It is {side} every return in the data "
+            f"({spread['min']:.4g} to {spread['max']:.4g}). The numbers below are for the nearest returns in the data, "
+            f"{range_}."
+        ]
     for when, words in (("before", "In the data"), ("after", f"Rebalanced with alpha {measured['alpha']:g}")):
-        worst, worst_low, worst_high, mean = worst_and_mean(measured, when)
+        worst, low, high, mean = map(_percent, worst_and_mean(measured, when))
         lines.append(
-            f"{words}, {_percent(mean)} of the trajectories show that, and {_percent(worst)} ({_percent(worst_low)} to "
-            f"{_percent(worst_high)}) from the group of initial states where it is rarest; they make up "
-            f"{_percent(measured[when]['step_share'])} of the training steps."
+            f"{words}, {mean} of the trajectories have such a return, and {worst} ({low} to {high}) of those from the "
+            f"group of initial states where it is rarest. Their steps are {_percent(measured[when]['step_share'])} of "
+            "all training steps."
         )
-    if _has_experts(measured):
-        lines += [_experts(measured, when) for when in ("before", "after")]
-    lines.append(_judgement(measured))
-    return "\n".join(lines)
+    return "\n".join([*lines, *_experts(measured), _judgement(measured)])
 
 
-_PICKED = {
-    "start": "picked by return among those that start near them",
-    "return": "picked by return wherever they start",
-    "threshold": "picked by a return threshold",
-}
-
-
-def _has_experts(measured: dict) -> bool:
-    """Records made before experts were counted say nothing of them."""
-    return "expert_share" in measured["before"]
-
-
-def _experts(measured: dict, when: str) -> str:
-    """Expert coverage in words."""
-    part = measured[when]
+def _experts(measured: dict) -> list[str]:
+    """Expert coverage before and after rebalancing, one line each."""
     rarest = int(np.argmin(measured["before"]["expert_by_group"]))
-    share, low, high = (_percent(part[f"expert_by_group{end}"][rarest]) for end in ("", "_low", "_high"))
-    overall, steps = _percent(part["expert_share"]), _percent(part["expert_step_share"])
-    if when == "before":
-        return (
-            f"Experts, {_PICKED[measured['expert_set']['by']]}, are {overall} of the trajectories, and {share} ({low} "
-            f"to {high}) in the group of initial states where they are rarest. Their steps are {steps} of all steps."
-        )
-    return (
-        f"Rebalanced with alpha {measured['alpha']:g}, experts count as {overall} of the trajectories, and as {share} "
-        f"({low} to {high}) in that group. Their steps count as {steps} of all steps."
-    )
+    numbers = []
+    for part in (measured["before"], measured["after"]):
+        share, low, high = (_percent(part[f"expert_by_group{end}"][rarest]) for end in ("", "_low", "_high"))
+        overall, steps = _percent(part["expert_share"]), _percent(part["expert_step_share"])
+        numbers.append((overall, f"{share} ({low} to {high})", steps))
+    (overall, share, steps), (overall_after, share_after, steps_after) = numbers
+    return [
+        f"Experts, {_PICKED[measured['expert_set']['by']]}, are {overall} of the trajectories, and {share} in the "
+        f"group of initial states where they are rarest. Their steps are {steps} of all steps.",
+        f"Rebalanced with alpha {measured['alpha']:g}, experts count as {overall_after} of the trajectories, and as "
+        f"{share_after} in that group. Their steps count as {steps_after} of all steps.",
+    ]
 
 
 def _judgement(measured: dict) -> str:
     before, after = (measured[when]["step_share"] for when in ("before", "after"))
     gain = after / before if before > 0 else 1.0
     if not measured["target_is_in_range"]:
-        return (
-            "So nothing that is learned by imitation is about what will be asked, and no rebalancing can change that."
-        )
-    raised = f"rebalancing raises it {gain:.2g} times" if gain > 1.05 else "rebalancing does not raise it"
+        return "Imitation cannot teach a return that no trajectory has, and no rebalancing can change that."
+    raised = f"raises its share of the steps {gain:.2g} times" if gain > 1.05 else "does not raise its share"
     if worst_and_mean(measured, "after")[2] < _RARE:
-        scope = "from some initial states next to nothing teaches what will be asked"
+        scope = "From some initial states almost no trajectory has the requested return"
     elif after < _RARE:
-        scope = "little of what is learned is about what will be asked"
+        scope = "Few of the training steps belong to the requested return"
     else:
-        scope = "a good part of what is learned is about what will be asked"
-    return f"So {scope}; {raised}."
+        scope = "A good part of the training steps belongs to the requested return"
+    return f"{scope}; rebalancing {raised}."
 
 
 def _percent(share: float) -> str:
@@ -104,19 +87,33 @@ def _percent(share: float) -> str:
 
 
 def plot_coverage(measured: dict, path: pathlib.Path | object, *, title: str, kind: str = "png") -> None:
-    """Draws the returns of the data, and coverage over the whole spectrum of returns, before and after rebalancing.
+    """Draws the data's returns, coverage of every return before and after rebalancing, and experts by group of states.
 
-    A third picture shows the share of experts in every group of initial states.
+    Args:
+        measured: of ``data.coverage.measure_coverage``.
+        path: a file name, or an open file.
+        title: above the panels.
+        kind: ``png`` or ``svg``.
     """
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(15, 3.8), layout="constrained")
+    _plot_returns(left, middle, measured)
+    _plot_experts(right, measured)
+    for axes in figure.axes:
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.suptitle(f"{title}; grey: the requested return", fontsize=10)
+    figure.savefig(path, dpi=150, format=kind, metadata={"Date": None} if kind == "svg" else None)
+    plt.close(figure)
+
+
+def _plot_returns(left, right, measured: dict) -> None:
+    """Left the histogram of returns, right coverage given the initial state."""
     edges = np.array(measured["edges"])
     centres, width = (edges[:-1] + edges[1:]) / 2, max(edges[1] - edges[0], 1e-9)
-    panels = 3 if _has_experts(measured) else 2
-    figure, (left, right, *others) = plt.subplots(1, panels, figsize=(5 * panels, 3.8), layout="constrained")
     for offset, (when, colour, label) in enumerate(_LOOKS):
         part, place = measured[when], centres + (offset - 0.5) * 0.42 * width
         left.bar(place, part["histogram"], width=0.42 * width, color=colour, label=label)
@@ -129,18 +126,12 @@ def plot_coverage(measured: dict, path: pathlib.Path | object, *, title: str, ki
         right.fill_between(centres, *ends, color=colour, alpha=0.15, linewidth=0)
     for axes in (left, right):
         axes.axvspan(edges[measured["asked_bin"]], edges[measured["asked_bin"] + 1] + 1e-9, color="grey", alpha=0.2)
-        axes.spines[["top", "right"]].set_visible(False)
         axes.set(xlabel="return of a trajectory")
-        axes.set_yscale("symlog", linthresh=10 / measured["episodes"])  # what never occurs is drawn at 0
+        axes.set_yscale("symlog", linthresh=10 / measured["episodes"])  # draws what never occurs at 0
         axes.set_ylim(bottom=0)
         axes.legend(frameon=False, fontsize=8)
     left.set(ylabel="share of the trajectories")
     right.set(ylabel="P(g in bin | initial state), 95 % interval")
-    for axes in others:
-        _plot_experts(axes, measured)
-    figure.suptitle(f"{title}; grey: what will be asked", fontsize=10)
-    figure.savefig(path, dpi=150, format=kind, metadata={"Date": None} if kind == "svg" else None)
-    plt.close(figure)
 
 
 def _plot_experts(axes, measured: dict) -> None:
@@ -152,10 +143,6 @@ def _plot_experts(axes, measured: dict) -> None:
         ends = np.maximum([share - low, high - share], 0.0)
         axes.bar(place, share, width=0.42, color=colour, label=f"{label}, {_percent(measured[when]['expert_share'])}")
         axes.errorbar(place, share, yerr=ends, fmt="none", ecolor="black", elinewidth=0.8)
-    axes.spines[["top", "right"]].set_visible(False)
     axes.set(xlabel="group of initial states, fewest experts first", ylabel="P(expert | initial state), 95 % interval")
     axes.set(ylim=(0, None), xticks=np.arange(1, order.size + 1))
     axes.legend(frameon=False, fontsize=8, title="share of all trajectories", title_fontsize=8)
-
-
-_LOOKS = (("before", "#0072B2", "data"), ("after", "#D55E00", "rebalanced"))

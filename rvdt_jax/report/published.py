@@ -1,17 +1,27 @@
-"""Every published score of the tables that this package reproduces, and where the source contradicts itself."""
+"""The published scores, where their source contradicts itself, and the protocol of QT's scores.
+
+QT publishes the maximum over the evaluations of a training, each of ten episodes. It is a maximum over noisy
+evaluations, so it lies above the score of the final checkpoint. The tables show it in a column of its own, headed
+``(max)``, and compute it from the raw returns in ``evaluations.jsonl``.
+"""
 
 from __future__ import annotations
 
 import csv
 import dataclasses
 import functools
+import math
 from importlib import resources
+from typing import NamedTuple
 
 from rvdt_jax.errors import UserError
+from rvdt_jax.report.records import mean_return
 
 TABLES = ("gym", "adroit", "kitchen", "maze2d", "antmaze", "maze2d-reward", "low-data", "ablation")
 AVERAGE = "average"
+EPISODES = 10  # per evaluation in QT's protocol
 _LOW_DATA = "low-data-"
+_HALF_A_DIGIT = 0.05 + 1e-9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,10 +32,10 @@ class Published:
         table: one of ``TABLES``.
         regime: D1 to D4 in the table ``low-data``, else "".
         task: the row as the source names it; ``average`` for its printed averages.
-        d4rl_task: the task as ``rvdt_jax.tasks`` names it; "" where the source names no data set.
-        reward: ``sparse``, ``dense``, or "" where there is one kind only.
+        d4rl_task: the task as ``rvdt_jax.tasks`` names it; "" if the source names no data set.
+        reward: ``sparse``, ``dense``, or "" if there is one kind only.
         method: the column.
-        mean, std: normalised score; None where nothing is printed.
+        mean, std: normalised score; None if nothing is printed.
     """
 
     table: str
@@ -42,25 +52,12 @@ class Published:
 def published_scores() -> tuple[Published, ...]:
     """Every cell, in the order of the reference file."""
     text = (resources.files("rvdt_jax") / "reference" / "published_scores.csv").read_text(encoding="utf-8")
-    return tuple(_cell(row) for row in csv.DictReader(text.splitlines()))
-
-
-def _cell(row: dict[str, str]) -> Published:
-    low_data = row["table"].startswith(_LOW_DATA)
-    return Published(
-        table="low-data" if low_data else row["table"],
-        regime=row["table"].removeprefix(_LOW_DATA) if low_data else "",
-        task=row["task"],
-        d4rl_task=row["d4rl_task"],
-        reward=row["reward"],
-        method=row["method"],
-        mean=_number(row["mean"]),
-        std=_number(row["std"]),
-    )
-
-
-def _number(text: str) -> float | None:
-    return float(text) if text else None
+    found = []
+    for row in csv.DictReader(text.splitlines()):
+        regime = row["table"].removeprefix(_LOW_DATA) if row["table"].startswith(_LOW_DATA) else ""
+        row |= {name: float(row[name]) if row[name] else None for name in ("mean", "std")}
+        found.append(Published(**row | {"table": "low-data" if regime else row["table"], "regime": regime}))
+    return tuple(found)
 
 
 def cells_of(table: str) -> tuple[Published, ...]:
@@ -75,16 +72,13 @@ def cells_of(table: str) -> tuple[Published, ...]:
 
 
 def wrong_averages(table: str) -> list[str]:
-    """The printed averages of a table that are not the means of its printed cells, rounded as they are, in words."""
+    """The printed averages of a table that differ from the rounded means of its printed cells, in words."""
     cells, found = cells_of(table), []
     for printed in cells:
         if printed.task != AVERAGE or printed.mean is None:
             continue
-        parts = [
-            cell.mean
-            for cell in cells
-            if (cell.method, cell.regime) == (printed.method, printed.regime) and cell.task != AVERAGE
-        ]
+        column = printed.method, printed.regime
+        parts = [cell.mean for cell in cells if (cell.method, cell.regime) == column and cell.task != AVERAGE]
         if None in parts:
             continue
         mean = sum(parts) / len(parts)
@@ -92,9 +86,6 @@ def wrong_averages(table: str) -> list[str]:
             where = f"{printed.regime}, {printed.method}" if printed.regime else printed.method
             found.append(f"{where}: printed {printed.mean:.1f}, mean of its cells {mean:.2f}")
     return found
-
-
-_HALF_A_DIGIT = 0.05 + 1e-9
 
 
 def contradictions() -> list[str]:
@@ -108,3 +99,35 @@ def contradictions() -> list[str]:
         for (method, task), by_table in values.items()
         if len(set(by_table.values())) > 1
     ]
+
+
+class Maxima(NamedTuple):
+    """The scores of one run by QT's protocol: of each seed the highest mean return, or NaN if every evaluation failed.
+
+    ``evaluations`` is the number that each maximum was taken over, ``episodes`` the number averaged in each of them.
+    """
+
+    returns: dict[int, float]
+    evaluations: int
+    episodes: int
+
+
+def maxima(evaluations: list[dict], target: str) -> Maxima:
+    """The highest evaluation of each seed, the final one included.
+
+    An evaluation in which one of the first ten episodes failed does not count.
+
+    Args:
+        evaluations: the records of ``evaluations.jsonl``.
+        target: the headline target, as ``results.json`` spells it.
+    """
+    records = [record for record in evaluations if str(record["target"]) == target]
+    means: dict[int, list[float]] = {}
+    for record in records:
+        means.setdefault(record["seed"], []).append(mean_return({"returns": record["returns"][:EPISODES]}))
+    finite = {seed: [mean for mean in values if math.isfinite(mean)] for seed, values in means.items()}
+    return Maxima(
+        returns={seed: max(values, default=math.nan) for seed, values in finite.items()},
+        evaluations=min(map(len, means.values()), default=0),
+        episodes=min((len(record["returns"][:EPISODES]) for record in records), default=0),
+    )

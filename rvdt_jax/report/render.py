@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 
 from rvdt_jax.report.cells import Cell
 from rvdt_jax.report.published import Published
-from rvdt_jax.report.sections import markdown_table
+from rvdt_jax.report.results import plus_minus
 from rvdt_jax.report.tables import Column, Row, Table
 
 _DETAILS = (
@@ -16,14 +17,20 @@ _DETAILS = (
 )
 
 
+def markdown_table(headings: Sequence[str], rows: list[list[str]]) -> str:
+    """A Markdown table with a line of headings."""
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 def markdown(table: Table) -> str:
-    """The table, under it one line for each of our cells, and what a reader must know."""
+    """The table, below it one line for each of our cells, and the notes."""
     header = ["", *table.methods, *(column.heading for column in table.columns)]
     body = [
         [
             row.label,
-            *(published_text(row.published.get(method), " ± ") for method in table.methods),
-            *(emphasised(column, our_text(table, row, column, " ± ")) for column in table.columns),
+            *(published_text(row.published.get(method)) for method in table.methods),
+            *(emphasised(column, our_text(table, row, column)) for column in table.columns),
         ]
         for row in table.rows
     ]
@@ -36,7 +43,7 @@ def markdown(table: Table) -> str:
 
 
 def caption(table: Table) -> str:
-    """What the numbers are; on what data and hardware ours were made is said cell by cell."""
+    """What the numbers mean. The data and hardware of our cells are listed cell by cell."""
     cells = [cell for _, _, cell in table.cells()]
     text = (
         "Normalised score, mean ± std over seeds. Published columns as printed; ours: the final checkpoint, run by "
@@ -76,7 +83,7 @@ _OURS = (
 
 
 def as_csv(table: Table) -> str:
-    """One line per cell, published or ours; our columns are blank where nothing was run.
+    """One line per cell, published or ours; our columns are blank if nothing was run.
 
     ``our_mean`` is the final checkpoint's; ``our_max_mean`` follows the protocol of QT's published scores.
     """
@@ -104,26 +111,29 @@ def _csv_line(table: Table, row: Row, method: str) -> dict[str, object]:
     cell = table.cell(row, method)
     if cell is None:
         return line
-    final = _plain(cell.mean), _plain(cell.std), _plain(_gap(cell.mean, published))
-    highest = _plain(cell.max_mean), _plain(cell.max_std), cell.evaluations, cell.evaluation_episodes
-    rest = len(cell.scores), cell.episodes, cell.steps, cell.target, cell.size, cell.data, cell.hardware
-    return line | dict(zip(_OURS, (*final, *highest, *rest, cell.failed, cell.command), strict=True))
+    scores = *map(_plain, cell.score()), _plain(_gap(cell.mean, published)), *map(_plain, cell.score(maximum=True))
+    counts = cell.evaluations, cell.evaluation_episodes, len(cell.scores), cell.episodes, cell.steps
+    words = cell.target, cell.size, cell.data, cell.hardware, cell.failed, cell.command
+    return line | dict(zip(_OURS, (*scores, *counts, *words), strict=True))
 
 
-def our_text(table: Table, row: Row, column: Column, sign: str) -> str:
+def our_text(table: Table, row: Row, column: Column, sign: str = " ± ") -> str:
     """Our cell, or our average, as printed; ``sign`` stands between mean and std."""
     if row.average:
-        return _score(table.average(row, column), None, sign)
+        return plus_minus(table.average(row, column), None, sign, blank="")
     cell = table.cell(row, column.variant)
     if cell is None:
         return ""
-    if cell.failed:
-        return "failed"
-    return _score(cell.max_mean, cell.max_std, sign) if column.maximum else _score(cell.mean, cell.std, sign)
+    return "failed" if cell.failed else plus_minus(*cell.score(column.maximum), sign, blank="")
+
+
+def published_text(cell: Published | None, sign: str = " ± ") -> str:
+    """A published cell as printed."""
+    return "" if cell is None else plus_minus(cell.mean, cell.std, sign, blank="")
 
 
 def emphasised(column: Column, text: str) -> str:
-    """Our Markdown cell: the headline, and nothing else, is bold."""
+    """Our Markdown cell: only the headline is bold."""
     return f"**{text}**" if text and not column.maximum else text
 
 
@@ -138,10 +148,10 @@ def _detail(row: Row, variant: str, cell: Cell) -> list[str]:
     return [
         row.label,
         variant,
-        f"failed: {cell.failed}" if cell.failed else _score(cell.mean, cell.std, " ± "),
-        published_text(published, " ± "),
+        f"failed: {cell.failed}" if cell.failed else plus_minus(*cell.score(), " ± ", blank=""),
+        published_text(published),
         "" if gap is None else f"{gap:+.1f}",
-        _score(cell.max_mean, cell.max_std, " ± "),
+        plus_minus(*cell.score(maximum=True), " ± ", blank=""),
         f"{cell.evaluations} x {cell.evaluation_episodes}" if cell.maxima else "",
         *map(str, (len(cell.scores), cell.episodes, cell.steps)),
         cell.target.removesuffix(".0"),
@@ -153,17 +163,6 @@ def _detail(row: Row, variant: str, cell: Cell) -> list[str]:
 
 def _gap(ours: float | None, published: Published | None) -> float | None:
     return None if ours is None or published is None or published.mean is None else ours - published.mean
-
-
-def published_text(cell: Published | None, sign: str) -> str:
-    """A published cell as printed."""
-    return "" if cell is None else _score(cell.mean, cell.std, sign)
-
-
-def _score(mean: float | None, std: float | None, sign: str) -> str:
-    if mean is None:
-        return ""
-    return f"{mean:.1f}" if std is None else f"{mean:.1f}{sign}{std:.1f}"
 
 
 def _plain(value: float | None) -> str:

@@ -1,12 +1,11 @@
-"""The layout of the published tables with our cells beside them. ``report.render`` writes them down."""
+"""The layout of the published tables with our cells beside them. ``report.render`` writes them."""
 
 from __future__ import annotations
 
 import dataclasses
 
 from rvdt_jax.report.cells import Cell, Key
-from rvdt_jax.report.protocol import EPISODES
-from rvdt_jax.report.published import AVERAGE, Published, cells_of, contradictions, wrong_averages
+from rvdt_jax.report.published import AVERAGE, EPISODES, Published, cells_of, contradictions, wrong_averages
 from rvdt_jax.tasks import get_task
 
 OURS = ("DT", "QT", "RVDT")
@@ -35,7 +34,7 @@ class Row:
 
     Attributes:
         label: as printed.
-        task, regime: what our cells of this row are; task is "" for averages and where the source names no data set.
+        task, regime: of our cells in this row; task is "" for averages and if the source names no data set.
         average: whether this row holds averages.
         published: method -> cell.
     """
@@ -49,13 +48,7 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """One of our columns.
-
-    Attributes:
-        variant: whose scores.
-        maximum: whether they follow the protocol of QT's published scores (``report.protocol``), or are the final
-            checkpoint's, which is the headline.
-    """
+    """One of our columns: a variant's final checkpoint, which is the headline, or its maximum by QT's protocol."""
 
     variant: str
     maximum: bool = False
@@ -73,10 +66,10 @@ class Table:
     Attributes:
         name, title: of the table.
         methods: the published columns.
-        variants: those that have columns of ours: what is ours to run, but for what was neither run nor published.
+        variants: the variants with columns of ours: those of ``variants_of`` that were run or published.
         rows: in the source's order, ours after them.
-        ours: our cells, by what they are.
-        notes: what a reader must know, one sentence each.
+        ours: all our cells by key.
+        notes: footnotes, one or a few sentences each.
     """
 
     name: str
@@ -85,49 +78,38 @@ class Table:
     variants: tuple[str, ...]
     rows: tuple[Row, ...]
     ours: dict[Key, Cell]
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     def cell(self, row: Row, variant: str) -> Cell | None:
-        """Our cell, or None where nothing was run."""
+        """Our cell, or None if nothing was run."""
         return self.ours.get((row.task, variant, row.regime)) if row.task else None
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """Our columns: each variant's final checkpoint, and beside it the maximum where one is on record."""
-        with_maximum = {variant for _, variant, cell in self.cells() if cell.maxima}
-        return tuple(
-            Column(variant, maximum)
-            for variant in self.variants
-            for maximum in (False, True)
-            if not maximum or variant in with_maximum
-        )
+        """Our columns: each variant's final checkpoint, and beside it the maximum if one is on record."""
+        kinds = {variant: (False, True) for _, variant, cell in self.cells() if cell.maxima}
+        return tuple(Column(variant, kind) for variant in self.variants for kind in kinds.get(variant, (False,)))
 
     def average(self, row: Row, column: Column) -> float | None:
         """Our mean over the rows that a printed average stands for; None unless each of them was run and has a score.
 
         Rows of our own, which the source does not have, belong to no average of the source's.
         """
-        means = []
-        for other in self.rows:
-            if other.task and other.published and other.regime == row.regime:
-                cell = self.cell(other, column.variant)
-                mean = None if cell is None else (cell.max_mean if column.maximum else cell.mean)
-                means.append(mean)
+        rows = [each for each in self.rows if each.task and each.published and each.regime == row.regime]
+        cells = [self.cell(each, column.variant) for each in rows]
+        means = [None if cell is None else cell.score(column.maximum)[0] for cell in cells]
         return sum(means) / len(means) if means and None not in means else None
 
     def cells(self) -> list[tuple[Row, str, Cell]]:
-        """Every cell of ours that there is, with its row and variant."""
-        found = [(row, variant, self.cell(row, variant)) for row in self.rows for variant in self.variants]
-        return [(row, variant, cell) for row, variant, cell in found if cell is not None]
+        """Our existing cells, each with its row and variant."""
+        return [(row, variant, cell) for row, variant in self._places() if (cell := self.cell(row, variant))]
 
     def missing(self) -> list[tuple[Row, str]]:
-        """Every cell that was not run."""
-        return [
-            (row, variant)
-            for row in self.rows
-            for variant in self.variants
-            if row.task and self.cell(row, variant) is None
-        ]
+        """Row and variant of every cell that was not run."""
+        return [(row, variant) for row, variant in self._places() if row.task and not self.cell(row, variant)]
+
+    def _places(self) -> list[tuple[Row, str]]:
+        return [(row, variant) for row in self.rows for variant in self.variants]
 
 
 def variants_of(table: str) -> tuple[str, ...]:
@@ -136,37 +118,24 @@ def variants_of(table: str) -> tuple[str, ...]:
 
 
 def make_table(name: str, ours: dict[Key, Cell]) -> Table:
-    """Lays a table out.
+    """Lays out a table.
 
     Raises:
         UserError: there is no such table.
     """
-    cells = cells_of(name)
-    rows = _rows(cells)
+    cells, rows = cells_of(name), {}
+    for cell in cells:
+        label = " ".join(filter(None, (cell.regime, cell.d4rl_task or cell.task)))
+        row = Row(label, cell.d4rl_task, cell.regime, cell.task == AVERAGE, {})
+        rows.setdefault((cell.regime, cell.task, cell.d4rl_task), row).published[cell.method] = cell
+    rows = list(rows.values())
     if name == "ablation":
         rows += [Row(task, task, "", False, {}) for task in ABLATION_TASKS]
     methods = tuple(dict.fromkeys(cell.method for cell in cells))
     run = {variant for row in rows for task, variant, regime in ours if (task, regime) == (row.task, row.regime)}
-    table = Table(
-        name=name,
-        title=TITLES[name],
-        methods=methods,
-        variants=tuple(variant for variant in variants_of(name) if variant in run or variant in methods),
-        rows=tuple(rows),
-        ours=ours,
-        notes=(),
-    )
+    variants = tuple(variant for variant in variants_of(name) if variant in run or variant in methods)
+    table = Table(name, TITLES[name], methods, variants, tuple(rows), ours)
     return dataclasses.replace(table, notes=tuple(_notes(table)))
-
-
-def _rows(cells: tuple[Published, ...]) -> list[Row]:
-    rows: dict[tuple, Row] = {}
-    for cell in cells:
-        key = (cell.regime, cell.task, cell.d4rl_task)
-        label = " ".join(filter(None, (cell.regime, cell.d4rl_task or cell.task)))
-        row = Row(label, cell.d4rl_task, cell.regime, cell.task == AVERAGE, {})
-        rows.setdefault(key, row).published[cell.method] = cell
-    return list(rows.values())
 
 
 def _notes(table: Table) -> list[str]:
@@ -174,9 +143,8 @@ def _notes(table: Table) -> list[str]:
     wrong = wrong_averages(name)
     if wrong:
         notes.append(f"Printed averages that are not the means of their cells: {'; '.join(wrong)}.")
-    differing = [words for words in contradictions() if name in ("maze2d", "maze2d-reward")]
-    if differing:
-        notes.append(f"The source prints two values of one score: {'; '.join(differing)}.")
+    if name in ("maze2d", "maze2d-reward"):
+        notes.append(f"The source prints two values of one score: {'; '.join(contradictions())}.")
     if name == "ablation":
         notes.append(
             "The source's ablation does not say which data sets its rows rest on, so no cell of ours stands beside "
@@ -203,7 +171,7 @@ def _notes(table: Table) -> list[str]:
 
 
 def _qt_evaluations(table: Table) -> str:
-    """``51 evaluations``; without a number where the source does not name the tasks of its rows."""
+    """``51 evaluations``; without a number if the source does not name the tasks of its rows."""
     if not all(row.task for row in table.rows if row.published and not row.average):
         return "the evaluations"
     counts = {get_task(row.task).evaluations for row in table.rows if row.task}

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import jax
 from jax.sharding import Mesh
 
-from rvdt_jax.algorithms.build import make_spec
+from rvdt_jax.algorithms.base import get_algorithm
 from rvdt_jax.config.checks import check_names_data
 from rvdt_jax.config.serialization import to_json
 from rvdt_jax.config.settings import Config, complete_config, left_open, settings_for
@@ -26,7 +26,7 @@ from rvdt_jax.report.provenance import describe_hardware, installed_versions
 from rvdt_jax.report.records import read_json
 from rvdt_jax.report.results import write_results
 from rvdt_jax.runs.load import load_episodes
-from rvdt_jax.runs.preparation import Data, prepare, take_share, to_agree_on
+from rvdt_jax.runs.preparation import Data, prepare, sizes_of, take_share, to_agree_on
 from rvdt_jax.runs.processes import Group
 from rvdt_jax.runs.resuming import keep_settings
 from rvdt_jax.runs.training import train_run
@@ -129,9 +129,9 @@ def _run(
         reachable = episodes.reachable_return(config.eval.horizon or longest)
         config = complete_config(config, episodes.returns, longest, provenance["dataset_id"], reachable)
         data = prepare(config, episodes, provenance, folder, group, resume)
-        sizes = episodes.observations.shape[1], episodes.actions.shape[1]
-        spec = make_spec(config, *sizes, longest, sharding)
-        signal = train_run(config, folder, spec, mesh, data, group, resume=resume, progress=progress)
+        algorithm = get_algorithm(config.variant)
+        spec = algorithm.make_spec(config, **sizes_of(episodes), sharding=sharding)
+        signal = train_run(config, folder, algorithm, spec, mesh, data, group, resume=resume, progress=progress)
         if signal is None:
             results = group.lead(lambda: write_results(to_json(config), folder, _facts(data, mesh, group)))
             return Run(folder, results)

@@ -7,13 +7,15 @@ import logging
 import math
 import pathlib
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import jax
 import numpy as np
 from jax.sharding import Mesh
 from tqdm import tqdm
 
-from rvdt_jax.algorithms.sequence import SKIPPED, Metrics
+from rvdt_jax.algorithms.base import SKIPPED, Metrics
 from rvdt_jax.config.settings import Config
 from rvdt_jax.errors import UserError
 from rvdt_jax.report.records import (
@@ -48,9 +50,10 @@ class Session:
         config: resolved settings.
         folder: the run directory.
         checkpoints: where states are saved.
+        normalizer: saved with every state.
+        acting_params: of the algorithm: what of a state acts.
         interruption: the signals received.
         evaluator: scores policies; None where there is no simulator, and then nothing is scored.
-        normalizer: saved with every state.
         mesh: the devices that the states are spread over; None for one.
         progress: show a progress bar.
 
@@ -64,14 +67,15 @@ class Session:
         config: Config,
         folder: pathlib.Path,
         checkpoints: Checkpoints,
+        normalizer: Normalizer,
+        acting_params: Callable[[TrainState], dict],
         interruption: Interruption,
         evaluator: Evaluator | None,
-        normalizer: Normalizer,
         mesh: Mesh | None,
         progress: bool,
     ):
         self._config, self._folder = config, folder
-        self._checkpoints, self._interruption = checkpoints, interruption
+        self._checkpoints, self._interruption, self._acting_params = checkpoints, interruption, acting_params
         self._evaluator, self._normalizer, self._mesh = evaluator, normalizer, mesh
         self._bar = tqdm(
             total=config.train.steps, unit="update", desc=config.variant, disable=not progress, dynamic_ncols=True
@@ -82,6 +86,7 @@ class Session:
         self._clock, self._step = time.perf_counter(), 0  # when and where the last compiled call ended
         self._compilation: dict[str, float] = {}  # what timing.jsonl has yet to say of it
         self._saved: int | None = None  # the update of the newest checkpoint
+        self._has_estimated = False  # whether the log says how long training takes
 
     def __enter__(self) -> Session:
         return self
@@ -142,6 +147,7 @@ class Session:
         now = time.perf_counter()
         updates, self._step = step - self._step, step
         seconds, self._clock = now - self._clock, now
+        self._estimate(self._config.train.steps - step, seconds / updates)
         timing = {"step": step, "seconds": seconds, "updates_per_second": updates / seconds}
         append_lines(self._folder / "timing.jsonl", [timing | self._compilation])
         self._compilation = {}
@@ -150,6 +156,21 @@ class Session:
         shown = {name.split("/")[1]: f"{np.mean(values):.4f}" for name, values in host.items() if name in _SHOWN}
         self._bar.set_postfix(shown, refresh=False)
         self._bar.update(updates)
+
+    def _estimate(self, updates: int, seconds: float) -> None:
+        """Says once, after the first call, how long a CPU takes for the remaining updates, if that is hours.
+
+        Args:
+            updates: how many remain.
+            seconds: what one took, of all seeds together; compilation does not count.
+        """
+        if not self._has_estimated and jax.default_backend() == "cpu":
+            hint = "" if self._config.size == "small" else "; config.size=small (--config=FILE:small) is made for a CPU"
+            hours = updates * seconds / 3600
+            if hours > _LONG_HOURS:
+                words = "%s updates at %.2g s: %.0f hours on this CPU%s"
+                log.warning(words, f"{updates:,}", seconds, hours, hint)
+        self._has_estimated = True
 
     def _check_finite(self, step: int, metrics: dict[str, list[float]]) -> None:
         for name, values in metrics.items():
@@ -182,7 +203,7 @@ class Session:
             Interrupted: a signal came; the checkpoint of this step is written.
         """
         if self.is_due(step):
-            params = collect({"policy": states.policy, "critic": states.target_critic}, self._mesh)
+            params = collect(self._acting_params(states), self._mesh)
             interrupted, to_save = self.score(step, params)
             if to_save:
                 self.save(step, states)
@@ -252,4 +273,5 @@ def _in_short(records: list[dict]) -> list[dict]:
     ]
 
 
+_LONG_HOURS = 3
 _SHOWN = ("policy/nll", "policy/value", "critic/td_loss")

@@ -1,15 +1,17 @@
-"""Where the data of a run come from: this machine, Minari's servers, or recreation by a published recipe."""
+"""Loads the data of a run: from this machine, from Minari's servers, or by recreating them."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import pathlib
 
 from rvdt_jax.config.checks import check_names_data
 from rvdt_jax.config.settings import Config
+from rvdt_jax.data.cache import read_cache
 from rvdt_jax.data.episodes import Episodes
 from rvdt_jax.data.minari import find_local, list_local, minari_root
-from rvdt_jax.data.source import load_flat_file, load_local
+from rvdt_jax.data.source import load_local
 from rvdt_jax.errors import UserError, nearest, optional_imports
 from rvdt_jax.tasks import Source, Task, find_source, get_task
 
@@ -20,18 +22,18 @@ log = logging.getLogger(__name__)
 def load_episodes(config: Config, *, progress: bool = True) -> tuple[Episodes, dict]:
     """The data that ``config`` names, and their provenance.
 
-    With ``data.source=auto`` in this order: a local Minari data set; Minari's servers; recreation, where the task has
-    a recipe. Without ``data.minari_id`` the task's data sets are tried in the order of the table.
+    ``data.source=auto`` tries in this order: a local Minari data set; Minari's servers; recreation, if the task has a
+    recipe. Without ``data.minari_id`` the task's data sets are tried in the order of ``tasks``.
 
     Raises:
-        UserError: the data is nowhere to be had; the message says what to run, or what to download and where to put
-            it. Or it is corrupt, or breaks the episode contract.
+        UserError: no source is available (the message lists every way to get the data), or the data are corrupt or
+            break the episode contract.
     """
     check_names_data(config)
     if config.data.source == "file":
         return _load_file(config)
     if config.data.source == "memory":
-        raise UserError("config.data.source=memory is what rvdt_jax.fit was handed; choose auto, minari or file.")
+        raise UserError("config.data.source=memory means episodes given to rvdt_jax.fit; choose auto, minari or file.")
     candidates = _candidates(config)
     source = next((source for _, source in candidates if find_local(source.dataset_id)), None)
     if source is None:
@@ -41,15 +43,15 @@ def load_episodes(config: Config, *, progress: bool = True) -> tuple[Episodes, d
         source = _obtain(config, candidates, progress)
     keys = source.observation_keys if config.data.observation_keys is None else config.data.observation_keys
     if source.end_at_reward:
-        log.info("%s: its episodes go on after success; they are read up to the first reward", source.dataset_id)
+        log.info("%s: its episodes continue after success; they are read up to the first reward", source.dataset_id)
     return load_local(source.dataset_id, keys, end_at_reward=source.end_at_reward)
 
 
 def _load_file(config: Config) -> tuple[Episodes, dict]:
-    """A flat cache file, which was read with some entries of its observations and has no others."""
-    episodes, provenance = load_flat_file(config.data.path)
+    """A flat cache file, which holds the entries of dict observations that it was written with, and no others."""
+    episodes, provenance = read_cache(pathlib.Path(config.data.path).expanduser())
     wanted = config.data.observation_keys
-    held = provenance.setdefault("observation_keys", list(wanted or ()))  # a file of the user's own does not say
+    held = provenance.setdefault("observation_keys", list(wanted or ()))  # a user's own file may not name them
     if wanted is not None and list(wanted) != held:
         raise UserError(
             f"config.data.observation_keys={','.join(wanted)}: {config.data.path} holds "
@@ -59,7 +61,7 @@ def _load_file(config: Config) -> tuple[Episodes, dict]:
 
 
 def _candidates(config: Config) -> list[tuple[Task | None, Source]]:
-    """The data sets to try, in order, each with the task whose it is."""
+    """The data sets to try, in order, each with its task."""
     dataset_id, task = config.data.minari_id, get_task(config.task) if config.task else None
     if dataset_id is None:
         return [(task, source) for source in task.sources]
@@ -67,23 +69,23 @@ def _candidates(config: Config) -> list[tuple[Task | None, Source]]:
     if task is not None and owner not in (None, task) and config.env is None:
         raise UserError(
             f"config.data.minari_id={dataset_id} belongs to {owner.name}, but config.task is {task.name}. Set "
-            f"config.task={owner.name}, or say with config.env what scores it."
+            f"config.task={owner.name}, or name the evaluation environment with config.env."
         )
     return [(owner, source)]
 
 
 def _check_no_ruins(candidates: list[tuple[Task | None, Source]]) -> None:
-    """Refuses a folder in a data set's place that holds none: half a copy, or a namespace."""
+    """Refuses a folder in the place of a data set that holds none: an incomplete copy, or a namespace."""
     for _, source in candidates:
         folder = minari_root() / source.dataset_id
         if folder.exists():
             raise UserError(
-                f"{source.dataset_id}: {folder} is there, but holds no data set. Move it away, or correct the id."
+                f"{source.dataset_id}: {folder} exists, but holds no data set. Move it away, or correct the id."
             )
 
 
 def _obtain(config: Config, candidates: list[tuple[Task | None, Source]], progress: bool) -> Source:
-    """Downloads or recreates the first source that can be had."""
+    """Downloads or recreates the first source that is available."""
     from rvdt_jax.data.remote import Unreachable, download
 
     reason = "none of them is on Minari's servers"
@@ -102,7 +104,7 @@ def _obtain(config: Config, candidates: list[tuple[Task | None, Source]], progre
                 reason,
                 f"{task.recipe_steps:,}",
             )
-            from rvdt_jax.data.minari_writer import DatasetExists
+            from rvdt_jax.data.minari.writer import DatasetExists
             from rvdt_jax.recreate import recreate
 
             with contextlib.suppress(DatasetExists):  # another process was faster: its data set is the same
@@ -112,7 +114,7 @@ def _obtain(config: Config, candidates: list[tuple[Task | None, Source]], progre
 
 
 def _missing(config: Config, candidates: list[tuple[Task | None, Source]], reason: str) -> str:
-    """One sentence of what is missing, and every way to get it."""
+    """The message for missing data: what is missing, and every way to get it."""
     ids = [source.dataset_id for _, source in candidates]
     name = f"config.data.minari_id={config.data.minari_id}" if config.data.minari_id else f"config.task={config.task}"
     kinds = ("recipe", "remote", "import")
@@ -127,7 +129,7 @@ def _way(task: Task | None, source: Source) -> str:
     """How to get a data set, in words that follow 'to get one,'."""
     if source.kind == "recipe" and not task.recipe_steps:
         return (
-            f"train what it is made of, then make it: python experiments/train_collectors.py "
+            f"train its policy, then make it: python experiments/train_collectors.py "
             f"--robot={task.name.split('-')[0]} --medium_only, and python experiments/recreate.py --task={task.name}"
         )
     if source.kind == "recipe":

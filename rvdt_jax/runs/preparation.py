@@ -8,8 +8,8 @@ import pathlib
 from typing import TYPE_CHECKING
 
 from rvdt_jax import __version__
-from rvdt_jax.acting.acting import make_actor
-from rvdt_jax.algorithms.state import Spec
+from rvdt_jax.acting.selection import make_actor
+from rvdt_jax.algorithms.base import Spec
 from rvdt_jax.config.serialization import to_json
 from rvdt_jax.config.settings import Config
 from rvdt_jax.data.episodes import Episodes, draw_episodes, keep_episodes
@@ -45,6 +45,15 @@ class Data:
     provenance: dict
     scoring: Scoring | None
     environment: Environment | None
+
+
+def sizes_of(episodes: Episodes) -> dict[str, int]:
+    """What of the data decides the shapes of networks: S, A, and the steps of the longest episode."""
+    return {
+        "observation_size": episodes.observations.shape[1],
+        "action_size": episodes.actions.shape[1],
+        "max_timestep": int(episodes.lengths.max()),
+    }
 
 
 def to_agree_on(config: Config, resume: bool) -> dict:

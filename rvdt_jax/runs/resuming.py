@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import logging
 import os
@@ -10,7 +9,7 @@ import pathlib
 import shutil
 
 from rvdt_jax.config.checks import check_config
-from rvdt_jax.config.serialization import changes, complete_older, to_json
+from rvdt_jax.config.serialization import changes, keep, to_json
 from rvdt_jax.config.settings import Config
 from rvdt_jax.report.records import append_lines, read_json, read_lines, write_json
 
@@ -27,19 +26,10 @@ def keep_settings(config: Config, values: dict, unset: tuple[str, ...]) -> Confi
         values: the content of the run's ``config.json``.
         unset: see ``config.left_open``.
     """
-    values = complete_older(values)
     names = {*unset, *(("eval.targets",) if config.eval.targets is None else ())}
     if config.data.minari_id is None and config.data.source != "file":
         names.add("data.minari_id")
-    for name in names:
-        section, _, field = name.rpartition(".")
-        value = (values[section] if section else values)[field]
-        value = tuple(value) if isinstance(value, list) else value
-        if section:
-            part = dataclasses.replace(getattr(config, section), **{field: value})
-            config = dataclasses.replace(config, **{section: part})
-        else:
-            config = dataclasses.replace(config, **{field: value})
+    config = keep(config, values, names)
     check_config(config)
     return config
 

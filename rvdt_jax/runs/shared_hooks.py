@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from jax.sharding import Mesh
 
-from rvdt_jax.algorithms.sequence import Metrics
+from rvdt_jax.algorithms.base import Metrics
 from rvdt_jax.runs.hooks import Session
 from rvdt_jax.runs.processes import Group
 from rvdt_jax.runs.signals import Interrupted, Interruption
@@ -21,14 +23,23 @@ class SharedSession:
         interruption: the signals that this process receives.
         mesh: the devices of all processes.
         steps: the last update.
+        acting_params: of the algorithm: what of a state acts.
 
     Attributes:
         finished, signal: as of ``Session``, and the same in all processes.
     """
 
-    def __init__(self, session: Session | None, group: Group, interruption: Interruption, mesh: Mesh, steps: int):
+    def __init__(
+        self,
+        session: Session | None,
+        group: Group,
+        interruption: Interruption,
+        mesh: Mesh,
+        steps: int,
+        acting_params: Callable[[TrainState], dict],
+    ):
         self._session, self._group, self._interruption = session, group, interruption
-        self._mesh, self._steps = mesh, steps
+        self._mesh, self._steps, self._acting_params = mesh, steps, acting_params
         self._failure: Exception | None = None
         self.finished, self.signal = False, None
 
@@ -57,7 +68,7 @@ class SharedSession:
             Interrupted: process 0 received a signal.
         """
         if self._group.lead(lambda: self._session.is_due(step)):
-            params = collect({"policy": states.policy, "critic": states.target_critic}, self._mesh)
+            params = collect(self._acting_params(states), self._mesh)
             interrupted, to_save = self._group.lead(lambda: self._session.score(step, params))
             if to_save:
                 self.save(step, states)

@@ -13,8 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from rvdt_jax.algorithms.build import make_coefficients, seed_mapping
-from rvdt_jax.algorithms.state import Spec
+from rvdt_jax.algorithms.base import Algorithm, Spec
 from rvdt_jax.config.serialization import to_json, training_settings
 from rvdt_jax.config.settings import Config
 from rvdt_jax.data.store import make_normalizer, make_store
@@ -22,7 +21,7 @@ from rvdt_jax.errors import UserError
 from rvdt_jax.evaluation.target import spaces_of
 from rvdt_jax.report.records import write_json
 from rvdt_jax.runs.hooks import Diverged, Session
-from rvdt_jax.runs.preparation import Data, make_evaluator
+from rvdt_jax.runs.preparation import Data, make_evaluator, sizes_of
 from rvdt_jax.runs.processes import Group
 from rvdt_jax.runs.resuming import begin_again
 from rvdt_jax.runs.shared_hooks import SharedSession
@@ -30,7 +29,7 @@ from rvdt_jax.runs.signals import Interrupted, Interruption
 from rvdt_jax.runs.workdir import check_workdir, lock_workdir
 from rvdt_jax.train.checkpoint import Checkpoints
 from rvdt_jax.train.driver import Schedule, init_states, train
-from rvdt_jax.train.parallel import from_process_0, replicate, spread_seeds
+from rvdt_jax.train.parallel import from_process_0, replicate, seed_mapping, spread_seeds
 from rvdt_jax.types import Normalizer, Store, TrainState
 
 log = logging.getLogger(__name__)
@@ -40,6 +39,7 @@ ROLLBACKS = 3  # as often a run is taken back to its last checkpoint, with confi
 def train_run(
     config: Config,
     folder: pathlib.Path,
+    algorithm: Algorithm,
     spec: Spec,
     mesh: Mesh | None,
     data: Data,
@@ -50,7 +50,7 @@ def train_run(
 ) -> int | None:
     """Trains to the end, or to a signal, whose number is returned."""
     normalizer = make_normalizer(data.episodes)
-    begin = functools.partial(init_states, jnp.asarray(config.seeds, jnp.int32), spec=spec)
+    begin = functools.partial(init_states, jnp.asarray(config.seeds, jnp.int32), algorithm, spec)
     states, session, checkpoints = begin(), None, None
     with contextlib.ExitStack() as stack:
         interruption = Interruption()
@@ -60,10 +60,11 @@ def train_run(
             evaluator = make_evaluator(config, spec, normalizer, data.environment, data.episodes.return_range)
             _enter(stack, folder, config, resume)
             stack.enter_context(interruption)
-            saving = folder / "checkpoints", config.train.keep_checkpoints, _about(config, spec, data)
+            saving = folder / "checkpoints", config.train.keep_checkpoints, _about(config, data)
             checkpoints = stack.enter_context(Checkpoints(*saving, lambda: session.best_step, training_settings))
+            saved_with = checkpoints, normalizer, algorithm.acting_params
             session = stack.enter_context(
-                Session(config, folder, checkpoints, interruption, evaluator, normalizer, mesh, progress=progress)
+                Session(config, folder, *saved_with, interruption, evaluator, mesh, progress=progress)
             )
             states = _restore(states, normalizer, checkpoints, folder, config, resume)
             session.rewind(int(states.step[0]))
@@ -73,8 +74,8 @@ def train_run(
         log.info("compiling; the first losses come after %d updates of every seed", config.train.log_every)
         hooks = session
         if group.count > 1:
-            hooks = SharedSession(session, group, interruption, mesh, config.train.steps)
-        go_on = _make_trainer(config, spec, mesh, _make_store(config, data, normalizer), hooks)
+            hooks = SharedSession(session, group, interruption, mesh, config.train.steps, algorithm.acting_params)
+        go_on = _make_trainer(config, algorithm, spec, mesh, _make_store(config, data, normalizer), hooks)
         # A signal during an evaluation: its checkpoint is written, and resuming repeats the evaluation.
         with contextlib.suppress(Interrupted):
             if config.train.on_divergence == "rollback":
@@ -93,14 +94,16 @@ def _enter(stack: contextlib.ExitStack, folder: pathlib.Path, config: Config, re
         write_json(folder / "config.json", to_json(config))
 
 
-def _make_trainer(config: Config, spec: Spec, mesh: Mesh | None, store: Store, hooks) -> Callable[[TrainState], None]:
+def _make_trainer(
+    config: Config, algorithm: Algorithm, spec: Spec, mesh: Mesh | None, store: Store, hooks
+) -> Callable[[TrainState], None]:
     """What trains from given states to the end, with store and coefficients on all devices."""
-    store, coefficients = replicate(store, mesh), replicate(make_coefficients(config), mesh)
+    store, coefficients = replicate(store, mesh), replicate(algorithm.make_coefficients(config), mesh)
     schedule = Schedule(config.train.steps, config.train.log_every, config.eval.every, config.train.checkpoint_every)
-    how = {"spec": spec, "map_seeds": seed_mapping(config, mesh), "schedule": schedule, "hooks": hooks}
+    how = {"algorithm": algorithm, "spec": spec, "map_seeds": seed_mapping(config, mesh)}
 
     def go_on(states: TrainState) -> None:
-        train(spread_seeds(states, mesh), store, coefficients, **how)
+        train(spread_seeds(states, mesh), store, coefficients, **how, schedule=schedule, hooks=hooks)
 
     return go_on
 
@@ -159,13 +162,9 @@ def _restore(
     return states
 
 
-def _about(config: Config, spec: Spec, data: Data) -> dict:
+def _about(config: Config, data: Data) -> dict:
     """What a checkpoint says of itself: what must be the same to continue it, and what it takes to act with it."""
-    sizes = {
-        "observation_size": spec.policy.observation_size,
-        "action_size": spec.policy.action_size,
-        "max_timestep": spec.policy.max_timestep,
-    }
+    sizes = sizes_of(data.episodes)
     settings = to_json(config)
     identity = {
         "config": training_settings(settings),

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 from filelock import FileLock, Timeout
 
+from rvdt_jax.algorithms.variants import folder_name
 from rvdt_jax.config.serialization import run_differences
 from rvdt_jax.config.settings import Config
 from rvdt_jax.errors import UserError
@@ -28,7 +29,7 @@ def default_workdir(config: Config) -> pathlib.Path:
     file = config.data.path and pathlib.Path(config.data.path).stem
     name = re.sub(r"[^\w/.-]+", "_", config.task or file or config.data.minari_id or "data")
     parts = [part for part in name.split("/") if part.strip(".")]  # nothing that leads out of runs/
-    return pathlib.Path("runs", *parts, config.variant.replace("%", "percent-"))
+    return pathlib.Path("runs", *parts, folder_name(config.variant))
 
 
 @contextlib.contextmanager

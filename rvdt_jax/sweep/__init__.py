@@ -1,1 +1,1 @@
-"""Many runs as one grid: which cells a table has, the command of each, and how they are run, one after another."""
+"""Many runs as one grid: the cells of a table, the command of each, and their execution."""

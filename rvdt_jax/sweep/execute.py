@@ -1,12 +1,12 @@
-"""Runs the cells of a sweep, some at a time. What is done is skipped, what was cut short goes on.
+"""Runs the cells of a sweep, several at a time. Finished cells are skipped, interrupted ones are resumed.
 
-Beside the folder of a cell lie
+Files beside the folder of a cell:
 
-    <cell>.log          what its run said
-    <cell>.command      what repeats it
-    <cell>.lock         which its process holds as long as it lives, so that no second one starts there, not even after
-                        the sweep itself was killed
-    <cell>.failed.json  if it ended with an error: such a cell is reported, and run again only on demand
+    <cell>.log          the output of its run
+    <cell>.command      the command that repeats it
+    <cell>.lock         held by the run's process as long as it lives, so that no second run starts there, even if the
+                        sweep itself was killed
+    <cell>.failed.json  written if the run ended with an error; such a cell is reported, and run again only on demand
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from __future__ import annotations
 import dataclasses
 import enum
 import fcntl
-import json
 import logging
 import os
 import pathlib
@@ -25,17 +24,17 @@ import time
 
 from rvdt_jax.errors import UserError
 from rvdt_jax.report.cells import COMMAND_SUFFIX, FAILED_SUFFIX
-from rvdt_jax.report.records import read_json
+from rvdt_jax.report.records import read_json, write_json
 from rvdt_jax.sweep.grid import Cell, as_text
 
 log = logging.getLogger(__name__)
 _POLL_SECONDS = 0.2
-# What run.py ends with when it is asked to stop: with a checkpoint, or before it had anything to save.
+# The exit statuses of run.py after a signal: with a checkpoint saved, or before it had anything to save.
 _INTERRUPTED = (128 + signal.SIGINT, 128 + signal.SIGTERM, -signal.SIGINT, -signal.SIGTERM)
 
 
 class State(enum.Enum):
-    """How far a cell is."""
+    """The state of a cell."""
 
     DONE = "done"
     FAILED = "failed"
@@ -54,15 +53,15 @@ class Job:
 
     @property
     def command(self) -> str:
-        """What trains it, as typed."""
+        """The command that trains it, as typed."""
         return as_text(["python", "experiments/run.py", *self.flags])
 
     def beside(self, suffix: str) -> pathlib.Path:
-        """A file of the sweep's own beside the run directory, which is the run's alone."""
+        """A file of the sweep beside the run directory, which belongs to the run."""
         return self.workdir.with_name(self.workdir.name + suffix)
 
     def state(self) -> State:
-        """How far it is, by what lies there."""
+        """The state, from the files that exist."""
         if (self.workdir / "results.json").exists():
             return State.DONE
         lock = self.lock()
@@ -74,7 +73,10 @@ class Job:
         return State.STARTED if (self.workdir / "config.json").exists() else State.NEW
 
     def lock(self) -> int | None:
-        """A file descriptor that holds the cell's lock; None if another process holds it."""
+        """A file descriptor that holds the cell's lock; None if another process holds it.
+
+        A plain ``flock``, since the run's process inherits the descriptor and with it the lock.
+        """
         path = self.beside(".lock")
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
@@ -86,33 +88,26 @@ class Job:
         return descriptor
 
 
-@dataclasses.dataclass
-class _Running:
-    job: Job
-    process: subprocess.Popen
-    begun: float
-
-
 class Sweep:
     """Runs jobs, ``at_once`` at a time, each on its share of the cores.
 
     Args:
         launcher: ``run.py``.
         jobs: in the order in which they start.
-        at_once: how many run at a time.
-        retry: run those that failed earlier again.
+        at_once: the number of runs at a time.
+        retry: run cells that failed earlier again.
     """
 
     def __init__(self, launcher: pathlib.Path, jobs: list[Job], *, at_once: int = 1, retry: bool = False):
         self._launcher, self._jobs, self._at_once, self._retry = launcher, jobs, at_once, retry
-        self._running: dict[int, _Running] = {}  # by slot, a share of the cores
+        self._running: dict[int, tuple[Job, subprocess.Popen, float]] = {}  # by slot: a share of the cores
         self.signal: int | None = None
 
     def run(self) -> dict[Cell, State]:
-        """Runs until all is done or a signal comes, which every run is told and which it ends with a checkpoint.
+        """Runs until all is done or a signal arrives; then every run saves a checkpoint and ends.
 
         Raises:
-            UserError: a cell was begun by another command; nothing was started.
+            UserError: a cell was started by another command; nothing is run.
         """
         self._check_commands()
         waiting = [job for job in self._jobs if self._is_due(job)]
@@ -136,7 +131,7 @@ class Sweep:
             earlier = path.read_text(encoding="utf-8").strip() if path.exists() else job.command
             if (job.workdir / "config.json").exists() and earlier != job.command:
                 raise UserError(
-                    f"{job.workdir}: was begun by another command ({earlier}). Choose another --out, or delete it."
+                    f"{job.workdir}: was started by another command ({earlier}). Choose another --out, or delete it."
                 )
 
     def _is_due(self, job: Job) -> bool:
@@ -145,7 +140,7 @@ class Sweep:
 
     def _start(self, job: Job) -> None:
         lock = job.lock()
-        if lock is None or (job.workdir / "results.json").exists():  # meanwhile another sweep has taken it
+        if lock is None or (job.workdir / "results.json").exists():  # another sweep has taken it since
             if lock is not None:
                 os.close(lock)
             return
@@ -153,77 +148,65 @@ class Sweep:
         job.beside(COMMAND_SUFFIX).write_text(job.command + "\n", encoding="utf-8")
         resumed = ["--resume"] if (job.workdir / "config.json").exists() else []
         slot = next(slot for slot in range(self._at_once) if slot not in self._running)
-        with job.beside(".log").open("a", encoding="utf-8") as said:
+        with job.beside(".log").open("a", encoding="utf-8") as log_file:
             process = subprocess.Popen(
                 [sys.executable, str(self._launcher), *job.flags, *resumed],
-                stdout=said,
+                stdout=log_file,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 env=_environment(self._at_once),
-                pass_fds=(lock,),  # the run holds the lock for as long as it lives
-                start_new_session=True,  # Ctrl-C reaches it through this sweep alone, once
+                pass_fds=(lock,),  # the run inherits the lock
+                start_new_session=True,  # so that Ctrl-C reaches it only through this sweep, once
                 preexec_fn=_on_cores(slot, self._at_once),
             )
         os.close(lock)
-        self._running[slot] = _Running(job, process, time.monotonic())
-        if self.signal is not None:  # it came while the process was made, and has not reached it
+        self._running[slot] = job, process, time.monotonic()
+        if self.signal is not None:  # it arrived while the process was being started
             process.send_signal(signal.SIGTERM)
-        log.info("%s: %s", job.cell.name, "goes on" if resumed else "starts")
+        log.info("%s: %s", job.cell.name, "resumes" if resumed else "starts")
 
     def _reap(self) -> None:
-        for slot, running in list(self._running.items()):
-            status = running.process.poll()
+        for slot, (job, process, begun) in list(self._running.items()):
+            status = process.poll()
             if status is None:
                 continue
             del self._running[slot]
-            job, minutes = running.job, (time.monotonic() - running.begun) / 60
             if status == 0:
-                log.info("%s: done in %.1f minutes", job.cell.name, minutes)
+                log.info("%s: done in %.1f minutes", job.cell.name, (time.monotonic() - begun) / 60)
             elif status in _INTERRUPTED:
                 log.info("%s: interrupted", job.cell.name)
             else:
                 self._fail(job, status)
 
     def _fail(self, job: Job, status: int) -> None:
-        cell, said = job.cell, job.beside(".log")
+        cell, output = job.cell, job.beside(".log").read_text(encoding="utf-8")
         record = {"task": cell.task, "variant": cell.variant, "regime": cell.regime, "status": status}
-        record |= {"command": job.command, "end_of_log": said.read_text(encoding="utf-8")[-2000:]}
-        job.beside(FAILED_SUFFIX).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        log.warning("%s: failed with status %d: %s", cell.name, status, last_line(record["end_of_log"]))
+        write_json(job.beside(FAILED_SUFFIX), record | {"command": job.command, "end_of_log": output[-2000:]})
+        log.warning("%s: failed with status %d: %s", cell.name, status, failure_of(job))
 
     def _stop(self, number: int, _frame) -> None:
         if self.signal is not None:
             return  # a second signal would kill the runs before they have saved anything
         self.signal = number
-        for running in self._running.values():
-            running.process.send_signal(signal.SIGTERM)
-        log.warning("stopping as soon as every run has saved a checkpoint; the same command goes on")
-
-
-def last_line(text: str) -> str:
-    """The last line that says something."""
-    lines = [line.strip() for line in text.replace("\r", "\n").split("\n") if line.strip()]
-    return lines[-1] if lines else "it said nothing"
+        for _, process, _ in self._running.values():
+            process.send_signal(signal.SIGTERM)
+        log.warning("stopping when every run has saved a checkpoint; run the same command to resume")
 
 
 def failure_of(job: Job) -> str:
-    """Why a job failed, in one line."""
-    return last_line(read_json(job.beside(FAILED_SUFFIX))["end_of_log"])
+    """The last line of a failed job's output that is not blank."""
+    lines = read_json(job.beside(FAILED_SUFFIX))["end_of_log"].splitlines()
+    return next((line.strip() for line in reversed(lines) if line.strip()), "no output")
 
 
 def _environment(at_once: int) -> dict[str, str]:
-    """Of a run: no progress bars in its log, and a share of the accelerator's memory."""
+    """The environment variables of a run: no progress bars, and a share of the accelerator's memory."""
     shared = {"XLA_PYTHON_CLIENT_MEM_FRACTION": f"{0.9 / at_once:.3f}"} if at_once > 1 else {}
     return {"TQDM_DISABLE": "1", **shared, **os.environ}
 
 
 def _on_cores(slot: int, at_once: int):
-    """Keeps a run to its share of the cores, where the system can and there are enough: else they get in each other's
-    way."""
-    if at_once == 1 or not hasattr(os, "sched_setaffinity"):
-        return None
-    cores = sorted(os.sched_getaffinity(0))
-    if len(cores) < at_once:
-        return None
+    """A function that binds a process to its share of the cores; None if that is impossible or there are too few."""
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else []
     share = cores[slot::at_once]
-    return lambda: os.sched_setaffinity(0, share)
+    return (lambda: os.sched_setaffinity(0, share)) if 1 < at_once <= len(cores) else None

@@ -6,7 +6,7 @@ import dataclasses
 import shlex
 from collections.abc import Callable, Iterable
 
-from rvdt_jax.algorithms.variants import get_variant
+from rvdt_jax.algorithms.variants import folder_name, get_variant
 from rvdt_jax.errors import UserError, did_you_mean
 from rvdt_jax.report.tables import make_table, variants_of
 from rvdt_jax.tasks import LOW_DATA, get_task
@@ -23,7 +23,7 @@ class Cell:
     @property
     def name(self) -> str:
         """Its folder below the sweep's."""
-        return f"{self.task}{'-' if self.regime else ''}{self.regime}/{self.variant.replace('%', 'percent-')}"
+        return f"{self.task}{'-' if self.regime else ''}{self.regime}/{folder_name(self.variant)}"
 
 
 def cells_of_table(
@@ -32,10 +32,10 @@ def cells_of_table(
     variants: Iterable[str] | None = None,
     regimes: Iterable[str] | None = None,
 ) -> tuple[Cell, ...]:
-    """The cells of a table, or those of them that are asked for; a row is finished before the next begins.
+    """The cells of a table, or the chosen ones, row by row.
 
     Raises:
-        UserError: the table, or what is asked for, does not exist.
+        UserError: the table, or a chosen name, does not exist.
     """
     rows = [(row.task, row.regime) for row in make_table(table, {}).rows if row.task]
     tasks = _chosen("--tasks", tasks, [task for task, _ in rows], lambda name: get_task(name).name)
@@ -56,7 +56,7 @@ def _regime(name: str) -> str:
 
 
 def _chosen(flag: str, wanted: Iterable[str] | None, there: list[str], check: Callable[[str], str]) -> list[str]:
-    """What is wanted, each of which must be there."""
+    """The wanted names, each of which must exist in the table."""
     if not wanted:
         return there
     for name in wanted:
@@ -91,12 +91,12 @@ def as_text(command: list[str]) -> str:
 def slurm_script(
     commands: list[str], workdirs: list[str], *, at_once: int | None = None, options: tuple[str, ...] = ()
 ) -> str:
-    """A Slurm array job, one task per command; started again, each goes on where it was.
+    """A Slurm array job, one task per command; submitted again, each task resumes its run.
 
     Args:
         commands: as typed, from the folder in which the job is submitted.
         workdirs: the run directory of each.
-        at_once: how many tasks run at a time; None leaves it to the cluster.
+        at_once: the number of tasks at a time; None leaves it to the cluster.
         options: of sbatch, e.g. ``--gres=gpu:1``.
     """
     limit = f"%{at_once}" if at_once else ""
@@ -115,7 +115,7 @@ def slurm_script(
         ")",
         'command="${commands[$SLURM_ARRAY_TASK_ID]}"',
         'workdir="${workdirs[$SLURM_ARRAY_TASK_ID]}"',
-        "# A finished cell is left alone, one that was interrupted goes on.",
+        "# Skips a finished cell, resumes an interrupted one.",
         'if [ -e "$workdir/results.json" ]; then exit 0; fi',
         'mkdir -p "$(dirname "$workdir")"',
         'printf "%s\\n" "$command" > "$workdir.command"',

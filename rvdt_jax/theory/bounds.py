@@ -4,7 +4,7 @@
 (4)    RVDT's first theorem, whose constant C in (0, 1) the source leaves open
 (5)    RVDT's sample-complexity theorem, up to a constant factor
 
-alpha_f is the smallest P(g = f(s_1) | s_1) over the initial states, and alpha_f*, the expert coverage, the smallest
+alpha_f is the smallest P(g = f(s_1) | s_1) over the initial states; alpha_f*, the expert coverage, is the smallest
 P(g = f*(s_1) | s_1). Both are probabilities given the initial state, as are the experts of ``data.rebalance``.
 """
 
@@ -27,14 +27,9 @@ def first_bound(epsilon: float, alpha: float, expert_alpha: float, horizon: int,
 
 
 def smallest_constant(gap: float, epsilon: float, alpha: float, expert_alpha: float, horizon: int) -> float:
-    """The smallest C >= 0 with which (4) holds for a gap J(pi*) - J(pi_f)."""
+    """The smallest C >= 0 for which (4) holds with a gap J(pi*) - J(pi_f). Above that of gap = H, (4) is vacuous."""
     terms = first_bound(epsilon, alpha, expert_alpha, horizon, constant=1.0)
     return max(0.0, (gap - terms["stochasticity"]) / terms["coverage"])
-
-
-def empty_constant(epsilon: float, alpha: float, expert_alpha: float, horizon: int) -> float:
-    """The C from which on (4) allows a gap of H, that of the worst policy there can be, and so says nothing."""
-    return smallest_constant(float(horizon), epsilon, alpha, expert_alpha, horizon)
 
 
 def sample_bound(
@@ -57,9 +52,9 @@ def sample_bound(
         trajectories: N.
         epsilon, alpha, expert_alpha, horizon: as above.
         ratio: C_f, the largest P_pi_f(s) / P_beta(s).
-        log_policies: log |Pi|, of the class that is searched.
+        log_policies: log |Pi| of the policy class.
         log_ratio: c, the largest difference of log pi within the class.
-        approximation: epsilon_approx, what the best policy of the class misses.
+        approximation: epsilon_approx, the error of the best policy in the class.
         constant: C.
         delta: the bound holds with probability 1 - delta.
     """

@@ -1,4 +1,4 @@
-"""Return-conditioned policies of a tabular MDP, exactly: what infinite data teach, what N trajectories teach, and J."""
+"""Return-conditioned policies of a tabular MDP: learned from infinite data or N trajectories, and their return J."""
 
 from __future__ import annotations
 
@@ -30,28 +30,31 @@ def return_distributions(mdp: TabularMDP, behaviour: np.ndarray) -> Returns:
     state[mdp.horizon, :, 0] = 1.0
     for step in reversed(range(mdp.horizon)):
         onward = mdp.transitions @ state[step + 1]  # (S, A, G)
-        for s in range(states):
-            for a in range(actions):
-                paid = mdp.units[s, a]
-                action[step, s, a, paid:] = onward[s, a, : mdp.returns - paid]
+        for s, a in np.ndindex(states, actions):
+            paid = mdp.units[s, a]
+            action[step, s, a, paid:] = onward[s, a, : mdp.returns - paid]
         state[step] = np.einsum("sa,sag->sg", behaviour[step], action[step])
     return Returns(state, action)
 
 
 def csm_policy(behaviour: np.ndarray, returns: Returns) -> np.ndarray:
-    """(H, S, G, A) pi(a | s, g) = P_beta(a | s, g), what a return-conditioned policy learns from infinite data.
+    """(H, S, G, A) pi(a | s, g) = P_beta(a | s, g): the return-conditioned policy of infinite data.
 
-    Where the behaviour never shows g from s there is nothing to learn; there it is the behaviour.
+    It is the behaviour for returns that the behaviour never has from s.
     """
-    joint = np.einsum("hsa,hsag->hsga", behaviour, returns.action)
-    total = joint.sum(-1, keepdims=True)
-    return np.where(total > 0, joint / np.where(total > 0, total, 1.0), behaviour[:, :, None])
+    return _normalise(np.einsum("hsa,hsag->hsga", behaviour, returns.action), behaviour[:, :, None])
+
+
+def _normalise(weights: np.ndarray, otherwise: np.ndarray | float) -> np.ndarray:
+    """Weights as probabilities over the last axis; ``otherwise`` where all are 0."""
+    total = weights.sum(-1, keepdims=True)
+    return np.where(total > 0, weights / np.where(total > 0, total, 1.0), otherwise)
 
 
 def performance(mdp: TabularMDP, policy: np.ndarray, targets: np.ndarray, fallback: np.ndarray) -> float:
     """J of a return-conditioned policy, as a return in [0, H].
 
-    The target is lowered by each reward, f(s') = f(s) - r. Once more was paid than asked for, ``fallback`` acts.
+    The target is lowered by each reward, f(s') = f(s) - r. Once it would be negative, ``fallback`` acts.
 
     Args:
         policy: (H, S, G, A).
@@ -88,8 +91,7 @@ def optimal_performance(mdp: TabularMDP) -> float:
 def coverage(mdp: TabularMDP, returns: Returns, targets: np.ndarray) -> float:
     """alpha_f: the smallest P_beta(g = f(s_1) | s_1) over the initial states that occur.
 
-    For f = f*, the expert's return, it is the expert coverage, which rebalancing is to raise. Each term of it is given
-    an initial state; so are the experts that ``data.rebalance`` picks from data.
+    For f = f*, the expert's return, it is the expert coverage, which rebalancing is to raise.
     """
     shares = returns.state[0][np.arange(targets.size), targets]
     return float(shares[mdp.initial > 0].min())
@@ -116,14 +118,10 @@ def _draw(rng: np.random.Generator, probabilities: np.ndarray) -> np.ndarray:
     return (rng.random((len(ladder), 1)) * ladder[:, -1:] > ladder).sum(1)
 
 
-def learned_policy(
-    mdp: TabularMDP, states: np.ndarray, actions: np.ndarray, to_go: np.ndarray, weights: np.ndarray | None = None
-) -> np.ndarray:
-    """(H, S, G, A) the tabular policy of greatest (weighted) likelihood; uniform where no trajectory tells."""
+def learned_policy(mdp: TabularMDP, states: np.ndarray, actions: np.ndarray, to_go: np.ndarray) -> np.ndarray:
+    """(H, S, G, A) the tabular policy of greatest likelihood; uniform where there are no data."""
     count, kinds = mdp.successor.shape
     seen = np.zeros((mdp.horizon, count, mdp.returns, kinds))
     steps = np.broadcast_to(np.arange(mdp.horizon), states.shape)
-    weight = np.ones(len(states)) if weights is None else weights
-    np.add.at(seen, (steps, states, to_go, actions), np.broadcast_to(weight[:, None], states.shape))
-    total = seen.sum(-1, keepdims=True)
-    return np.where(total > 0, seen / np.where(total > 0, total, 1.0), 1.0 / kinds)
+    np.add.at(seen, (steps, states, to_go, actions), 1.0)
+    return _normalise(seen, 1.0 / kinds)

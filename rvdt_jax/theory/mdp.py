@@ -1,4 +1,4 @@
-"""Finite-horizon tabular MDPs that are deterministic but for epsilon, and behaviours with a dial for coverage."""
+"""Finite-horizon tabular MDPs, deterministic up to epsilon, and behaviour policies with a dial for coverage."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ class TabularMDP:
     """S states, A actions, H steps; rewards are multiples of 1 / levels in [0, 1], so returns lie on a grid.
 
     Attributes:
-        successor: (S, A) int, where an action leads when nothing goes wrong.
+        successor: (S, A) int, the next state unless the action slips.
         units: (S, A) int in 0..levels, the reward in units of 1 / levels.
-        slip: (S, A, S) where it leads otherwise, a distribution.
-        epsilon: how probable that is: Pr(s' != successor(s, a)) <= epsilon, the near-determinism of the theorems.
+        slip: (S, A, S) distribution of the next state if it slips.
+        epsilon: probability of a slip: Pr(s' != successor(s, a)) <= epsilon, the near-determinism of the theorems.
         initial: (S,) distribution of s_1.
         horizon: H.
         levels: units of a reward of 1.
@@ -37,18 +37,14 @@ class TabularMDP:
 
     @property
     def returns(self) -> int:
-        """How many values a return can take: 0..H levels, in units."""
+        """G, the number of values of a return: 0..H levels, in units."""
         return self.horizon * self.levels + 1
-
-    def with_epsilon(self, epsilon: float) -> TabularMDP:
-        """The same MDP, more or less stochastic."""
-        return dataclasses.replace(self, epsilon=epsilon)
 
 
 def random_mdp(
     seed: int, *, states: int = 5, actions: int = 3, horizon: int = 5, levels: int = 2, epsilon: float = 0.05
 ) -> TabularMDP:
-    """Successors, rewards, slips and initial distribution at random; equal seeds differ in nothing but epsilon."""
+    """Random successors, rewards, slips and initial distribution; MDPs of equal seeds differ in epsilon only."""
     rng = np.random.default_rng(seed)
     return TabularMDP(
         successor=rng.integers(states, size=(states, actions)),
@@ -62,7 +58,7 @@ def random_mdp(
 
 
 def optimal_values(mdp: TabularMDP) -> tuple[np.ndarray, np.ndarray]:
-    """(H + 1, S) optimal values in units, and (H, S) the actions that reach them, by backward induction."""
+    """(H + 1, S) optimal values in units, and (H, S) optimal actions, by backward induction."""
     states = mdp.successor.shape[0]
     values = np.zeros((mdp.horizon + 1, states))
     actions = np.zeros((mdp.horizon, states), int)
@@ -73,11 +69,11 @@ def optimal_values(mdp: TabularMDP) -> tuple[np.ndarray, np.ndarray]:
 
 
 def expert_returns(mdp: TabularMDP) -> np.ndarray:
-    """(S,) f*, in units: the return of the optimal policy from each initial state when nothing goes wrong.
+    """(S,) f*, in units: the return of the optimal policy from each initial state without slips.
 
-    ``data.rebalance`` has no model to compute f* from. It takes the upper tail of the returns given s_1 instead.
+    ``data.rebalance`` has no model to compute f* from, and takes the upper tail of the returns given s_1 instead.
     """
-    return np.round(optimal_values(mdp.with_epsilon(0.0))[0][0]).astype(int)
+    return np.round(optimal_values(dataclasses.replace(mdp, epsilon=0.0))[0][0]).astype(int)
 
 
 def mixed_behaviour(mdp: TabularMDP, skill: float, seed: int) -> np.ndarray:
@@ -87,5 +83,5 @@ def mixed_behaviour(mdp: TabularMDP, skill: float, seed: int) -> np.ndarray:
     """
     shape = mdp.horizon, *mdp.successor.shape
     random = np.random.default_rng(seed).dirichlet(np.ones(shape[2]), size=shape[:2])
-    expert = np.eye(shape[2])[optimal_values(mdp.with_epsilon(0.0))[1]]
+    expert = np.eye(shape[2])[optimal_values(dataclasses.replace(mdp, epsilon=0.0))[1]]
     return skill * expert + (1 - skill) * random

@@ -23,7 +23,7 @@ from rvdt_jax.errors import UserError, differences
 from rvdt_jax.types import Normalizer, TrainState
 
 log = logging.getLogger(__name__)
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5  # 5: the states hold learners by name
 
 
 def versions() -> dict[str, str]:
@@ -148,6 +148,12 @@ class Checkpoints:
         raise UserError(f"{self._folder}: no checkpoint can be read ({reasons}). Start anew in another --workdir.")
 
     def _check_identity(self, about: dict) -> None:
+        if about.get("format_version", FORMAT_VERSION) < FORMAT_VERSION:
+            raise OtherRun(
+                f"{self._folder}: an older version of this package wrote the checkpoints (format "
+                f"{about['format_version']}; this one writes {FORMAT_VERSION}). They can be evaluated, but not "
+                "resumed. Train anew in another --workdir, or resume with the version that began the run."
+            )
         compared = ("format_version", "identity")
         there, here = ({name: side.get(name) for name in compared} for side in (about, self._about))
         if there["identity"] and "config" in there["identity"]:

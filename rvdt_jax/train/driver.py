@@ -10,20 +10,26 @@ from typing import Protocol
 import jax
 from jax.sharding import NamedSharding, PartitionSpec
 
-from rvdt_jax.algorithms.sequence import Metrics, mean_metrics, update
-from rvdt_jax.algorithms.state import Spec, init_state
-from rvdt_jax.types import Coefficients, Store, TrainState
+from rvdt_jax.algorithms.base import Algorithm, Coefficients, Metrics, Spec, mean_metrics, skip_nonfinite
+from rvdt_jax.types import Store, TrainState
 
 
-@functools.partial(jax.jit, static_argnames=("spec",))
-def init_states(seeds: jax.Array, spec: Spec) -> TrainState:
+@functools.partial(jax.jit, static_argnames=("algorithm", "spec"))
+def init_states(seeds: jax.Array, algorithm: Algorithm, spec: Spec) -> TrainState:
     """The states of (R,) int32 seeds, stacked on a leading axis R."""
-    return jax.vmap(functools.partial(init_state, spec=spec))(seeds)
+    return jax.vmap(lambda seed: algorithm.init(jax.random.key(seed), spec))(seeds)
 
 
-@functools.partial(jax.jit, static_argnames=("spec", "updates", "map_seeds"), donate_argnames=("states",))
+@functools.partial(jax.jit, static_argnames=("algorithm", "spec", "updates", "map_seeds"), donate_argnames=("states",))
 def train_chunk(
-    states: TrainState, store: Store, coefficients: Coefficients, *, spec: Spec, updates: int, map_seeds: str
+    states: TrainState,
+    store: Store,
+    coefficients: Coefficients,
+    *,
+    algorithm: Algorithm,
+    spec: Spec,
+    updates: int,
+    map_seeds: str,
 ) -> tuple[TrainState, Metrics]:
     """Advances every seed by ``updates`` updates.
 
@@ -31,7 +37,7 @@ def train_chunk(
         states: stacked on a leading axis R, which several devices may share; donated.
         store: shared by all seeds.
         coefficients: traced.
-        spec: static structure.
+        algorithm: whose update it is; static, as is ``spec``, its structure.
         updates: how many, static.
         map_seeds: ``vmap`` steps all seeds at once, for accelerators; ``loop`` steps them one behind the other,
             which is faster where one seed fills the cores. The results are the same to rounding.
@@ -42,7 +48,8 @@ def train_chunk(
 
     def train_seed(state: TrainState) -> tuple[TrainState, Metrics]:
         def body(carry: TrainState, _) -> tuple[TrainState, Metrics]:
-            return update(carry, store, coefficients, spec)
+            state, metrics = algorithm.update(carry, store, coefficients, spec)
+            return skip_nonfinite(carry, state, metrics) if spec.skip_nonfinite else (state, metrics)
 
         state, metrics = jax.lax.scan(body, state, length=updates)
         return state, mean_metrics(metrics)
@@ -120,17 +127,19 @@ def train(
     store: Store,
     coefficients: Coefficients,
     *,
+    algorithm: Algorithm,
     spec: Spec,
     map_seeds: str,
     schedule: Schedule,
     hooks: Hooks,
 ) -> TrainState:
-    """Trains to ``schedule.steps`` from wherever ``states`` stand.
+    """Trains from the update of ``states`` to ``schedule.steps``.
 
     Stops early, with a checkpoint, when ``hooks.should_stop()``.
     """
     step = int(states.step.addressable_data(0)[0])  # all seeds stand at the same update
-    calls = _Calls(store, coefficients, spec, map_seeds, schedule, hooks)
+    static = {"algorithm": algorithm, "spec": spec, "map_seeds": map_seeds}
+    calls = _Calls(store, coefficients, static, schedule, hooks)
     while True:
         if step > 0 and schedule.evaluates(step):
             hooks.evaluate(step, states)
@@ -150,8 +159,7 @@ class _Calls:
 
     store: Store
     coefficients: Coefficients
-    spec: Spec
-    map_seeds: str
+    static: dict  # what else ``train_chunk`` takes
     schedule: Schedule
     hooks: Hooks
     compiled: set[int] = dataclasses.field(default_factory=set)  # lengths
@@ -168,7 +176,7 @@ class _Calls:
         """
         updates = self.schedule.updates_after(step)
         arguments = states, self.store, self.coefficients
-        static = {"spec": self.spec, "updates": updates, "map_seeds": self.map_seeds}
+        static = self.static | {"updates": updates}
         if updates not in self.compiled:
             begun = time.perf_counter()
             train_chunk.lower(*arguments, **static).compile()  # the call finds what this leaves
@@ -181,7 +189,7 @@ class _Calls:
 def _advance(calls: _Calls, states: TrainState, step: int) -> tuple[TrainState, int]:
     """Trains to the next update after which something is due, or to a stop.
 
-    A call is logged while the next one runs. What the hooks find in its metrics, they find before anything is saved.
+    A call is logged while the next one runs. The hooks receive its metrics before anything is saved.
     """
     states, metrics, step = calls.begin(states, step)
     while not calls.schedule.pauses(step) and calls.is_compiled(step):

@@ -1,9 +1,9 @@
 """Data parallelism over a mesh of devices, of one process or of several: seeds are spread first, then the batch.
 
 Of D devices and R seeds, gcd(R, D) groups of devices take R / gcd seeds each, and within a group the batch is split.
-So seeds, which never talk to each other, use as many devices as they can before gradients have to be summed over any.
-``jax.jit`` inserts the communication. The random numbers do not depend on the layout, so any number of devices
-computes the same losses to rounding.
+Seeds are independent of each other, so that only a batch which is split needs its gradients summed over devices.
+``jax.jit`` inserts the communication. The random numbers do not depend on the layout: any number of devices computes
+the same losses to rounding.
 """
 
 from __future__ import annotations
@@ -73,6 +73,18 @@ def batch_sharding(mesh: Mesh | None, batch_size: int) -> NamedSharding | None:
             "multiple, or set config.parallel.devices."
         )
     return NamedSharding(mesh, PartitionSpec("data"))
+
+
+def seed_mapping(config, mesh: Mesh | None = None) -> str:
+    """``parallel.seeds``; ``auto`` is a loop on a CPU, where one seed uses all cores, and a vmap elsewhere.
+
+    Seeds that are spread over devices are always a vmap: in a loop all but one group of devices would wait.
+    """
+    if mesh is not None and mesh.shape["seed"] > 1:
+        return "vmap"
+    if config.parallel.seeds != "auto":
+        return config.parallel.seeds
+    return "loop" if jax.default_backend() == "cpu" else "vmap"
 
 
 def replicate(tree: Tree, mesh: Mesh | None) -> Tree:

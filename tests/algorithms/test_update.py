@@ -8,12 +8,18 @@ import numpy as np
 import pytest
 from compilation import WITH_EMITTERS
 
-from rvdt_jax.algorithms.build import make_coefficients, make_spec
-from rvdt_jax.algorithms.sequence import policy_loss, shuffle_critics, update, update_policy
-from rvdt_jax.algorithms.state import init_state
+from rvdt_jax.algorithms.sequence import (
+    SEQUENCE,
+    init,
+    make_coefficients,
+    make_spec,
+    policy_loss,
+    shuffle_critics,
+    update,
+    update_policy,
+)
 from rvdt_jax.algorithms.variants import VARIANTS
 from rvdt_jax.data.sampler import sample_batch
-from rvdt_jax.train import driver
 from rvdt_jax.train.driver import init_states, train_chunk
 
 EXTRAS = {
@@ -25,8 +31,23 @@ CASES = {name: {"variant": name} for name in VARIANTS} | EXTRAS
 
 
 def prepare(config):
-    spec = make_spec(config, 4, 2, 30)
-    return spec, make_coefficients(config)
+    return make_spec(config, 4, 2, 30), make_coefficients(config)
+
+
+def begin(spec, seed=0):
+    return init(jax.random.key(seed), spec)
+
+
+step_once = jax.jit(update, static_argnames="spec")
+
+
+def train(store, coefficients, spec, updates, seeds=(0,), map_seeds="loop", options=None):
+    """The states and metrics after some updates; ``options`` of the compiler."""
+    static = {"algorithm": SEQUENCE, "spec": spec, "updates": updates, "map_seeds": map_seeds}
+    states = init_states(jnp.asarray(seeds), SEQUENCE, spec)
+    if options is None:
+        return train_chunk(states, store, coefficients, **static)
+    return train_chunk.lower(states, store, coefficients, **static).compile(options)(states, store, coefficients)
 
 
 def assert_trees_equal(left, right, **tolerance):
@@ -42,209 +63,151 @@ def moved(before, after) -> bool:
     return any(bool((a != b).any()) for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True))
 
 
-def three_updates(store, coefficients, spec):
-    """Compiled with the fusion emitters that users have: for what is promised to the last bits."""
-    options = {"spec": spec, "updates": 3, "map_seeds": "loop"}
-    states = init_states(jnp.asarray([0]), spec=spec)
-    compiled = train_chunk.lower(states, store, coefficients, **options).compile(WITH_EMITTERS)
-    return compiled(states, store, coefficients)
-
-
 @pytest.mark.parametrize("case", CASES)
-def test_one_step_of_every_variant_is_finite_and_moves_the_intended_parameters(case, small_config, store):
+def test_one_step_of_every_variant_is_finite_and_moves_its_learners(case, small_config, store):
     config = small_config(**CASES[case])
     spec, coefficients = prepare(config)
-    before = init_state(0, spec)
-    after, metrics = jax.jit(update, static_argnames="spec")(before, store, coefficients, spec=spec)
+    before = begin(spec)
+    after, metrics = step_once(before, store, coefficients, spec=spec)
     assert all(np.isfinite(value) for value in metrics.values())
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(after.replace(key=0)))
-    assert moved(before.policy, after.policy)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(after.learners))
     assert after.step == 1
-    learns_critic = config.loss.q_guidance
-    assert (after.critic is not None) == (after.ema_policy is not None) == learns_critic
-    if learns_critic:
-        assert moved(before.critic, after.critic)
-        assert moved(before.target_critic, after.target_critic)
-    clones = config.loss.rebalancing == "kl_explicit"
-    assert (after.expert is not None) == clones
-    if clones:
-        assert "policy/kl" in metrics
+    guided, clones = config.loss.q_guidance, config.loss.rebalancing == "kl_explicit"
+    expected = ["policy"] + ["critic"] * guided + ["expert"] * clones
+    assert sorted(after.learners) == sorted(expected)
+    for name, learner in after.learners.items():
+        assert moved(before.learners[name].params, learner.params)
+        assert (learner.target is not None) == (guided and name != "expert")
+    assert ("policy/kl" in metrics) == clones
     assert ("policy/state_loss" in metrics) == (config.loss.state_prediction > 0)
 
 
-def test_the_policy_loss_of_a_plain_variant_is_its_nll(small_config, store):
-    spec, coefficients = prepare(small_config(variant="RDT", model__dropout=0.0))
-    state = init_state(0, spec)
-    batch = sample_batch(jax.random.key(1), store, spec.batch_size, spec.context_length)
-    loss, metrics = policy_loss(state.policy, state, batch, jax.random.key(2), coefficients, spec)
-    weights = batch.mask * (1 + coefficients.alpha * batch.expert[:, None])
-    output = spec.policy.apply(
-        {"params": state.policy}, batch.observations, batch.actions, batch.returns_to_go, batch.timesteps
-    )
-    error = np.square(output.mean - batch.actions).mean(-1)
-    constant = spec.std**2 * (2 * np.log(spec.std) + np.log(2 * np.pi))
-    np.testing.assert_allclose(loss, ((error + constant) * weights).sum() / batch.mask.sum(), rtol=1e-4)
-    assert metrics["policy/weighted_nll"] == loss
-
-
-def test_q_guidance_gives_the_critic_no_gradient(small_config, store):
+def test_q_guidance_reaches_the_policy_and_gives_the_critic_no_gradient(small_config, store):
     spec, coefficients = prepare(small_config(variant="RVDT"))
-    state = init_state(0, spec)
+    state = begin(spec)
     batch = sample_batch(jax.random.key(1), store, spec.batch_size, spec.context_length)
 
-    without, with_guidance = (
-        jax.grad(
-            lambda policy, eta=eta: policy_loss(
-                policy, state, batch, jax.random.key(2), coefficients.replace(eta=jnp.float32(eta)), spec
-            )[0]
-        )(state.policy)
-        for eta in (0.0, 1.0)
-    )
-    assert moved(without, with_guidance)
-    after, _ = update_policy(state, batch, jax.random.key(2), coefficients, spec)
-    assert moved(state.policy, after.policy)
-    for part in ("critic", "target_critic", "critic_optimizer", "ema_policy"):
-        assert_trees_equal(getattr(state, part), getattr(after, part), rtol=0, atol=0)
+    def loss(params, critic, eta):
+        learners = state.learners | {"critic": state.learners["critic"].replace(params=critic)}
+        traced = coefficients.replace(eta=jnp.float32(eta))
+        return policy_loss(params, learners, state.step, batch, jax.random.key(2), traced, spec)[0]
+
+    params = state.learners["policy"].params, state.learners["critic"].params
+    assert moved(*(jax.grad(loss)(*params, eta) for eta in (0.0, 1.0)))
+    before = jax.tree.map(jnp.copy, state.learners)
+    learner, _ = update_policy(state.learners, state.step, batch, jax.random.key(2), coefficients, spec)
+    assert moved(state.learners["policy"].params, learner.params)
+    assert_trees_equal(state.learners["policy"].target, learner.target, rtol=0)
+    assert_trees_equal(before, state.learners, rtol=0)
 
 
-@pytest.mark.parametrize("rebalancing", ["kl", "dup"])
+@pytest.mark.parametrize("rebalancing", ["kl", pytest.param("dup", marks=pytest.mark.slow)])
 def test_alpha_zero_is_no_rebalancing_bit_for_bit(rebalancing, small_config, store):
     results = []
     for options in ({"loss__rebalancing": rebalancing, "loss__alpha": 0.0}, {"loss__rebalancing": "none"}):
         spec, coefficients = prepare(small_config(variant="RVDT", **options))
-        states, _ = three_updates(store, coefficients, spec)
-        results.append(states.policy)
+        states, _ = train(store, coefficients, spec, 3, options=WITH_EMITTERS)  # as users compile
+        results.append(states.learners["policy"].params)
     jax.tree.map(np.testing.assert_array_equal, *results)
 
 
-def test_a_scan_of_five_equals_five_updates(small_config, store):
-    spec, coefficients = prepare(small_config(variant="RVDT"))
-    state = init_state(3, spec)
-    for _ in range(5):
-        state, _ = jax.jit(update, static_argnames="spec")(state, store, coefficients, spec=spec)
-    scanned, _ = train_chunk(
-        init_states(jnp.asarray([3]), spec=spec), store, coefficients, spec=spec, updates=5, map_seeds="vmap"
-    )
-    assert_trees_equal(state, jax.tree.map(lambda leaf: leaf[0], scanned), rtol=2e-4, atol=1e-5)
-
-
 @pytest.mark.parametrize("map_seeds", ["vmap", "loop"])
-def test_a_seed_among_others_equals_the_seed_alone(map_seeds, small_config, store):
+def test_a_scan_over_several_seeds_is_single_updates_of_each(map_seeds, small_config, store):
     spec, coefficients = prepare(small_config(variant="RVDT"))
-
-    def run(seeds, mapping):
-        states = init_states(jnp.asarray(seeds), spec=spec)
-        return train_chunk(states, store, coefficients, spec=spec, updates=4, map_seeds=mapping)[0]
-
-    alone = jax.tree.map(lambda leaf: leaf[0], run([7], "loop"))
-    among = jax.tree.map(lambda leaf: leaf[1], run([5, 7, 9], map_seeds))
+    alone = begin(spec, 7)
+    for _ in range(4):
+        alone, _ = step_once(alone, store, coefficients, spec=spec)
+    states, metrics = train(store, coefficients, spec, 4, (5, 7, 9), map_seeds)
+    among = jax.tree.map(lambda leaf: leaf[1], states)
     assert_trees_equal(alone, among, rtol=2e-4, atol=1e-5)
-
-
-def test_seeds_differ(small_config, store):
-    spec, coefficients = prepare(small_config(variant="DT"))
-    states = init_states(jnp.asarray([0, 1]), spec=spec)
-    states, metrics = train_chunk(states, store, coefficients, spec=spec, updates=1, map_seeds="loop")
-    assert metrics["policy/nll"][0] != metrics["policy/nll"][1]
+    assert len(set(metrics["policy/nll"].tolist())) == 3  # seeds differ
 
 
 def test_other_coefficients_and_seeds_compile_nothing(small_config, store):
-    driver.train_chunk.clear_cache()
+    train_chunk.clear_cache()
     for eta, alpha, rate, seed in ((1.0, 1.0, 1e-3, 0), (2.0, 0.5, 1e-4, 5)):
-        config = small_config(variant="RVDT", loss__eta=eta, loss__alpha=alpha, train__learning_rate=rate)
-        spec, coefficients = prepare(config)
-        train_chunk(
-            init_states(jnp.asarray([seed]), spec=spec), store, coefficients, spec=spec, updates=1, map_seeds="loop"
-        )
-    assert driver.train_chunk._cache_size() == 1
+        more = {"model__critic_fourier_features": 2, "train__learning_rate": rate}
+        spec, coefficients = prepare(small_config(variant="RVDT", loss__eta=eta, loss__alpha=alpha, **more))
+        train(store, coefficients, spec, 1, (seed,))
+    assert train_chunk._cache_size() == 1
 
 
 def test_targets_follow_their_rates(small_config, store):
     spec, coefficients = prepare(small_config(variant="QT"))
-    state = init_state(0, spec)
-    step = jax.jit(update, static_argnames="spec")
+    state = begin(spec)
+
+    def slow(learner, params):
+        return jax.tree.map(lambda old, new: 0.995 * old + 0.005 * new, learner.target, params)
+
     for number in range(1, 7):
-        before = state
-        state, _ = step(state, store, coefficients, spec=spec)
-        expected_critic = jax.tree.map(lambda old, new: 0.995 * old + 0.005 * new, before.target_critic, state.critic)
-        assert_trees_equal(state.target_critic, expected_critic, rtol=1e-5, atol=1e-7)
+        before = state.learners
+        state, _ = step_once(state, store, coefficients, spec=spec)
+        policy, critic = state.learners["policy"], state.learners["critic"]
+        assert_trees_equal(critic.target, slow(before["critic"], critic.params), rtol=1e-5, atol=1e-7)
         if number <= 2:  # ema.start
-            expected_policy = state.policy
-        elif number % 2 == 0:  # ema.every
-            expected_policy = jax.tree.map(lambda old, new: 0.995 * old + 0.005 * new, before.ema_policy, state.policy)
-        else:
-            expected_policy = before.ema_policy
-        assert_trees_equal(state.ema_policy, expected_policy, rtol=1e-5, atol=1e-7)
+            expected = policy.params
+        else:  # ema.every is 2
+            expected = before["policy"].target if number % 2 else slow(before["policy"], policy.params)
+        assert_trees_equal(policy.target, expected, rtol=1e-5, atol=1e-7)
 
 
 def test_the_learning_rate_schedule_scales_the_step_not_the_gradient(small_config, store):
     # Adam is blind to the gradient's scale: at the end of the cosine nothing may move, weight decay included.
-    config = small_config(variant="DT", train__lr_decay_steps=3)
-    spec, coefficients = prepare(config)
-    state = init_state(0, spec).replace(step=jnp.int32(3))
-    after, _ = jax.jit(update, static_argnames="spec")(state, store, coefficients, spec=spec)
-    assert_trees_equal(state.policy, after.policy, rtol=0, atol=1e-9)
+    spec, coefficients = prepare(small_config(variant="DT", train__lr_decay_steps=3))
+    state = begin(spec).replace(step=jnp.int32(3))
+    after, _ = step_once(state, store, coefficients, spec=spec)
+    assert_trees_equal(state.learners["policy"].params, after.learners["policy"].params, rtol=0, atol=1e-9)
 
 
-FAMILY = ("BC", "RVDT with kl_explicit", "QT with its state prediction")
-
-
-@pytest.mark.parametrize("case", FAMILY)
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["BC", "RVDT with kl_explicit", "QT with its state prediction"])
 def test_the_fast_update_is_the_plain_one(case, small_config, store):
     """Twenty updates of the fast layers and of flax's, from the same parameters on the same batches."""
-    options = CASES[case] | {"model__dropout": 0.0}
 
     def run(plain):
-        spec, coefficients = prepare(small_config(**options))
+        spec, coefficients = prepare(small_config(**CASES[case] | {"model__dropout": 0.0}))
         modules = {name: getattr(spec, name).clone(plain=plain) for name in ("policy", "critic", "expert")}
-        spec = dataclasses.replace(spec, **modules)
-        states = init_states(jnp.asarray([4]), spec=spec)
-        return train_chunk(states, store, coefficients, spec=spec, updates=20, map_seeds="loop")
+        states, metrics = train(store, coefficients, dataclasses.replace(spec, **modules), 20, (4,))
+        return states.learners["policy"].params, metrics
 
     (fast, fast_metrics), (plain, plain_metrics) = run(False), run(True)
     assert_trees_equal(fast_metrics, plain_metrics, rtol=1e-4, atol=1e-6)
-    assert_trees_equal(fast.policy, plain.policy, rtol=1e-3, atol=2e-5)
+    assert_trees_equal(fast, plain, rtol=1e-3, atol=2e-5)
 
 
 def test_guidance_draws_both_orders_of_the_critics(small_config):
-    spec, _ = prepare(small_config(variant="QT"))
-    critic = init_state(0, spec).critic
+    critic = begin(prepare(small_config(variant="QT"))[0]).learners["critic"].params
     for swap, expected in ((False, ("q1", "q2")), (True, ("q2", "q1"))):
         for chosen, name in zip(shuffle_critics(critic, jnp.asarray(swap)), expected, strict=True):
             jax.tree.map(np.testing.assert_array_equal, chosen, critic[name])
 
 
-@pytest.mark.parametrize("map_seeds", ["loop", "vmap"])
+@pytest.mark.parametrize("map_seeds", ["loop", pytest.param("vmap", marks=pytest.mark.slow)])
 def test_updates_that_are_not_finite_are_skipped_and_counted(map_seeds, small_config, store):
     """One step of the data is NaN: batches that draw it would ruin everything, and the others are not held up."""
     poisoned = store.replace(rewards=store.rewards.at[7].set(jnp.nan))
     spec, coefficients = prepare(small_config(variant="QT", train__on_divergence="skip"))
-    options = {"spec": spec, "updates": 40, "map_seeds": map_seeds}
-    states, metrics = train_chunk(init_states(jnp.asarray([0, 1]), spec=spec), poisoned, coefficients, **options)
+    states, metrics = train(poisoned, coefficients, spec, 40, (0, 1), map_seeds)
     assert ((metrics["train/skipped"] > 0.0) & (metrics["train/skipped"] < 1.0)).all()
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((states.replace(key=0), metrics)))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((states.learners, metrics)))
     assert (states.step == 40).all()
+    # One that is skipped leaves the state as it was but for its step.
+    bad = coefficients.replace(learning_rate=jnp.float32(jnp.nan))
+    before = init_states(jnp.asarray([0, 1]), SEQUENCE, spec)
+    after, metrics = train(store, bad, spec, 40, (0, 1), map_seeds)
+    assert (metrics["train/skipped"] == 1.0).all()
+    assert_trees_equal(before.learners, after.learners, rtol=0)
     stopping, _ = prepare(small_config(variant="QT"))
-    begun = init_states(jnp.asarray([0, 1]), spec=stopping)
-    _, metrics = train_chunk(begun, poisoned, coefficients, **options | {"spec": stopping})
+    _, metrics = train(poisoned, coefficients, stopping, 40, (0, 1), map_seeds)
     assert not np.isfinite(metrics["critic/td_loss"]).any()
     assert "train/skipped" not in metrics
 
 
+@pytest.mark.slow
 def test_skipping_changes_nothing_where_all_is_finite(small_config, store):
     results = []
     for mode in ("skip", "stop"):
         spec, coefficients = prepare(small_config(variant="RVDT", train__on_divergence=mode))
-        states, metrics = three_updates(store, coefficients, spec)
-        results.append((states.replace(key=0), {k: v for k, v in metrics.items() if k != "train/skipped"}))
+        states, metrics = train(store, coefficients, spec, 3, options=WITH_EMITTERS)
+        results.append((states.learners, {k: v for k, v in metrics.items() if k != "train/skipped"}))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), *results)
-
-
-def test_a_skipped_update_leaves_the_state_but_for_its_step(small_config, store):
-    spec, coefficients = prepare(small_config(variant="RVDT", train__on_divergence="skip"))
-    before = init_state(0, spec)
-    bad = coefficients.replace(learning_rate=jnp.float32(jnp.nan))
-    after, metrics = jax.jit(update, static_argnames="spec")(before, store, bad, spec=spec)
-    assert metrics["train/skipped"] == 1.0
-    assert after.step == 1
-    assert_trees_equal(before.replace(step=after.step), after, rtol=0, atol=0)

@@ -46,21 +46,6 @@ def test_starts_returns_and_returns_to_go_match_a_slow_loop(episodes):
     np.testing.assert_allclose(episodes.returns_to_go(), returns_to_go, rtol=1e-12, atol=1e-12)
 
 
-def test_many_small_rewards_are_summed_in_double_precision():
-    steps = 200_000
-    episodes = Episodes(
-        name="long",
-        observations=np.zeros((steps, 1), np.float32),
-        actions=np.zeros((steps, 1), np.float32),
-        rewards=np.full(steps, 0.1, np.float32),
-        lengths=np.array([steps - 1, 1]),
-        terminated=np.zeros(2, bool),
-    )
-    each = float(np.float32(0.1))
-    np.testing.assert_allclose(episodes.returns, [each * (steps - 1), each], rtol=1e-9)
-    np.testing.assert_allclose(episodes.returns_to_go()[-3:], [2 * each, each, each], rtol=1e-6)
-
-
 def test_kept_episodes_stay_whole_and_in_order(episodes):
     kept = keep_episodes(episodes, np.array([True, False, True]))
     first, last = LENGTHS[0], LENGTHS[2]
@@ -81,12 +66,6 @@ def test_shares_have_their_size_are_nested_and_follow_their_seed():
     assert (tenth & other).sum() < 30  # 10 by chance; 99.99 % of draws stay below 25
     everyone = sum(draw_episodes(20, 0.25, seed) for seed in range(200))
     assert everyone.min() > 20  # 50 on average, whatever the place in the data
-
-
-def test_good_episodes_pass_untouched(episodes):
-    checked = check_episodes(episodes)
-    for field in dataclasses.fields(episodes):
-        assert getattr(checked, field.name) is getattr(episodes, field.name)
 
 
 @pytest.mark.parametrize(
@@ -118,43 +97,14 @@ def test_other_types_with_other_values_are_refused(episodes, field, values, mess
         check_episodes(dataclasses.replace(episodes, **{field: values}))
 
 
-def test_actions_on_the_bounds_pass(episodes):
-    check_episodes(dataclasses.replace(episodes, actions=np.sign(episodes.actions)))
-
-
-def test_no_episodes_are_refused(episodes):
-    nothing = dataclasses.replace(
-        episodes,
-        observations=np.zeros((0, 2), np.float32),
-        actions=np.zeros((0, 2), np.float32),
-        rewards=np.zeros(0, np.float32),
-        lengths=np.zeros(0, np.int64),
-        terminated=np.zeros(0, bool),
-    )
-    with pytest.raises(ValueError, match=r"^toy: the data set has no episodes\. Check its id, or collect it again"):
-        check_episodes(nothing)
-
-
-@pytest.mark.parametrize("length", [0, -1])
-def test_an_empty_episode_is_refused(episodes, length):
-    lengths = np.array([3, length, 5 - length])
-    with pytest.raises(ValueError, match=r"^toy: episode 1 has no steps\. Remove it"):
-        check_episodes(dataclasses.replace(episodes, lengths=lengths))
-
-
 @pytest.mark.parametrize(
     ("field", "values", "message"),
     [
         ("observations", np.zeros(8, np.float32), r"observations have shape \(8,\); expected 8 steps of 2-d"),
-        ("observations", np.zeros((8, 2, 1), np.float32), r"observations have shape \(8, 2, 1\)"),
         ("observations", np.zeros((7, 2), np.float32), r"observations have shape \(7, 2\); expected 8 steps"),
-        ("observations", np.zeros((9, 2), np.float32), r"observations have shape \(9, 2\); expected 8 steps"),
-        ("actions", np.zeros(8, np.float32), r"actions have shape \(8,\); expected 8 steps of 2-d"),
         ("actions", np.zeros((9, 2), np.float32), r"actions have shape \(9, 2\); expected 8 steps"),
         ("rewards", np.zeros((8, 1), np.float32), r"rewards have shape \(8, 1\); expected 8 steps of 1-d"),
-        ("rewards", np.zeros(7, np.float32), r"rewards have shape \(7,\); expected 8 steps"),
         ("terminated", np.zeros(2, bool), r"terminated has shape \(2,\), not one flag per episode"),
-        ("terminated", np.zeros(8, bool), r"terminated has shape \(8,\), not one flag per episode"),
     ],
 )
 def test_wrong_shapes_are_refused(episodes, field, values, message):
@@ -183,13 +133,8 @@ def test_a_value_that_is_not_finite_is_named_by_episode_and_step(episodes, field
 
 @pytest.mark.parametrize("value", [1.01, -1.01, 40.0])
 def test_actions_out_of_range_are_refused(episodes, value):
-    with pytest.raises(ValueError, match=rf"^toy: .*actions.*{abs(value):g}.*\[-1, 1\].*Scale them"):
+    with pytest.raises(ValueError, match=rf"^toy: .*actions.*{abs(value):g} \(episode 2\).*\[-1, 1\].*Scale them"):
         check_episodes(with_value(episodes, "actions", (5, 0), value))
-
-
-def test_actions_out_of_range_are_named_by_episode(episodes):
-    with pytest.raises(ValueError, match=r"^toy: .*episode 2\b"):
-        check_episodes(with_value(episodes, "actions", (5, 0), 1.5))
 
 
 # What actions stand for.
@@ -199,21 +144,12 @@ def bounded(episodes, low, high):
     return dataclasses.replace(episodes, action_low=low, action_high=high)
 
 
-def test_bounds_are_converted_and_kept(episodes):
-    checked = check_episodes(bounded(episodes, [-2, 0], [2.5, 1]))
-    np.testing.assert_array_equal(checked.action_low, [-2.0, 0.0])
-    np.testing.assert_array_equal(checked.action_high, [2.5, 1.0])
-    assert checked.action_low.dtype == checked.action_high.dtype == np.float32
-
-
 @pytest.mark.parametrize(
     ("low", "high"),
     [
         (None, [1.0, 1.0]),
         ([-1.0, -1.0], None),
-        ([-1.0], [1.0, 1.0]),
         ([-1.0, -1.0], [1.0, 1.0, 1.0]),
-        (-1.0, 1.0),
         ([[-1.0, -1.0]], [[1.0, 1.0]]),
     ],
     ids=str,
@@ -227,9 +163,7 @@ def test_bounds_that_are_not_one_number_per_action_are_refused(episodes, low, hi
     ("low", "high"),
     [
         ([-1.0, 1.0], [1.0, 1.0]),
-        ([-1.0, 2.0], [1.0, 1.0]),
         ([-1.0, -np.inf], [1.0, 1.0]),
-        ([-1.0, -1.0], [1.0, np.inf]),
         ([np.nan, -1.0], [1.0, 1.0]),
         ([-1.0, -1.0], [1.0, 1e300]),
     ],
@@ -240,40 +174,14 @@ def test_bounds_that_no_action_lies_between_are_refused(episodes, low, high):
         check_episodes(bounded(episodes, low, high))
 
 
-@pytest.mark.parametrize("field", ["lengths", "terminated"])
-def test_one_number_per_episode_is_what_is_asked_for(episodes, field):
-    """As columns, both lists agree with each other, and with nothing else."""
-    columns = {name: getattr(episodes, name)[:, None] for name in ("lengths", "terminated")}
-    with pytest.raises(ValueError, match=rf"^toy: .*{field}"):
-        check_episodes(dataclasses.replace(episodes, **(columns if field == "lengths" else {field: columns[field]})))
-
-
-@pytest.mark.parametrize("field", ["observations", "actions"])
-def test_no_numbers_at_all_are_refused(episodes, field):
-    """Nothing can be learned from vectors of size 0, nor acted with them."""
-    with pytest.raises(ValueError, match=rf"^toy: .*{field}"):
-        check_episodes(dataclasses.replace(episodes, **{field: np.zeros((8, 0), np.float32)}))
-
-
-@pytest.mark.parametrize("field", ["action_low", "action_high"])
-def test_other_bounds_are_another_digest(episodes, field):
-    given = bounded(episodes, np.zeros(2, np.float32), np.ones(2, np.float32))
-    assert given.digest() != episodes.digest()
-    changed = getattr(given, field) + np.float32(0.5)
-    assert dataclasses.replace(given, **{field: changed}).digest() != given.digest()
-
-
-@pytest.mark.parametrize("field", ["observations", "actions", "rewards", "lengths", "terminated"])
+@pytest.mark.parametrize(
+    "field", ["observations", "actions", "rewards", "lengths", "terminated", "action_low", "action_high"]
+)
 def test_another_content_is_another_digest(episodes, field):
+    episodes = bounded(episodes, np.zeros(2, np.float32), np.ones(2, np.float32))
     changed = getattr(episodes, field).copy()
     changed[-1] = ~changed[-1] if field == "terminated" else changed[-1] + 1
     assert dataclasses.replace(episodes, **{field: changed}).digest() != episodes.digest()
-
-
-def test_equal_content_is_an_equal_digest(episodes):
-    episodes = bounded(episodes, np.zeros(2, np.float32), np.ones(2, np.float32))
-    copies = {field.name: np.array(getattr(episodes, field.name)) for field in dataclasses.fields(episodes)[1:]}
-    assert Episodes(name="elsewhere", **copies).digest() == episodes.digest()
 
 
 def rewarded(rewards, lengths, terminated=False):

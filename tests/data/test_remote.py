@@ -17,7 +17,7 @@ from minari.storage.remotes.cloud_storage import CloudStorage
 
 from rvdt_jax.data import remote
 from rvdt_jax.data.minari import content_digest, find_local, list_local, minari_root
-from rvdt_jax.data.minari_reader import read_minari
+from rvdt_jax.data.minari.reader import read_minari
 from rvdt_jax.data.remote import Unreachable, download
 
 DATASET = "toy/walk-v1"

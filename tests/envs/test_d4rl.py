@@ -11,33 +11,19 @@ import gymnasium
 import mujoco
 import numpy as np
 import pytest
-from gymnasium.utils.env_checker import check_env
 
 pytest.importorskip("gymnasium_robotics")
 
-from rvdt_jax.envs import register
 from rvdt_jax.envs.d4rl import AntMazeEnv, HammerEnv, KitchenEnv, PenEnv
 from rvdt_jax.tasks import all_tasks
 
 SIZES = {"antmaze": (29, 8), "pen": (45, 24), "hammer": (46, 26), "kitchen": (60, 9)}
+ANTMAZE_V2 = ("umaze", "umaze-diverse", "medium-play", "medium-diverse", "large-play", "large-diverse")
 HORIZONS = {
-    "rvdt/antmaze-umaze-v0": 700,
-    "rvdt/antmaze-umaze-diverse-v0": 700,
-    "rvdt/antmaze-medium-diverse-v0": 1000,
-    "rvdt/antmaze-large-diverse-v0": 1000,
-    "rvdt/antmaze-umaze-v2": 700,
-    "rvdt/antmaze-umaze-diverse-v2": 700,
-    "rvdt/antmaze-medium-play-v2": 1000,
-    "rvdt/antmaze-medium-diverse-v2": 1000,
-    "rvdt/antmaze-large-play-v2": 1000,
-    "rvdt/antmaze-large-diverse-v2": 1000,
-    "rvdt/pen-human-v1": 100,
-    "rvdt/pen-cloned-v1": 100,
-    "rvdt/hammer-human-v1": 200,
-    "rvdt/hammer-cloned-v1": 200,
-    "rvdt/kitchen-complete-v0": 280,
-    "rvdt/kitchen-partial-v0": 280,
-}
+    task.source("import").env_id: task.horizon
+    for task in all_tasks().values()
+    if task.family in ("antmaze", "adroit", "kitchen")
+} | {f"rvdt/antmaze-{maze}-v2": 700 if "umaze" in maze else 1000 for maze in ANTMAZE_V2}
 ONE_OF_EACH = ["rvdt/antmaze-large-diverse-v0", "rvdt/pen-human-v1", "rvdt/hammer-cloned-v1", "rvdt/kitchen-partial-v0"]
 
 # D4RL's *_MAZE_TEST maps: their walls are geometry, which the tests below look for in the compiled model.
@@ -84,18 +70,12 @@ def test_the_ids_are_these_and_last_as_long_as_the_task_table_says():
         if env_id.startswith("rvdt/") and family_of(env_id) in SIZES and "minari" not in env_id
     }
     assert ours == HORIZONS
-    tasks = [task for task in all_tasks().values() if task.family in ("antmaze", "adroit", "kitchen")]
-    assert len(tasks) == 10
-    for task in tasks:
-        assert HORIZONS[task.source("import").env_id] == task.horizon
-
-
-def test_registering_again_changes_nothing():
-    before = {env_id: gymnasium.spec(env_id) for env_id in HORIZONS}
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        register()
-    assert all(gymnasium.spec(env_id) is spec for env_id, spec in before.items())
+    assert len(ours) == 16
+    assert (ours["rvdt/pen-human-v1"], ours["rvdt/hammer-cloned-v1"], ours["rvdt/kitchen-partial-v0"]) == (
+        100,
+        200,
+        280,
+    )
 
 
 @pytest.mark.parametrize("env_id", HORIZONS)
@@ -108,19 +88,10 @@ def test_spaces_and_mazes(env_id):
     assert observation.shape == (observation_size,)
     assert observation.dtype == np.float32
     if family_of(env_id) == "antmaze":
-        goal = GOALS[env_id.split("-")[1]]
+        x, y = goal = GOALS[env_id.split("-")[1]]
+        assert ROWS[env_id.split("-")[1]].split()[1 + y // 4][1 + x // 4] == "G"
         assert (info["goal"] >= goal).all()
         assert (info["goal"] <= np.add(goal, 1.5)).all()
-    env.close()
-
-
-@pytest.mark.parametrize("env_id", ONE_OF_EACH)
-def test_gymnasiums_checker_is_content(env_id):
-    env = make(env_id)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        warnings.filterwarnings("ignore", message=".*value is (-)?infinity.*")
-        check_env(env.unwrapped, skip_render_check=True)  # drawing needs a screen, or MUJOCO_GL
     env.close()
 
 
@@ -143,61 +114,6 @@ def test_the_same_seed_gives_the_same_episodes_and_another_seed_others(env_id):
     np.testing.assert_array_equal(first, episodes(3))
     assert (first[:6] != first[6:]).any()
     assert (first[:6] != episodes(4)[:6]).any()
-
-
-@pytest.mark.parametrize("make_env", [AntMazeEnv, PenEnv, HammerEnv])
-def test_seeding_leaves_numpys_own_generator_alone(make_env):
-    before = np.random.get_state()[1].copy()
-    env = make_env()
-    env.reset(seed=0)
-    env.step(zeros(env))
-    env.close()
-    np.testing.assert_array_equal(np.random.get_state()[1], before)
-
-
-@pytest.mark.parametrize("env_id", ["rvdt/pen-cloned-v1", "rvdt/hammer-human-v1"])
-def test_an_episode_is_cut_at_the_horizon_and_not_before(env_id):
-    env = make(env_id)
-    env.reset(seed=0)
-    ends = []
-    for _ in range(HORIZONS[env_id]):
-        _, _, terminated, truncated, _ = env.step(zeros(env))
-        ends.append((terminated, truncated))
-        if terminated:
-            break
-    assert ends[-1] == (False, True)
-    assert ends[:-1] == [(False, False)] * (HORIZONS[env_id] - 1)
-
-
-def test_render_mode_is_checked_and_without_one_there_is_no_picture():
-    with pytest.raises(ValueError, match="render_mode='human': choose rgb_array, or None"):
-        PenEnv(render_mode="human")
-    env = PenEnv()
-    assert env.render() is None
-
-
-DRAW = """
-import gymnasium, rvdt_jax.envs
-for env_id in {ids}:
-    env = gymnasium.make(env_id, render_mode="rgb_array")
-    env.reset(seed=0)
-    image = env.render()
-    assert image.shape == (480, 480, 3) and image.dtype == "uint8" and image.std() > 10, env_id
-print("drawn")
-"""
-
-
-def test_pictures():
-    """In a process of its own, as MuJoCo picks its way of drawing when it is loaded, and a missing one kills it."""
-    environment = os.environ | {"MUJOCO_GL": "egl"}
-    probe = "import mujoco; mujoco.GLContext(8, 8).make_current()"
-    if subprocess.run([sys.executable, "-c", probe], env=environment, capture_output=True, check=False).returncode:
-        pytest.skip("EGL does not work here")
-    script = DRAW.format(ids=["rvdt/antmaze-umaze-v2", "rvdt/pen-human-v1"])
-    result = subprocess.run(
-        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
-    )
-    assert "drawn" in result.stdout, result.stderr
 
 
 # --- Gymnasium-Robotics comes along, or is asked for ---
@@ -228,18 +144,6 @@ def test_without_gymnasium_robotics_each_id_names_the_remedy():
     assert all(line.endswith("pip install 'rvdt-jax[envs]'") for line in lines), lines
 
 
-def test_importing_the_package_registers_gymnasium_robotics_quietly_and_loads_no_simulator():
-    script = (
-        "import sys, rvdt_jax.envs, gymnasium\n"
-        "gymnasium.spec('AdroitHandPen-v1'), gymnasium.spec('FrankaKitchen-v1')\n"
-        "print([name for name in sys.modules if name.startswith('gymnasium_robotics.envs.') and any(word in name for"
-        " word in ('ant_maze_v4', 'adroit', 'kitchen', 'fetch'))])"
-    )
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert result.stdout.strip() == "[]", result.stderr
-    assert result.stderr == ""
-
-
 # --- antmaze ---
 
 
@@ -254,13 +158,6 @@ def origin_of(env: AntMazeEnv) -> np.ndarray:
     """Where the simulator has (0, 0) of the observations: in the middle of a cell, which float32 just blurs."""
     observation, _ = env.reset(seed=0)
     return np.round(env.simulator.data.qpos[:2] - observation[:2], 5)
-
-
-def walls_touched(env: AntMazeEnv) -> set[str]:
-    model, data = env.simulator.model, env.simulator.data
-    mujoco.mj_forward(model, data)
-    names = {model.geom(geom).name for contact in data.contact for geom in contact.geom}
-    return {name for name in names if name.startswith("block")}
 
 
 @pytest.mark.parametrize("maze", ROWS)
@@ -283,34 +180,8 @@ def test_walls_stand_where_the_map_has_them_with_y_growing_by_the_row(maze):
     env.close()
 
 
-@pytest.mark.parametrize("maze", ROWS)
-def test_an_ant_stands_free_in_the_free_cells_and_sticks_in_the_walls(maze):
-    env = AntMazeEnv(maze)
-    for i, row in enumerate(ROWS[maze].split()):
-        for j, cell in enumerate(row):
-            place(env, 4 * (j - 1), 4 * (i - 1))
-            assert bool(walls_touched(env)) == (cell == "1"), (i, j)
-    env.close()
-
-
-def test_an_ant_cannot_cross_a_wall():
-    """Thrown along +y from the start of umaze, where row 2 is wall, it stays in the row; along +x it flies on."""
-    env = AntMazeEnv("umaze")
-    reached = {}
-    for axis in (0, 1):
-        place(env, 0, 0)
-        env.simulator.data.qvel[axis] = 8.0
-        for _ in range(15):
-            observation, *_ = env.step(zeros(env))
-        reached[axis] = observation[axis]
-    assert reached[0] > 3.0
-    assert reached[1] < 2.0
-    env.close()
-
-
-@pytest.mark.parametrize("maze", ROWS)
-def test_starts_lie_around_the_origin_as_d4rl_draws_them(maze):
-    env = AntMazeEnv(maze)
+def test_starts_lie_around_the_origin_as_d4rl_draws_them():
+    env = AntMazeEnv("large")
     env.reset(seed=0)
     starts = np.array([env.reset()[0] for _ in range(400)], np.float64)
     joints = np.delete(starts[:, :15], [2, 3, 4, 5, 6], axis=1)  # x, y and the joints: 0 +- .1
@@ -343,17 +214,6 @@ def test_goals_spread_as_d4rls(maze):
 
 
 @pytest.mark.parametrize("maze", ROWS)
-def test_the_goal_lies_in_the_cell_marked_g_and_is_where_the_picture_shows_it(maze):
-    env, rows = AntMazeEnv(maze), ROWS[maze].split()
-    x, y = GOALS[maze]
-    assert rows[1 + y // 4][1 + x // 4] == "G"
-    origin = origin_of(env)
-    goal = env.reset(seed=5)[1]["goal"]
-    np.testing.assert_allclose(env.simulator.data.site("target").xpos[:2] - origin, goal, rtol=1e-6)
-    env.close()
-
-
-@pytest.mark.parametrize("maze", ROWS)
 def test_within_half_a_metre_of_the_goal_the_episode_ends_with_a_reward_of_one(maze):
     env, seen = AntMazeEnv(maze), []
     for start in np.linspace(0.45, 0.55, 42):
@@ -367,20 +227,6 @@ def test_within_half_a_metre_of_the_goal_the_episode_ends_with_a_reward_of_one(m
         seen.append(distance - 0.5)
     assert max(gap for gap in seen if gap < 0) > -0.004  # both sides were looked at closely
     assert min(gap for gap in seen if gap > 0) < 0.004
-    env.close()
-
-
-def test_observations_are_qpos_and_qvel_without_clipping():
-    env = AntMazeEnv("large")
-    origin = origin_of(env)
-    place(env, 0, 0, z=9.0)
-    env.simulator.data.qvel[:] = np.linspace(-40, 40, 14)
-    observation, *_ = env.step(np.full(8, 0.3, np.float32))
-    data = env.simulator.data
-    np.testing.assert_allclose(observation[:3], data.qpos[:3] - [*origin, 0], rtol=1e-6)
-    np.testing.assert_array_equal(observation[3:15], data.qpos[3:].astype(np.float32))
-    np.testing.assert_array_equal(observation[15:], data.qvel.astype(np.float32))
-    assert np.abs(observation[15:]).max() > 10
     env.close()
 
 
@@ -437,21 +283,6 @@ def test_actions_are_torques_in_units_of_thirty_and_are_clipped():
     env.close()
 
 
-def test_a_step_lasts_a_tenth_of_a_second_also_after_a_second_reset():
-    env = AntMazeEnv("umaze")
-    for _ in range(2):
-        env.reset(seed=0)
-        assert env.simulator.data.time == 0.0
-        place(env, 0, 0, z=3.0)
-        data, torso = env.simulator.data, env.simulator.data.body("torso")
-        height = torso.subtree_com[2]
-        env.step(zeros(env))
-        assert data.time == pytest.approx(0.1)
-        mujoco.mj_forward(env.simulator.model, data)
-        assert height - torso.subtree_com[2] == pytest.approx(9.81 / 2 * 0.1**2, rel=1e-3)  # it falls freely
-    env.close()
-
-
 def test_no_file_is_left_behind(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     env = AntMazeEnv("umaze")
@@ -463,20 +294,6 @@ def test_no_file_is_left_behind(tmp_path, monkeypatch):
 
 
 # --- pen and hammer ---
-
-
-def pen_reward(env: PenEnv) -> float:
-    data = env.simulator.data
-    pen = data.site("object_top").xpos - data.site("object_bottom").xpos
-    target = data.site("target_top").xpos - data.site("target_bottom").xpos
-    similarity = float(pen @ target / np.linalg.norm(pen) / np.linalg.norm(target))
-    distance = float(np.linalg.norm(data.body("Object").xpos - data.site("eps_ball").xpos))
-    reward = -distance + similarity
-    if distance < 0.075 and similarity > 0.9:
-        reward += 10
-    if distance < 0.075 and similarity > 0.95:
-        reward += 50
-    return reward - 5 if data.body("Object").xpos[2] < 0.075 else reward
 
 
 def lay_pen(env: PenEnv, lift: float, turn: float) -> None:
@@ -506,32 +323,9 @@ def test_pen_rewards_and_ends(lift, turn, bonus, dropped):
     env = PenEnv()
     lay_pen(env, lift, turn)
     observation, reward, terminated, truncated, info = env.step(zeros(env))
-    assert reward == pytest.approx(pen_reward(env), abs=1e-9)
     assert reward == pytest.approx(math.cos(turn) - abs(lift) + bonus, abs=0.02)
     assert observation[26] == pytest.approx(0.25 + lift, abs=0.002)
     assert (terminated, truncated, info["success"]) == (dropped, False, bonus == 60)
-    env.close()
-
-
-def test_a_pen_that_falls_ends_the_episode_at_the_step_of_the_penalty():
-    """With the hand opened by a full swing the pen drops sooner or later; Gymnasium-Robotics goes on."""
-    env = make("rvdt/pen-human-v1")
-    for seed in range(20):
-        env.reset(seed=seed)
-        rewards, rng = [], np.random.default_rng(seed)
-        for _ in range(100):
-            observation, reward, terminated, truncated, _ = env.step(rng.choice([-1, 1], 24).astype(np.float32))
-            rewards.append(reward)
-            assert reward == pytest.approx(pen_reward(env.unwrapped), abs=1e-9)
-            assert terminated == (observation[26] < 0.075)
-            if terminated or truncated:
-                break
-        if terminated:
-            break
-    assert terminated
-    assert len(rewards) < 100
-    assert rewards[-1] < -3.5
-    assert min(rewards[:-1]) > -3.5
     env.close()
 
 
@@ -586,24 +380,6 @@ def test_hammer_rewards(nail, lift, bonus, success):
     assert terms["lifted"] == (lift > 0)
     assert terms["depth"] == pytest.approx(0.091 - nail, abs=0.003)
     assert (terminated, truncated, info["success"]) == (False, False, success)
-    env.close()
-
-
-def test_hammer_differs_from_gymnasium_robotics_in_the_sign_of_the_reach_alone():
-    """Whether the installed version rewards the distance or, like D4RL, charges for it, ours charges."""
-    env, theirs = HammerEnv(), gymnasium.make("AdroitHandHammer-v1")
-    rng = np.random.default_rng(0)
-    np.testing.assert_allclose(env.reset(seed=7)[0], theirs.reset(seed=7)[0], rtol=1e-5, atol=1e-6)
-    differences = []
-    for _ in range(20):
-        action = rng.uniform(-1, 1, 26).astype(np.float32)
-        ours, (observation, reward, *_, info) = env.step(action), theirs.step(action)
-        np.testing.assert_allclose(ours[0], observation, rtol=1e-4, atol=1e-5)
-        assert ours[4]["success"] == info["success"]
-        differences.append((reward - ours[1]) / hammer_terms(env)["reach"])
-    sign = round(differences[0], 6)
-    assert sign in (0.0, 0.2)
-    np.testing.assert_allclose(differences, sign, atol=1e-6)
     env.close()
 
 
@@ -665,10 +441,3 @@ def test_the_kitchen_ends_when_all_four_tasks_are_done(kitchen):
     assert (reward, terminated) == (2.0, True)
     assert info["tasks_to_complete"] == []
     assert info["episode_task_completions"] == ["light switch", "slide cabinet", "microwave", "kettle"]
-
-
-def test_other_objects_of_the_kitchen_do_not_count(kitchen):
-    kitchen.reset(seed=0)
-    complete(kitchen, (11, [-0.88, -0.01]), (15, [-0.92, -0.01]), (20, [0.0, 1.45]))  # burners, hinge cabinet
-    _, reward, terminated, _, info = kitchen.step(zeros(kitchen))
-    assert (reward, terminated, info["episode_task_completions"]) == (0.0, False, [])

@@ -2,21 +2,13 @@
 
 import dataclasses
 
-import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import rvdt_jax.envs  # noqa: F401  registers the environments
-from rvdt_jax.acting import acting
-from rvdt_jax.acting.acting import EVALUATION_STREAM, Actor, action_keys, choose_actions
-from rvdt_jax.envs.processes import ProcessVectorEnv, WorkerDied
-from rvdt_jax.envs.vector import BatchMaze2d
-from rvdt_jax.evaluation.evaluator import Evaluator
+from rvdt_jax.acting.selection import Actor, choose_actions, spread_actions, spread_returns
 from rvdt_jax.evaluation.rollout import rollout
-from rvdt_jax.report.records import summarise
-from rvdt_jax.tasks import Environment
 from rvdt_jax.types import Normalizer, PolicyOutput
 
 K = 3
@@ -78,11 +70,12 @@ class EchoPolicy:
 WIDE = (-1e9, 1e9)  # every return-to-go has been seen
 
 
-def play(field, lengths, targets=(0.5,), seeds=1, selection="mean", critic=None, bias=None, seen=WIDE, **more):
+def play(field, env, targets=(0.5,), seeds=1, selection="mean", critic=None, bias=None, seen=WIDE, **more):
+    """Of ``env``, or of a ``CountingEnv`` of these lengths."""
+    env = env if isinstance(env, CountingEnv) else CountingEnv(env)
     together = selection == "critic"
     sets = np.asarray([targets] if together else [[target] for target in targets], float)
-    episodes = len(lengths) // (seeds * len(sets))
-    env = CountingEnv(lengths)
+    episodes = env.num_envs // (seeds * len(sets))
     params = {"policy": {"bias": jnp.zeros(seeds) if bias is None else jnp.asarray(bias)}}
     params["critic"] = {"unused": jnp.zeros(seeds)}
     result = rollout(
@@ -99,27 +92,19 @@ def play(field, lengths, targets=(0.5,), seeds=1, selection="mean", critic=None,
     return env, result
 
 
-def test_the_target_is_lowered_by_each_reward():
-    env, _ = play("returns_to_go", [9], targets=(7.0,))
-    np.testing.assert_allclose(np.array(env.actions)[:, 0, 0], (7.0 - np.arange(6)) / 10, rtol=1e-6)
+SEEN = {  # at each of six steps
+    "returns_to_go": (7.0 - np.arange(6)) / 10,  # the target is lowered by each reward
+    "timesteps": np.arange(6) / 100,  # the window slides
+    "observation": np.arange(6) / 100,
+    "past": [sum(range(max(0, t - K + 1), t)) / 100 for t in range(6)],  # it remembers the last steps, nothing older
+    "previous_action": 0.1 * np.arange(1, 7),  # past actions are those that were taken
+}
 
 
-def test_the_window_slides_and_counts_timesteps():
-    env, _ = play("timesteps", [9])
-    np.testing.assert_allclose(np.array(env.actions)[:, 0, 0], np.arange(6) / 100, atol=1e-7)
-    env, _ = play("observation", [9])
-    np.testing.assert_allclose(np.array(env.actions)[:, 0, 0], np.arange(6) / 100, atol=1e-7)
-
-
-def test_the_window_remembers_the_last_steps_and_nothing_older():
-    env, _ = play("past", [9])
-    expected = [sum(range(max(0, t - K + 1), t)) / 100 for t in range(6)]
-    np.testing.assert_allclose(np.array(env.actions)[:, 0, 0], expected, atol=1e-7)
-
-
-def test_past_actions_are_those_that_were_taken():
-    env, _ = play("previous_action", [9])
-    np.testing.assert_allclose(np.array(env.actions)[:, 0, 0], 0.1 * np.arange(1, 7), rtol=1e-5)
+@pytest.mark.parametrize("field", SEEN)
+def test_what_a_policy_is_shown(field):
+    env, _ = play(field, [9], targets=(7.0,))
+    np.testing.assert_allclose(np.array(env.actions)[:, 0, 0], SEEN[field], rtol=1e-5, atol=1e-7)
 
 
 def test_an_episode_counts_until_it_ends():
@@ -127,11 +112,7 @@ def test_an_episode_counts_until_it_ends():
     np.testing.assert_array_equal(result.returns, [[[2, 4, 6, 1]]])
     np.testing.assert_array_equal(result.lengths, [[[2, 4, 6, 1]]])
     assert [len(tasks) for tasks in result.outcomes["tasks"][0, 0]] == [2, 4, 99, 1]
-
-
-def test_the_rollout_stops_when_every_episode_has_ended():
-    env, _ = play("timesteps", [2, 3])
-    assert len(env.actions) == 3
+    assert len(play("timesteps", [2, 3])[0].actions) == 3  # until every episode has ended
 
 
 def test_seeds_targets_and_episodes_keep_their_places():
@@ -161,14 +142,6 @@ class LikesActionsNear:
 NONE_SEEN = (-np.inf, -np.inf)  # so that the candidate that never falls is the largest target
 
 
-def test_the_critic_chooses_among_the_conditionings():
-    critic = LikesActionsNear(0.5)
-    env, _ = play("returns_to_go", [9], targets=(2.0, 5.0, 8.0), selection="critic", critic=critic, seen=NONE_SEEN)
-    assert env.actions[0][0, 0] == pytest.approx(0.5)
-    # All candidates fall together; after three rewards 8 has become 5.
-    assert env.actions[3][0, 0] == pytest.approx(0.5)
-
-
 def test_the_critic_draws_by_softmax():
     # Values of the targets at the first step: -4 log(3) (.5)^2 = -log 3 and 0; the second occurs twice, as the one that
     # never falls, so they are drawn 1 : 6.
@@ -189,12 +162,12 @@ def test_one_candidate_of_the_critic_never_falls_below_the_largest_return_of_the
 
 def test_the_critics_candidates_are_every_conditioning_and_equally_many_with_noise_on_their_last_return():
     base = jnp.arange(24.0).reshape(2, 3, 4)  # 2 conditionings, 3 episodes, 4 steps, of which the third is the last
-    spread = acting.spread_returns(base, jnp.int32(2), 5, jax.random.key(0))
+    spread = spread_returns(base, jnp.int32(2), 5, jax.random.key(0))
     assert spread.shape == (6, 3, 4)  # 5 do not divide by 2
     np.testing.assert_array_equal(spread[:2], base)
     moved = np.asarray(spread - jnp.tile(base, (3, 1, 1)))[2:]
     np.testing.assert_array_equal(moved[..., [0, 1, 3]], 0.0)
-    many = acting.spread_returns(jnp.zeros((1, 1, 4)), jnp.int32(2), 40_001, jax.random.key(1))[1:, 0, 2]
+    many = spread_returns(jnp.zeros((1, 1, 4)), jnp.int32(2), 40_001, jax.random.key(1))[1:, 0, 2]
     assert abs(float(many.std()) - 0.1) < 0.002
     assert abs(float(many.mean())) < 0.002
 
@@ -206,7 +179,7 @@ def test_best_of_takes_the_candidate_that_the_pessimistic_critic_likes_best():
     env, _ = play("returns_to_go", [9] * 50, **arguments, candidates=1, std=0.1)
     np.testing.assert_allclose(env.actions[0], 0.4, rtol=1e-6)
     # Its candidates are the mean itself, and draws within the bounds.
-    drawn = acting.spread_actions(jnp.full((1, 1), 0.95), 1000, 0.5, jax.random.key(0))
+    drawn = spread_actions(jnp.full((1, 1), 0.95), 1000, 0.5, jax.random.key(0))
     assert drawn[0, 0, 0] == np.float32(0.95)
     assert drawn.max() == 1.0
     assert drawn.min() >= -1.0
@@ -228,125 +201,11 @@ def test_sampling_spreads_around_the_mean():
     np.testing.assert_allclose(env.actions[0][:, 0], 0.4, atol=1e-6)  # log-std -20
 
 
-def test_new_parameters_compile_nothing(small_config):
-    actor = Actor(EchoPolicy("timesteps"), None, K, "mean")
+def test_new_parameters_compile_nothing():
     choose_actions.clear_cache()
     for bias in (0.0, 0.1, 0.2):
-        env = CountingEnv([9, 9])
-        params = {"policy": {"bias": jnp.full(1, bias)}}
-        settings = {"target_sets": np.ones((1, 1)), "return_scale": 1.0, "env_seeds": np.zeros((1, 2), int)}
-        settings["return_range"] = WIDE
-        rollout(env, actor, params, IDENTITY, **settings, keys=jax.random.split(jax.random.key(0), 1))
-    assert acting.choose_actions._cache_size() == 1
-
-
-@pytest.fixture
-def trained():
-    """Random parameters of three seeds of a real policy."""
-    from rvdt_jax.algorithms.state import init_policy
-    from rvdt_jax.models.critic import TwinCritic
-    from rvdt_jax.models.policy import TransformerPolicy
-
-    policy = TransformerPolicy(4, 2, max_timestep=50, width=16, layers=1, heads=2)
-    params = jax.vmap(lambda key: init_policy(key, policy))(jax.random.split(jax.random.key(0), 3))
-    params = jax.tree.map(lambda leaf: 5.0 * leaf, params)
-    return Actor(policy, TwinCritic(), 4, "mean"), params
-
-
-UMAZE = Environment("rvdt/maze2d-umaze-dense-v1", horizon=300)
-
-
-def evaluate(trained, seeds, targets=(100.0, 20.0), rows=slice(None), episodes=2, step=0, environment=UMAZE, **more):
-    actor, params = trained
-    normalizer = Normalizer(mean=jnp.zeros(4), std=jnp.ones(4))
-    asked = {"targets": targets, "return_scale": 10.0, "return_range": WIDE}
-    evaluator = Evaluator(environment, actor, normalizer, seeds=seeds, **asked, **more)
-    params = {"policy": jax.tree.map(lambda leaf: leaf[rows], params), "critic": None}
-    try:
-        return evaluator(params, step=step, episodes=episodes)
-    finally:
-        evaluator.close()
-
-
-# The same maze stepped by processes, of which only so many fit at once: a spec keeps it from the light way.
-IN_PROCESSES = Environment(UMAZE.id, spec=gymnasium.spec(UMAZE.id).to_json(), horizon=40)
-
-
-@pytest.mark.parametrize("parallel_episodes", [6, 18, 30])
-def test_waves_of_any_size_play_the_same_episodes(trained, parallel_episodes):
-    whole = evaluate(trained, (0, 1, 2), episodes=5, environment=dataclasses.replace(UMAZE, horizon=40))
-    waves = evaluate(
-        trained, (0, 1, 2), episodes=5, environment=IN_PROCESSES, processes=2, parallel_episodes=parallel_episodes
-    )
-    for left, right in zip(whole, waves, strict=True):
-        assert (left["seed"], left["target"], left["lengths"]) == (right["seed"], right["target"], right["lengths"])
-        np.testing.assert_allclose(left["returns"], right["returns"], rtol=1e-3)
-        assert len(right["success"]) == 5
-
-
-def test_fewer_simulators_than_seeds_and_targets_is_one_episode_each(trained):
-    records = evaluate(trained, (0, 1, 2), episodes=2, environment=IN_PROCESSES, processes=1, parallel_episodes=1)
-    assert [len(record["returns"]) for record in records] == [2] * 6
-
-
-def test_sampled_actions_differ_from_wave_to_wave(trained):
-    """Two waves that start alike: only the actions' keys tell them apart."""
-    actor, params = trained
-    normalizer = Normalizer(mean=jnp.zeros(4), std=jnp.ones(4))
-    evaluator = Evaluator(
-        dataclasses.replace(IN_PROCESSES, horizon=5),
-        dataclasses.replace(actor, selection="sample"),
-        normalizer,
-        seeds=(0, 1, 2),
-        targets=(20.0,),
-        return_scale=10.0,
-        return_range=WIDE,
-        processes=1,
-    )
-    starts, keys = np.full((3, 1), 7), action_keys((0, 1, 2), EVALUATION_STREAM, 0)
-    first, again, second = (
-        evaluator._play({"policy": params, "critic": None}, starts, keys, number).returns for number in (0, 0, 1)
-    )
-    evaluator.close()
-    assert np.array_equal(first, again)
-    assert (first != second).all()
-
-
-def test_many_seeds_at_once_equal_each_alone(trained):
-    together = evaluate(trained, (0, 1, 2))
-    assert [(record["seed"], record["target"]) for record in together] == [(s, t) for s in range(3) for t in (100, 20)]
-    for seed in range(3):
-        alone = evaluate(trained, (seed,), rows=slice(seed, seed + 1))
-        shared = [record for record in together if record["seed"] == seed]
-        for left, right in zip(alone, shared, strict=True):
-            np.testing.assert_allclose(left["returns"], right["returns"], rtol=1e-3)
-
-
-def test_evaluations_repeat_and_starts_do_not_change_with_the_step(trained):
-    first, second = (evaluate(trained, (0, 1, 2), step=step) for step in (0, 50))
-    for left, right in zip(first, second, strict=True):
-        assert left["returns"] == right["returns"]
-        assert right["step"] == 50
-
-
-def test_seeds_start_elsewhere(trained):
-    actor, params = trained
-    same = jax.tree.map(lambda leaf: jnp.stack([leaf[0]] * 3), params)
-    records = evaluate((actor, same), (0, 1, 2), targets=(20.0,))
-    assert len({tuple(record["returns"]) for record in records}) == 3
-
-
-def test_a_policy_without_returns_has_one_target(trained):
-    actor, _ = trained
-    blind = dataclasses.replace(actor, policy=actor.policy.clone(condition_on_return=False))
-    from rvdt_jax.algorithms.state import init_policy
-
-    params = jax.tree.map(lambda leaf: leaf[None], init_policy(jax.random.key(0), blind.policy))
-    records = evaluate((blind, params), (0,))
-    assert [record["target"] for record in records] == ["none"]
-
-
-# --- what goes wrong while episodes are played ---
+        play("timesteps", [9, 9], bias=[bias])
+    assert choose_actions._cache_size() == 1
 
 
 class BrokenEnv(CountingEnv):
@@ -371,24 +230,10 @@ class BrokenEnv(CountingEnv):
         return observations, rewards, terminated, truncated
 
 
-def play_broken(env):
-    return rollout(
-        env,
-        Actor(EchoPolicy("past"), None, K, "mean"),
-        {"policy": {"bias": jnp.zeros(1)}},
-        IDENTITY,
-        target_sets=np.array([[1.0]]),
-        return_scale=1.0,
-        return_range=WIDE,
-        env_seeds=np.arange(3)[None],
-        keys=jax.random.split(jax.random.key(0), 1),
-    )
-
-
 @pytest.mark.parametrize(("what", "at"), [("observation", 2), ("reward", 2), ("observation", 0)])
 def test_an_episode_with_a_number_that_is_not_finite_has_failed_alone(what, at):
     env = BrokenEnv(what, [4, 4, 5], at)
-    result = play_broken(env)
+    _, result = play("past", env)
     np.testing.assert_array_equal(result.returns[0, 0], [4.0, np.nan, 5.0])
     np.testing.assert_array_equal(result.lengths[0, 0], [4, at, 5])
     assert result.outcomes["failed"][0, 0].tolist() == [None, "an observation or a reward was not finite", None]
@@ -397,61 +242,6 @@ def test_an_episode_with_a_number_that_is_not_finite_has_failed_alone(what, at):
 
 @pytest.mark.parametrize("what", ["observation", "reward"])
 def test_a_number_that_is_not_finite_behind_the_end_is_nobodys_business(what):
-    result = play_broken(BrokenEnv(what, [4, 1, 5]))
+    _, result = play("past", BrokenEnv(what, [4, 1, 5]))
     assert "failed" not in result.outcomes
     assert result.returns[0, 0].tolist() == [4.0, 1.0, 5.0]
-
-
-def test_a_failed_episode_is_on_record_and_has_no_return(trained, monkeypatch):
-    original = BatchMaze2d.outcomes
-    failed = [None] * 8
-    failed[5] = "it broke"  # seed 0, the second target, the second of four episodes
-    monkeypatch.setattr(BatchMaze2d, "outcomes", lambda self: original(self) | {"failed": list(failed)})
-    first, second = evaluate(trained, (0,), rows=slice(1), episodes=4)
-    assert "failed" not in first
-    assert None not in first["returns"]
-    assert second["failed"] == [None, "it broke", None, None]
-    assert [value is None for value in second["returns"]] == [False, True, False, False]
-
-
-@pytest.mark.parametrize("deaths", [1, 2])
-def test_where_a_process_dies_everything_is_played_again_once(deaths, trained, monkeypatch, caplog):
-    settings = {"episodes": 3, "environment": IN_PROCESSES, "processes": 2, "parallel_episodes": 12}
-    whole = evaluate(trained, (0, 1, 2), **settings)
-    original, steps = ProcessVectorEnv.step, []
-
-    def dying(self, actions):
-        steps.append(self)
-        if len(steps) == 50 or (deaths == 2 and len(steps) == 60):  # in the second of two waves, and after the restart
-            self._workers[1].process.kill()
-            self._workers[1].process.wait()
-        return original(self, actions)
-
-    monkeypatch.setattr(ProcessVectorEnv, "step", dying)
-    if deaths == 1:
-        assert evaluate(trained, (0, 1, 2), **settings) == whole
-    else:
-        with pytest.raises(WorkerDied, match="was killed"):
-            evaluate(trained, (0, 1, 2), **settings)
-    assert "Starting the simulators anew" in caplog.text
-
-
-def test_what_some_waves_report_is_blank_in_the_others(trained, monkeypatch):
-    """As where every copy of a wave has failed before it could say anything."""
-    original, waves = ProcessVectorEnv.outcomes, []
-
-    def outcomes(self):
-        waves.append(self)
-        return {"failed": ["it broke"] * self.num_envs} if len(waves) == 2 else original(self)
-
-    monkeypatch.setattr(ProcessVectorEnv, "outcomes", outcomes)
-    records = evaluate(
-        trained, (0, 1, 2), episodes=2, environment=IN_PROCESSES, processes=1, parallel_episodes=1, targets=(20.0,)
-    )
-    assert len(waves) == 2
-    for record in records:
-        assert record["success"][1] is False
-        assert record["failed"] == [None, "it broke"]
-    (entry,) = summarise([record | {"final": True} for record in records], 0.0, 10.0)["final"].values()
-    assert entry["aggregate"]["failed_episodes"] == 3
-    assert entry["aggregate"]["success_rate"] is None

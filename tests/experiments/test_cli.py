@@ -17,22 +17,11 @@ pytestmark = pytest.mark.slow
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TINY = [
-    f"--config.{setting}"
-    for setting in (
-        "train.steps=6",
-        "train.batch_size=8",
-        "train.log_every=2",
-        "model.width=8",
-        "model.layers=1",
-        "model.heads=2",
-        "model.context_length=4",
-        "model.critic_width=8",
-        "eval.every=2",
-        "eval.episodes=2",
-        "eval.curve_episodes=1",
-        "eval.targets=(50.,)",
-    )
+    *("train.steps=6", "train.batch_size=8", "train.log_every=2", "model.width=8", "model.layers=1", "model.heads=2"),
+    *("model.context_length=4", "model.critic_width=8", "eval.every=2", "eval.episodes=2", "eval.curve_episodes=1"),
+    "eval.targets=(50.,)",
 ]
+TINY = [f"--config.{setting}" for setting in TINY]
 
 
 def write_data(folder, episodes) -> list[str]:
@@ -51,6 +40,15 @@ def launch(script, *flags, cwd=ROOT):
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=300)
 
 
+def refused(script, *flags, cwd=ROOT) -> str:
+    """What a launcher says that ends with one line and status 2."""
+    result = launch(script, *flags, cwd=cwd)
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+    assert r"\n" not in result.stderr  # words for a reader, not a repr
+    return result.stdout + result.stderr
+
+
 def test_run_from_the_repository_root(tmp_path, data_flags):
     result = launch("run.py", "--config=configs/maze2d.py", f"--workdir={tmp_path / 'run'}", *TINY, *data_flags)
     assert result.returncode == 0, result.stderr
@@ -64,39 +62,53 @@ def test_run_from_the_repository_root(tmp_path, data_flags):
     assert (tmp_path / "run" / "learning_curve.png").stat().st_size > 5000
 
 
-def test_run_from_the_experiments_folder_with_a_percent_variant(tmp_path, data_flags):
-    flags = ["--config=configs/maze2d.py", f"--config.workdir={tmp_path / 'run'}", "--config.variant=%BC"]
-    result = launch("run.py", *flags, *TINY, *data_flags, cwd=ROOT / "experiments")
+def test_a_percent_variant_of_the_small_size_from_the_experiments_folder(tmp_path, data_flags):
+    """And a configuration may stand apart from its flag."""
+    flags = ["--config", "configs/maze2d.py:small", f"--config.workdir={tmp_path / 'run'}", "--config.variant=%BC"]
+    result = launch("run.py", *flags, "--config.seeds=4,", *TINY, *data_flags, cwd=ROOT / "experiments")
     assert result.returncode == 0, result.stderr
     assert "%BC" in result.stdout
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (config["size"], config["seeds"], config["model"]["width"]) == ("small", [4], 8)  # what is given wins
+    assert config["model"]["positions"] == "window"
 
 
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--config.los.eta=1"], ["los", "loss"]),
-        (["--config.loss.etta=1"], ["etta", "eta"]),
+        (["--config.loss.etta=1"], ["etta", 'Did you mean "eta"']),
+        (["--config.sedes=1"], ["sedes", 'Did you mean "seeds"']),
         (["--config.task=maze2d-umase-v1"], ["maze2d-umase-v1", "maze2d-umaze-v1"]),
         (["--config.variant=RVTD"], ["RVTD", "RVDT"]),
+        (["--config.size=tiny"], ["config.size is 'tiny'; choose one of reference, small"]),
         (["--config.train.steps=-1"], ["train.steps", "-1"]),
+        (["--config.train.steps=abc"], ["train.steps", "abc"]),
         (["--work_dir=x"], ["work_dir", "workdir"]),
         (["workdir=x"], ["unexpected argument", "workdir"]),
-        (["--resume"], ["no run to resume"]),
-        (["--config.train.steps=abc"], ["train.steps", "abc"]),
         (["--confg.variant=DT"], ["confg.variant", "Did you mean --config.variant"]),
+        (["--resume"], ["no run to resume"]),
         (["--workdir=/dev/null/x"], ["/dev/null", "--workdir"]),
     ],
     ids=lambda value: value[0] if value[0].startswith("--") or "=" in value[0] else "",
 )
 def test_a_mistake_ends_with_one_clear_line(flags, words, tmp_path):
     workdir = [] if any("work" in flag for flag in flags) else [f"--workdir={tmp_path / 'run'}"]
-    result = launch("run.py", "--config=configs/maze2d.py", *workdir, *flags, cwd=ROOT / "experiments")
-    assert result.returncode == 2
-    assert "Traceback" not in result.stderr
-    text = result.stdout + result.stderr
-    for word in words:
-        assert word in text
+    text = refused("run.py", "--config=configs/maze2d.py", *workdir, *flags, cwd=ROOT / "experiments")
+    assert all(word in text for word in words)
     assert not list(tmp_path.glob("run*"))
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ([], "error: --config is missing. Name a configuration file"),
+        (["--config=configs/maze3d.py"], "there is no file 'configs/maze3d.py'. This package brings configs/adroit.py"),
+        (["--config=configs/gym.py:tiny"], "config.size is 'tiny'; choose one of reference, small"),
+        (["--config=configs/benchmark_small.py:small"], "has no sizes, for its get_config takes no argument"),
+    ],
+)
+def test_what_is_no_configuration_is_named(flags, words, tmp_path):
+    assert words in refused("run.py", *flags, f"--workdir={tmp_path / 'run'}")
 
 
 BROKEN_CONFIGURATIONS = {
@@ -115,38 +127,28 @@ BROKEN_CONFIGURATIONS = {
 def test_an_error_in_a_configuration_file_is_shown_with_file_and_line(source, words, tmp_path):
     path = tmp_path / "mine.py"
     path.write_text(source)
-    result = launch("run.py", f"--config={path}", "--config.variant=DT", f"--workdir={tmp_path / 'run'}")
-    assert result.returncode == 2
-    assert result.stderr.startswith(f"error: --config: {path}, {words}")
-    assert result.stderr.count("\n") == 1
-
-
-def test_a_configuration_file_without_get_config_is_named(tmp_path):
-    path = tmp_path / "mine.py"
-    path.write_text("def config(): ...")
-    result = launch("run.py", f"--config={path}")
-    assert (result.returncode, result.stderr) == (2, f"error: --config: {path} defines no function get_config().\n")
+    text = refused("run.py", f"--config={path}", "--config.variant=DT", f"--workdir={tmp_path / 'run'}")
+    assert text.startswith(f"error: --config: {path}, {words}")
+    assert text.count("\n") == 1
 
 
 def test_an_error_in_what_a_configuration_file_says_of_a_table_is_shown_with_file_and_line(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text("def overrides(task, variant):\n    return {}[task]\n")
-    result = launch("sweep.py", "--table=maze2d", f"--config={path}", "--print")
-    assert (result.returncode, result.stderr) == (2, f"error: --config: {path}, line 2: KeyError: maze2d-umaze-v1\n")
+    text = refused("sweep.py", "--table=maze2d", f"--config={path}", "--print")
+    assert text == f"error: --config: {path}, line 2: KeyError: maze2d-umaze-v1\n"
+    assert refused("run.py", f"--config={path}") == f"error: --config: {path} defines no function get_config().\n"
 
 
 def ended_by(statement):
     """How a launcher ends whose main executes ``statement``."""
-    code = "import sys, launcher\nfrom absl import app\n"
-    code += (
-        f"def main(argv):\n    {statement}\napp.run(launcher.report_errors(main), flags_parser=launcher.parse_flags)"
-    )
+    code = f"import sys, launcher\nfrom absl import app\ndef main(argv):\n    {statement}\n"
+    code += "app.run(launcher.report_errors(main), flags_parser=launcher.parse_flags)"
     command = [sys.executable, "-c", code]
     return subprocess.run(command, cwd=ROOT / "experiments", capture_output=True, text=True, check=False)
 
 
-BUG = "import rvdt_jax.config.checks as c; c._RANGES = (('train.steps',),); "
-BUG += "import rvdt_jax; s = rvdt_jax.default_config(); s.task = 'maze2d-umaze-v1'; rvdt_jax.resolve(s)"
+BUG = "import rvdt_jax.tasks as tasks; tasks._REWARD_TRANSFORMS = {'none': (1,)}; tasks.get_task('maze2d-umaze-v1')"
 
 
 @pytest.mark.parametrize("statement", [BUG, "{}['x']", "open('/nope/x')", "raise RuntimeError('x')"])
@@ -157,16 +159,16 @@ def test_a_bug_ends_in_a_traceback(statement):
     assert "Traceback" in result.stderr
 
 
+FULL = "Can not write data (No space left on device)"
+
+
 @pytest.mark.parametrize(
     ("statement", "words"),
     [
         ("from rvdt_jax.errors import UserError; raise UserError('mend this')", "mend this"),
         ("from rvdt_jax.tasks import get_task; get_task('x')", "task: there is no task 'x'."),
         ("open('/dev/null/x')", "[Errno 20] Not a directory: '/dev/null/x'"),
-        (
-            "raise OSError('Can not write data (No space left on device)')",
-            "Can not write data (No space left on device)",
-        ),
+        (f"raise OSError({FULL!r})", FULL),
     ],
 )
 def test_a_users_error_ends_in_one_line(statement, words):
@@ -174,25 +176,6 @@ def test_a_users_error_ends_in_one_line(statement, words):
     assert result.returncode == 2
     assert result.stderr.startswith(f"error: {words}")
     assert result.stderr.count("\n") == 1
-
-
-def test_a_configuration_is_required():
-    result = launch("run.py")
-    assert result.returncode == 2
-    assert "--config" in result.stderr
-    assert "Traceback" not in result.stderr
-
-
-def test_a_configuration_may_stand_apart_from_its_flag(tmp_path):
-    result = launch("run.py", "--config", "configs/maze2d.py", "--resume", "--workdir", str(tmp_path / "run"))
-    assert "no run to resume" in result.stderr
-
-
-def test_a_configuration_that_is_not_there_is_named(tmp_path):
-    result = launch("run.py", "--config=configs/maze3d.py", f"--workdir={tmp_path / 'run'}")
-    assert result.returncode != 0
-    assert "configs/maze3d.py" in result.stderr
-    assert "Traceback" not in result.stderr
 
 
 def test_a_second_start_compiles_nothing_anew(tmp_path, data_flags):
@@ -249,7 +232,6 @@ def test_a_signal_saves_and_resume_finishes_the_same_run(number, tmp_path, whole
     assert "Traceback" not in errors
     assert not (tmp_path / "run" / "results.json").exists()
     assert len(metrics.read_text().splitlines()) < 200
-
     resumed = launch("run.py", *flags, f"--workdir={tmp_path / 'run'}", "--resume")
     assert resumed.returncode == 0, resumed.stderr
     for name in ("metrics.jsonl", "evaluations.jsonl"):
@@ -262,9 +244,7 @@ def test_recreate_collects_and_refuses_to_replace(tmp_path):
     assert first.returncode == 0, first.stderr
     assert "recreated/maze2d-umaze-3000-steps-seed-4-v1: collected. It is recreated data" in first.stdout
     assert "collecting maze2d-umaze-v1" in first.stderr  # the progress bar
-    again = launch("recreate.py", *flags)
-    assert again.returncode == 2
-    assert "--overwrite" in again.stderr
+    assert "--overwrite" in refused("recreate.py", *flags)
 
 
 @pytest.mark.parametrize(
@@ -279,26 +259,18 @@ def test_recreate_collects_and_refuses_to_replace(tmp_path):
     ],
 )
 def test_recreate_refuses_bad_input(flags, word):
-    result = launch("recreate.py", *flags)
-    assert result.returncode == 2
-    assert word in result.stderr
-    assert "Traceback" not in result.stderr
+    assert word in refused("recreate.py", *flags)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("sbx") is not None, reason="what trains is installed here")
 def test_what_trains_collectors_is_named_where_it_is_not_installed(tmp_path):
-    result = launch("train_collectors.py", "--robot=hopper", f"--out={tmp_path}")
-    assert result.returncode == 2
-    assert "pip install 'rvdt-jax[recreate]'" in result.stderr
-    assert "Traceback" not in result.stderr
+    assert "pip install 'rvdt-jax[recreate]'" in refused("train_collectors.py", "--robot=hopper", f"--out={tmp_path}")
     assert not list(tmp_path.iterdir())
 
 
 def test_likeness_says_what_to_collect(tmp_path, monkeypatch):
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "none"))
-    result = launch("likeness.py", f"--out={tmp_path / 'out'}")
-    assert result.returncode == 2
-    assert "experiments/recreate.py --task=" in result.stderr
+    assert "experiments/recreate.py --task=" in refused("likeness.py", f"--out={tmp_path / 'out'}")
 
 
 def test_launchers_say_what_they_are_for():

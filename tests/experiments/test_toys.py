@@ -1,7 +1,4 @@
-"""Problems with a known optimum, where conditioning on a high return misleads and a critic does not.
-
-Sequence models without a critic must fail on both and RVDT solve both: the reason for this package, as a test.
-"""
+"""Problems with a known optimum: sequence models without a critic must fail on both, and RVDT must solve both."""
 
 import os
 import pathlib
@@ -10,10 +7,10 @@ import sys
 
 import numpy as np
 import pytest
+from toy_problems import ENVIRONMENTS, START, bandit_trajectories, corridor_trajectories
 
 from rvdt_jax.data.coverage import group_states
 from rvdt_jax.envs.adapters import make_env
-from rvdt_jax.envs.toys import ENVIRONMENTS, START, bandit_trajectories, corridor_trajectories
 from rvdt_jax.report.records import read_json
 from rvdt_jax.tasks import Environment
 
@@ -35,21 +32,17 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.parametrize("variant", ["DT", "RDT", "RVDT"])
-def test_luck_is_not_skill(variant, folder):
+def test_only_the_critic_solves_them(variant, folder):
     """The best throw, 1, pays 1.3 on average, and those to the left of the middle less than .8; all seeds agree."""
-    returns = np.array(read_json(folder / "toys.json")["bandit"][variant])
-    assert returns.shape == (3,)
-    assert (returns > 1.2).all() if variant == "RVDT" else (returns < 0.95).all()
-
-
-@pytest.mark.parametrize("variant", ["DT", "RDT", "RVDT"])
-def test_stitching(variant, folder):
-    returns = read_json(folder / "toys.json")["corridor"][variant]
-    assert returns == ([1.0] * 3 if variant == "RVDT" else [0.0] * 3)
+    found = read_json(folder / "toys.json")
+    bandit = np.array(found["bandit"][variant])
+    assert bandit.shape == (3,)
+    assert (bandit > 1.2).all() if variant == "RVDT" else (bandit < 0.95).all()
+    assert found["corridor"][variant] == ([1.0] * 3 if variant == "RVDT" else [0.0] * 3)
 
 
 def test_coverage_is_what_the_corridor_lacks(folder):
-    """Where evaluation begins no trajectory shows what will be asked for; rebalancing raises what is there alone."""
+    """No trajectory from the start of evaluation has the target; rebalancing raises only what exists."""
     measured = read_json(folder / "corridor" / "coverage.json")
     data, asked = corridor_trajectories(), measured["asked_bin"]
     starts = data["observations"][np.cumsum(data["lengths"]) - data["lengths"]]
@@ -61,7 +54,7 @@ def test_coverage_is_what_the_corridor_lacks(folder):
 
 
 def test_coverage_is_not_what_the_bandit_lacks(folder):
-    """What will be asked for is common enough, from the only state there is: luck misleads here."""
+    """The target is common enough, from the only initial state there is: luck misleads here."""
     measured = read_json(folder / "bandit" / "coverage.json")
     assert measured["group_sizes"] == [8000]
     assert measured["before"]["by_group_low"][0][measured["asked_bin"]] > 0.05

@@ -31,7 +31,7 @@ class Stage:
 
 BEFORE = (
     Stage("data collection", "rvdt_jax.recreate.maze2d:collect", (1, 1), 0.08),
-    Stage("data set write", "rvdt_jax.data.minari_writer:_write", (1, 1), 0.1),
+    Stage("data set write", "rvdt_jax.data.minari.writer:_write", (1, 1), 0.1),
     Stage("cache write", "rvdt_jax.data.source:write_cache", (1, 1), 0.004),
 )
 DURING = (

@@ -32,14 +32,6 @@ def test_the_mean_action_is_the_squashed_mean(collector):
     np.testing.assert_allclose(collector.act(observations[2]), np.tanh(mean[2]), rtol=1e-5)
 
 
-def test_drawn_actions_have_the_mean_and_spread_of_the_network(collector):
-    observation = np.full(5, 0.3, np.float32)
-    mean, log_std = by_hand(collector, observation)
-    drawn = np.arctanh(collector.act(np.tile(observation, (20_000, 1)), np.random.default_rng(2)).astype(np.float64))
-    np.testing.assert_allclose(drawn.mean(0), mean, atol=0.05)
-    np.testing.assert_allclose(drawn.std(0), np.exp(log_std), rtol=0.05)
-
-
 def test_what_is_saved_is_loaded(collector, tmp_path):
     path = tmp_path / "policy.npz"
     save_collector(path, collector)

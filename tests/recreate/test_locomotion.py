@@ -1,7 +1,6 @@
 """The locomotion recipes: the policies that are shipped, what they collect, and replay buffers as data sets."""
 
 import json
-from importlib import resources
 
 import gymnasium
 import minari
@@ -20,35 +19,6 @@ SHIPPED = [f"{robot}-{quality}" for robot in ROBOTS for quality in ("medium", "b
 # --- the policies ---
 
 
-@pytest.mark.parametrize("name", SHIPPED)
-def test_a_shipped_policy_says_where_it_is_from(name):
-    collector = shipped_collector(name)
-    about = collector.about
-    assert about["robot"] == name.split("-")[0]
-    assert about["command"].startswith("python experiments/train_collectors.py --robot=")
-    assert {"seed", "steps", "settings", "versions"} < set(about)
-    assert any("over_100_episodes" in key for key in about)
-    sizes = ROBOTS.get(about["robot"], (29, 8))
-    assert (collector.observation_size, collector.action_size) == sizes
-
-
-def test_they_are_small_and_nothing_else_is_there():
-    files = list((resources.files("rvdt_jax") / "recreate" / "policies").iterdir())
-    assert sorted(file.name for file in files) == sorted(f"{name}.npz" for name in SHIPPED)
-    assert sum(len(file.read_bytes()) for file in files) < 2_000_000
-
-
-@pytest.mark.parametrize("robot", ROBOTS)
-def test_a_medium_policy_reaches_about_a_third_of_the_experts_return_and_the_best_one_more(robot):
-    returns = [
-        shipped_collector(f"{robot}-{quality}").about["mean_return_over_100_episodes"] for quality in ("medium", "best")
-    ]
-    medium, best = returns[0]["drawn"], returns[1]["mean_action"]
-    expert = get_task(f"{robot}-medium-v2").ref_max_return
-    assert expert / 4 < medium < expert / 1.8
-    assert best > 1.3 * medium
-
-
 @pytest.mark.parametrize("name", [name for name in SHIPPED if name != "ant-goal"])
 def test_a_shipped_policy_does_what_it_says(name):
     collector, returns = shipped_collector(name), []
@@ -63,11 +33,6 @@ def test_a_shipped_policy_does_what_it_says(name):
     assert np.mean(returns) == pytest.approx(collector.about["mean_return_over_100_episodes"]["mean_action"], rel=0.4)
 
 
-def test_there_is_no_other_policy():
-    with pytest.raises(ValueError, match="humanoid"):
-        shipped_collector("humanoid-medium")
-
-
 # --- collecting ---
 
 
@@ -75,6 +40,7 @@ def collected(name, steps, seed=0):
     return list(locomotion_recipe(get_task(name), steps, seed).collect(lambda done: None))
 
 
+@pytest.mark.slow
 def test_the_medium_half_of_medium_expert_is_as_medium():
     medium, both = collected("hopper-medium-v2", 300), collected("hopper-medium-expert-v2", 600)
     for one, other in zip(medium, both, strict=False):
@@ -83,12 +49,6 @@ def test_the_medium_half_of_medium_expert_is_as_medium():
     assert sum(len(episode["rewards"]) for episode in both) == 600
     other = collected("hopper-medium-v2", 300, seed=1)
     assert (other[0]["observations"][0] != medium[0]["observations"][0]).any()
-
-
-def test_actions_are_drawn():
-    first = collected("hopper-medium-v2", 5)[0]
-    mean = shipped_collector("hopper-medium").act(first["observations"][:-1])
-    assert np.abs(first["actions"] - mean).max() > 0.01
 
 
 def test_a_collection_says_what_it_is():
@@ -145,12 +105,8 @@ def test_a_buffer_is_found_where_training_leaves_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     buffer(tmp_path / REPLAY.format(robot="hopper"), seed=4)
     assert recreate("hopper-medium-replay-v2", progress=False) == "recreated/hopper-medium-replay-6-steps-seed-4-v2"
-
-
-def test_fewer_steps_are_the_first_ones(tmp_path):
-    path = buffer(tmp_path / "b.npz")
-    dataset_id = recreate("hopper-medium-replay-v2", steps=3, replay=str(path), progress=False)
-    assert dataset_id == "recreated/hopper-medium-replay-3-steps-seed-0-v2"
+    dataset_id = recreate("hopper-medium-replay-v2", steps=3, progress=False)
+    assert dataset_id == "recreated/hopper-medium-replay-3-steps-seed-4-v2"
     assert load_local(dataset_id)[0].rewards.tolist() == [0, 1, 2]
 
 
@@ -163,7 +119,7 @@ def test_without_a_buffer_the_command_that_trains_one_is_named(tmp_path, monkeyp
 @pytest.mark.parametrize(
     ("changes", "options", "words"),
     [
-        ({"robot": "walker2d"}, {}, "is of the robot walker2d, not hopper"),
+        ({"robot": "walker2d"}, {}, "belongs to the robot walker2d, not hopper"),
         ({"about": None}, {}, "holds no replay buffer"),
         ({"rewards": np.zeros(5, np.float32)}, {}, "do not belong together"),
         ({"actions": np.zeros(6, np.float32)}, {}, "do not belong together"),
@@ -175,14 +131,3 @@ def test_what_does_not_fit_is_refused(changes, options, words, tmp_path):
     path = buffer(tmp_path / "b.npz", **changes)
     with pytest.raises(ValueError, match=words):
         recreate("hopper-medium-replay-v2", replay=str(path), progress=False, **options)
-
-
-def test_what_is_no_buffer_is_refused(tmp_path):
-    (tmp_path / "b.npz").write_bytes(b"nothing")
-    with pytest.raises(ValueError, match=r"b\.npz: holds no replay buffer"):
-        recreate("hopper-medium-replay-v2", replay=str(tmp_path / "b.npz"), progress=False)
-
-
-def test_only_medium_replay_is_made_of_a_buffer(tmp_path):
-    with pytest.raises(ValueError, match="only medium-replay"):
-        recreate("hopper-medium-v2", replay="b.npz", progress=False)

@@ -1,4 +1,4 @@
-"""Collecting whole episodes from copies in worker processes, and cutting recorded steps into episodes."""
+"""Collecting whole episodes from copies in worker processes."""
 
 import functools
 
@@ -8,7 +8,7 @@ import pytest
 
 from rvdt_jax.envs import processes
 from rvdt_jax.recreate import rollouts
-from rvdt_jax.recreate.rollouts import collect, split
+from rvdt_jax.recreate.rollouts import collect
 from rvdt_jax.tasks import Environment
 
 HOPPER = Environment("Hopper-v4", horizon=30)
@@ -65,6 +65,7 @@ def test_an_episode_is_what_its_environment_gives_for_its_actions():
         np.testing.assert_array_equal(episode["observations"][-1], observation.astype(np.float32))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 3])
 def test_what_is_collected_does_not_depend_on_the_number_of_processes(count, monkeypatch):
     monkeypatch.setattr(processes, "_cpu_count", lambda: count)
@@ -84,12 +85,6 @@ def test_more_steps_than_the_copies_take_at_once_begin_new_episodes(monkeypatch)
     assert len(np.unique(starts, axis=0)) == len(found)
 
 
-def test_a_single_step_is_one_truncated_episode():
-    (episode,) = run(1)
-    assert len(episode["rewards"]) == 1
-    assert episode["truncations"].tolist() == [True]
-
-
 def test_an_environment_that_fails_ends_the_collection(monkeypatch):
     outcomes = processes.ProcessVectorEnv.outcomes
     monkeypatch.setattr(
@@ -97,21 +92,3 @@ def test_an_environment_that_fails_ends_the_collection(monkeypatch):
     )
     with pytest.raises(ValueError, match=r"ValueError: no\. Nothing was written"):
         run(10)
-
-
-def test_recorded_steps_are_cut_where_they_ended():
-    steps = np.arange(6, dtype=np.float32)
-    columns = {
-        "observations": steps[:, None],
-        "next_observations": steps[:, None] + 0.5,
-        "actions": -steps[:, None],
-        "rewards": 10 * steps,
-    }
-    terminated, truncated = np.array([0, 1, 0, 0, 0, 0], bool), np.array([0, 1, 0, 1, 0, 0], bool)
-    first, second, rest = split(columns, terminated, truncated)
-    assert first["observations"].ravel().tolist() == [0, 1, 1.5]
-    assert (first["terminations"].tolist(), first["truncations"].tolist()) == ([False, True], [False, False])
-    assert second["rewards"].tolist() == [20, 30]
-    assert (second["terminations"].tolist(), second["truncations"].tolist()) == ([False, False], [False, True])
-    assert rest["actions"].ravel().tolist() == [-4, -5]
-    assert rest["truncations"].tolist() == [False, True]

@@ -1,11 +1,12 @@
-"""The published cells are those of the reference file, and the source's own slips are found, not typed in."""
+"""The published cells are those of the reference file, the source's slips are found, and QT's protocol by hand."""
 
 import hashlib
+import math
 from importlib import resources
 
 import pytest
 
-from rvdt_jax.report.published import TABLES, cells_of, contradictions, published_scores, wrong_averages
+from rvdt_jax.report.published import TABLES, cells_of, contradictions, maxima, published_scores, wrong_averages
 from rvdt_jax.tasks import LOW_DATA, all_tasks
 
 
@@ -16,33 +17,49 @@ def test_the_file_is_the_reference_file():
 
 
 def test_every_line_is_a_cell_of_one_table():
-    assert len(published_scores()) == 455
-    assert sum(len(cells_of(table)) for table in TABLES) == 455
+    assert len(published_scores()) == sum(len(cells_of(table)) for table in TABLES) == 455
     assert {cell.regime for cell in cells_of("low-data")} == set(LOW_DATA)
     assert {cell.d4rl_task for cell in published_scores()} - {""} == set(all_tasks())
-
-
-def test_some_cells():
     cells = {(c.table, c.regime, c.d4rl_task or c.task, c.method): (c.mean, c.std) for c in published_scores()}
     assert cells["gym", "", "hopper-medium-expert-v2", "RVDT"] == (113.1, 0.5)
     assert cells["maze2d", "", "average", "QT"] == (170.2, None)
-    assert cells["maze2d-reward", "", "maze2d-umaze-dense-v1", "DT"] == (-6.8, 10.9)
     assert cells["low-data", "D4", "maze2d-large-v1", "RVDT"] == (95.1, None)
     assert cells["ablation", "", "hopper", "RVDT-Dup"] == (112.1, None)
+    with pytest.raises(ValueError, match="no table 'mujoco'; choose one of gym, adroit"):
+        cells_of("mujoco")
 
 
-def test_seven_printed_averages_are_not_the_means_of_their_cells():
+def test_where_the_source_contradicts_itself():
     wrong = {table: wrong_averages(table) for table in TABLES}
     assert {table: len(found) for table, found in wrong.items() if found} == {"gym": 6, "antmaze": 1}
     assert wrong["antmaze"] == ["QT: printed 57.0, mean of its cells 55.50"]
+    assert len(contradictions()) == 3
+    assert "QT on maze2d-umaze-v1: 99.2 in the table maze2d, 105.4 in the table maze2d-reward" in contradictions()
 
 
-def test_qt_has_two_values_on_three_mazes_and_nothing_else_has():
-    found = contradictions()
-    assert len(found) == 3
-    assert "QT on maze2d-umaze-v1: 99.2 in the table maze2d, 105.4 in the table maze2d-reward" in found
+def record(step, seed, returns, target=50.0):
+    return {"step": step, "seed": seed, "target": target, "final": step == 30, "returns": returns}
 
 
-def test_an_unknown_table_is_named_with_those_there_are():
-    with pytest.raises(ValueError, match="no table 'mujoco'; choose one of gym, adroit"):
-        cells_of("mujoco")
+def test_of_each_seed_the_highest_mean_over_the_first_ten_episodes():
+    evaluations = [
+        record(10, 0, [3.0] * 10 + [99.0] * 10),  # the episodes after the tenth do not count
+        record(10, 1, [1.0] * 20),
+        record(20, 0, [2.0] * 20),
+        record(20, 1, [4.0] * 5 + [6.0] * 15),
+        record(20, 0, [999.0], target="a b"),  # nor does another target
+        record(30, 0, [7.0] * 10 + [0.0] * 90),  # the final evaluation counts
+        record(30, 1, [2.0] * 100),
+    ]
+    found = maxima(evaluations, "50.0")
+    assert found.returns == {0: 7.0, 1: 5.0}
+    assert (found.evaluations, found.episodes) == (3, 10)
+    assert maxima(evaluations, "a b").returns == {0: 999.0}
+    assert maxima([], "50.0").returns == {}
+
+
+def test_evaluations_with_a_failed_episode_among_the_first_ten_do_not_count():
+    later = [2.0] * 10 + [None]
+    found = maxima([record(10, 0, [9.0, None, 9.0]), record(20, 0, later), record(20, 1, [None])], "50.0")
+    assert found.returns[0] == 2.0
+    assert math.isnan(found.returns[1])

@@ -1,4 +1,4 @@
-"""``results.json`` and the picture of a run, out of its records."""
+"""``results.json``, the picture of a run and the printed table, from its records."""
 
 import json
 import sys
@@ -6,8 +6,14 @@ import sys
 import pytest
 
 from rvdt_jax.report import plots
-from rvdt_jax.report.records import append_lines
-from rvdt_jax.report.results import write_results
+from rvdt_jax.report.records import append_lines, summarise
+from rvdt_jax.report.results import (
+    data_label,
+    format_scores,
+    print_results,
+    target_name,
+    write_results,
+)
 
 SETTINGS = {
     "task": "maze2d-umaze-v1",
@@ -16,20 +22,17 @@ SETTINGS = {
     "train": {"steps": 20, "batch_size": 8},
     "eval": {"action_selection": "best_of"},
 }
+RECREATED = {"dataset_id": "recreated/maze2d-umaze-v1", "recreated": True}
+OWN = {"dataset_id": "toy/walk-v1"}
 FACTS = {
     "environment": "rvdt/maze2d-umaze-v1",
     "ref_min_return": 10.0,
     "ref_max_return": 60.0,
-    "provenance": {"dataset_id": "recreated/maze2d-umaze-v1", "recreated": True},
+    "provenance": RECREATED,
     "hardware": "1 x cpu",
     "versions": {"numpy": "2"},
 }
-OF_OWN_DATA = FACTS | {
-    "environment": None,
-    "ref_min_return": None,
-    "ref_max_return": None,
-    "provenance": {"dataset_id": "toy/walk-v1"},
-}
+OF_OWN_DATA = FACTS | {"environment": None, "ref_min_return": None, "ref_max_return": None, "provenance": OWN}
 
 
 def evaluate(folder, *returns):
@@ -46,8 +49,8 @@ def evaluate(folder, *returns):
 
 
 @pytest.fixture
-def titles(monkeypatch):
-    """The titles and references of what would have been drawn."""
+def drawn(monkeypatch):
+    """The labels and options of what would have been drawn."""
     found = []
     monkeypatch.setattr(
         plots, "plot_learning_curves", lambda curves, path, **options: found.append((list(curves), options))
@@ -59,55 +62,93 @@ def test_results_hold_scores_settings_and_facts(tmp_path):
     evaluate(tmp_path, 10.0, 20.0)
     results = write_results(SETTINGS, tmp_path, FACTS)
     assert json.loads((tmp_path / "results.json").read_text()) == results
-    assert (results["task"], results["variant"], results["seeds"], results["steps"]) == (
-        *("maze2d-umaze-v1", "RVDT"),
-        *([0, 1], 20),
-    )
+    assert {"task": "maze2d-umaze-v1", "variant": "RVDT", "seeds": [0, 1], "steps": 20}.items() <= results.items()
     assert results["action_selection"] == "best_of"
     assert results["headline_target"] == "5.0"  # the first that was played
     assert FACTS.items() <= results.items()
     aggregate = results["final"]["5.0"]["aggregate"]
     assert (aggregate["return"], aggregate["normalized_score"]) == (20.0, 20.0)  # 2 (return - 10)
     assert set(results["best"]) == {"5.0", "0.0"}
-
-
-def test_the_picture_is_drawn(tmp_path):
-    evaluate(tmp_path, 10.0, 20.0)
-    write_results(SETTINGS, tmp_path, FACTS)
     assert (tmp_path / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_picture_says_what_it_shows(tmp_path, titles):
+@pytest.mark.parametrize(
+    ("task", "facts", "title"),
+    [("maze2d-umaze-v1", FACTS, "maze2d-umaze-v1 (recreated data)"), (None, OF_OWN_DATA, "own data (toy/walk-v1)")],
+)
+def test_the_picture_says_what_it_shows(tmp_path, drawn, task, facts, title):
     evaluate(tmp_path, 10.0, 20.0)
-    write_results(SETTINGS, tmp_path, FACTS)
-    ((labels, options),) = titles
-    assert labels == ["RVDT (target 5)"]
-    assert options == {"title": "maze2d-umaze-v1 (recreated data)", "ref_min_return": 10.0, "ref_max_return": 60.0}
-
-
-def test_without_a_task_the_data_are_named_and_no_score_is_made_up(tmp_path, titles):
-    evaluate(tmp_path, 10.0, 20.0)
-    results = write_results(SETTINGS | {"task": None}, tmp_path, OF_OWN_DATA)
-    ((_, options),) = titles
-    assert options == {"title": "own data (toy/walk-v1)", "ref_min_return": None, "ref_max_return": None}
-    cell = results["final"]["5.0"]["aggregate"]
-    assert (cell["return"], cell["normalized_score"], cell["normalized_score_std"]) == (20.0, None, None)
-    text = (tmp_path / "results.json").read_text()
-    assert '"normalized_score": null' in text
-    assert "NaN" not in text
+    results = write_results(SETTINGS | {"task": task}, tmp_path, facts)
+    references = {name: facts[name] for name in ("ref_min_return", "ref_max_return")}
+    assert drawn == [(["RVDT (target 5)"], {"title": title} | references)]
+    if task is None:
+        assert results["final"]["5.0"]["aggregate"]["normalized_score"] is None
 
 
 def test_a_run_that_was_not_scored_has_results_and_no_picture(tmp_path):
     results = write_results(SETTINGS | {"task": None}, tmp_path, OF_OWN_DATA)
-    assert results["headline_target"] is None
-    assert (results["final"], results["best"]) == ({}, {})
+    assert (results["headline_target"], results["final"], results["best"]) == (None, {}, {})
     assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
 
 
-def test_without_matplotlib_there_are_results_and_a_word_about_the_picture(tmp_path, monkeypatch, caplog):
+def test_without_matplotlib_there_are_results_and_a_warning(tmp_path, monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "rvdt_jax.report.plots", None)
     evaluate(tmp_path, 10.0, 20.0)
     write_results(SETTINGS, tmp_path, FACTS)
-    assert (tmp_path / "results.json").exists()
-    assert not (tmp_path / "learning_curve.png").exists()
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["evaluations.jsonl", "results.json"]
     assert "no picture" in caplog.text
+
+
+def results_of(rows, *, references=(10.0, 60.0), variant="RVDT", **outcomes):
+    """Results of one target: ``rows`` hold every seed's returns. A score is 2 (return - 10)."""
+    records = [
+        {"step": 20, "seed": seed, "target": 150.0, "final": True, "returns": list(row)}
+        | {name: values[seed] for name, values in outcomes.items()}
+        for seed, row in enumerate(rows)
+    ]
+    facts = {"task": "maze2d-umaze-v1", "variant": variant, "steps": 20, "provenance": RECREATED}
+    return facts | summarise(records, *references)
+
+
+@pytest.mark.parametrize(
+    ("rows", "references", "words"),
+    [
+        # 15 and 20: 17.5 on average, 3.54 apart; twice that for scores
+        ([[14.0, 16.0], [20.0, 20.0]], (10.0, 60.0), "RVDT 150.0 15.0 +- 7.1 17.5 +- 3.5 2 4"),
+        ([[14.0, 16.0]], (10.0, 60.0), "RVDT 150.0 10.0 15.0 1 2"),
+        ([[14.0, 16.0], [20.0, 20.0]], (None, None), "RVDT 150.0 - 17.5 +- 3.5 2 4"),
+    ],
+)
+def test_a_line_holds_variant_target_score_return_seeds_and_episodes(rows, references, words):
+    (line,) = format_scores(results_of(rows, references=references))
+    assert line.split() == words.split()
+
+
+def test_the_other_outcomes_end_the_line():
+    success, tasks = [[True, False], [True, True]], [[["kettle"], []], [["kettle", "microwave"], ["kettle"]]]
+    (line,) = format_scores(results_of([[1.0, 0.0], [2.0, 1.0]], success=success, tasks=tasks))
+    assert line.endswith("  success 75.0 %  1.00 sub-tasks")
+    (line,) = format_scores(results_of([[1.0, None], [2.0, 1.0]], failed=[[None, "it broke"], [None, None]]))
+    assert line.split()[2:4] == ["-", "-"]
+    assert line.endswith("1 of 4 episodes failed: no score")
+
+
+def test_labels():
+    assert data_label(RECREATED) == "recreated/maze2d-umaze-v1: recreated data, not D4RL's files"
+    assert data_label(OWN) == data_label(OWN | {"recreated": False}) == "data: toy/walk-v1"
+    names = {"150.0": "target 150", "0.5": "target 0.5", "none": "no target", "3 2": "target 3 2"}
+    assert {target: target_name({"headline_target": target}) for target in names} == names
+
+
+def test_what_is_printed(capsys):
+    print_results([results_of([[14.0, 16.0], [20.0, 20.0]]), results_of([[30.0]], variant="DT")], "runs/x")
+    empty, subject, *table, end = capsys.readouterr().out.splitlines()
+    assert (empty, end) == ("", "Records and learning curve: runs/x")
+    assert subject == f"maze2d-umaze-v1: final checkpoint after 20 updates ({data_label(RECREATED)})"
+    assert [line.split()[0] for line in table] == ["variant", "RVDT", "DT"]
+    assert len({len(line) for line in table}) == 1  # the columns stand below their headings
+    own = results_of([]) | {"task": None, "provenance": OWN}
+    print_results([own], "runs/x")
+    subject, end = capsys.readouterr().out.splitlines()[1:]
+    assert subject == "toy/walk-v1: final checkpoint after 20 updates (data: toy/walk-v1)"
+    assert end == "Nothing was scored. Records: runs/x"

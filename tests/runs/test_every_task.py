@@ -16,7 +16,7 @@ from compilation import ONE_DEVICE
 from contract import collect_minari, record_d4rl_file
 
 from rvdt_jax.config.settings import resolve
-from rvdt_jax.report.summary import print_results
+from rvdt_jax.report.results import print_results
 from rvdt_jax.runs.fit import run_config
 from rvdt_jax.tasks import all_tasks
 

@@ -21,7 +21,7 @@ from rvdt_jax.config.serialization import from_json
 from rvdt_jax.data.cache import write_cache
 from rvdt_jax.data.episodes import Episodes, draw_episodes, keep_episodes
 from rvdt_jax.data.rebalance import select_experts
-from rvdt_jax.report.summary import data_label
+from rvdt_jax.report.results import data_label
 from rvdt_jax.runs import training as training_run
 from rvdt_jax.runs.fit import fit, run_config
 from rvdt_jax.runs.hooks import Session

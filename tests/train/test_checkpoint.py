@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rvdt_jax.algorithms.build import make_spec
+from rvdt_jax.algorithms.sequence import SEQUENCE, make_spec
+from rvdt_jax.train import checkpoint
 from rvdt_jax.train.checkpoint import Checkpoints
 from rvdt_jax.train.driver import init_states
 from rvdt_jax.types import Normalizer
@@ -14,9 +15,25 @@ ABOUT = {"identity": {"loss": {"eta": 1.0, "alpha": 0.5}}}
 NORMALIZER = Normalizer(mean=jnp.arange(4.0), std=jnp.ones(4))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def states(small_config):
-    return init_states(jnp.asarray([3, 4]), spec=make_spec(small_config(variant="RVDT"), 4, 2, 30))
+    return init_states(jnp.asarray([3, 4]), SEQUENCE, make_spec(small_config(variant="RVDT"), 4, 2, 30))
+
+
+def write(folder, states, *steps, about=ABOUT, keep=2, **options):
+    """Writes checkpoints of these updates, each with its number as the states' step."""
+    with Checkpoints(folder, keep, about, **options) as checkpoints:
+        for step in steps:
+            checkpoints.save(step, states.replace(step=states.step * 0 + step), NORMALIZER)
+
+
+def restore(folder, states, about=ABOUT, **options):
+    with Checkpoints(folder, 2, about, **options) as checkpoints:
+        return checkpoints.restore(states, NORMALIZER)
+
+
+def kept(folder):
+    return sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit())
 
 
 def raw(tree):
@@ -26,35 +43,41 @@ def raw(tree):
     return [np.asarray(without_key_types(leaf)) for leaf in jax.tree.leaves(tree)]
 
 
-def test_every_array_comes_back_bit_for_bit(states, tmp_path):
-    with Checkpoints(tmp_path, 2, ABOUT) as checkpoints:
-        checkpoints.save(7, states, NORMALIZER)
+def test_every_array_comes_back_bit_for_bit_and_a_half_written_one_is_not_seen(states, tmp_path):
+    write(tmp_path, states, 0)
+    # What a process leaves that dies while it writes: Orbax's temporary folder, not yet renamed.
+    (tmp_path / "4.orbax-checkpoint-tmp").mkdir()
     other = jax.tree.map(lambda leaf: leaf * 0 if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, states)
-    with Checkpoints(tmp_path, 2, ABOUT) as checkpoints:
-        assert checkpoints.latest_step() == 7
-        restored = checkpoints.restore(other, NORMALIZER)
+    restored = restore(tmp_path, other)
     assert jax.tree.structure(restored) == jax.tree.structure(states)
     for left, right in zip(raw(states), raw(restored), strict=True):
         assert left.dtype == right.dtype
         np.testing.assert_array_equal(left, right)
 
 
-def test_the_latest_are_kept(states, tmp_path):
-    with Checkpoints(tmp_path, 2, ABOUT) as checkpoints:
-        for step in (2, 4, 6):
-            checkpoints.save(step, states, NORMALIZER)
-    assert sorted(int(path.name) for path in tmp_path.iterdir() if path.name.isdigit()) == [4, 6]
+def test_the_best_is_kept_besides_the_latest(states, tmp_path):
+    write(tmp_path / "latest", states, 2, 4, 6)
+    assert kept(tmp_path / "latest") == [4, 6]
+    best = iter((None, 2, 2, 6, 6))
+    write(tmp_path / "best", states, 2, 4, 6, 8, 10, keep=1, best=lambda: next(best))
+    assert kept(tmp_path / "best") == [6, 10]
 
 
 def test_another_run_is_refused_and_the_difference_named(states, tmp_path):
-    with Checkpoints(tmp_path, 2, ABOUT) as checkpoints:
-        checkpoints.save(2, states, NORMALIZER)
+    write(tmp_path, states, 2)
     changed = {"identity": {"loss": {"eta": 2.0, "alpha": 0.5}}}
-    with (
-        Checkpoints(tmp_path, 2, changed) as checkpoints,
-        pytest.raises(ValueError, match=r"\(identity\.loss\.eta is 1\.0 there, 2\.0 here\)"),
+    with pytest.raises(ValueError, match=r"\(identity\.loss\.eta is 1\.0 there, 2\.0 here\)"):
+        restore(tmp_path, states, changed)
+
+
+def test_an_older_format_is_not_resumed_and_the_message_says_what_to_do(states, tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "FORMAT_VERSION", 4)
+    write(tmp_path, states, 2)
+    monkeypatch.undo()
+    with pytest.raises(
+        ValueError, match=r"older version .*\(format 4; .* can be evaluated, but not resumed\. Train anew"
     ):
-        checkpoints.restore(states, NORMALIZER)
+        restore(tmp_path, states)
 
 
 def test_a_checkpoint_from_before_a_setting_came_is_completed_before_it_is_compared(states, tmp_path):
@@ -64,15 +87,10 @@ def test_a_checkpoint_from_before_a_setting_came_is_completed_before_it_is_compa
     def complete(config):
         return {"expert": {"by": "return"} | config["expert"]}
 
-    with Checkpoints(tmp_path, 2, about()) as checkpoints:
-        checkpoints.save(2, states, NORMALIZER)
-    with Checkpoints(tmp_path, 2, about(by="return"), comparable=complete) as checkpoints:
-        checkpoints.restore(states, NORMALIZER)
-    with (
-        Checkpoints(tmp_path, 2, about(by="start"), comparable=complete) as checkpoints,
-        pytest.raises(ValueError, match=r"\(identity\.config\.expert\.by is 'return' there, 'start' here\)"),
-    ):
-        checkpoints.restore(states, NORMALIZER)
+    write(tmp_path, states, 2, about=about())
+    restore(tmp_path, states, about(by="return"), comparable=complete)
+    with pytest.raises(ValueError, match=r"\(identity\.config\.expert\.by is 'return' there, 'start' here\)"):
+        restore(tmp_path, states, about(by="start"), comparable=complete)
 
 
 def damage(folder, part):
@@ -86,50 +104,20 @@ def damage(folder, part):
 @pytest.mark.parametrize("part", ["arrays", "about"])
 def test_behind_a_damaged_checkpoint_the_one_before_is_taken(part, states, tmp_path, caplog):
     folder = tmp_path / "checkpoints"
-    newer = states.replace(step=states.step + 2)
-    with Checkpoints(folder, 2, ABOUT) as checkpoints:
-        checkpoints.save(2, states, NORMALIZER)
-        checkpoints.save(4, newer, NORMALIZER)
+    write(folder, states, 2, 4)
     damage(folder / "4", part)
-    with Checkpoints(folder, 2, ABOUT) as checkpoints:
-        restored = checkpoints.restore(newer, NORMALIZER)
-        np.testing.assert_array_equal(restored.step, states.step)
-        assert checkpoints.latest_step() == 2
-        assert "the checkpoint of update 4 cannot be read" in caplog.text
-        assert "going on from update 2" in caplog.text
-        assert (tmp_path / "damaged-checkpoint-4").is_dir()
-        checkpoints.save(4, newer, NORMALIZER)  # and its place is free again
-    with Checkpoints(folder, 2, ABOUT) as checkpoints:
-        np.testing.assert_array_equal(checkpoints.restore(states, NORMALIZER).step, newer.step)
+    assert (restore(folder, states).step == 2).all()
+    assert "the checkpoint of update 4 cannot be read" in caplog.text
+    assert "going on from update 2" in caplog.text
+    assert (tmp_path / "damaged-checkpoint-4").is_dir()
+    write(folder, states, 4)  # and its place is free again
+    assert (restore(folder, states).step == 4).all()
 
 
 def test_if_none_can_be_read_all_are_named_and_left_where_they_are(states, tmp_path):
-    folder = tmp_path / "checkpoints"
-    with Checkpoints(folder, 2, ABOUT) as checkpoints:
-        checkpoints.save(2, states, NORMALIZER)
-        checkpoints.save(4, states, NORMALIZER)
-    damage(folder / "2", "arrays")
-    damage(folder / "4", "arrays")
-    with (
-        Checkpoints(folder, 2, ABOUT) as checkpoints,
-        pytest.raises(ValueError, match=r"no checkpoint can be read \(4: .*; 2: .*another --workdir"),
-    ):
-        checkpoints.restore(states, NORMALIZER)
-    assert {path.name for path in folder.iterdir()} >= {"2", "4"}
-
-
-def test_a_half_written_checkpoint_is_not_seen(states, tmp_path):
-    with Checkpoints(tmp_path, 2, ABOUT) as checkpoints:
-        checkpoints.save(2, states, NORMALIZER)
-    # What a process leaves that dies while it writes: Orbax's temporary folder, not yet renamed.
-    (tmp_path / "4.orbax-checkpoint-tmp").mkdir()
-    with Checkpoints(tmp_path, 2, ABOUT) as checkpoints:
-        assert checkpoints.latest_step() == 2
-
-
-def test_the_best_is_kept_besides_the_latest(states, tmp_path):
-    best = {2: None, 4: 2, 6: 2, 8: 6, 10: 6}
-    with Checkpoints(tmp_path, 1, ABOUT, best=lambda: current) as checkpoints:
-        for step, current in best.items():  # noqa: B007  the policy asks for it
-            checkpoints.save(step, states, NORMALIZER)
-    assert sorted(int(path.name) for path in tmp_path.iterdir() if path.name.isdigit()) == [6, 10]
+    write(tmp_path, states, 2, 4)
+    damage(tmp_path / "2", "arrays")
+    damage(tmp_path / "4", "arrays")
+    with pytest.raises(ValueError, match=r"no checkpoint can be read \(4: .*; 2: .*another --workdir"):
+        restore(tmp_path, states)
+    assert kept(tmp_path) == [2, 4]

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rvdt_jax.algorithms.build import make_coefficients, make_spec
+from rvdt_jax.algorithms.sequence import SEQUENCE, make_coefficients, make_spec
 from rvdt_jax.train import driver
 from rvdt_jax.train.driver import Schedule, init_states
 
@@ -15,19 +15,23 @@ class Recorder:
 
     Args:
         stop_after: the update after which it asks to stop.
+        refuse: the update whose metrics it refuses.
     """
 
-    def __init__(self, stop_after=None):
-        self.calls, self.metrics, self.seconds, self._stop_after, self._step = [], {}, [], stop_after, 0
+    def __init__(self, stop_after=None, refuse=None):
+        self.calls, self.metrics, self._step = [], {}, 0
+        self._stop_after, self._refuse = stop_after, refuse
 
     def compiled(self, seconds):
-        self.calls.append(("compiled",))
-        self.seconds.append(seconds)
+        assert seconds > 0
+        self.calls.append("compiled")
 
     def log(self, step, metrics):
         self._step = step
         self.calls.append(("log", step))
         self.metrics[step] = jax.tree.map(np.asarray, metrics)
+        if step == self._refuse:
+            raise FloatingPointError
 
     def save(self, step, states):
         assert (np.asarray(states.step) == step).all()
@@ -41,50 +45,7 @@ class Recorder:
         return self._stop_after is not None and self._step >= self._stop_after
 
     def of(self, name):
-        return [step for kind, *step in self.calls if kind == name]
-
-
-@pytest.fixture
-def drive(small_config, store):
-    """A function that trains and returns the hooks."""
-
-    def run(*, hooks=None, begin=0, steps=6, log_every=2, eval_every=6, checkpoint_every=6):
-        config = small_config(variant="DT", seeds=(0, 1))
-        spec = make_spec(config, 4, 2, 30)
-        states = init_states(jnp.asarray(config.seeds), spec=spec)
-        states = states.replace(step=states.step + begin)
-        hooks = hooks or Recorder()
-        schedule = Schedule(steps, log_every, eval_every, checkpoint_every)
-        how = {"spec": spec, "map_seeds": "loop", "schedule": schedule, "hooks": hooks}
-        driver.train(states, store, make_coefficients(config), **how)
-        return hooks
-
-    return run
-
-
-def test_what_is_called_and_in_which_order(drive):
-    calls = drive(steps=5, eval_every=4, checkpoint_every=2).calls  # a checkpoint precedes the evaluation of its step
-    assert [call for call in calls if call[0] != "compiled"] == [
-        ("log", 2),
-        ("save", 2),
-        ("log", 4),
-        ("save", 4),
-        ("evaluate", 4),
-        ("log", 5),
-        ("save", 5),
-        ("evaluate", 5),
-    ]
-
-
-def test_checkpoints_may_be_rarer_than_evaluations(drive):
-    hooks = drive(steps=10, eval_every=2, checkpoint_every=4)
-    assert hooks.of("save") == [[4], [8], [10]]
-    assert hooks.of("evaluate") == [[2], [4], [6], [8], [10]]
-
-
-def test_a_stop_ends_with_a_checkpoint_whatever_the_period(drive):
-    hooks = drive(hooks=Recorder(stop_after=4), steps=10, checkpoint_every=2)
-    assert hooks.calls[-2:] == [("log", 4), ("save", 4)]
+        return [call[1] for call in self.calls if call[0] == name]
 
 
 class Noted:
@@ -94,64 +55,69 @@ class Noted:
         self._chunk, self._calls, self.lower = chunk, calls, chunk.lower
 
     def __call__(self, *arguments, **options):
-        self._calls.append(("call",))
+        self._calls.append("call")
         return self._chunk(*arguments, **options)
 
 
-def test_a_call_is_logged_while_the_next_one_runs_unless_its_states_are_needed(drive, monkeypatch):
-    hooks = Recorder()
-    monkeypatch.setattr(driver, "train_chunk", Noted(driver.train_chunk, hooks.calls))
-    drive(hooks=hooks, steps=9, eval_every=8, checkpoint_every=4)
+@pytest.fixture
+def drive(small_config, store, monkeypatch):
+    """A function that trains and returns the hooks."""
+    chunk = driver.train_chunk
+
+    def run(*, hooks=None, begin=0, steps=6, log_every=2, eval_every=6, checkpoint_every=6):
+        config, hooks = small_config(variant="DT", seeds=(0, 1)), hooks or Recorder()
+        monkeypatch.setattr(driver, "train_chunk", Noted(chunk, hooks.calls))
+        spec = make_spec(config, 4, 2, 30)
+        states = init_states(jnp.asarray(config.seeds), SEQUENCE, spec)
+        states = states.replace(step=states.step + begin)
+        schedule = Schedule(steps, log_every, eval_every, checkpoint_every)
+        how = {"algorithm": SEQUENCE, "spec": spec, "map_seeds": "loop", "schedule": schedule, "hooks": hooks}
+        driver.train(states, store, make_coefficients(config), **how)
+        return hooks
+
+    return run
+
+
+def test_a_call_is_logged_while_the_next_one_runs_unless_its_states_are_needed(drive):
+    hooks = drive(steps=9, eval_every=8, checkpoint_every=4)
     assert hooks.calls == [
-        ("compiled",),
-        *[("call",), ("call",), ("log", 2), ("log", 4), ("save", 4)],
-        *[("call",), ("call",), ("log", 6), ("log", 8), ("save", 8), ("evaluate", 8)],
-        *[("compiled",), ("call",), ("log", 9), ("save", 9), ("evaluate", 9)],
+        "compiled",  # every length of a call once, before its first call
+        *["call", "call", ("log", 2), ("log", 4), ("save", 4)],
+        *["call", "call", ("log", 6), ("log", 8), ("save", 8), ("evaluate", 8)],
+        *["compiled", "call", ("log", 9), ("save", 9), ("evaluate", 9)],
     ]
+
+
+def test_checkpoints_may_be_rarer_than_evaluations(drive):
+    hooks = drive(steps=10, eval_every=2, checkpoint_every=4)
+    assert hooks.of("save") == [4, 8, 10]
+    assert hooks.of("evaluate") == [2, 4, 6, 8, 10]
+
+
+def test_a_call_ends_at_a_multiple_of_its_length_wherever_it_begins(drive):
+    hooks = drive(begin=6, steps=14, log_every=4, eval_every=8, checkpoint_every=20)
+    assert hooks.of("log") == [8, 12, 14]
+    assert hooks.of("evaluate") == [8, 14]
 
 
 def test_the_metrics_are_those_of_one_call_after_the_other(drive):
     overlapping, apart = drive(steps=8, eval_every=8, checkpoint_every=8), drive(steps=8, eval_every=2)
     assert list(overlapping.metrics) == list(apart.metrics) == [2, 4, 6, 8]
-    for step, metrics in apart.metrics.items():
-        for name, values in metrics.items():
-            np.testing.assert_array_equal(values, overlapping.metrics[step][name])
+    jax.tree.map(np.testing.assert_array_equal, overlapping.metrics, apart.metrics)
 
 
 def test_nothing_is_saved_after_metrics_that_the_hooks_refuse(drive):
-    class Refusing(Recorder):
-        def log(self, step, metrics):
-            super().log(step, metrics)
-            if step == 6:
-                raise FloatingPointError
-
-    hooks = Refusing()
+    hooks = Recorder(refuse=6)
     with pytest.raises(FloatingPointError):
         drive(hooks=hooks, steps=12, eval_every=4, checkpoint_every=4)
     assert hooks.calls[-1] == ("log", 6)  # the call after it ran meanwhile, and is lost
-    assert hooks.of("save") == hooks.of("evaluate") == [[4]]
+    assert hooks.of("save") == hooks.of("evaluate") == [4]
 
 
-def test_a_stop_waits_for_the_call_in_flight_alone(drive, monkeypatch):
+def test_a_stop_waits_for_the_call_in_flight_alone_and_ends_with_a_checkpoint(drive):
     """It is asked for while the second call runs: no third one begins."""
-    hooks = Recorder(stop_after=2)
-    monkeypatch.setattr(driver, "train_chunk", Noted(driver.train_chunk, hooks.calls))
-    drive(hooks=hooks, steps=20, eval_every=20, checkpoint_every=20)
-    assert hooks.calls == [("compiled",), ("call",), ("call",), ("log", 2), ("log", 4), ("save", 4)]
-
-
-def test_a_call_ends_at_a_multiple_of_its_length_wherever_it_begins(drive):
-    hooks = drive(begin=6, steps=14, log_every=4, eval_every=8, checkpoint_every=20)
-    assert hooks.of("log") == [[8], [12], [14]]
-    assert hooks.of("evaluate") == [[8], [14]]
-
-
-def test_every_length_of_a_call_is_compiled_once_and_timed_before_it(drive):
-    hooks = drive(steps=7)
-    assert hooks.calls.index(("compiled",)) == 0
-    assert hooks.of("compiled") == [[], []]  # of two updates, and of the one that is left
-    assert all(seconds > 0 for seconds in hooks.seconds)
-    assert hooks.calls.index(("log", 6)) < len(hooks.calls) - hooks.calls[::-1].index(("compiled",)) - 1
+    hooks = drive(hooks=Recorder(stop_after=2), steps=20, eval_every=20, checkpoint_every=20)
+    assert hooks.calls == ["compiled", "call", "call", ("log", 2), ("log", 4), ("save", 4)]
 
 
 def test_what_was_timed_is_not_compiled_again_by_the_call(drive):

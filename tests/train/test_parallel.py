@@ -8,9 +8,17 @@ import numpy as np
 import pytest
 from agreement import assert_losses_equal, assert_params_equal
 
-from rvdt_jax.algorithms.build import make_coefficients, make_spec, seed_mapping
+from rvdt_jax.algorithms.sequence import SEQUENCE, make_coefficients, make_spec
 from rvdt_jax.train.driver import init_states, train_chunk
-from rvdt_jax.train.parallel import batch_sharding, collect, from_process_0, make_mesh, replicate, spread_seeds
+from rvdt_jax.train.parallel import (
+    batch_sharding,
+    collect,
+    from_process_0,
+    make_mesh,
+    replicate,
+    seed_mapping,
+    spread_seeds,
+)
 
 needs_devices = pytest.mark.skipif(jax.device_count() < 8, reason="started without eight virtual devices")
 
@@ -19,9 +27,9 @@ def run(config, store, seeds, devices, chunks=50, updates=1):
     """Trains chunk by chunk; returns the states, the metrics (chunks, R), and the text of the compiled program."""
     mesh = make_mesh(devices, len(seeds))
     spec = make_spec(config, 4, 2, 30, batch_sharding(mesh, config.train.batch_size))
-    states = spread_seeds(init_states(jnp.asarray(seeds, jnp.int32), spec=spec), mesh)
+    states = spread_seeds(init_states(jnp.asarray(seeds, jnp.int32), SEQUENCE, spec), mesh)
     store, coefficients = replicate(store, mesh), replicate(make_coefficients(config), mesh)
-    static = {"spec": spec, "updates": updates, "map_seeds": seed_mapping(config, mesh)}
+    static = {"algorithm": SEQUENCE, "spec": spec, "updates": updates, "map_seeds": seed_mapping(config, mesh)}
     # Unoptimised machine code: less than half of the time goes into making it, and the layout is the same.
     options = {"xla_backend_optimization_level": 0}
     compiled = train_chunk.lower(states, store, coefficients, **static).compile(compiler_options=options)
@@ -52,7 +60,7 @@ def test_every_seed_on_any_layout_equals_the_seed_alone_on_one_device(seeds, dev
     config = small_config(variant="RVDT", model__layers=2)
     states, metrics, program = run(config, store, list(range(seeds)), devices)
     groups = np.gcd(seeds, devices)
-    assert states.policy["action"]["kernel"].sharding.shard_shape((seeds, 1))[0] == seeds // groups
+    assert states.learners["policy"].params["action"]["kernel"].sharding.shard_shape((seeds, 1))[0] == seeds // groups
     # Seeds that have a device each, or several seeds of one device, have nothing to sum up.
     assert bool(re.search(r"= \S.* all-reduce(-start)?\(", program)) == (groups < devices)
     for seed in range(seeds):
@@ -61,9 +69,12 @@ def test_every_seed_on_any_layout_equals_the_seed_alone_on_one_device(seeds, dev
             {name: values[:, 0] for name, values in expected_metrics.items()},
             {name: values[:, seed] for name, values in metrics.items()},
         )
-        for part in ("policy", "ema_policy", "critic", "target_critic"):
-            found = jax.tree.map(lambda leaf, seed=seed: np.asarray(leaf)[seed], getattr(states, part))
-            assert_params_equal(getattr(expected, part), found)
+        for name, learner in expected.learners.items():
+            for part in ("params", "target"):
+                found = getattr(states.learners[name], part)
+                assert_params_equal(
+                    getattr(learner, part), jax.tree.map(lambda leaf, s=seed: np.asarray(leaf)[s], found)
+                )
 
 
 @needs_devices

@@ -11,8 +11,8 @@ from benchmark.peer_model import PeerPolicy  # noqa: E402
 from benchmark.peer_update import PUBLIC, STRONG, Peer  # noqa: E402
 from benchmark.peer_weights import policy_tensors  # noqa: E402
 
-from rvdt_jax.algorithms.build import make_spec  # noqa: E402
-from rvdt_jax.algorithms.state import init_policy  # noqa: E402
+from rvdt_jax.algorithms.base import init_policy  # noqa: E402
+from rvdt_jax.algorithms.sequence_spec import make_spec  # noqa: E402
 
 pytestmark = pytest.mark.slow
 

@@ -7,7 +7,8 @@ from benchmark.flop_count import measure_flops, traced_flops
 from benchmark.flops import Sizes, block, critic, executed_flops, model_flops, sizes_of
 from benchmark.updates import Case, Data
 
-from rvdt_jax.algorithms.build import make_coefficients, make_spec
+from rvdt_jax.algorithms.sequence import SEQUENCE
+from rvdt_jax.algorithms.sequence_spec import make_coefficients, make_spec
 from rvdt_jax.train.driver import init_states, train_chunk
 
 SIZES = Sizes(
@@ -46,10 +47,10 @@ def test_the_traced_update_multiplies_what_the_formula_says(variant, small_confi
         model__critic_layers=3,
     )
     spec, coefficients = make_spec(config, *data.sizes), make_coefficients(config)
-    states = init_states(jnp.zeros(1, jnp.int32), spec=spec)
+    states = init_states(jnp.zeros(1, jnp.int32), SEQUENCE, spec)
 
     def one(*arguments):
-        return train_chunk(*arguments, spec=spec, updates=2, map_seeds="loop")
+        return train_chunk(*arguments, algorithm=SEQUENCE, spec=spec, updates=2, map_seeds="loop")
 
     counted = traced_flops(one, states, data.store(config), coefficients)
     assert counted == pytest.approx(2 * executed_flops(sizes_of(config)), rel=3e-3)

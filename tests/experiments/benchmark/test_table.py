@@ -6,8 +6,7 @@ import subprocess
 import sys
 
 from benchmark.table import MARKERS, MISSING, load_results, speed_table
-
-from rvdt_jax.report.sections import section_of
+from reporting.sections import section_of
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 RESULTS = ROOT / "experiments" / "results"
@@ -49,8 +48,8 @@ def row(**changes):
 
 
 def test_the_readme_has_the_table_of_the_committed_results():
-    section = section_of((ROOT / "README.md").read_text(encoding="utf-8"), MARKERS)
-    assert section is not None, f"README.md has no lines {MARKERS}"
+    section = section_of((RESULTS / "README.md").read_text(encoding="utf-8"), MARKERS)
+    assert section is not None, f"experiments/results/README.md has no lines {MARKERS}"
     assert section == speed_table(load_results(RESULTS))
 
 

@@ -1,0 +1,1 @@
+"""Reports that one launcher each writes: tables, pictures and words made from records."""

@@ -1,0 +1,250 @@
+"""What an algorithm is to the rest of the package, and the parts that algorithms share.
+
+An ``Algorithm`` is a record of functions. The driver, checkpoints, evaluation, sweeps and tables use nothing else of
+it. To add one, write a module with an ``Algorithm`` and a row (``algorithms.variants.Variant``) that names it, and
+train with ``--config.variant=package.module:ROW``; no other file changes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+from rvdt_jax.algorithms.variants import get_variant, load_named
+from rvdt_jax.data.sampler import sample_batch
+from rvdt_jax.types import Array, Batch, Learner, Params, PolicyOutput, Store, TrainState
+
+Metrics = dict[str, Array]  # scalars, by "learner/name"
+SKIPPED = "train/skipped"
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """The static structure of a run: hashable, so that equal specs share one compiled step.
+
+    An algorithm that needs more extends it. What acts is here too, because evaluation and ``load_policy`` use it.
+
+    Attributes:
+        policy: what acts: a module with the attributes ``observation_size``, ``action_size`` and
+            ``condition_on_return``, called as ``models.policy.TransformerPolicy`` is. Parameters live in the state.
+        critic: scores candidate actions for ``eval.action_selection``: maps (..., S) observations and (..., A) actions
+            to (C, ...) values; None if there is none.
+        batch_size, context_length: B and K.
+        skip_nonfinite: whether an update that is not finite leaves the state as it was.
+        batch_sharding: how a batch is laid over devices; None on one device.
+    """
+
+    policy: nn.Module
+    critic: nn.Module | None
+    batch_size: int
+    context_length: int
+    skip_nonfinite: bool = False
+    batch_sharding: jax.sharding.NamedSharding | None = None
+
+
+def shared_fields(config, sharding: jax.sharding.NamedSharding | None) -> dict[str, Any]:
+    """The fields of every ``Spec`` that follow from the settings alone."""
+    return {
+        "batch_size": config.train.batch_size,
+        "context_length": config.model.context_length,
+        "skip_nonfinite": config.train.on_divergence == "skip",
+        "batch_sharding": sharding,
+    }
+
+
+def from_setting(name: str, dtype=jnp.float32):
+    """A field of a ``Coefficients`` that holds the setting of that dotted name, as a scalar of that dtype."""
+    return flax.struct.field(metadata={"setting": name, "dtype": dtype})
+
+
+@flax.struct.dataclass
+class Coefficients:
+    """The scalars that an update reads: traced, so that another value compiles nothing anew.
+
+    An algorithm with more of them extends this class; each field names its setting.
+    """
+
+    learning_rate: Array = from_setting("train.learning_rate")  # peak learning rate
+    lr_decay_steps: Array = from_setting("train.lr_decay_steps")  # updates in which it falls to 0 on a cosine
+    grad_clip_norm: Array = from_setting("train.grad_clip_norm")  # global-norm clip
+
+
+C = TypeVar("C", bound=Coefficients)
+
+
+def read_coefficients(kind: type[C], config, **computed: Array) -> C:
+    """The coefficients of that kind, each from the setting that its field names.
+
+    Args:
+        kind: ``Coefficients``, or a class that extends it.
+        config: a ``rvdt_jax.config.settings.Config``.
+        computed: fields that no single setting holds.
+    """
+    values = {}
+    for field in dataclasses.fields(kind):
+        if field.name not in computed:
+            section, _, name = field.metadata["setting"].partition(".")
+            values[field.name] = jnp.asarray(getattr(getattr(config, section), name), field.metadata["dtype"])
+    return kind(**values, **computed)
+
+
+def optimizer_coefficients(config) -> Coefficients:
+    """The coefficients of an algorithm with none but those of its optimiser."""
+    return read_coefficients(Coefficients, config)
+
+
+def init_policy_alone(key: Array, spec: Spec) -> TrainState:
+    """The first state of an algorithm with one learner, the policy."""
+    init_key, train_key = jax.random.split(key)
+    return new_state(train_key, policy=new_learner(init_policy(init_key, spec.policy)))
+
+
+def policy_alone(state: TrainState) -> dict[str, Params | None]:
+    """The policy acts, and no critic scores candidates."""
+    return {"policy": state.learners["policy"].params, "critic": None}
+
+
+@dataclasses.dataclass(frozen=True)
+class Algorithm:
+    """An algorithm, as functions of explicit state.
+
+    Attributes:
+        make_spec: ``(config, observation_size, action_size, max_timestep, sharding=None) -> Spec``; the sizes are S, A
+            and the steps of the longest training episode.
+        update: ``(state, store, coefficients, spec) -> (state, metrics)``, one update of one seed, which also adds 1 to
+            ``state.step``. Its random numbers come from ``update_key(state)``.
+        init: ``(key, spec) -> TrainState``, the state before the first update.
+        make_coefficients: ``config -> Coefficients``.
+        acting_params: ``state -> {"policy": params, "critic": params or None}``, what acts; also of states with a
+            leading axis of seeds.
+    """
+
+    make_spec: Callable[..., Spec]
+    update: Callable[[TrainState, Store, Any, Any], tuple[TrainState, Metrics]]
+    init: Callable[[Array, Any], TrainState] = init_policy_alone
+    make_coefficients: Callable[[Any], Coefficients] = optimizer_coefficients
+    acting_params: Callable[[TrainState], dict[str, Params | None]] = policy_alone
+
+
+def get_algorithm(variant: str) -> Algorithm:
+    """The algorithm of a variant, by the variant's name in the settings.
+
+    Raises:
+        UserError: there is no such variant, or its algorithm cannot be imported.
+    """
+    return load_named(get_variant(variant).algorithm, Algorithm, f"config.variant={variant}")
+
+
+# --- for an algorithm's ``init`` ---
+
+
+def new_learner(params: Params, *, with_target: bool = False) -> Learner:
+    """A learner before its first update; its target is a copy of the parameters."""
+    optimizer = make_optimizer(Coefficients(1.0, 1.0, 1.0), 0).init(params)  # it depends on no coefficient
+    return Learner(params, optimizer, copy_params(params) if with_target else None)
+
+
+def new_state(key: Array, **learners: Learner) -> TrainState:
+    """The state before the first update; ``key`` is for training alone."""
+    return TrainState(step=jnp.zeros((), jnp.int32), key=key, learners=learners)
+
+
+def init_policy(key: Array, policy: nn.Module) -> Params:
+    """Fresh parameters of a policy."""
+    observations = jnp.zeros((1, 2, policy.observation_size))
+    actions = jnp.zeros((1, 2, policy.action_size))
+    return policy.init(key, observations, actions, jnp.zeros((1, 2)), jnp.zeros((1, 2), jnp.int32))["params"]
+
+
+def copy_params(params: Params) -> Params:
+    """The same values in buffers of their own: donated states must not alias."""
+    return jax.tree.map(jnp.copy, params)
+
+
+# --- for an algorithm's ``update`` ---
+
+
+def update_key(state: TrainState) -> Array:
+    """The key for the random numbers of this update; its split is the algorithm's own."""
+    return jax.random.fold_in(state.key, state.step)
+
+
+def draw_batch(key: Array, store: Store, spec: Spec, expert_probability: Array | float = 0.0) -> Batch:
+    """A batch of windows, laid over the devices; see ``data.sampler.sample_starts`` for their distribution."""
+    batch = sample_batch(key, store, spec.batch_size, spec.context_length, expert_probability)
+    return batch if spec.batch_sharding is None else jax.lax.with_sharding_constraint(batch, spec.batch_sharding)
+
+
+def apply_policy(
+    spec: Spec, params: Params, batch: Batch, *, dropout_key: Array | None = None, step: Array | None = None
+) -> PolicyOutput:
+    """The policy on a batch, at every step or at the one named; with dropout where a key is given."""
+    inputs = (batch.observations, batch.actions, batch.returns_to_go, batch.timesteps)
+    if dropout_key is None:
+        return spec.policy.apply({"params": params}, *inputs, step=step)
+    return spec.policy.apply({"params": params}, *inputs, deterministic=False, rngs={"dropout": dropout_key})
+
+
+def make_optimizer(
+    coefficients: Coefficients, step: Array | int, weight_decay: Array | float = 0.0, peak: Array | None = None
+) -> optax.GradientTransformation:
+    """Adam as the sources use it: clip the global norm, add L2, normalise, and let the schedule scale the result.
+
+    The coefficients may be traced; the optimiser's state does not depend on them.
+
+    Args:
+        coefficients: of the run.
+        step: updates done.
+        weight_decay: L2 coefficient.
+        peak: of the learning rate, which falls to 0 on a cosine; None: ``coefficients.learning_rate``.
+    """
+    phase = jnp.pi * jnp.minimum(step / coefficients.lr_decay_steps, 1.0)  # at 0 it stays there
+    peak = coefficients.learning_rate if peak is None else peak
+    learning_rate = peak * 0.5 * (1.0 + jnp.cos(phase))
+    return optax.chain(
+        optax.clip_by_global_norm(coefficients.grad_clip_norm),
+        optax.add_decayed_weights(weight_decay),
+        optax.scale_by_adam(),
+        optax.scale(-learning_rate),
+    )
+
+
+def descend(
+    learner: Learner, loss: Callable[[Params], tuple[Array, Any]], optimizer: optax.GradientTransformation
+) -> tuple[Learner, Any, Array]:
+    """One optimiser step down ``loss``, a function of the learner's parameters that returns ``(loss, info)``.
+
+    Returns:
+        The learner, the info, and the gradient's global norm before it is clipped.
+    """
+    (_, info), grads = jax.value_and_grad(loss, has_aux=True)(learner.params)
+    updates, optimizer_state = optimizer.update(grads, learner.optimizer, learner.params)
+    learner = learner.replace(params=optax.apply_updates(learner.params, updates), optimizer=optimizer_state)
+    return learner, info, optax.tree.norm(grads)
+
+
+# --- for whoever drives an algorithm ---
+
+
+def skip_nonfinite(before: TrainState, after: TrainState, metrics: Metrics) -> tuple[TrainState, Metrics]:
+    """Where an update left anything that is not finite, the state before it, one step on; ``train/skipped`` says so."""
+    finite = jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves((after.learners, metrics))]).all()
+    kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), after.learners, before.learners)
+    return after.replace(learners=kept), metrics | {SKIPPED: 1.0 - finite.astype(jnp.float32)}
+
+
+def mean_metrics(metrics: Metrics) -> Metrics:
+    """Means over a leading axis of updates; of updates that were skipped only their share counts."""
+    if SKIPPED not in metrics:
+        return jax.tree.map(jnp.mean, metrics)
+    kept = metrics[SKIPPED] == 0.0
+    count = jnp.maximum(kept.sum(), 1)
+    means = {name: jnp.where(kept, values, 0.0).sum() / count for name, values in metrics.items()}
+    return means | {SKIPPED: metrics[SKIPPED].mean()}

@@ -1,0 +1,89 @@
+"""How a setting is declared: once, with its default, one sentence, and what it may be."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+
+POSITIVE = 1e-12  # the least value of what must be positive
+REQUIRED = object()
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """What the package knows of a field.
+
+    Attributes:
+        default: the value if nothing else gives one; None: there is none.
+        sentence: what it does, with its unit and the origin of its default; shown in the settings reference.
+        unset: what fills it if the user does not; None: it begins as its default.
+        choices: of a string, the permitted values.
+        low, high: the range of a number, ends included; None: no limit. Every number must be finite.
+        sized: with ``config.size=small`` its default is that of ``reference/small_settings.csv``.
+        from_data: it may stay open until the data have been read.
+        of_task, of_variant: the attribute of the ``Task`` or the ``Variant`` that fills it.
+        same_as: the field whose value it takes if nothing else gives one.
+        resume: ``same`` (a resumed run must have the same value), ``changes`` (it may change, and that is recorded),
+            ``kept`` (it may change; left unset it keeps the run's value), or ``free`` (it does not matter).
+        older: the value that reproduces what was done before the field existed; REQUIRED: every file has it.
+        name, kind, optional: its dotted name, its type, and whether it may be None; from the dataclass.
+    """
+
+    default: object
+    sentence: str
+    unset: str | None = None
+    choices: tuple[str, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    sized: bool = False
+    from_data: bool = False
+    of_task: str | None = None
+    of_variant: str | None = None
+    same_as: str | None = None
+    resume: str = "same"
+    older: object = REQUIRED
+    name: str = ""
+    kind: type = object
+    optional: bool = False
+
+    @property
+    def begins_unset(self) -> bool:
+        """Whether ``default_config`` leaves it open, so that ``resolve`` can tell what the user gave."""
+        return self.unset is not None or self.sized
+
+
+def setting(default, sentence: str, **details):
+    """A dataclass field that declares a ``Setting``."""
+    return dataclasses.field(metadata={"setting": Setting(default, sentence, **details)})
+
+
+def settings_of(record: type, prefix: str = "") -> tuple[Setting, ...]:
+    """Every setting that a dataclass declares, nested ones included, by dotted name and in order."""
+    found, types = [], typing.get_type_hints(record)
+    for field in dataclasses.fields(record):
+        name, kind = prefix + field.name, types[field.name]
+        if dataclasses.is_dataclass(kind):
+            found += settings_of(kind, f"{name}.")
+            continue
+        optional = type(None) in typing.get_args(kind)
+        kind = typing.get_args(kind)[0] if optional else kind
+        kind = typing.get_origin(kind) or kind
+        found.append(dataclasses.replace(field.metadata["setting"], name=name, kind=kind, optional=optional))
+    return tuple(found)
+
+
+def flat(values: dict, prefix: str = "") -> dict[str, object]:
+    """The leaves of nested dicts by dotted name."""
+    leaves = {}
+    for name, value in values.items():
+        leaves |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return leaves
+
+
+def nested(leaves: dict[str, object]) -> dict:
+    """The inverse of ``flat``."""
+    values: dict = {}
+    for name, value in leaves.items():
+        section, _, field = name.rpartition(".")
+        (values.setdefault(section, {}) if section else values)[field] = value
+    return values

@@ -1,0 +1,196 @@
+"""The seam: an algorithm of one's own is one file, which trains, resumes, acts, is scored and swept."""
+
+import dataclasses
+import functools
+import importlib
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import interrupted
+from faults.harness import last_checkpoint
+
+import rvdt_jax
+from rvdt_jax.algorithms import sequence
+from rvdt_jax.algorithms.variants import Variant, get_variant
+from rvdt_jax.errors import UserError
+from rvdt_jax.evaluation.score_run import load_scored, score_run
+from rvdt_jax.report.records import read_json
+from rvdt_jax.runs.fit import run_config
+from rvdt_jax.train.driver import init_states, train_chunk
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+TOY = '''"""Behaviour cloning with a linear policy of one observation."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from rvdt_jax.algorithms import base
+from rvdt_jax.algorithms.variants import Variant
+from rvdt_jax.types import PolicyOutput
+
+
+class Linear(nn.Module):
+    observation_size: int
+    action_size: int
+    condition_on_return: bool = False
+
+    @nn.compact
+    def __call__(self, observations, actions, returns_to_go, timesteps, deterministic=True, step=None):
+        mean = jnp.tanh(nn.Dense(self.action_size)(observations))
+        return PolicyOutput(mean, jnp.zeros_like(mean))
+
+
+def make_spec(config, observation_size, action_size, max_timestep, sharding=None):
+    return base.Spec(Linear(observation_size, action_size), None, **base.shared_fields(config, sharding))
+
+
+def update(state, store, coefficients, spec):
+    batch = base.draw_batch(base.update_key(state), store, spec)
+
+    def loss(params):
+        error = jnp.square(base.apply_policy(spec, params, batch).mean - batch.actions).mean()
+        return error, {"policy/error": error}
+
+    policy, metrics, _ = base.descend(state.learners["policy"], loss, base.make_optimizer(coefficients, state.step))
+    return state.replace(step=state.step + 1, learners={"policy": policy}), metrics
+
+
+CLONING = base.Algorithm(make_spec, update)
+ONE_STEP = {"model.context_length": 1}
+LINEAR = Variant(algorithm="toy:CLONING", condition_on_return=False, fills=ONE_STEP, reads=("train",))
+'''
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    """The variant's name; its module lies in a folder of its own."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "toy.py").write_text(TOY)
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.delitem(sys.modules, "toy", raising=False)
+    return "toy:LINEAR"
+
+
+@pytest.fixture
+def make_toy_config(toy, make_run_config):
+    def make(folder="run", **overrides):
+        return make_run_config(folder, variant=toy, model__context_length=None, seeds=(0, 3), **overrides)
+
+    return make
+
+
+def test_an_algorithm_of_ones_own_is_forty_lines():
+    assert len(TOY.splitlines()) <= 40
+
+
+def test_it_trains_resumes_is_scored_and_acts(make_toy_config, monkeypatch):
+    whole = run_config(make_toy_config("whole"), progress=False)
+    assert [read_json(whole.folder / "config.json")[name] for name in ("variant", "seeds")] == ["toy:LINEAR", [0, 3]]
+    interrupted(monkeypatch)
+    config = make_toy_config()
+    assert config.model.context_length == 1
+    assert run_config(config, progress=False).signal is not None
+    run = run_config(config, resume=True, progress=False)
+    assert run.results["final"] == whole.results["final"]
+    for left, right in zip(last_checkpoint(whole.folder), last_checkpoint(run.folder), strict=True):
+        np.testing.assert_array_equal(left, right)
+    records = (run.folder / "metrics.jsonl").read_bytes()
+    assert records == (whole.folder / "metrics.jsonl").read_bytes()
+    assert set(json.loads(records.splitlines()[0])) == {"step", "seed", "policy/error"}
+
+    scores, _ = score_run(load_scored(run.folder))
+    assert scores["final"] == run.results["final"]
+    policy = rvdt_jax.load_policy(run.folder, seed=3)
+    policy.reset()
+    assert policy.act(np.zeros(4)).shape == (2,)
+
+
+@pytest.mark.slow
+def test_a_sweep_runs_it(toy, make_toy_config, tmp_path):
+    data = make_toy_config().data.path
+    settings = {"train.steps": 2, "train.batch_size": 8, "train.log_every": 2, "eval.every": 2, "eval.episodes": 1}
+    settings |= {"eval.curve_episodes": 1, "data.source": "file", "data.path": data}
+    command = [sys.executable, "experiments/sweep.py", "--table=maze2d-reward", "--config=configs/maze2d.py"]
+    command += ["--tasks=maze2d-umaze-v1", f"--variants={toy}", "--seeds=0", f"--out={tmp_path / 'out'}"]
+    command += [f"--set={name}={value}" for name, value in settings.items()]
+    path = os.pathsep.join([str(ROOT), str(tmp_path / "mine")])
+    result = subprocess.run(
+        command, cwd=ROOT, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert read_json(tmp_path / "out/maze2d-umaze-v1/toy-LINEAR/results.json")["variant"] == toy
+
+
+def test_settings_that_it_does_not_read_are_ignored_with_a_line(make_toy_config, caplog):
+    with caplog.at_level("INFO"):
+        config = make_toy_config(loss__alpha=7.0, train__learning_rate=0.1)
+    assert "config.loss.alpha=7.0 is ignored: toy:LINEAR does not read it" in caplog.text
+    assert (config.loss.alpha, config.train.learning_rate) == (1.0, 0.1)
+    assert "learning_rate" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("nowhere:LINEAR", r"config\.variant=nowhere:LINEAR: the module 'nowhere' cannot be imported .* PYTHONPATH"),
+        ("toy:LINEER", r"toy has no Variant named 'LINEER'\. It has LINEAR\."),
+        ("toy:CLONING", r"toy has no Variant named 'CLONING'"),
+        (":LINEAR", r"the module '' cannot be imported"),
+    ],
+)
+def test_a_variant_that_cannot_be_found_is_a_users_error(name, complaint, toy):
+    with pytest.raises(UserError, match=complaint):
+        get_variant(name)
+
+
+def test_a_bug_in_it_is_no_users_error(toy, tmp_path):
+    (tmp_path / "mine" / "toy.py").write_text("1 / 0")
+    with pytest.raises(ZeroDivisionError):
+        get_variant(toy)
+
+
+def test_a_coefficient_is_a_field_of_the_settings_a_field_here_and_the_line_that_uses_it():
+    """``loss.target_rate`` as the example: outside ``config``, where a setting is declared, two lines know its name."""
+    files = [path for path in (ROOT / "rvdt_jax").rglob("*.py") if path.parent.name != "config"]
+    lines = [line for path in files for line in path.read_text().splitlines() if "target_rate" in line]
+    assert len(lines) == 2, lines
+
+
+class Pixels(nn.Module):
+    """The four numbers of the test data as an image of 2 x 2."""
+
+    @nn.compact
+    def __call__(self, observations):
+        images = observations.reshape(-1, 2, 2, 1)
+        return nn.relu(nn.Conv(3, (2, 2))(images)).reshape(*observations.shape[:-1], -1)
+
+
+PIXELS = dataclasses.replace(sequence.SEQUENCE, make_spec=functools.partial(sequence.make_spec, encoder=Pixels))
+SEEN_AS_PIXELS = Variant("kl_explicit", True, "gaussian", algorithm=f"{__name__}:PIXELS")
+
+
+def test_an_encoder_takes_the_place_of_the_flat_observation_in_every_network(small_config, store):
+    module = importlib.import_module(__name__)
+    config = small_config(variant=f"{__name__}:SEEN_AS_PIXELS")
+    spec = module.PIXELS.make_spec(config, 4, 2, 30)
+    states = init_states(jnp.asarray([0]), module.PIXELS, spec)
+    before = {name: learner.params for name, learner in states.learners.items()}
+    kernels = [before["policy"], before["critic"]["q1"], before["critic"]["q2"], before["expert"]]
+    kernels = [np.asarray(params["Pixels_0"]["Conv_0"]["kernel"]) for params in kernels]
+    coefficients = module.PIXELS.make_coefficients(config)
+    how = {"algorithm": module.PIXELS, "spec": spec, "updates": 2, "map_seeds": "loop"}
+    states, metrics = train_chunk(states, store, coefficients, **how)
+    assert all(np.isfinite(values).all() for values in metrics.values())
+    after = {name: learner.params for name, learner in states.learners.items()}
+    trained = [after["policy"], after["critic"]["q1"], after["critic"]["q2"], after["expert"]]
+    for old, params in zip(kernels, trained, strict=True):
+        assert old.shape == (1, 2, 2, 1, 3)
+        assert (old != params["Pixels_0"]["Conv_0"]["kernel"]).any()

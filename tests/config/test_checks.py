@@ -1,0 +1,228 @@
+"""What is refused: values out of range, of the wrong type, misspelt, or that contradict each other."""
+
+import dataclasses
+import math
+import re
+
+import pytest
+from settings_helpers import get, leaves, of_own_data, resolved
+
+from rvdt_jax.config.checks import LOG_STD_RANGE, check_config, check_names_data
+from rvdt_jax.config.declaration import POSITIVE
+from rvdt_jax.config.defaults import default_config
+from rvdt_jax.config.fields import FIELDS
+from rvdt_jax.config.settings import resolve
+
+NUMBERS = [field for field in FIELDS.values() if field.kind in (int, float)]
+# The ranges in words, so that a slip in a declaration is found: the rest of the numbers is at least 1.
+AT_LEAST_0 = {
+    *("train.learning_rate", "train.critic_learning_rate", "train.weight_decay", "model.dropout", "loss.eta"),
+    *("loss.alpha", "loss.gamma", "loss.target_rate", "loss.state_prediction", "ema.decay", "ema.start"),
+    *("data.subset_seed", "loss.eta_warmup", "model.critic_fourier_features", "model.policy_fourier_features"),
+    *("eval.processes", "parallel.devices"),
+}
+ABOVE_0 = {
+    *("train.grad_clip_norm", "loss.reward_scale", "expert.fraction", "data.fraction", "policy.std"),
+    *("policy.return_scale", "model.fourier_scale"),
+}
+UNBOUNDED = {"loss.reward_shift", "expert.threshold"}  # any finite number
+AT_MOST = {"model.dropout": 0.99, "eval.processes": 1024}
+AT_MOST |= dict.fromkeys(("loss.gamma", "loss.target_rate", "ema.decay", "expert.fraction", "data.fraction"), 1)
+
+
+def test_every_number_has_its_range():
+    assert {field.name for field in NUMBERS if field.low is None} == UNBOUNDED
+    assert {field.name for field in NUMBERS if field.low == 0} == AT_LEAST_0
+    assert {field.name for field in NUMBERS if field.low == POSITIVE} == ABOVE_0
+    assert all(field.low == 1 for field in NUMBERS if field.name not in UNBOUNDED | AT_LEAST_0 | ABOVE_0)
+    assert {field.name: field.high for field in NUMBERS if field.high is not None} == AT_MOST
+
+
+@pytest.mark.parametrize("field", NUMBERS, ids=lambda field: field.name)
+def test_a_number_out_of_range_is_named(field):
+    bad = [] if field.low is None else [field.low - 1]
+    bad += [] if field.high is None else [field.high + 1]
+    bad += [0.0] if field.low == POSITIVE else []
+    bad += [10**10] if field.kind is int else [math.nan, math.inf, -math.inf]
+    for value in bad:
+        value = field.kind(value)
+        with pytest.raises(ValueError, match=rf"config\.{re.escape(field.name)} is ") as caught:
+            resolved({field.name: value})
+        message = str(caught.value)
+        assert message.startswith(f"config.{field.name} is {value}; it must be finite")
+        assert field.low is None or re.search(r"between \S+ and|at least \S+", message)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("loss.gamma", 0.0), ("loss.gamma", 1.0), ("ema.start", 0), ("expert.fraction", 1.0), ("train.steps", 1)),
+        *(("eval.processes", 1024), ("loss.reward_shift", -1e6)),
+    ],
+)
+def test_the_ends_of_a_range_belong_to_it(name, value):
+    assert get(resolved({name: value}), name) == value
+
+
+CHOICES = {
+    "size": "reference, small",
+    "loss.rebalancing": "none, dup, kl, kl_explicit",
+    "loss.guidance_return": "data, target, both",
+    "policy.head": "deterministic, gaussian",
+    "model.dtype": "float32, bfloat16",
+    "model.positions": "episode, window",
+    "model.critic_norm": "none, layer",
+    "train.on_divergence": "stop, skip, rollback",
+    "expert.by": "start, return",
+    "data.source": "auto, minari, file, memory",
+    "data.regime": "D1, D2, D3, D4",
+    "eval.action_selection": "mean, sample, critic, best_of",
+    "parallel.seeds": "auto, vmap, loop",
+}
+
+
+def test_the_choices_are_all_there_are():
+    assert {field.name: ", ".join(field.choices) for field in FIELDS.values() if field.choices} == CHOICES
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_an_unknown_choice_is_named_with_those_there_are(name):
+    with pytest.raises(ValueError, match=rf"config\.{re.escape(name)} is 'tiny'; choose one of {CHOICES[name]}"):
+        resolved({name: "tiny"})
+
+
+@pytest.mark.parametrize("task", [None, ""])
+def test_neither_a_task_nor_data_is_refused_with_both_ways_out(task):
+    config = resolved(task=task)  # rvdt_jax.fit may still be handed data
+    with pytest.raises(ValueError, match=r"config\.task is not set. Name a task.*--config\.data\.minari_id=ID"):
+        check_names_data(config)
+    for named in ({"data.minari_id": "toy/walk-v1"}, {"data.source": "file", "data.path": "x.npz"}):
+        check_names_data(resolved(named, task=task))
+
+
+@pytest.mark.parametrize(
+    "dataset_id",
+    ["../toy-v0", "a/../toy-v0", "/toy-v0", "toy/walk-v1/", "toy//walk-v1", "toy walk-v1", "hf://x/toy-v0", ".", "~/x"],
+)
+def test_what_is_no_minari_id_is_refused_with_an_example(dataset_id):
+    with pytest.raises(ValueError, match=r"is no Minari id: .*such as D4RL/pen/human-v2") as no:
+        of_own_data({"data.minari_id": dataset_id})
+    assert str(no.value).startswith(f"config.data.minari_id={dataset_id!r} ")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"task": "maze2d-umze-v1"}, r"task.*maze2d-umze-v1.*Did you mean 'maze2d-umaze-v1'"),
+        ({"variant": "rvtd"}, r"config\.variant.*'rvtd'.*Did you mean 'RVDT'"),
+        ({"seeds": ()}, r"config\.seeds is \(\); give one or more"),
+        ({"seeds": (0, 1, 0)}, r"config\.seeds is \(0, 1, 0\); give .*different"),
+        ({"seeds": (0, -1)}, r"config\.seeds is \(0, -1\); give .*from 0 to"),
+        ({"seeds": ("a",)}, r"config\.seeds is "),
+        ({"seeds": (0.5,)}, r"config\.seeds is "),
+        ({"seeds": (2**40,)}, r"config\.seeds is "),  # a seed becomes an int32
+        ({"data.observation_keys": ("a", "b", "a")}, r"config\.data\.observation_keys is .*; give different names"),
+        ({"data.observation_keys": ("a", "")}, r"config\.data\.observation_keys is .*; give different names"),
+        ({"data.observation_keys": (1,)}, r"config\.data\.observation_keys is .*; give different names"),
+        ({"data.path": "mine.npz"}, r"config\.data\.path is set, but config\.data\.source is auto"),
+        ({"data.source": "file"}, r"config\.data\.source=file needs config\.data\.path"),
+        ({"eval.targets": ()}, r"config\.eval\.targets is \(\); give one or more different, finite"),
+        ({"eval.targets": (50.0, 20.0, 50.0)}, r"config\.eval\.targets is .*; give one or more different, finite"),
+        ({"eval.targets": (1.0, math.nan)}, r"config\.eval\.targets is \(1\.0, nan\); give .*finite"),
+        ({"eval.targets": ("high",)}, r"config\.eval\.targets is "),
+        ({"eval.targets": (None,)}, r"config\.eval\.targets is "),
+        ({"policy.learn_std": True, "policy.std": 2.0}, r"config\.policy\.std=2\.0 .* between 0\.00674 and 1\.65"),
+        ({"model.width": 250}, r"config\.model\.width=250 is not a multiple of heads=4"),
+        ({"train.log_every": 300}, r"config\.eval\.every=1000 is not a multiple of train\.log_every=300"),
+        ({"train.checkpoint_every": 150}, r"config\.train\.checkpoint_every=150 is not a multiple of train\.log_every"),
+        ({"model.context_length": 1}, r"config\.model\.context_length must be at least 2 with Q-guidance"),
+        ({"variant": "DT", "loss.rebalancing": "kl_explicit"}, r"config\.loss\.rebalancing=kl_explicit needs"),
+    ],
+)
+def test_contradictory_settings_are_named(overrides, message):
+    with pytest.raises(ValueError, match=message):
+        resolved(overrides)
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "message"),
+    [
+        ("eval", {"action_selection": "best_of"}, r"config\.eval\.action_selection=best_of needs a critic"),
+        ("eval", {"action_selection": "sample"}, r"config\.eval\.action_selection=sample needs"),
+        ("policy", {"learn_std": True}, r"config\.policy\.learn_std=True needs policy\.head=gaussian"),
+        ("train", {"steps": 2.5}, r"config\.train\.steps is 2\.5; it must be a whole number"),
+        ("loss", {"alpha": "strong"}, r"config\.loss\.alpha is 'strong'; it must be a number"),
+    ],
+)
+def test_what_is_asked_of_a_resolved_configuration_is_refused(section, change, message):
+    """``evaluate.py --action_selection`` asks for it explicitly, of one run."""
+    config = resolved(variant="DT")
+    changed = dataclasses.replace(getattr(config, section), **change)
+    with pytest.raises(ValueError, match=message):
+        check_config(dataclasses.replace(config, **{section: changed}))
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        *({"model.width": 250, "model.heads": 5}, {"eval.every": 150, "train.log_every": 50}, {"env": "none"}),
+        *({"variant": "RDT", "model.context_length": 1}, {"variant": "QT", "eval.action_selection": "critic"}),
+        *({"variant": "RDT", "loss.rebalancing": "kl_explicit"}, {"data.source": "file", "data.path": "mine.npz"}),
+        *({"variant": "RDT", "loss.q_guidance": True, "loss.eta": 0.5}, {"eval.targets": (-3.0, 0.0)}),
+        *({"data.observation_keys": ("desired_goal.kettle", "observation")}, {"data.minari_id": "mujoco/a_b/v1.5-v0"}),
+    ],
+    ids=str,
+)
+def test_settings_that_agree_are_accepted(overrides):
+    config = resolved(overrides)
+    assert {name: get(config, name) for name in overrides} == overrides
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("train.steps", "many"), ("train.batch_size", 2.5), ("loss.alpha", "strong"), ("loss.q_guidance", "perhaps")),
+        *(("model.dtype", 32), ("seeds", 3), ("eval.targets", 50.0), ("env", 3)),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_named(name, value):
+    with pytest.raises((TypeError, ValueError), match=name.split(".")[-1]):
+        resolved({name: value})
+
+
+def test_a_field_that_is_missing_or_was_emptied_is_named():
+    settings = default_config().unlock()
+    settings.loss.alpha = None
+    with pytest.raises(ValueError, match=r"config\.loss\.alpha is None. Leave it at its default, 1\.0, or give it a"):
+        resolve(settings)
+    del settings.loss.alpha
+    with pytest.raises(ValueError, match=r"config\.loss\.alpha is missing. Begin with rvdt_jax\.default_config"):
+        resolve(settings)
+
+
+@pytest.mark.parametrize(("section", "typo", "nearest"), [("train", "stesp", "steps"), (None, "sedes", "seeds")])
+@pytest.mark.parametrize("locked", [True, False])
+def test_a_misspelt_field_is_refused_with_the_nearest(section, typo, nearest, locked):
+    settings = default_config() if locked else default_config().unlock()
+
+    def misspell():
+        setattr(settings[section] if section else settings, typo, 3)
+        resolve(settings)
+
+    with pytest.raises((ValueError, AttributeError, KeyError), match=rf"Did you mean .*{nearest}"):
+        misspell()
+
+
+def test_a_resolved_configuration_cannot_be_changed():
+    config = resolved()
+    for name in leaves(config):
+        section, _, field = name.rpartition(".")
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(get(config, section) if section else config, field, None)
+    assert hash(config) == hash(resolved())
+
+
+def test_the_range_of_a_learned_std_is_the_models():
+    from rvdt_jax.models import policy
+
+    assert LOG_STD_RANGE == policy.LOG_STD_RANGE

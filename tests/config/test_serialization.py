@@ -1,0 +1,141 @@
+"""Settings in files: there and back, of older versions, and compared with those of a run that is resumed."""
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+from settings_helpers import from_file, get, leaves, of_own_data, resolved
+
+from rvdt_jax.algorithms.variants import VARIANTS
+from rvdt_jax.config.declaration import flat, nested
+from rvdt_jax.config.defaults import default_config
+from rvdt_jax.config.fields import FIELDS
+from rvdt_jax.config.serialization import changes, complete_older, from_json, run_differences, training_settings
+from rvdt_jax.config.settings import complete_config, left_open
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+RETURNS = np.arange(0.0, 101.0, 10.0)
+
+# What a run that is resumed may have otherwise than before; of the rest a checkpoint depends.
+KEPT = ("env", "train.steps", "train.lr_decay_steps", "eval.targets", "eval.horizon", "eval.action_selection")
+RECORDED = {
+    *KEPT,
+    *("train.log_every", "train.checkpoint_every", "train.keep_checkpoints"),
+    *("eval.every", "eval.episodes", "eval.curve_episodes", "eval.candidates"),
+}
+FREE = {
+    *("size", "workdir", "data.source", "data.path", "eval.processes", "eval.parallel_episodes"),
+    *("parallel.devices", "parallel.seeds"),
+}
+
+
+def with_other_value(values, name):
+    """A copy of nested ``values`` where the leaf called ``name`` is another."""
+    return nested(flat(values) | {name: "another"})
+
+
+CONFIGURATIONS = [
+    *(resolved({"seeds": (4, 2), "workdir": "runs/x", "expert.threshold": 3.5}, variant=name) for name in VARIANTS),
+    of_own_data({"data.observation_keys": ("b", "a")}),
+    complete_config(of_own_data({"env": "none", "eval.horizon": 9}), RETURNS, longest=70),
+    resolved(size="small"),
+]
+
+
+@pytest.mark.parametrize("config", CONFIGURATIONS, ids=lambda config: config.variant)
+def test_json_and_back_is_the_same_configuration(config):
+    again = from_json(from_file(config))
+    assert again == config
+    assert hash(again) == hash(config)  # tuples are tuples again
+    assert complete_older(from_file(config)) == from_file(config)
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_a_resumed_run_may_differ_only_where_its_checkpoints_do_not_depend(name):
+    config = resolved()
+    values = from_file(config)
+    other = with_other_value(values, name)
+    same = name in RECORDED | FREE
+    assert (training_settings(other) == training_settings(values)) == same
+    found = run_differences(config, other)
+    if same or name == "data.minari_id":  # the last: whichever was found
+        assert found == []
+    else:
+        (phrase,) = found
+        assert phrase.startswith(f"config.{name} is 'another' there, ")
+    assert changes(config, other) == ({name: ["another", leaves_of_file(config)[name]]} if name in RECORDED else {})
+
+
+def leaves_of_file(config):
+    return flat(from_file(config))
+
+
+def test_a_run_does_not_differ_from_itself():
+    config = resolved({"seeds": (1, 2)})
+    assert run_differences(config, from_file(config)) == []
+    assert changes(config, from_file(config)) == {}
+
+
+def test_a_run_that_is_guided_under_its_targets_differs_by_them():
+    config = resolved({"loss.guidance_return": "target"})
+    (phrase,) = run_differences(config, with_other_value(from_file(config), "eval.targets"))
+    assert phrase.startswith("config.eval.targets is 'another' there, ")
+
+
+def test_what_a_resumed_run_keeps_is_left_open_until_it_is_set():
+    settings = default_config()
+    assert left_open(settings) == left_open(None) == KEPT
+    settings.train.steps, settings.env = 5, "none"
+    assert left_open(settings) == KEPT[2:]
+    assert left_open(resolved()) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "filled", "other"), [("model.context_length", 20, 19), ("policy.return_scale", 100.0, 7.0)]
+)
+def test_what_the_data_filled_in_does_not_differ_while_it_is_left_open(name, filled, other):
+    """``--resume`` begins before the data have been seen, and ends with what they tell."""
+    done = complete_config(of_own_data(), RETURNS, longest=70)
+    values = from_file(done)
+    assert get(done, name) == filled
+    for config in (of_own_data(), done, of_own_data({name: filled})):
+        assert run_differences(config, values) == []
+    (phrase,) = run_differences(of_own_data({name: other}), values)
+    assert phrase.startswith(f"config.{name} is ")
+    found = run_differences(complete_config(of_own_data(), RETURNS / 2, longest=5), values)
+    assert {phrase.split(" is ")[0] for phrase in found} == {
+        "config.model.context_length",
+        "config.policy.return_scale",
+    }
+
+
+def test_a_task_left_out_is_a_difference():
+    values = from_file(resolved({"data.minari_id": "toy/walk-v1"}))
+    assert "config.task is 'maze2d-umaze-v1' there, None here" in run_differences(of_own_data(), values)
+
+
+YOUNGER = {
+    **{"size": "reference", "data.regime": None, "data.fraction": 1.0, "data.subset_seed": 0, "expert.by": "return"},
+    **{"model.positions": "episode", "model.critic_norm": "none", "model.critic_fourier_features": 0},
+    **{"model.policy_fourier_features": 0, "model.fourier_scale": 1.0, "eval.candidates": 32, "loss.eta_warmup": 0},
+    **{"loss.guidance_return": "data", "loss.n_step": None, "train.on_divergence": "stop"},
+    **{"train.critic_learning_rate": 3e-4},
+}
+
+
+def test_settings_from_before_a_field_came_mean_what_they_meant():
+    whole = flat(from_file(resolved()))
+    values = nested({name: value for name, value in whole.items() if name not in YOUNGER} | {"model.plain": True})
+    config = resolved({"expert.by": "return"})
+    assert leaves(from_json(values)) == leaves(config) == leaves(resolved()) | YOUNGER
+    assert run_differences(config, values) == []
+    assert run_differences(resolved(), values) == ["config.expert.by is 'return' there, 'start' here"]
+    assert training_settings(training_settings(values)) == training_settings(from_file(config))
+
+
+@pytest.mark.parametrize(
+    "path", sorted(ROOT.glob("experiments/results/**/config.json")), ids=lambda path: path.parent.name
+)
+def test_every_committed_record_of_settings_can_be_read(path):
+    assert from_json(json.loads(path.read_text(encoding="utf-8"))).variant in VARIANTS

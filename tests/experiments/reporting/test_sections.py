@@ -1,0 +1,90 @@
+"""The generated sections: the committed pages are those of the committed records, and how results are laid out."""
+
+import pathlib
+import re
+
+import pytest
+from made_up_runs import RECREATED, line_of, write_run
+from reporting.results import draw_headline, headline_section, results_section
+from reporting.sections import HEADLINE, SPEED, markers, results_sections, section_of, write_section
+
+from rvdt_jax.report.cells import read_cells
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+RESULTS = ROOT / "experiments" / "results"
+NAMES = ("demo", "results", "toys", "coverage", "theory", "likeness", "random returns", "speed")
+
+
+@pytest.fixture(scope="module")
+def committed():
+    cells = read_cells([RESULTS / "runs"])
+    return headline_section(cells), results_sections(RESULTS, cells)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_sections_are_those_of_the_committed_records(name, committed):
+    page = (RESULTS / "README.md").read_text(encoding="utf-8")
+    assert section_of(page, SPEED if name == "speed" else markers(name)) == committed[1][name]
+    assert set(committed[1]) == set(NAMES)
+
+
+def test_the_headline_is_that_of_the_committed_records(committed):
+    assert section_of((ROOT / "README.md").read_text(encoding="utf-8"), HEADLINE) == committed[0]
+
+
+def test_links_lead_somewhere():
+    page = (RESULTS / "README.md").read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)\)", page) + re.findall(r'<img [^>]*src="([^"]+)"', page):
+        assert target.startswith("https://") or (RESULTS / target).exists(), target
+
+
+def test_only_the_section_is_replaced(tmp_path):
+    page = tmp_path / "README.md"
+    page.write_text("before\n<!-- x: make tables -->\nold\n<!-- end of x -->\nafter\n", encoding="utf-8")
+    write_section(page, "new", markers("x"))
+    assert section_of(page.read_text(encoding="utf-8"), markers("x")) == "new"
+    assert page.read_text() == "before\n<!-- x: make tables -->\n\nnew\n\n<!-- end of x -->\nafter\n"
+
+
+@pytest.mark.parametrize(
+    "text", ["nothing here", "<!-- x: make tables -->", "<!-- end of x -->\n<!-- x: make tables -->"]
+)
+def test_a_page_without_the_markers_is_refused_and_left_alone(text, tmp_path):
+    page = tmp_path / "README.md"
+    page.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match="has no lines"):
+        write_section(page, "new", markers("x"))
+    assert page.read_text(encoding="utf-8") == text
+
+
+def test_rows_that_were_run_stand_beside_the_published_ones(tmp_path):
+    assert results_section({}) == headline_section({}) == "Nothing was run yet."
+    write_run(tmp_path / "a", "maze2d-umaze-v1", "RVDT", {0: 100.0, 1: 90.0})
+    write_run(tmp_path / "b", "maze2d-umaze-v1", "DT", {0: 10.0})
+    write_run(tmp_path / "c", "maze2d-umaze-v1", "VDT", {0: 20.0})  # the source has no column of it
+    cells = read_cells([tmp_path])
+    text = results_section(cells)
+    ours = ("31.0 ± 21.3", "**10.0**", "500.0", "105.4 ± 4.8", "", "**20.0**", "500.0", "145.1 ± 3.8", "**95.0 ± 7.1**")
+    assert line_of(text, "maze2d-umaze-v1") == ["maze2d-umaze-v1", *ours, "500.0 ± 0.0"]
+    assert "| maze2d-large-v1 |" not in text
+    assert "recreated data, not D4RL's files" in text
+    assert "Not run: maze2d-umaze-v1 QT." in text
+    assert "QT on maze2d-umaze-v1: 99.2 in the table maze2d, 105.4" in text
+    final = ("31.0", "**10.0**", "99.2", "", "**20.0**", "145.1 ± 3.8", "**95.0 ± 7.1**")
+    assert line_of(headline_section(cells), "maze2d-umaze-v1") == ["maze2d-umaze-v1", *final]
+    for name in ("1.png", "2.png"):
+        draw_headline(cells, tmp_path / name)
+    assert (tmp_path / "1.png").read_bytes() == (tmp_path / "2.png").read_bytes()
+
+
+def test_listed_items_with_commas_do_not_run_into_each_other(tmp_path):
+    for regime, kept in (("D1", 125), ("D2", 60)):
+        provenance = RECREATED | {"subset": {"episodes": kept, "of": 1250}}
+        write_run(tmp_path / regime, "maze2d-umaze-v1", "QT", {0: 50.0}, regime=regime, provenance=provenance)
+    text = results_section(read_cells([tmp_path]))
+    assert "(recreated/x with 125 of 1250 trajectories, recreated/x with 60 of 1250 trajectories)" in text
+    assert "; width 32, 1 layer, K=5, batch 256; 20 updates;" in text
+    config = tmp_path / "D1" / "config.json"
+    config.write_text(config.read_text().replace('"width": 32', '"width": 64'))
+    text = results_section(read_cells([tmp_path]))
+    assert "; (width 32, 1 layer, K=5, batch 256) or (width 64, 1 layer, K=5, batch 256);" in text

@@ -1,0 +1,46 @@
+"""Small local Minari data sets for tests."""
+
+from __future__ import annotations
+
+import pathlib
+import warnings
+
+import minari
+import numpy as np
+from gymnasium.spaces import Box
+from minari.data_collector import EpisodeBuffer
+
+from rvdt_jax.data.minari import find_local
+
+
+def write_minari(dataset_id, episodes, observation_space=None, action_space=None, **metadata) -> pathlib.Path:
+    """Writes a local Minari data set; returns the folder of its files.
+
+    Args:
+        dataset_id: its id.
+        episodes: the fields of each, of which ``rewards`` (T,) must be there. By default observations (T + 1, 3) and
+            actions (T, 2) are random, and the last step is truncated.
+        observation_space, action_space: by default without bounds, and from -1 to 1.
+        metadata: further entries of ``metadata.json``.
+    """
+    rng, buffers = np.random.default_rng(0), []
+    for fields in episodes:
+        length = len(fields["rewards"])
+        defaults = {
+            "observations": rng.normal(size=(length + 1, 3)).astype(np.float32),
+            "actions": rng.uniform(-1, 1, (length, 2)).astype(np.float32),
+            "terminations": np.zeros(length, bool),
+            "truncations": np.arange(length) == length - 1,
+        }
+        buffers.append(EpisodeBuffer(**defaults | fields, infos={}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Minari asks for an author, an e-mail address and a link to the code
+        dataset = minari.create_dataset_from_buffers(
+            dataset_id,
+            buffers,
+            observation_space=observation_space or Box(-np.inf, np.inf, (3,)),
+            action_space=action_space or Box(-1.0, 1.0, (2,)),
+            data_format="hdf5",
+        )
+    dataset.storage.update_metadata(metadata)
+    return find_local(dataset_id)
