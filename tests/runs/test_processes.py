@@ -121,7 +121,8 @@ def test_what_process_0_cannot_record_ends_all(together):
             raise UserError(f"diverged at {step}")
 
     def work(group):
-        hooks = SharedSession(Session() if group.leads else None, group, Interruption(), mesh=None, steps=10)
+        session = Session() if group.leads else None
+        hooks = SharedSession(session, group, Interruption(), mesh=None, steps=10, acting_params=dict)
         hooks.log(5, {})  # another compiled call may be running: nothing is sent yet
         hooks.log(10, {})
         hooks.should_stop()
