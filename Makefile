@@ -5,8 +5,10 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
+TESTED := $(VENV)/.tested
 UNFINISHED := $(VENV)/.unfinished
 TORCH := $(VENV)/.torch
+INSTALL := $(RUN) -m pip install --quiet --disable-pip-version-check -c .config/constraints.txt
 
 .DEFAULT_GOAL := help
 .PHONY: help demo bench tables test test-slow soak lint clean
@@ -25,12 +27,17 @@ help:
 # mark of an unfinished install is found, the environment is made anew; otherwise it is brought up to date in place.
 $(INSTALLED): setup.py .config/constraints.txt
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or newer (with venv and pip) was found; install one, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
-	@rm -f $(INSTALLED)
+	@rm -f $(INSTALLED) $(TESTED)
 	@test ! -e $(UNFINISHED) && $(RUN) -m pip --version >/dev/null 2>&1 || { rm -rf $(VENV) && $(PYTHON) -m venv $(VENV); }
 	@touch $(UNFINISHED)
 	@echo "Installing into $(VENV); the first time this takes a few minutes."
-	$(RUN) -m pip install --quiet --disable-pip-version-check -c .config/constraints.txt -e '.[tensorboard,video,report,test]'
+	$(INSTALL) -e '.[envs,data,plot,tensorboard]'
 	@rm -f $(UNFINISHED) && touch $(INSTALLED)
+
+$(TESTED): $(INSTALLED)
+	@rm -f $(INSTALLED) && touch $(UNFINISHED)
+	$(INSTALL) -e '.[all,test]'
+	@rm -f $(UNFINISHED) && touch $(INSTALLED) && touch $(TESTED)
 
 demo: $(INSTALLED)
 	$(RUN) experiments/demo.py
@@ -39,30 +46,30 @@ demo: $(INSTALLED)
 # the comparison are skipped.
 $(TORCH): $(INSTALLED)
 	@{ $(RUN) -c 'import torch' 2>/dev/null || \
-	$(RUN) -m pip install --quiet --disable-pip-version-check -c .config/constraints.txt -e '.[bench]'; } && \
+	$(INSTALL) -e '.[bench]'; } && \
 	touch $(TORCH) || echo "PyTorch could not be installed: nothing will be compared with it" >&2
 
 bench: $(TORCH)
 	$(RUN) experiments/benchmark.py
 
-tables: $(INSTALLED)
+tables: $(TESTED)
 	$(RUN) experiments/tables.py --table=all --out=experiments/results/tables --write_readme
 
 # As root it fills a small disk, too.
-soak: $(INSTALLED)
+soak: $(TESTED)
 	$(RUN) tests/faults/soak.py
 
 # Two processes: JAX uses more than one thread in each.
 PYTEST := $(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-test: lint $(INSTALLED)
+test: lint $(TESTED)
 	$(PYTEST) -m "not slow"
 
 # PyTorch is there for the peers of the benchmark.
-test-slow: $(TORCH)
+test-slow: $(TESTED) $(TORCH)
 	$(PYTEST) -m slow
 
-lint: $(INSTALLED)
+lint: $(TESTED)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 

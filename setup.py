@@ -4,6 +4,27 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
+EXTRAS = {
+    "cuda": ["jax[cuda13]"],
+    "envs": [
+        "gymnasium>=1.2,<2",
+        "gymnasium-robotics>=1.4.2,<2",
+        # From 3.12 on Gymnasium-Robotics' FrankaKitchen fails at reset (its joint-type check compares a NumPy integer
+        # with an enum tuple); below 3.5 the geom margins of maze2d would count otherwise.
+        "mujoco>=3.5,<3.12",
+    ],
+    "data": ["minari[hdf5,hf]>=0.5.4", "h5py>=3.10", "huggingface_hub>=0.30"],
+    "plot": ["matplotlib>=3.9", "pillow>=10.1"],
+    "tensorboard": ["tensorboardX>=2.6"],
+    "video": ["imageio>=2.34", "imageio-ffmpeg>=0.5"],
+    # Statistics over tasks. With pandas 3 the arch that rliable stands on cannot be imported.
+    "report": ["rliable>=1.2", "pandas<3"],
+    "recreate": ["sbx-rl>=0.24"],  # trains the policies that collect; acting with them takes NumPy alone
+    "bench": ["torch>=2.4"],  # the peer of experiments/benchmark, and nothing else
+    "test": ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "packaging>=24", "ruff==0.17.6"],
+}
+ALL = ("envs", "data", "plot", "tensorboard", "video", "report")  # the others bring PyTorch, CUDA or test tools
+
 setup(
     name="rvdt-jax",
     version="0.1.0",
@@ -14,43 +35,19 @@ setup(
     packages=find_packages(include=["rvdt_jax", "rvdt_jax.*"]),
     package_data={"rvdt_jax": ["reference/*.csv", "recreate/policies/*.npz"]},
     python_requires=">=3.11",
+    # What training from a flat cache file needs. SciPy is a requirement of JAX anyway.
     install_requires=[
         "jax>=0.10,<0.12",
         "flax>=0.12",
         "optax>=0.2.5",
         "chex>=0.1.90",
         "orbax-checkpoint>=0.11.30",
-        "minari[hdf5,hf]>=0.5.4",
         "absl-py>=2.1",
         "ml-collections>=1.1",
-        "gymnasium>=1.2,<2",
-        "gymnasium-robotics>=1.4.2,<2",
-        # From 3.12 on Gymnasium-Robotics' FrankaKitchen fails at reset (its joint-type check compares a NumPy integer
-        # with an enum tuple); below 3.5 the geom margins of maze2d would count otherwise.
-        "mujoco>=3.5,<3.12",
         "numpy>=2.0",
         "scipy>=1.14",
-        "h5py>=3.10",
         "tqdm>=4.66",
-        "matplotlib>=3.9",
-        "pillow>=10.1",
+        "filelock>=4.2",  # older versions empty the file of a lock that another process holds
     ],
-    extras_require={
-        "cuda": ["jax[cuda13]"],
-        "tensorboard": ["tensorboardX>=2.6"],
-        "video": ["imageio>=2.34", "imageio-ffmpeg>=0.5"],
-        # Statistics over tasks. With pandas 3 the arch that rliable stands on cannot be imported.
-        "report": ["rliable>=1.2", "pandas<3"],
-        "recreate": ["sbx-rl>=0.24"],  # trains the policies that collect; acting with them takes NumPy alone
-        "bench": ["torch>=2.4"],  # the peer of experiments/benchmark, and nothing else
-        "test": [
-            "pytest>=8",
-            "pytest-xdist>=3.6",
-            "hypothesis>=6.100",
-            "packaging>=24",
-            "ruff==0.17.6",
-            "rliable>=1.2",
-            "pandas<3",
-        ],
-    },
+    extras_require=EXTRAS | {"all": [line for name in ALL for line in EXTRAS[name]]},
 )

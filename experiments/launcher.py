@@ -16,7 +16,7 @@ from absl import logging as absl_logging
 from ml_collections import config_flags
 from tqdm import tqdm
 
-from rvdt_jax.errors import UserError, nearest
+from rvdt_jax.errors import UserError, nearest, not_installed
 
 # Read when NumPy is loaded. What it multiplies here are small networks, of the policies that collect: on a busy machine
 # several threads take up to fifty times as long as one, for the same bits.
@@ -148,11 +148,12 @@ def report_errors(main: Callable[[list[str]], int]) -> Callable[[list[str]], int
         try:
             return main(argv)
         except Exception as error:
-            # Where a disk is full the libraries' threads have failed too, and would have the last word; for a process
-            # that is dead (WorkerDied, ProcessFailed) nobody should wait.
-            if getattr(error, "dead", False) or _is_full_disk(error):
+            # Where a disk is full the libraries' threads have failed too, and would have the last word.
+            if _is_full_disk(error):
                 fail_at_once(str(error))
             _fail_in_configuration(error, _resolve_config(sys.argv))
+            if isinstance(error, ImportError) and not_installed(error):
+                fail(not_installed(error))
             if isinstance(error, UserError) or _is_refused(error):
                 fail(str(error))
             # WorkerDied is of envs.processes, ProcessFailed of processes: both are loaded only where they are needed.
@@ -204,7 +205,7 @@ def _suggest(argument: str) -> str:
 
 
 def fail_at_once(message: str) -> None:
-    """As ``fail``, but leaving nobody time to wait, on leaving, for a process that is dead, or to fail as well."""
+    """As ``fail``, but at once, so that no thread of a library fails as well."""
     for write in (lambda: print(f"error: {message}", file=sys.stderr, flush=True), sys.stdout.flush):
         with contextlib.suppress(OSError):  # they too may lie on the disk that is full
             write()

@@ -23,7 +23,7 @@ _TABLE = flags.DEFINE_string("table", None, "The table; all: every one.", requir
 _RECORDS = flags.DEFINE_list("records", None, "Folders of runs; unset: the committed ones.")
 _FORMAT = flags.DEFINE_enum("format", "markdown", list(_SUFFIXES), "Format of the printed table.")
 _OUT = flags.DEFINE_string("out", None, "Write the tables into this folder, in every format, instead of printing.")
-_AGGREGATE = flags.DEFINE_bool("aggregate", False, "Add statistics over tasks; needs rliable: pip install '.[report]'.")
+_AGGREGATE = flags.DEFINE_bool("aggregate", False, "Add statistics over tasks; needs the extra 'report'.")
 _COVERAGE = flags.DEFINE_list(
     "coverage", None, "For --html: folders of coverage.json files; unset: the committed ones."
 )

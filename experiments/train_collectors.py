@@ -1,4 +1,4 @@
-"""Trains, with SAC, the policies that collect locomotion and antmaze data; needs ``pip install -e '.[recreate]'``.
+"""Trains, with SAC, the policies that collect locomotion and antmaze data; needs ``pip install 'rvdt-jax[recreate]'``.
 
     python experiments/train_collectors.py --robot=hopper [--steps=1000000] [--medium_only] [--out=runs/collectors]
 
@@ -15,7 +15,7 @@ from statistics import fmean
 from absl import app, flags
 
 from launcher import parse_flags, report_errors
-from rvdt_jax.errors import UserError
+from rvdt_jax.errors import UserError, optional_imports
 
 EXPERTS = {"hopper": 3234.3, "walker2d": 4592.3, "halfcheetah": 12135.0}  # D4RL's expert return
 ENVIRONMENTS = {"hopper": "Hopper-v4", "walker2d": "Walker2d-v4", "halfcheetah": "HalfCheetah-v4"}
@@ -102,10 +102,8 @@ def restore(folder: pathlib.Path):
     Raises:
         UserError: SAC is not installed, or the checkpoint has another seed.
     """
-    try:
+    with optional_imports("Training collectors"):
         from sbx import SAC
-    except ImportError as error:
-        raise UserError(f"{error.name} is not installed: pip install -e '.[recreate]'") from error
 
     env = make_env()
     if not (folder / "state.zip").exists():
@@ -198,12 +196,13 @@ def save_buffer(model, path: pathlib.Path) -> None:
 
     import numpy as np
 
+    from rvdt_jax.files import atomic_write
+
     buffer, end = model.replay_buffer, model.num_timesteps  # it is never full: see SETTINGS
     columns = {name: getattr(buffer, name)[:end, 0] for name in ("observations", "next_observations", "actions")}
     columns |= {name: getattr(buffer, name)[:end, 0] for name in ("rewards", "dones", "timeouts")}
-    partial = path.with_suffix(".partial.npz")
-    np.savez(partial, about=np.array(json.dumps(provenance(model))), **columns)
-    partial.replace(path)
+    with atomic_write(path) as partial:
+        np.savez(partial, about=np.array(json.dumps(provenance(model))), **columns)
 
 
 if __name__ == "__main__":

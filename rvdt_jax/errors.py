@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+
+# Optional package -> the extra of setup.py that installs it.
+EXTRAS = {
+    **dict.fromkeys(("gymnasium", "gymnasium_robotics", "mujoco"), "envs"),
+    **dict.fromkeys(("minari", "h5py", "huggingface_hub"), "data"),
+    **dict.fromkeys(("matplotlib", "PIL"), "plot"),
+    "tensorboardX": "tensorboard",
+    **dict.fromkeys(("imageio", "imageio_ffmpeg"), "video"),
+    **dict.fromkeys(("rliable", "pandas"), "report"),
+    "sbx": "recreate",
+    "torch": "bench",
+}
 
 
 class UserError(ValueError):
@@ -11,6 +24,33 @@ class UserError(ValueError):
 
     The launchers show it as one line. Any other exception is a bug, and keeps its traceback.
     """
+
+
+def not_installed(error: ImportError) -> str | None:
+    """One sentence with the command that installs what could not be imported; None if no extra of ours holds it."""
+    name = (error.name or "").split(".")[0]
+    # A package that is installed and broken keeps its own message.
+    known = isinstance(error, ModuleNotFoundError) and name in EXTRAS
+    return f"{name} is not installed: pip install 'rvdt-jax[{EXTRAS[name]}]'" if known else None
+
+
+@contextlib.contextmanager
+def optional_imports(purpose: str) -> Iterator[None]:
+    """Turns the failed import of an optional package into one sentence.
+
+    Args:
+        purpose: what needs the package, for the message.
+
+    Raises:
+        UserError: with the command that installs it.
+    """
+    try:
+        yield
+    except ImportError as error:
+        sentence = not_installed(error)
+        if sentence is None:
+            raise
+        raise UserError(f"{purpose}: {sentence}") from error
 
 
 def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:

@@ -1,15 +1,73 @@
-"""Bounds on what files claim, checked before any memory is asked for: a file can claim 1e12 steps in a few bytes."""
+"""Files written whole or not at all, and limits on what files claim: 1e12 steps fit into a few bytes."""
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import math
 import os
 import pathlib
+import platform
 import zipfile
+from collections.abc import Iterator
 
 MOST_JSON = 64 * 2**20  # bytes; the largest record of ours, and the largest metadata, have a hundredth of it
 # Deflate packs at most 1032 to 1. What claims to be packed more tightly than this is damaged, or meant to be harmful.
 _MOST_PACKED, _HARMLESS = 1100, 64 * 2**20
+
+
+@contextlib.contextmanager
+def atomic_write(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Gives a hidden name beside ``path``, with the same suffix; what is written there replaces ``path`` in one move.
+
+    After an exception the partial file is removed. One that a killed process left is removed by the next writer.
+
+    Raises:
+        OSError: it cannot be written; the file is named.
+    """
+    before, after = f".{path.stem}.", f".partial{path.suffix}"
+    for partial in path.parent.glob(f"{glob.escape(before)}*{glob.escape(after)}"):
+        if has_died(partial.name.removeprefix(before).removesuffix(after)):
+            partial.unlink(missing_ok=True)
+    partial = path.with_name(f"{before}{owner()}{after}")
+    try:
+        with naming(path, partial):
+            yield partial
+            with partial.open("rb") as file:
+                os.fsync(file.fileno())
+            os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def naming(path: pathlib.Path, partial: pathlib.Path | None = None) -> Iterator[None]:
+    """Names the file in an OSError that names none or ``partial``: Python names it if opening fails, but not later."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename in (None, str(partial)):
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
+
+
+def owner() -> str:
+    """This process, as part of the name of an unfinished file."""
+    return f"{os.getpid()}-{platform.node()}"
+
+
+def has_died(name: str) -> bool:
+    """Whether that ``owner`` was a process of this machine and has ended. Nothing is known of other machines."""
+    process, _, host = name.partition("-")
+    if not process.isdigit() or host != platform.node():
+        return False
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
 
 
 def read_text(path: pathlib.Path, most: int = MOST_JSON) -> str:

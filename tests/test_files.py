@@ -1,6 +1,9 @@
-"""What files claim is checked before memory is asked for."""
+"""Files are written whole or not at all, and what they claim is checked before memory is asked for."""
 
 import io
+import os
+import subprocess
+import sys
 import zipfile
 
 import h5py
@@ -8,7 +11,7 @@ import numpy as np
 import pytest
 
 from rvdt_jax import files as bounds
-from rvdt_jax.files import check_hdf5, check_memory, check_npz, check_stored, read_text
+from rvdt_jax.files import atomic_write, check_hdf5, check_memory, check_npz, check_stored, owner, read_text
 
 
 def header(shape, dtype="<f4"):
@@ -92,3 +95,50 @@ def test_a_text_is_read_up_to_its_bound(tmp_path):
     path.write_bytes(b"x" * 101)
     with pytest.raises(ValueError, match="more than"):
         read_text(path, most=100)
+
+
+def test_a_file_is_replaced_in_one_move_or_stays(tmp_path):
+    path = tmp_path / "results.json"
+    for content in ("old", "new"):
+        with atomic_write(path) as partial:
+            partial.write_text(content)
+            assert path.exists() == (content == "new")
+        assert path.read_text() == content
+
+    def fail():
+        with atomic_write(path) as partial:
+            partial.write_text("half")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_killed_writers_left_is_removed_by_the_next(tmp_path):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    host = owner().partition("-")[2]
+    names = {pid: f".a.{pid}-{host}.partial.npz" for pid in (ended.pid, os.getppid())}
+    for name in (*names.values(), f".a.{ended.pid}-elsewhere.partial.npz", f".b.{ended.pid}-x.partial.npz"):
+        (tmp_path / name).touch()
+    with atomic_write(tmp_path / "a.npz") as partial:
+        partial.touch()
+    assert not (tmp_path / names[ended.pid]).exists()
+    assert len(list(tmp_path.iterdir())) == 4  # of the living, of another host, of another file, and the new one
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no such device")
+def test_a_write_that_fails_names_the_file(tmp_path):
+    path = tmp_path / "results.json"
+
+    def write():
+        with atomic_write(path) as partial:
+            partial.symlink_to("/dev/full")
+            partial.write_text("x" * 100_000)
+
+    with pytest.raises(OSError, match="No space left") as error:
+        write()
+    assert error.value.filename == str(path)
+    assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Training needs neither simulator nor picture: only jax, flax, optax, orbax, chex and NumPy, and the flat cache."""
+"""Training from the flat cache needs the base requirements of setup.py alone."""
 
 import json
 import os
@@ -6,7 +6,10 @@ import pathlib
 import subprocess
 import sys
 
+import pytest
+
 from rvdt_jax.data.cache import write_cache
+from rvdt_jax.errors import EXTRAS, UserError, optional_imports
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 # Makes the packages look as if they were not installed.
@@ -15,17 +18,30 @@ import sys
 
 class Blocker:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("gymnasium", "minari", "mujoco", "matplotlib", "tensorboardX"):
+        if name.split(".")[0] in {blocked}:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name.split(".")[0])
 
 sys.meta_path.insert(0, Blocker())
 """
 
 
-def test_a_run_without_them_trains_and_says_that_nothing_is_scored(tmp_path, episodes):
-    write_cache(tmp_path / "data.npz", episodes, {"dataset_id": "test/random"})
+@pytest.fixture
+def run(tmp_path):
+    """A function that runs a launcher where no extra is installed."""
     (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "sitecustomize.py").write_text(BLOCKER)
+    (tmp_path / "site" / "sitecustomize.py").write_text(BLOCKER.replace("{blocked}", str(set(EXTRAS))))
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path / "site"), str(ROOT)])}
+
+    def start(script, *flags):
+        command = [sys.executable, str(ROOT / "experiments" / script), *flags]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    return start
+
+
+@pytest.mark.slow
+def test_a_run_without_extras_trains_and_says_that_nothing_is_scored(run, tmp_path, episodes):
+    write_cache(tmp_path / "data.npz", episodes, {"dataset_id": "test/random"})
     settings = (
         "data.source=file",
         f"data.path={tmp_path / 'data.npz'}",
@@ -37,12 +53,35 @@ def test_a_run_without_them_trains_and_says_that_nothing_is_scored(tmp_path, epi
         "model.context_length=4",
         "eval.every=2",
     )
-    command = [sys.executable, str(ROOT / "experiments" / "run.py"), "--config=configs/maze2d.py"]
-    command += [f"--config.{setting}" for setting in settings] + [f"--workdir={tmp_path / 'run'}"]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path / "site"), str(ROOT)])}
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    flags = [f"--config.{setting}" for setting in settings]
+    result = run("run.py", "--config=configs/maze2d.py", *flags, f"--workdir={tmp_path / 'run'}")
     assert result.returncode == 0, result.stderr
-    assert "nothing will be scored: gymnasium is not installed" in result.stderr
+    assert "nothing will be scored: gymnasium is not installed: pip install 'rvdt-jax[envs]'" in result.stderr
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     assert results["final"] == {}
     assert (tmp_path / "run" / "checkpoints" / "4").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("script", "flags", "package"),
+    [
+        ("run.py", ["--config=configs/maze2d.py", "--config.data.minari_id=toy/walk-v1"], "minari"),
+        ("recreate.py", ["--task=maze2d-umaze-v1"], "gymnasium"),
+        ("evaluate.py", ["--workdir=nowhere"], "gymnasium"),
+        ("import_d4rl.py", ["--task=pen-human-v1", "--file=x.hdf5"], "h5py"),
+    ],
+)
+def test_a_missing_extra_is_one_sentence_with_the_command(run, script, flags, package, tmp_path):
+    result = run(script, *flags)
+    assert result.returncode == 2
+    assert f"{package} is not installed: pip install 'rvdt-jax[{EXTRAS[package]}]'" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_only_an_optional_package_that_is_absent_is_explained():
+    with pytest.raises(UserError, match=r"Films: imageio is not installed: pip install 'rvdt-jax\[video\]'"):  # noqa: SIM117
+        with optional_imports("Films"):
+            raise ModuleNotFoundError("No module named 'imageio.v2'", name="imageio.v2")
+    for error in (ModuleNotFoundError("No module named 'x'", name="x"), ImportError("it is broken", name="imageio")):
+        with pytest.raises(type(error)), optional_imports("Films"):
+            raise error

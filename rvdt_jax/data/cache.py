@@ -15,9 +15,8 @@ import urllib.parse
 import numpy as np
 
 from rvdt_jax.data.episodes import Episodes, check_episodes
-from rvdt_jax.data.leftovers import has_died, owner
 from rvdt_jax.errors import UserError
-from rvdt_jax.files import check_npz
+from rvdt_jax.files import atomic_write, check_npz
 
 FORMAT_VERSION = 2
 _FIELDS = ("observations", "actions", "rewards", "lengths", "terminated")
@@ -46,17 +45,8 @@ def write_cache(path: pathlib.Path, episodes: Episodes, provenance: dict) -> Non
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays = {field: getattr(episodes, field) for field in (*_FIELDS, *_OPTIONAL)}
     arrays = {field: values for field, values in arrays.items() if values is not None}
-    for partial in path.parent.glob(f"{path.name}.*.partial"):
-        if has_died(partial.name.removeprefix(f"{path.name}.").removesuffix(".partial")):
-            partial.unlink(missing_ok=True)
-    partial = path.with_name(f"{path.name}.{owner()}.partial")
-    try:
-        with partial.open("wb") as file:
-            np.savez(file, provenance=np.array(json.dumps(provenance)), **arrays)
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    with atomic_write(path) as partial, partial.open("wb") as file:
+        np.savez(file, provenance=np.array(json.dumps(provenance)), **arrays)
 
 
 def read_cache(path: pathlib.Path) -> tuple[Episodes, dict]:

@@ -47,7 +47,7 @@ def import_robotics(module: str) -> types.ModuleType:
         return importlib.import_module(f"gymnasium_robotics.envs.{module}")
     except ImportError as error:
         raise gymnasium.error.DependencyNotInstalled(
-            f"this environment needs Gymnasium-Robotics ({error}): pip install gymnasium-robotics"
+            f"this environment needs Gymnasium-Robotics ({error}): pip install 'rvdt-jax[envs]'"
         ) from error
 
 

@@ -1,7 +1,10 @@
 """Many copies of one environment, stepped in worker processes.
 
+Each worker steps several copies. Gymnasium's ``AsyncVectorEnv`` has a process for each copy: 300 steps of 16 copies of
+HalfCheetah-v4 on 2 cores took 2.6 to 3.2 s there and 0.9 to 1.3 s here (2 workers), and the start 15 s and 3 s.
+
 Workers are programs of their own (``envs.worker``), not ``multiprocessing``'s children: forking a process that runs JAX
-can hang, and spawning imports the user's script again, which from an unguarded script would start everything anew.
+can hang, and spawning imports the user's script again, which would start an unguarded script anew.
 """
 
 from __future__ import annotations
@@ -17,13 +20,12 @@ import subprocess
 import sys
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
 
 import numpy as np
 from gymnasium.envs.registration import registry
 
-from rvdt_jax.envs.worker import DONE, REFUSED
 from rvdt_jax.errors import UserError
 from rvdt_jax.tasks import Environment
 
@@ -49,14 +51,13 @@ class Worker:
 
 
 class ProcessVectorEnv:
-    """Copies of an environment; copy k goes exactly as ``make_env(environment).reset(seed=seeds[k])`` goes.
+    """Copies of an environment; copy k behaves exactly as ``make_env(environment)`` after ``reset(seed=seeds[k])``.
 
     A copy whose episode has ended waits for the next reset: its last observation is repeated, its reward is 0 and its
     flags stay. After an error everything is closed.
 
     Args:
-        environment: what of; ids that this process has registered are known to the workers, unless they lead into
-            ``__main__``.
+        environment: which; the workers know ids that this process has registered, unless they lead into ``__main__``.
         num_envs: how many copies.
         processes: worker processes, at most one per copy; 0: one per CPU core that this process may use.
 
@@ -65,7 +66,7 @@ class ProcessVectorEnv:
         horizon: steps after which an episode is cut.
 
     Raises:
-        UserError: the environment cannot be made, or not be adapted; see ``make_env``.
+        UserError: the environment cannot be made or adapted; see ``make_env``.
         WorkerDied: a worker did.
     """
 
@@ -124,51 +125,43 @@ class ProcessVectorEnv:
             latest report; ``failed``: what the environment raised, which ended the episode. Each is there if any copy
             has reported it; the others then count as False, [] and None.
         """
-        replies = self._ask("outcomes", [() for _ in self._workers])
-        reports = [report for reply in replies for report in reply]
-        blank = {"success": bool, "tasks": list, "failed": lambda: None}
-        columns = {name: [report[place] for report in reports] for place, name in enumerate(blank)}
-        return {
-            name: [blank[name]() if value is None else value for value in values]
-            for name, values in columns.items()
-            if any(value is not None for value in values)
-        }
+        reports = [report for reply in self._ask("outcomes", [() for _ in self._workers]) for report in reply]
+        blank = {"success": False, "tasks": [], "failed": None}
+        known = [name for name in blank if any(name in report for report in reports)]
+        return {name: [report.get(name, blank[name]) for report in reports] for name in known}
 
     def close(self) -> None:
         """Ends the workers. Calling it again does nothing."""
         self._finalizer()
 
     def _ask(self, request: str, arguments: list[tuple]) -> list:
-        """Every worker's answer to the request with its own arguments; they work side by side."""
+        """Every worker's answer to the request with its own arguments."""
         if not self._finalizer.alive:
             raise RuntimeError(f"{self._id}: these environments are closed.")
         try:
             for number, each in enumerate(arguments):
                 with self._watching(number):
                     self._workers[number].connection.send((request, *each))
-            return [self._answer(number, request) for number in range(len(self._workers))]
+            return [self._answer(number) for number in range(len(self._workers))]
         except BaseException:  # answers may be outstanding, which the next request would take for its own
             self.close()
             raise
 
-    def _answer(self, number: int, request: str):
+    def _answer(self, number: int) -> object:
         with self._watching(number):
-            kind, *content = self._workers[number].connection.recv()
-        if kind == DONE:
-            return content[0]
-        if kind == REFUSED:
-            raise UserError(content[0])
-        summary, trace = content
-        error = RuntimeError(f"{self._id}: {self._name(number)} failed in {request}: {summary}")
-        error.add_note(f"In the worker:\n{trace}")
-        raise error
+            answer = self._workers[number].connection.recv()
+        if isinstance(answer, UserError):
+            raise answer
+        if isinstance(answer, Exception):
+            raise RuntimeError(f"{self._id}: {self._name(number)} {answer}")
+        return answer
 
     def _name(self, number: int) -> str:
         return f"worker {number + 1} of {len(self._workers)} (process {self._workers[number].process.pid})"
 
     @contextlib.contextmanager
-    def _watching(self, number: int):
-        """Says of a connection that breaks how the worker died."""
+    def _watching(self, number: int) -> Iterator[None]:
+        """Turns a broken connection into ``WorkerDied``."""
         try:
             yield
         except (EOFError, OSError) as error:
@@ -189,12 +182,12 @@ def _registration(env_id: str) -> bytes | None:
 
 
 def _start(copies: slice, quiet: bool) -> Worker:
-    """Starts a worker, which finds the same modules as this process; a quiet one gives no warnings."""
+    """Starts a worker with this process's ``sys.path``; a quiet one gives no warnings."""
     ours, theirs = multiprocessing.Pipe()
     path = [entry for entry in sys.path if isinstance(entry, str)]
     code = f"import sys; sys.path[:] = {path}; from rvdt_jax.envs.worker import main; main({theirs.fileno()})"
-    # Ctrl-C goes to every process of the terminal, and a cluster's SIGTERM to every process of a job. Only this one
-    # answers; a worker inherits that they are blocked.
+    # Ctrl-C goes to every process of the terminal, and a cluster's SIGTERM to every process of a job. Only this process
+    # answers: a worker inherits that they are blocked.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     try:
         with theirs:
@@ -213,7 +206,7 @@ def _start(copies: slice, quiet: bool) -> Worker:
 
 
 def _death(process: subprocess.Popen) -> str:
-    """What a process ended with, in words, once its connection is broken."""
+    """How a process ended whose connection is broken."""
     try:
         code = process.wait(_GRACE)
     except subprocess.TimeoutExpired:
@@ -222,12 +215,12 @@ def _death(process: subprocess.Popen) -> str:
         return "was killed (SIGKILL), as happens where memory runs out: lower config.eval.parallel_episodes."
     if code < 0:
         return f"was killed by {signal.Signals(-code).name}."
-    return f"ended with exit code {code}; if it had something to say, it stands above."
+    return f"ended with exit code {code}; its own message, if any, is above."
 
 
 def _shut_down(workers: list[Worker], owner: int) -> None:
     """Asks workers to close their environments, waits, and kills those that do not end."""
-    if os.getpid() != owner:  # a fork of the process that they belong to
+    if os.getpid() != owner:  # this is a fork of the process that started them
         return
     try:
         for worker in workers:

@@ -14,17 +14,7 @@ from rvdt_jax.tasks import Environment
 
 
 def make_vector_env(environment: Environment, num_envs: int, processes: int = 0) -> BatchMaze2d | ProcessVectorEnv:
-    """Copies of an environment. The caller closes them.
-
-    Args:
-        environment: what of.
-        num_envs: how many.
-        processes: worker processes; 0: one per CPU core. maze2d needs none.
-
-    Raises:
-        UserError: the environment cannot be made, or not be adapted to a policy; see ``adapters.make_env``.
-        RuntimeError: a worker died.
-    """
+    """Copies of an environment, which the caller closes; maze2d's need no processes. See ``ProcessVectorEnv``."""
     name = _maze2d_name(environment)
     if name is not None:
         return BatchMaze2d(name, num_envs, environment.horizon)
@@ -32,10 +22,10 @@ def make_vector_env(environment: Environment, num_envs: int, processes: int = 0)
 
 
 def environment_sizes(environment: Environment) -> tuple[int, int]:
-    """Observation size S and action size A; it is made where evaluation makes it, so that what fails fails here.
+    """Observation size S and action size A of an environment, which is made as evaluation makes it.
 
     Raises:
-        UserError, RuntimeError: see ``make_vector_env``.
+        UserError, RuntimeError: see ``ProcessVectorEnv``.
     """
     if is_light(environment):
         return BatchMaze2d.observation_size, BatchMaze2d.action_size
@@ -49,14 +39,14 @@ def is_light(environment: Environment) -> bool:
 
 
 def _maze2d_name(environment: Environment) -> str | None:
-    """D4RL's name of the maze2d task that ``BatchMaze2d`` steps for it; None where it cannot."""
+    """D4RL's name of the maze2d task if ``BatchMaze2d`` can step it, else None."""
     as_registered = Environment(environment.id, horizon=environment.horizon)
     namespace, _, name = environment.id.removeprefix("rvdt_jax.envs:").rpartition("/")
     return name if namespace == "rvdt" and name in MAZE_TASKS and environment == as_registered else None
 
 
 class BatchMaze2d:
-    """Copies of one maze2d task; copy k goes exactly as ``gymnasium.make(id).reset(seed=seeds[k])`` goes.
+    """Copies of one maze2d task; copy k behaves exactly as ``gymnasium.make(id)`` after ``reset(seed=seeds[k])``.
 
     A loop over simulations that share one model: a step of this ball takes less time than handing it to a thread.
 
@@ -111,7 +101,7 @@ class BatchMaze2d:
         return self._observations(positions), reward, np.zeros(self.num_envs, bool), truncated
 
     def outcomes(self) -> dict[str, list]:
-        """Nothing: an episode here is judged by its return alone."""
+        """Nothing: maze2d reports no success."""
         return {}
 
     def close(self) -> None:

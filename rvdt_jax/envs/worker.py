@@ -1,8 +1,8 @@
-"""The other end of ``ProcessVectorEnv``: a process that steps some of the environments, one after the other.
+"""The other end of ``ProcessVectorEnv``: a process that steps some of the copies, one after the other.
 
-It is started as a program of its own and talks over one inherited socket: requests ``(method of Copies, *arguments)``,
-replies ``(DONE, result)``, ``(REFUSED, message)`` or ``(FAILED, error, traceback)``. It ends when the parent closes its
-end for writing, and at once, whatever it is doing, when the parent is gone.
+It is a program of its own and talks over one inherited socket: requests ``(method of Copies, *arguments)``, replies the
+result or an exception. It ends when the parent closes its end for writing, and at once, whatever it is doing, when the
+parent is gone. Messages are pickled: only the parent that started it can write to the socket.
 """
 
 from __future__ import annotations
@@ -23,16 +23,10 @@ from rvdt_jax.envs.adapters import FlatEnv, make_env
 from rvdt_jax.errors import UserError
 from rvdt_jax.tasks import Environment
 
-DONE, REFUSED, FAILED = "done", "refused", "failed"
-
 
 def main(handle: int) -> None:
-    """Serves requests until the parent hangs up.
-
-    Args:
-        handle: file descriptor of a connected socket.
-    """
-    os.set_inheritable(handle, False)  # no program that an environment starts is to keep it open
+    """Serves requests on that file descriptor of a connected socket until the parent hangs up."""
+    os.set_inheritable(handle, False)  # a program that an environment starts must not keep it open
     threading.Thread(target=_end_with_parent, args=(handle,), daemon=True).start()
     hung_up = contextlib.suppress(EOFError, OSError)
     with Connection(handle) as connection, contextlib.closing(Copies()) as copies, hung_up:
@@ -41,19 +35,19 @@ def main(handle: int) -> None:
             connection.send(_reply(copies, name, arguments))
 
 
-def _reply(copies: Copies, name: str, arguments: list) -> tuple:
+def _reply(copies: Copies, name: str, arguments: list) -> object:
     try:
-        return DONE, getattr(copies, name)(*arguments)
-    except Exception as error:
-        if name == "make" and isinstance(error, UserError):
-            return REFUSED, str(error)
-        return FAILED, f"{type(error).__name__}: {error}", traceback.format_exc()
+        return getattr(copies, name)(*arguments)
+    except UserError as error:
+        return error
+    except Exception:
+        return RuntimeError(f"failed in {name}:\n{traceback.format_exc()}")
 
 
 def _end_with_parent(handle: int) -> None:
-    """Waits for the other end to be closed altogether: nobody is left to whom anything would matter."""
+    """Waits for the other end to be closed altogether."""
     poll = select.poll()
-    poll.register(handle, 0)  # POLLHUP is reported unasked
+    poll.register(handle, 0)  # POLLHUP is always reported
     poll.poll()
     os._exit(1)
 
@@ -65,21 +59,12 @@ class Copies:
         self._copies: list[Copy] = []
 
     def make(self, environment: Environment, count: int, registration: bytes | None) -> tuple[int, int, int]:
-        """Makes ``count`` copies.
+        """Makes ``count`` copies; returns observation size, action size and horizon.
 
-        Args:
-            environment: what of.
-            count: how many.
-            registration: pickled EnvSpec that the id is registered with in the parent, if it is.
-
-        Returns:
-            Observation size, action size, horizon.
-
-        Raises:
-            UserError: see ``make_env``.
+        ``registration`` is the pickled EnvSpec that the parent has for the id, if it has one.
         """
         if registration is not None:
-            # What lives in the parent's __main__ is not found here; make_env says what to do about it.
+            # What lives in the parent's __main__ cannot be found here; make_env says what to do about it.
             with contextlib.suppress(Exception):
                 spec = pickle.loads(registration)
                 registry.setdefault(spec.id, spec)
@@ -95,16 +80,12 @@ class Copies:
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Observations (count, S) float32, rewards float64, terminated and truncated bool after (count, A) actions."""
         rewards = [copy.step(action) for copy, action in zip(self._copies, actions, strict=True)]
-        return (
-            np.stack([copy.observation for copy in self._copies]),
-            np.array(rewards, np.float64),
-            np.array([copy.terminated for copy in self._copies], bool),
-            np.array([copy.truncated for copy in self._copies], bool),
-        )
+        observations, *flags = zip(*[(c.observation, c.terminated, c.truncated) for c in self._copies], strict=True)
+        return np.stack(observations), np.array(rewards, np.float64), *(np.array(flag, bool) for flag in flags)
 
-    def outcomes(self) -> list[tuple[bool | None, list[str] | None, str | None]]:
-        """Success, completed tasks, and failure of each copy's episode; None where there is nothing to report."""
-        return [(copy.success, copy.tasks, copy.failed) for copy in self._copies]
+    def outcomes(self) -> list[dict]:
+        """What each copy has reported of its episode."""
+        return [copy.report for copy in self._copies]
 
     def close(self) -> None:
         """Closes every environment."""
@@ -114,29 +95,24 @@ class Copies:
 
 
 class Copy:
-    """One environment and its episode so far; after its end it stands still.
+    """One environment and its episode so far; an ended episode stands still until the next reset.
 
-    An environment that raises has ended its episode, as a failed one; for the next it is made anew.
-
-    Args:
-        make: makes the environment.
+    An environment that raises ends its episode, as failed; for the next one it is made anew.
 
     Attributes:
         observation: (S,) float32, the latest.
         terminated, truncated: whether and how the episode has ended.
-        success: whether ``success`` or ``is_success`` was ever reported as true; None: not reported.
-        tasks: the latest ``episode_task_completions``; None: not reported.
-        failed: what the environment raised; None: nothing.
+        report: whether ``success`` or ``is_success`` was ever true, the latest ``episode_task_completions`` as
+            ``tasks``, and what the environment raised as ``failed``; each only if there was any.
     """
 
     def __init__(self, make: Callable[[], FlatEnv]):
-        self._make = make
-        self.env = make()
+        self._make, self.env = make, make()
         self._begin()
 
     def reset(self, seed: int) -> np.ndarray:
         """Begins an episode; returns its first observation."""
-        broken = self.failed is not None
+        broken = "failed" in self.report
         self._begin()
         try:
             if broken:
@@ -162,19 +138,18 @@ class Copy:
             self._fail(error)
             return 0.0
 
-    def _fail(self, error: Exception) -> None:
-        """An environment may raise anything; what it was, and where, is told with the outcomes."""
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        what = f"{type(error).__name__}: {error} ({place.filename}, line {place.lineno})"
-        self.failed, self.truncated = " ".join(what.split()), True
-
     def _begin(self) -> None:
         self.observation, self.terminated, self.truncated = None, False, False
-        self.success, self.tasks, self.failed = None, None, None
+        self.report = {}
+
+    def _fail(self, error: Exception) -> None:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        what = f"{type(error).__name__}: {error} ({place.filename}, line {place.lineno})"
+        self.report["failed"], self.truncated = " ".join(what.split()), True
 
     def _note(self, info: Mapping) -> None:
         for name in ("success", "is_success"):
             if name in info:
-                self.success = bool(self.success) or bool(np.all(info[name]))
+                self.report["success"] = self.report.get("success", False) or bool(np.all(info[name]))
         if "episode_task_completions" in info:
-            self.tasks = [str(task) for task in info["episode_task_completions"]]
+            self.report["tasks"] = [str(task) for task in info["episode_task_completions"]]

@@ -14,9 +14,10 @@ import numpy as np
 
 from rvdt_jax.acting.policy import Policy
 from rvdt_jax.envs.adapters import make_env
-from rvdt_jax.errors import UserError
+from rvdt_jax.errors import UserError, optional_imports
 from rvdt_jax.evaluation.score_run import ScoredRun
 from rvdt_jax.evaluation.target import Scoring
+from rvdt_jax.files import atomic_write
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ def record_video(run: ScoredRun, path: pathlib.Path) -> None:
     """
     import imageio
 
-    seed, partial = run.saved.config.seeds[0], path.with_name(f".{path.stem}.partial{path.suffix}")
+    seed = run.saved.config.seeds[0]
     # The adapted environment gives flat vectors and takes actions in [-1, 1].
     spaces = {"observation_keys": (), "action_low": (), "action_high": ()}
     policy = Policy(dataclasses.replace(run.saved, spaces=spaces), seed)
@@ -44,13 +45,10 @@ def record_video(run: ScoredRun, path: pathlib.Path) -> None:
         ):
             fps = env.metadata.get("render_fps") or 30
             speed = {"duration": 1000 / fps, "loop": 0} if path.suffix == ".gif" else {"fps": fps}
-            with imageio.get_writer(partial, **speed) as video:
+            with atomic_write(path) as partial, imageio.get_writer(partial, **speed) as video:
                 episode_return, length = _film(env, policy, seed, video)
-        os.replace(partial, path)
     except Exception as error:  # OpenGL and ffmpeg raise exceptions of many kinds
         raise _no_video(path, run.scoring, error) from error
-    finally:
-        partial.unlink(missing_ok=True)
     log.info("%s: one episode of %d steps, return %.1f", path, length, episode_return)
 
 
@@ -72,13 +70,11 @@ def check_video(run: ScoredRun, path: pathlib.Path) -> None:
         raise UserError(f"--video={path}: {parent} is no folder that can be written. Make it, or choose another.")
     if path.suffix not in (".mp4", ".gif"):
         raise UserError(f"--video={path}: choose a name that ends in .mp4 or .gif.")
-    try:
+    with optional_imports(f"--video={path}"):
         import imageio  # noqa: F401
 
         if path.suffix == ".mp4":
             import imageio_ffmpeg  # noqa: F401
-    except ImportError as error:
-        raise UserError(f"--video={path}: {error.name} is not installed: pip install 'rvdt-jax[video]'.") from error
     try:
         with contextlib.closing(make_env(run.scoring.environment, render_mode="rgb_array")) as env:
             env.reset(seed=0)

@@ -13,6 +13,7 @@ import pathlib
 import numpy as np
 
 from rvdt_jax.errors import UserError
+from rvdt_jax.files import atomic_write
 
 _LOG_STD = (-20.0, 2.0)  # SAC's bounds
 
@@ -69,9 +70,8 @@ def save_collector(path: pathlib.Path, collector: Collector) -> None:
     arrays = {}
     for place, layer in enumerate((*collector.hidden, collector.mean, collector.log_std)):
         arrays[f"kernel_{place}"], arrays[f"bias_{place}"] = (part.astype(np.float16) for part in layer)
-    partial = path.with_suffix(".partial.npz")
-    np.savez_compressed(partial, about=np.array(json.dumps(collector.about)), **arrays)
-    partial.replace(path)
+    with atomic_write(path) as partial:
+        np.savez_compressed(partial, about=np.array(json.dumps(collector.about)), **arrays)
 
 
 def load_collector(path: pathlib.Path) -> Collector:

@@ -121,7 +121,7 @@ def _read_buffer(path: pathlib.Path, robot: str) -> tuple[dict[str, np.ndarray],
     """The columns of a buffer, and where it is from."""
     if not path.exists():
         raise UserError(
-            f"{path}: there is no replay buffer. Train one: pip install -e '.[recreate]', then "
+            f"{path}: there is no replay buffer. Train one: pip install 'rvdt-jax[recreate]', then "
             f"python experiments/train_collectors.py --robot={robot} --medium_only. Or name one with --replay."
         )
     try:

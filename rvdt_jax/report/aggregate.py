@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from rvdt_jax.errors import UserError
+from rvdt_jax.errors import optional_imports
 from rvdt_jax.report.render import markdown_table
 from rvdt_jax.report.tables import Row, Table
 
@@ -50,10 +50,8 @@ def aggregates(table: Table, resamples: int = RESAMPLES) -> str:
     Raises:
         UserError: rliable is not installed.
     """
-    try:
+    with optional_imports("--aggregate"):
         from rliable import metrics
-    except ImportError as error:
-        raise UserError(f"--aggregate needs {error.name}: pip install '.[report]'.") from None
     rows = {variant: found for variant in table.variants if (found := usable_rows(table, variant))}
     if not rows:
         return f"{table.title}: no cell has a score of two runs; nothing to aggregate.\n"

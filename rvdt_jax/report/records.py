@@ -11,37 +11,25 @@ results.json       see ``summarise``
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
 from rvdt_jax.errors import UserError
-from rvdt_jax.files import check_memory, read_text
+from rvdt_jax.files import atomic_write, check_memory, naming, read_text
 from rvdt_jax.tasks import normalized_score
 
 
 def append_lines(path: pathlib.Path, records: Iterable[dict]) -> None:
     """Appends one line per record and flushes it to the disk; an ``OSError`` names the file."""
-    with _naming(path), path.open("a", encoding="utf-8") as file:
+    with naming(path), path.open("a", encoding="utf-8") as file:
         file.writelines(json.dumps(record) + "\n" for record in records)
         file.flush()
         os.fsync(file.fileno())
-
-
-@contextlib.contextmanager
-def _naming(path: pathlib.Path) -> Iterator[None]:
-    """Adds the file's name to an ``OSError``: Python names it when opening fails, but not when writing does."""
-    try:
-        yield
-    except OSError as error:
-        if error.filename is None:
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise
 
 
 def read_lines(path: pathlib.Path) -> list[dict]:
@@ -67,16 +55,8 @@ def read_lines(path: pathlib.Path) -> list[dict]:
 
 def write_json(path: pathlib.Path, value: dict) -> None:
     """Replaces the file atomically."""
-    _replace(path, json.dumps(value, indent=1) + "\n")
-
-
-def _replace(path: pathlib.Path, text: str) -> None:
-    partial = path.with_suffix(".partial")
-    with _naming(partial), partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    with atomic_write(path) as partial:
+        partial.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
 
 
 def read_json(path: pathlib.Path) -> dict:
@@ -100,7 +80,8 @@ def change_lines(path: pathlib.Path, change: Callable[[dict], dict | None]) -> N
     """Replaces every record by ``change(record)``, or drops it if that is None; replaces the file atomically."""
     if path.exists():
         changed = [record for record in map(change, read_lines(path)) if record is not None]
-        _replace(path, "".join(json.dumps(record) + "\n" for record in changed))
+        with atomic_write(path) as partial:
+            partial.write_text("".join(json.dumps(record) + "\n" for record in changed), encoding="utf-8")
 
 
 def mean_return(record: dict) -> float:

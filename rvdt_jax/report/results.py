@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import pathlib
 
+from rvdt_jax.errors import not_installed
 from rvdt_jax.report.records import read_lines, summarise, write_json
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ def _plot(results: dict, evaluations: list[dict], path: pathlib.Path) -> None:
     try:
         from rvdt_jax.report.plots import plot_learning_curves
     except ImportError as error:
-        log.warning("no picture: %s is not installed", error.name)
+        log.warning("no picture: %s", not_installed(error) or error)
         return
     provenance = results["provenance"]
     data = "recreated data" if provenance.get("recreated") else provenance["dataset_id"]

@@ -1,4 +1,4 @@
-"""TensorBoard events, if ``tensorboardX`` is installed (``pip install rvdt-jax[tensorboard]``).
+"""TensorBoard events, if ``tensorboardX`` is installed (``pip install 'rvdt-jax[tensorboard]'``).
 
 Events are written directly: the thread of tensorboardX's ``SummaryWriter`` dies when the disk is full, and training
 would then wait for it forever. The JSON records are authoritative, so an event that cannot be written ends no run.
@@ -12,6 +12,8 @@ import pathlib
 import platform
 import struct
 import time
+
+from rvdt_jax.errors import not_installed
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +30,8 @@ class Writer:
         try:
             from tensorboardX.proto import event_pb2, summary_pb2
             from tensorboardX.record_writer import masked_crc32c
-        except ImportError:
-            log.info("no TensorBoard events: tensorboardX is not installed (pip install rvdt-jax[tensorboard])")
+        except ImportError as error:
+            log.info("no TensorBoard events: %s", not_installed(error) or error)
             self._enabled = False
             return
         self._event, self._summary, self._checksum = event_pb2.Event, summary_pb2.Summary, masked_crc32c

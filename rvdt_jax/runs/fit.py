@@ -98,7 +98,7 @@ def run_config(config: Config, *, resume: bool = False, progress: bool = True, u
         UserError: the settings do not fit the data or the machine, the data set is missing or corrupt, or the work
             directory already holds a run; nothing was overwritten. Or training has diverged. Among several processes
             what process 0 refuses is refused in all, and what differs between them is refused too.
-        ProcessFailed: another process has failed, or has died.
+        ProcessFailed: another process has failed.
     """
     check_names_data(config)
     return _run(config, lambda config, progress: load_episodes(config, progress=progress), resume, progress, unset)

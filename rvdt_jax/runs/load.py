@@ -12,12 +12,13 @@ from rvdt_jax.data.cache import read_cache
 from rvdt_jax.data.episodes import Episodes
 from rvdt_jax.data.minari import find_local, list_local, minari_root
 from rvdt_jax.data.source import load_local
-from rvdt_jax.errors import UserError, nearest
+from rvdt_jax.errors import UserError, nearest, optional_imports
 from rvdt_jax.tasks import Source, Task, find_source, get_task
 
 log = logging.getLogger(__name__)
 
 
+@optional_imports("Reading and making data sets")
 def load_episodes(config: Config, *, progress: bool = True) -> tuple[Episodes, dict]:
     """The data that ``config`` names, and their provenance.
 

@@ -14,7 +14,7 @@ from rvdt_jax.config.serialization import to_json
 from rvdt_jax.config.settings import Config
 from rvdt_jax.data.episodes import Episodes, draw_episodes, keep_episodes
 from rvdt_jax.data.rebalance import ExpertSet, select_expert_episodes
-from rvdt_jax.errors import UserError
+from rvdt_jax.errors import UserError, not_installed
 from rvdt_jax.evaluation.target import Scoring, choose_scoring
 from rvdt_jax.runs.processes import Group
 from rvdt_jax.runs.workdir import check_workdir
@@ -148,7 +148,7 @@ def make_evaluator(
     try:
         from rvdt_jax.evaluation.evaluator import Evaluator
     except ImportError as error:
-        log.warning("nothing will be scored: %s is not installed", error.name)
+        log.warning("nothing will be scored: %s", not_installed(error) or error)
         return None
     return Evaluator(
         environment,

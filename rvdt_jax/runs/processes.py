@@ -1,271 +1,159 @@
 """Several processes that train one run: what process 0 does for all, what they agree on, how they stop together.
 
-Small messages go through the key-value store of ``jax.distributed``: there a wait may last as long as process 0 takes,
-and signals are heard meanwhile; a collective is deaf and may time out. Whatever ends one process ends all: a thread in
-each of them looks once a second whether another has failed, was signalled, or has fallen silent.
+Messages are collectives of ``multihost_utils``, so every process must call the same methods in the same order. An
+exception inside one of these methods is raised in all processes. If a process ends elsewhere, JAX ends the others: see
+``train.cluster``. On CPUs, XLA gives up a collective after half an hour; if process 0 evaluates for longer, set
+``XLA_FLAGS=--xla_cpu_collective_timeout_seconds=N``.
 """
 
 from __future__ import annotations
 
-import _thread
-import contextlib
-import itertools
 import json
-import os
-import re
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable
 from typing import TypeVar
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 
 from rvdt_jax.errors import UserError, differences
-from rvdt_jax.runs.signals import Interruption
 
 T = TypeVar("T")
 
-SILENCE_SECONDS = 20.0  # a process that gave no sign of life for so long counts as dead
-_GRACE_SECONDS = 10.0  # what a main thread that hangs in a collective gets to notice that the run has failed
-_POLL_SECONDS = 1.0
-_runs = itertools.count()  # the same in every process, so that the messages of two runs of one program stay apart
-
 
 class ProcessFailed(RuntimeError):
-    """Another process of the run has failed.
-
-    Attributes:
-        dead: it is gone without a word, so that nobody should wait for it when leaving.
-    """
-
-    def __init__(self, message: str, dead: bool = False):
-        super().__init__(message)
-        self.dead = dead
+    """Another process of the run has failed."""
 
 
 class Group:
-    """The processes of a run, as a context manager around it; a process that is alone does without any of this.
-
-    Every process must call the same methods in the same order. An exception in one process ends the ``with`` of all:
-    a user's error (UserError, OSError) as the same UserError, any other as ``ProcessFailed``.
+    """The processes of a run, as a context manager around it. A process on its own does no communication.
 
     Attributes:
         index: which process this is; process 0 leads.
         count: how many there are.
+
+    Raises:
+        UserError: the processes have different numbers of devices.
     """
 
     def __init__(self):
         several = jax.distributed.is_initialized() and jax.process_count() > 1
         self.index, self.count = (jax.process_index(), jax.process_count()) if several else (0, 1)
-        self._client = _store() if several else None
-        self._place, self._messages = f"rvdt_jax/{next(_runs)}", itertools.count()
-        self._interruption: Interruption | None = None
-        self._failure: dict | None = None  # of another process
-        self._raised: Exception | None = None  # what it became here
-        self._noticed, self._left = threading.Event(), threading.Event()
-        self._watch = threading.Thread(target=self._keep_watch, daemon=True)
+        devices = Counter(device.process_index for device in jax.devices()) if several else {}
+        if len(set(devices.values())) > 1:
+            raise UserError(f"The processes have {list(devices.values())} devices. Give each the same number.")
+        self._raised_in_all = False
+
+    def __enter__(self) -> Group:
+        return self
+
+    def __exit__(self, kind, *exception) -> None:
+        """Waits for process 0, which may still be writing; else JAX would end it when this process ends."""
+        if self.count > 1 and (kind is None or self._raised_in_all):
+            self._gather(None)
 
     @property
     def leads(self) -> bool:
         """Whether this is process 0, which alone writes."""
         return self.index == 0
 
-    def __enter__(self) -> Group:
-        if self.count > 1:
-            self._watch.start()
-        return self
+    def attempt(self, work: Callable[[], T]) -> T:
+        """Does the work in every process; returns this process's value, of any type.
 
-    def __exit__(self, kind, error: BaseException | None, trace) -> None:
-        if self.count == 1:
-            return
-        try:
-            if error is None:
-                self._tell(self._next(), [None])  # process 0 may still have been writing
-            else:
-                self._explain(error)
-        finally:
-            self._left.set()
-
-    @contextlib.contextmanager
-    def explained(self) -> Iterator[None]:
-        """Inside, an exception reaches the other processes at once, before files are closed here."""
-        try:
-            yield
-        except Exception as error:
-            if self.count > 1:
-                self._explain(error)
-            raise
-
-    def lead(self, work: Callable[[], T]) -> T:
-        """Process 0 does the work, however long; every process returns its value, which JSON must be able to hold."""
+        Raises:
+            UserError: the work raised a UserError or an OSError in some process.
+            ProcessFailed: it raised anything else in another process.
+        """
         if self.count == 1:
             return work()
-        return self._tell(self._next(), [work()] if self.leads else None)
+        value = failure = None
+        try:
+            value = work()
+        except Exception as error:
+            failure = error
+        user = isinstance(failure, UserError | OSError)
+        words = failure and (str(failure) if user else f"{type(failure).__name__}: {failure}")
+        failures = self._gather(failure and [user, words])
+        self._raised_in_all = any(failures)
+        if failure is not None:
+            raise failure
+        for index, other in enumerate(failures):
+            if other and other[0]:
+                raise UserError(other[1] if index == 0 else f"process {index}: {other[1]}")
+            if other:
+                raise ProcessFailed(f"process {index} failed: {other[1]}")
+        return value
+
+    def lead(self, work: Callable[[], T]) -> T:
+        """Does the work in process 0; every process returns its value, which JSON must be able to hold.
+
+        Raises:
+            UserError, ProcessFailed: as ``attempt``.
+        """
+        value = self.attempt(work if self.leads else _nothing)
+        return value if self.count == 1 else self._gather(value)[0]
 
     def in_turn(self, work: Callable[[], T]) -> T:
-        """Process 0 does the work, then all the others: what it leaves on a shared disk they find."""
-        if self.leads:
-            value = work()
-            self.lead(lambda: None)
-            return value
-        self.lead(lambda: None)
-        return work()
+        """Does the work in process 0, then in all others: they find what it leaves on a shared disk.
+
+        Raises:
+            UserError, ProcessFailed: as ``attempt``.
+        """
+        first = self.attempt(work if self.leads else _nothing)
+        other = self.attempt(_nothing if self.leads else work)
+        return first if self.leads else other
 
     def agree(self, values: dict) -> None:
-        """Refuses to go on unless the values, a tree of dicts that JSON can hold, are the same in all processes.
+        """Refuses to go on unless the values, nested dicts that JSON can hold, are the same in all processes.
 
         Raises:
             UserError: naming the first process that differs, and in what.
         """
         if self.count == 1:
             return
-        key, own = self._next(), json.loads(json.dumps(values))
-        self._client.key_value_set(f"{key}/{self.index}", json.dumps(own))
+        first, *others = self._gather(values)
+        for index, other in enumerate(others, start=1):
+            differing = differences(other, first)
+            if differing:
+                self._raised_in_all = True
+                raise UserError(
+                    f"process {index} differs from process 0: {'; '.join(differing)}. Start all processes with the "
+                    "same settings, data and packages; runs of their own need --nodistributed."
+                )
 
-        def compare() -> None:
-            for index in range(1, self.count):
-                differing = differences(json.loads(self._wait(f"{key}/{index}")), own)
-                if differing:
-                    raise UserError(
-                        f"process {index} differs from process 0: {'; '.join(differing)}. Start all processes with the "
-                        "same settings, data and packages; runs of their own need --nodistributed."
-                    )
+    def any_signal(self, signal: int | None, failure: Exception | None = None) -> int | None:
+        """A signal that any process has received, the same in all.
 
-        self.lead(compare)
+        Args:
+            signal: the number of the signal received by this process.
+            failure: an exception of this process, which is raised in all.
 
-    def heed(self, interruption: Interruption) -> None:
-        """Lets a signal that another process receives interrupt process 0 as its own would."""
-        self._interruption = interruption
+        Raises:
+            UserError, ProcessFailed: as ``attempt``, for a failure in any process.
+        """
+        if self.count == 1:
+            return signal
+        state = np.array([signal or 0, failure is not None], np.int32)
+        received, failed = multihost_utils.process_allgather(state).max(axis=0).tolist()
+        if failed:
+            self.attempt(lambda: _raise(failure))
+        return received or None
 
-    def any_signal(self) -> int | None:
-        """The number of a signal that any process has received; the same in all. A collective."""
-        own = self._interruption.signal or 0
-        if self.count > 1:
-            from jax.experimental import multihost_utils
-
-            own = int(np.max(multihost_utils.process_allgather(np.int32(own))))
-        return own or None
-
-    def _next(self) -> str:
-        return f"{self._place}/{next(self._messages)}"
-
-    def _tell(self, key: str, value: list | None) -> object:
-        """Process 0's ``[value]``, in every process."""
-        if self.leads:
-            self._client.key_value_set(key, json.dumps(value))
-            return value[0]
-        return json.loads(self._wait(key))[0]
-
-    def _wait(self, key: str) -> str:
-        """The message under that key, as soon as it is there."""
-        while True:
-            if self._failure is not None:
-                self._noticed.set()
-                raise self._shared()
-            try:
-                return self._client.blocking_key_value_get(key, int(1000 * _POLL_SECONDS))
-            except jax.errors.JaxRuntimeError as error:
-                if "DEADLINE_EXCEEDED" not in str(error):
-                    raise
-
-    def _explain(self, error: BaseException) -> None:
-        """Tells the others why this process stops; raises the cause in place of what only follows from it."""
-        self._noticed.set()
-        if isinstance(error, ProcessFailed) or error is self._raised:
-            return
-        if _is_broken_connection(error):
-            # If the other process failed in order, it has said so before it closed its connections.
-            time.sleep(2 * _POLL_SECONDS)
-            if self._failure is None:
-                words = f"another process of the run has died ({_first_line(error)}); its own output may say why."
-                self._failure = {"kind": "dead", "message": words}
-                self._publish(self._failure)
-            raise self._shared() from error
-        if isinstance(error, UserError | OSError):
-            prefix = "" if self.leads else f"process {self.index}: "
-            self._publish({"kind": "user", "message": f"{prefix}{error}"})
-        else:
-            words = f"process {self.index} failed: {type(error).__name__}: {_first_line(error)}"
-            self._publish({"kind": "failed", "message": words})
-
-    def _shared(self) -> Exception:
-        """The failure of another process, as an exception of this one."""
-        words, kind = self._failure["message"], self._failure["kind"]
-        self._raised = UserError(words) if kind == "user" else ProcessFailed(words, dead=kind == "dead")
-        return self._raised
-
-    def _publish(self, failure: dict) -> None:
-        # Only the first counts; and without its service there is nobody to be told.
-        with contextlib.suppress(jax.errors.JaxRuntimeError):
-            self._client.key_value_set(f"{self._place}/failure/first", json.dumps(failure))
-
-    def _keep_watch(self) -> None:
-        beats, last = itertools.count(), {}  # process -> (what it said last, when that was new)
-        told = relayed = False
-        while not self._left.wait(_POLL_SECONDS):
-            try:
-                self._client.key_value_set(f"{self._place}/alive/{self.index}", str(next(beats)), allow_overwrite=True)
-                signal = self._interruption and self._interruption.signal
-                if signal and not told:
-                    self._client.key_value_set(f"{self._place}/signal/{self.index}", str(signal))
-                    told = True
-                failures = self._client.key_value_dir_get(f"{self._place}/failure/")
-                if self.leads:
-                    relayed = relayed or self._relay_signal()
-                    self._notice_silence(last)
-            except jax.errors.JaxRuntimeError:
-                return  # process 0 is gone; JAX ends this one
-            if failures:
-                self._failure = json.loads(failures[0][1])
-                break
-        if not self._noticed.wait(_GRACE_SECONDS) and not self._left.is_set():
-            self._end_at_once()
-
-    def _relay_signal(self) -> bool:
-        heard = self._client.key_value_dir_get(f"{self._place}/signal/")
-        if not heard or self._interruption is None:
-            return False
-        if self._interruption.signal is None:
-            _thread.interrupt_main(int(heard[0][1]))
-        return True
-
-    def _notice_silence(self, last: dict) -> None:
-        """Publishes the death of a process that has not been heard of; ``last`` is kept from call to call."""
-        now = time.monotonic()
-        for name, beat in self._client.key_value_dir_get(f"{self._place}/alive/"):
-            if last.get(name, (None,))[0] != beat:
-                last[name] = beat, now
-            elif now - last[name][1] > SILENCE_SECONDS:
-                index = name.rsplit("/", 1)[-1]
-                words = f"process {index} of the run has died: no sign of life for {SILENCE_SECONDS:g} s."
-                self._publish({"kind": "dead", "message": words})
-
-    def _end_at_once(self) -> None:
-        """Ends a process whose main thread hangs in a collective that will never return."""
-        print(f"error: {self._failure['message']}", file=sys.stderr, flush=True)
-        if self._failure["kind"] != "dead":
-            jax.distributed.shutdown()  # the others wait for it when they leave
-        os._exit(2)
+    def _gather(self, value) -> list:
+        """The JSON value of every process, in every process."""
+        text = np.frombuffer(json.dumps(value).encode(), np.uint8)
+        sizes = multihost_utils.process_allgather(np.int32(text.size))
+        padded = np.zeros(1 << int(sizes.max()).bit_length(), np.uint8)  # few sizes, as each is compiled once
+        padded[: text.size] = text
+        rows = multihost_utils.process_allgather(padded)
+        return [json.loads(row[:size].tobytes()) for row, size in zip(rows, sizes, strict=True)]
 
 
-def _store():
-    """The key-value store of ``jax.distributed``; JAX has no public name for it."""
-    from jax._src import distributed
-
-    return distributed.global_state.client
+def _nothing() -> None:
+    return None
 
 
-def _is_broken_connection(error: BaseException) -> bool:
-    """Whether it came out of a collective that lost its peer.
-
-    JAX has no type of its own for that, and raises ValueError or JaxRuntimeError; but the text begins with XLA's
-    status, as no error of ours does.
-    """
-    words = r"[A-Z_]+: (?s:.*)(?i:gloo|nccl|connection (?:closed|reset|refused)|socket closed)"
-    return re.match(words, str(error)) is not None
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0]
+def _raise(failure: Exception | None) -> None:
+    if failure is not None:
+        raise failure

@@ -1,4 +1,4 @@
-"""The hooks of a run that several processes train together: process 0 keeps its session, and the others follow."""
+"""The hooks of a run that several processes train together: process 0 keeps the session, and the others follow."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from jax.sharding import Mesh
 from rvdt_jax.algorithms.base import Metrics
 from rvdt_jax.runs.hooks import Session
 from rvdt_jax.runs.processes import Group
-from rvdt_jax.runs.signals import Interrupted
+from rvdt_jax.runs.signals import Interrupted, Interruption
 from rvdt_jax.train.parallel import collect
 from rvdt_jax.types import TrainState
 
 
 class SharedSession:
-    """The driver's hooks in each of several processes: process 0 keeps the session, and the others wait for it.
+    """The driver's hooks in each of several processes.
 
     Args:
         session: of process 0; None in the others.
         group: the processes.
-        mesh: the devices of all of them.
+        interruption: the signals that this process receives.
+        mesh: the devices of all processes.
         steps: the last update.
         acting_params: of the algorithm: what of a state acts.
 
@@ -32,12 +33,14 @@ class SharedSession:
         self,
         session: Session | None,
         group: Group,
+        interruption: Interruption,
         mesh: Mesh,
         steps: int,
         acting_params: Callable[[TrainState], dict],
     ):
-        self._session, self._group, self._mesh, self._steps = session, group, mesh, steps
-        self._acting_params = acting_params
+        self._session, self._group, self._interruption = session, group, interruption
+        self._mesh, self._steps, self._acting_params = mesh, steps, acting_params
+        self._failure: Exception | None = None
         self.finished, self.signal = False, None
 
     def compiled(self, seconds: float) -> None:
@@ -46,21 +49,23 @@ class SharedSession:
             self._session.compiled(seconds)
 
     def log(self, step: int, metrics: Metrics) -> None:
-        """Process 0 records the metrics."""
-        if self._session is not None:
-            self._session.log(step, metrics)
+        """Process 0 records the metrics. Its failure waits for ``should_stop``, as another call is running now."""
+        if self._session is not None and self._failure is None:
+            try:
+                self._session.log(step, metrics)
+            except Exception as error:
+                self._failure = error
 
     def save(self, step: int, states: TrainState) -> None:
-        """Process 0 writes what all have."""
+        """Process 0 writes the checkpoint."""
         whole = collect(states, self._mesh)
-        if self._session is not None:
-            self._session.save(step, whole)
+        self._group.attempt(lambda: self._session and self._session.save(step, whole))
 
     def evaluate(self, step: int, states: TrainState) -> None:
-        """Process 0 scores the policies, and the others wait as long as it takes.
+        """Process 0 scores the policies, and the others wait.
 
         Raises:
-            Interrupted: a signal came, to whichever of them.
+            Interrupted: process 0 received a signal.
         """
         if self._group.lead(lambda: self._session.is_due(step)):
             params = collect(self._acting_params(states), self._mesh)
@@ -68,11 +73,11 @@ class SharedSession:
             if to_save:
                 self.save(step, states)
             if interrupted:
-                self.signal = self._group.lead(lambda: self._session.signal)
+                self.should_stop()
                 raise Interrupted
         self.finished = step == self._steps
 
     def should_stop(self) -> bool:
-        """Whether a signal has come to any of the processes."""
-        self.signal = self._group.any_signal()
+        """Whether a signal has come to any process. Raises, in all of them, what ``log`` has raised."""
+        self.signal = self._group.any_signal(self._interruption.signal, self._failure)
         return self.signal is not None

@@ -29,7 +29,7 @@ class Interruption:
         self._previous: dict[int, object] = {}
 
     def __enter__(self) -> Interruption:
-        if threading.current_thread() is threading.main_thread():  # Python knows handlers in no other
+        if threading.current_thread() is threading.main_thread():  # Python allows handlers in no other
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._previous[number] = signal.signal(number, self._handle)
         return self

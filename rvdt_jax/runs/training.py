@@ -53,12 +53,13 @@ def train_run(
     begin = functools.partial(init_states, jnp.asarray(config.seeds, jnp.int32), algorithm, spec)
     states, session, checkpoints = begin(), None, None
     with contextlib.ExitStack() as stack:
-        if group.leads:
+        interruption = Interruption()
+
+        def lead() -> None:
+            nonlocal states, session, checkpoints
             evaluator = make_evaluator(config, spec, normalizer, data.environment, data.episodes.return_range)
             _enter(stack, folder, config, resume)
-        interruption = stack.enter_context(Interruption())
-        group.heed(interruption)
-        if group.leads:
+            stack.enter_context(interruption)
             saving = folder / "checkpoints", config.train.keep_checkpoints, _about(config, data)
             checkpoints = stack.enter_context(Checkpoints(*saving, lambda: session.best_step, training_settings))
             saved_with = checkpoints, normalizer, algorithm.acting_params
@@ -67,17 +68,16 @@ def train_run(
             )
             states = _restore(states, normalizer, checkpoints, folder, config, resume)
             session.rewind(int(states.step[0]))
-        group.lead(lambda: None)  # what follows are collectives, in which nobody waits for long
+
+        group.attempt(lead if group.leads else lambda: stack.enter_context(interruption))
         states = from_process_0(states)
         log.info("compiling; the first losses come after %d updates of every seed", config.train.log_every)
-        hooks = (
-            session
-            if group.count == 1
-            else SharedSession(session, group, mesh, config.train.steps, algorithm.acting_params)
-        )
+        hooks = session
+        if group.count > 1:
+            hooks = SharedSession(session, group, interruption, mesh, config.train.steps, algorithm.acting_params)
         go_on = _make_trainer(config, algorithm, spec, mesh, _make_store(config, data, normalizer), hooks)
         # A signal during an evaluation: its checkpoint is written, and resuming repeats the evaluation.
-        with contextlib.suppress(Interrupted), group.explained():
+        with contextlib.suppress(Interrupted):
             if config.train.on_divergence == "rollback":
                 _with_rollbacks(go_on, states, begin, normalizer, checkpoints, session)
             else:

@@ -1,9 +1,8 @@
-"""Where a run goes, and that nothing is ever written over."""
+"""The work directory of a run: its default name, its lock, and the refusal to overwrite anything."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import logging
 import os
@@ -12,6 +11,8 @@ import platform
 import re
 import time
 from collections.abc import Iterator
+
+from filelock import FileLock, Timeout
 
 from rvdt_jax.algorithms.variants import folder_name
 from rvdt_jax.config.serialization import run_differences
@@ -33,51 +34,39 @@ def default_workdir(config: Config) -> pathlib.Path:
 
 @contextlib.contextmanager
 def lock_workdir(folder: pathlib.Path) -> Iterator[None]:
-    """Keeps every other process out of an existing work directory for as long as the block runs.
-
-    The operating system holds the lock, and gives it back however the process ends. Where a file system knows none, a
-    warning says so.
+    """Locks an existing work directory. The operating system frees the lock however the process ends.
 
     Raises:
-        UserError: another process is in there; the message says which, where, and since when.
+        UserError: another process holds the lock; the message says which, where, and since when.
     """
     path = folder / LOCK
-    while True:
-        file = path.open("a+", encoding="utf-8")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise UserError(
-                f"{folder}: {_owner(file.read())}. Wait for it, stop it, or choose another --workdir."
-            ) from None
-        except OSError as error:
-            log.warning("%s: cannot be locked (%s); take care that no second process trains there", folder, error)
-        if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
-            break
-        file.close()  # its owner left, and took it away, between our opening and locking it
+    lock = FileLock(path)
     try:
-        file.truncate(0)
-        owner = {"pid": os.getpid(), "host": platform.node(), "since": time.time()}
-        print(json.dumps(owner), file=file, flush=True)
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise UserError(f"{folder}: {_owner(path)}. Wait for it, stop it, or choose another --workdir.") from None
+    except OSError as error:  # the file system has no locks
+        log.warning("%s: cannot be locked (%s); take care that no second process trains there", folder, error)
+    try:
+        path.write_text(json.dumps({"pid": os.getpid(), "host": platform.node(), "since": time.time()}))
         yield
     finally:
         path.unlink(missing_ok=True)
-        file.close()
+        lock.release()
 
 
-def _owner(text: str) -> str:
+def _owner(path: pathlib.Path) -> str:
     try:
-        owner = json.loads(text)
+        owner = json.loads(path.read_text())
         minutes = (time.time() - owner["since"]) / 60
         age = f"{minutes:.0f} minutes" if minutes < 120 else f"{minutes / 60:.0f} hours"
         return f"process {owner['pid']} on {owner['host']} has been training there for {age}"
-    except (ValueError, KeyError):  # it has just begun
+    except (OSError, ValueError, KeyError):  # it has only just locked it, or left meanwhile
         return "another process is training there"
 
 
 def check_workdir(folder: pathlib.Path, config: Config, resume: bool) -> None:
-    """Refuses to write over anything, or to resume what is not there or was begun with other settings.
+    """Refuses to overwrite anything, and to resume a run that does not exist or has other settings.
 
     Raises:
         UserError: with the remedy.
@@ -102,5 +91,6 @@ def check_workdir(folder: pathlib.Path, config: Config, resume: bool) -> None:
                 f"{folder}: holds a run with other settings ({'; '.join(differing)}). Resume it with its own settings, "
                 "or choose another --workdir; nothing was touched."
             )
-    elif folder.exists() and any(path.name != LOCK for path in folder.iterdir()):
+    # A process killed in its first write has left part of config.json.
+    elif folder.exists() and any(path.name != LOCK and ".partial" not in path.suffixes for path in folder.iterdir()):
         raise UserError(f"{folder}: is not empty and holds no run. Choose another --workdir; nothing was touched.")

@@ -8,7 +8,6 @@ written checkpoint is never read. Among several processes only process 0 writes 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import errno
 import logging
 import pathlib
@@ -18,6 +17,7 @@ from importlib import metadata
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers as managers
 
 from rvdt_jax.errors import UserError, differences
 from rvdt_jax.types import Normalizer, TrainState
@@ -41,18 +41,6 @@ class NotSaved(OSError):
 
 class OtherRun(UserError):
     """A checkpoint belongs to other settings or other data."""
-
-
-@dataclasses.dataclass
-class _LatestAndBest(ocp.checkpoint_managers.PreservationPolicy):
-    """Orbax asks it at every save. The best was evaluated after it was written, so it is known by then."""
-
-    keep: int
-    best: int | None = None
-
-    def should_preserve(self, checkpoints, *, context) -> list[bool]:
-        kept = {info.step for info in checkpoints[-self.keep :]} | {self.best}
-        return [info.step in kept for info in checkpoints]
 
 
 class Checkpoints:
@@ -80,9 +68,12 @@ class Checkpoints:
         # Of several processes only this one is here; Orbax would wait for the others.
         self._alone = jax.process_count() > 1
         processes = ocp.options.MultiprocessingOptions(active_processes={0} if self._alone else None)
-        self._best, self._kept, self._comparable = best, _LatestAndBest(keep), comparable
+        self._best, self._comparable = best, comparable
+        self._kept = [managers.LatestN(keep), managers.CustomSteps(())]  # Orbax asks them at every save
         options = ocp.CheckpointManagerOptions(
-            preservation_policy=self._kept, create=False, multiprocessing_options=processes
+            preservation_policy=managers.AnyPreservationPolicy(self._kept),
+            create=False,
+            multiprocessing_options=processes,
         )
         self._about = {"format_version": FORMAT_VERSION, "versions": versions()} | about
         self._manager = ocp.CheckpointManager(self._folder, options=options)
@@ -109,7 +100,8 @@ class Checkpoints:
             NotSaved: this one could not be written, or the one before.
         """
         arrays = ocp.args.StandardSave(self._plain(states, normalizer))
-        self._kept.best = self._best()
+        best = self._best()  # known by now, although it was evaluated after it was written
+        self._kept[1] = managers.CustomSteps(() if best is None else (best,))
         with self._writing():
             self._manager.save(step, args=ocp.args.Composite(arrays=arrays, about=ocp.args.JsonSave(self._about)))
 

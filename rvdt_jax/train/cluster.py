@@ -1,8 +1,14 @@
-"""How several processes of one run find each other: by flags, or by what the cluster says; see ``start``."""
+"""Connecting the processes of one run, by flags or by what the cluster's launcher says; see ``start``.
+
+JAX ends every process with SIGABRT once one of them has died or has been waited for too long:
+
+- A collective fails at once where the connection to a dead process breaks.
+- A process that gives no sign of life for ``HEARTBEAT_SECONDS`` counts as dead, as after a kill during an evaluation.
+- A process that leaves waits ``SHUTDOWN_SECONDS`` for the others, as after an exception in one of them.
+"""
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import os
 import re
@@ -14,10 +20,10 @@ from rvdt_jax.errors import UserError
 
 log = logging.getLogger(__name__)
 
-# JAX itself ends every process once one of them has sent no sign of life for so long. ``runs.processes`` notices
-# earlier, and says it in one line; this is for what it cannot notice.
 HEARTBEAT_SECONDS = 60
-_CONNECT_SECONDS = 300.0  # processes of one job may start minutes apart
+SHUTDOWN_SECONDS = 60
+CONNECT_SECONDS = 300  # processes of one job may start minutes apart
+_LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 
 def start(
@@ -28,22 +34,21 @@ def start(
 ) -> int:
     """Connects this process to the others of its run, before JAX is used for anything else.
 
-    With all of ``coordinator``, ``num_processes`` and ``process_id``: to those. Without them, where Slurm (``srun``),
-    Open MPI (``mpirun``) or a multi-host TPU slice on GKE says that it started more than one process: to all of them.
-    A job of one task, a login node and a shell inside an allocation stay on their own.
+    With all of ``coordinator``, ``num_processes`` and ``process_id`` it connects to those. Without them it connects
+    where Slurm (``srun``), Open MPI (``mpirun``) or a multi-host TPU slice on GKE has started more than one process.
 
     Args:
-        coordinator: ``HOST:PORT`` of process 0, where it can be reached from the others.
+        coordinator: ``HOST:PORT`` of process 0, as the others reach it.
         num_processes: how many there are.
         process_id: which one this is, from 0.
-        distributed: True insists, and takes whatever ``jax.distributed.initialize`` detects, Kubernetes and Cloud TPU
+        distributed: True connects to whatever ``jax.distributed.initialize`` detects, Kubernetes and Cloud TPU
             included; False forbids detection; None decides as above.
 
     Returns:
-        The number of this process, 0 where it is alone.
+        The number of this process, 0 if it is alone.
 
     Raises:
-        UserError: the arguments do not fit together, the port is taken, or nobody answers.
+        UserError: the arguments do not fit together, the port is taken, or process 0 does not answer.
     """
     given = {"--coordinator": coordinator, "--num_processes": num_processes, "--process_id": process_id}
     missing = [name for name, value in given.items() if value is None]
@@ -63,11 +68,10 @@ def start(
 
 
 def tasks_of(environment: Mapping[str, str]) -> int:
-    """How many processes the launcher of this one says that it started together; 1 where nothing says so.
+    """How many processes the launcher of this one has started together; 1 if no launcher says so.
 
-    The variables are those by which JAX recognises Slurm, Open MPI and GKE's TPU slices (``jax/_src/clusters``).
-    ``srun`` alone sets a step's node list: the script of ``sbatch``, the shell of ``salloc`` and a login node have
-    none.
+    The variables are those by which JAX recognises Slurm, Open MPI and GKE's TPU slices. Only ``srun`` sets a step's
+    node list: the script of ``sbatch``, the shell of ``salloc`` and a login node have none.
     """
     if {"SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_PROCID", "SLURM_LOCALID"} <= environment.keys():
         return int(environment.get("SLURM_NTASKS", 1))
@@ -88,39 +92,38 @@ def _check(coordinator: str, num_processes: int, process_id: int) -> None:
 
 def _connect(coordinator: str, num_processes: int, process_id: int) -> int:
     host, _, port = coordinator.rpartition(":")
-    address = _address_of(host.strip("[]"), coordinator)
     # JAX aborts or crashes on what is checked here.
-    if process_id == 0:
-        _check_free(address, int(port), coordinator)
-        log.info("waiting at %s for %d other processes", coordinator, num_processes - 1)
-    else:
-        _await_coordinator(address, int(port), coordinator)
+    check = _await_coordinator if process_id > 0 else _check_free
+    check(host.strip("[]"), int(port), coordinator)
     _initialize(
         coordinator_address=coordinator,
         num_processes=num_processes,
         process_id=process_id,
         cluster_detection_method="deactivate",
-        # The service asks nobody who he is: on one machine it need not be reachable from others.
-        coordinator_bind_address=coordinator if ipaddress.ip_address(address).is_loopback else None,
+        # The service has no authentication: on one machine it need not be reachable from others.
+        coordinator_bind_address=coordinator if host in _LOOPBACK else None,
     )
     return process_id
 
 
 def _detect() -> int:
-    _initialize()
     import jax
 
+    _initialize()
     return jax.process_index()
 
 
 def _initialize(**arguments) -> None:
     import jax
 
-    # It would swallow SIGTERM, which is ours to hear; see ``rvdt_jax.runs.signals``.
+    # It would take SIGTERM away from ``runs.signals``.
     jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(
-            heartbeat_timeout_seconds=HEARTBEAT_SECONDS, initialization_timeout=int(_CONNECT_SECONDS), **arguments
+            heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+            shutdown_timeout_seconds=SHUTDOWN_SECONDS,
+            initialization_timeout=CONNECT_SECONDS,
+            **arguments,
         )
     except (RuntimeError, ValueError, KeyError, OSError) as error:
         reason = " ".join(str(error).split())
@@ -130,34 +133,24 @@ def _initialize(**arguments) -> None:
         ) from error
 
 
-def _address_of(host: str, coordinator: str) -> str:
+def _check_free(host: str, port: int, coordinator: str) -> None:
     try:
-        return socket.getaddrinfo(host, None)[0][4][0]
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
     except OSError as error:
-        raise UserError(f"--coordinator={coordinator}: there is no host of that name ({error}).") from error
+        raise UserError(
+            f"--coordinator={coordinator}: process 0 cannot listen there ({error.strerror}). It must be an address of "
+            "the machine of process 0, and a free port."
+        ) from error
 
 
-def _check_free(address: str, port: int, coordinator: str) -> None:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((address, port))
-        except OSError as error:
-            raise UserError(
-                f"--coordinator={coordinator}: process 0 cannot listen there ({error.strerror}). It must be an address "
-                "of the machine of process 0, and a free port."
-            ) from error
-
-
-def _await_coordinator(address: str, port: int, coordinator: str) -> None:
-    deadline = time.monotonic() + _CONNECT_SECONDS
+def _await_coordinator(host: str, port: int, coordinator: str) -> None:
+    deadline = time.monotonic() + CONNECT_SECONDS
     while True:
         try:
-            socket.create_connection((address, port), timeout=5).close()
+            socket.create_connection((host, port), timeout=5).close()
             return
         except OSError as error:
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or isinstance(error, socket.gaierror):
                 raise UserError(
                     f"--coordinator={coordinator}: process 0 does not answer ({error}). Start it with the same "
                     "--coordinator and --process_id=0."

@@ -56,8 +56,6 @@ def _check_processes(devices: int, available: list) -> None:
             f"config.parallel.devices={devices}, but the {jax.process_count()} processes have {len(available)} devices "
             "in all, and each must take part. Leave it unset; start fewer processes to use fewer."
         )
-    if len(available) != jax.process_count() * jax.local_device_count():
-        raise UserError("The processes have different numbers of devices. Give each of them as many.")
 
 
 def batch_sharding(mesh: Mesh | None, batch_size: int) -> NamedSharding | None:

@@ -141,7 +141,7 @@ def test_without_gymnasium_robotics_each_id_names_the_remedy():
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
     assert len(lines) == 4
-    assert all(line.endswith("pip install gymnasium-robotics") for line in lines), lines
+    assert all(line.endswith("pip install 'rvdt-jax[envs]'") for line in lines), lines
 
 
 # --- antmaze ---

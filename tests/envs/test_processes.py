@@ -71,7 +71,7 @@ for trouble in ("", "raise", "reset", "exit", "die", "sleep", "linger"):
         f"probe/{trouble.title()}Probe-v0", "{module}:Probe", max_episode_steps=4, kwargs={"trouble": trouble}
     )
 """
-PATIENCE = 60.0  # seconds for what takes one at most
+PATIENCE = 600.0  # seconds for what takes one at most
 
 
 @pytest.fixture
@@ -191,15 +191,6 @@ def test_an_ended_copy_is_not_stepped_and_everything_is_reported(probe):
     }
 
 
-def test_success_in_a_maze_is_reported():
-    environment = Environment("AntMaze_UMaze-v4", horizon=3, observation_keys=("achieved_goal", "observation"))
-    with contextlib.closing(ProcessVectorEnv(environment, 2, 1)) as env:
-        assert env.reset([0, 1]).shape == (2, 29)
-        assert env.outcomes() == {"success": [False, False]}
-        assert [step(env)[3].all() for _ in range(3)] == [False, False, True]
-        assert env.outcomes() == {"success": [False, False]}
-
-
 def test_workers_are_light_and_never_more_than_copies(probe):
     with contextlib.closing(ProcessVectorEnv(probe(), 2, 8)) as env:
         observations = env.reset([0, 1])
@@ -281,7 +272,7 @@ def test_a_worker_that_ends_in_a_step_is_an_error(probe, trouble, words):
     assert_reaped(pids)
 
 
-@pytest.mark.parametrize("use", [step, pids_of, lambda env: env.outcomes()])
+@pytest.mark.parametrize("use", [step, pids_of])
 def test_a_worker_that_is_killed_is_an_error_at_the_next_use(probe, use):
     env = ProcessVectorEnv(probe(), 4, 2)
     pids = pids_of(env)
@@ -342,22 +333,16 @@ def test_stop_signals_are_for_the_parent_to_answer(probe):
         assert step(env)[0][:, 2].tolist() == [1, 1]
 
 
-def test_closing_twice_is_closing_once(probe):
-    env = ProcessVectorEnv(probe(), 2, 2)
-    pids = pids_of(env)
-    began = time.monotonic()
-    env.close()
-    env.close()
-    assert_reaped(pids)
-    assert time.monotonic() - began < processes._GRACE  # asked to, they end by themselves
-
-
-def test_a_worker_that_lingers_is_killed(probe, monkeypatch):
-    monkeypatch.setattr(processes, "_GRACE", 0.1)
-    env = ProcessVectorEnv(probe("Linger"), 2, 2)
+@pytest.mark.parametrize(("trouble", "grace", "status"), [("", PATIENCE, 0), ("Linger", 0.1, -signal.SIGKILL)])
+def test_workers_are_asked_to_end_and_killed_if_they_do_not(probe, monkeypatch, trouble, grace, status):
+    monkeypatch.setattr(processes, "_GRACE", grace)
+    env = ProcessVectorEnv(probe(trouble), 2, 2)
+    workers = [worker.process for worker in env._workers]
     pids = pids_of(env)
     env.close()
+    env.close()  # does nothing
     assert_reaped(pids)
+    assert [worker.returncode for worker in workers] == [status] * 2
 
 
 def test_garbage_has_no_workers(probe):
@@ -395,16 +380,14 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 class Script:
     """A script that runs, in a session of its own; what it says goes to files."""
 
-    def __init__(self, folder: pathlib.Path, arguments: tuple, stdin: bool):
+    def __init__(self, folder: pathlib.Path, arguments: tuple):
         self._files = [folder / "output", folder / "errors"]
-        with contextlib.ExitStack() as stack:
-            output, errors = (stack.enter_context(file.open("w")) for file in self._files)
-            source = stack.enter_context((folder / "script.py").open()) if stdin else subprocess.DEVNULL
+        with self._files[0].open("w") as output, self._files[1].open("w") as errors:
             self.process = subprocess.Popen(
                 [sys.executable, *arguments],
                 cwd=folder,
                 env=os.environ | {"PYTHONPATH": str(ROOT)},
-                stdin=source,
+                stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=errors,
                 start_new_session=True,
@@ -433,9 +416,9 @@ def run_script(tmp_path):
     write_probe(tmp_path, "probing")
     scripts = []
 
-    def start(more: str, trouble: str = "", arguments: tuple = ("script.py",), stdin: bool = False) -> Script:
+    def start(more: str, trouble: str = "", arguments: tuple = ("script.py",)) -> Script:
         (tmp_path / "script.py").write_text(SCRIPT.replace("{env_id}", f"probing:probe/{trouble}Probe-v0") + more)
-        scripts.append(Script(tmp_path, arguments, stdin))
+        scripts.append(Script(tmp_path, arguments))
         return scripts[-1]
 
     yield start
@@ -444,11 +427,10 @@ def run_script(tmp_path):
         script.process.wait()
 
 
-@pytest.mark.parametrize(
-    "way", [{}, {"arguments": ("-",), "stdin": True}, {"arguments": ("-c", "exec(open('script.py').read())")}]
-)
-def test_any_script_will_do_and_leaves_nobody_behind(run_script, way):
-    script = run_script("for _ in range(3): print(env.step([[0.0], [0.0]])[0][:, 2].tolist())\n", **way)
+@pytest.mark.parametrize("arguments", [("script.py",), ("-c", "exec(open('script.py').read())")])
+def test_any_script_will_do_and_leaves_nobody_behind(run_script, arguments):
+    each = "for _ in range(3): print(env.step([[0.0], [0.0]])[0][:, 2].tolist())\n"
+    script = run_script(each, arguments=arguments)
     assert script.process.wait(PATIENCE) == 0, script.said
     output, errors = script.said
     assert output.splitlines()[2:] == ["[1.0, 1.0]", "[1.0, 2.0]", "[1.0, 2.0]"]  # and "begun" but once
@@ -465,14 +447,6 @@ def test_ctrl_c_interrupts_the_script_alone(run_script):
     assert script.said[1].count("Traceback") == 1
     assert script.said[1].rstrip().endswith("KeyboardInterrupt")
     assert not any(is_running(pid) for pid in pids)
-
-
-def test_ctrl_c_while_workers_start_interrupts_the_script_alone(run_script):
-    script = run_script("")
-    script.wait_for_output(1)
-    os.killpg(script.process.pid, signal.SIGINT)
-    script.process.wait(PATIENCE)
-    assert script.said[1].count("Traceback") <= 1  # 0 if it had ended already
 
 
 @pytest.mark.parametrize("busy", [False, True])

@@ -264,7 +264,7 @@ def test_recreate_refuses_bad_input(flags, word):
 
 @pytest.mark.skipif(importlib.util.find_spec("sbx") is not None, reason="what trains is installed here")
 def test_what_trains_collectors_is_named_where_it_is_not_installed(tmp_path):
-    assert "pip install -e '.[recreate]'" in refused("train_collectors.py", "--robot=hopper", f"--out={tmp_path}")
+    assert "pip install 'rvdt-jax[recreate]'" in refused("train_collectors.py", "--robot=hopper", f"--out={tmp_path}")
     assert not list(tmp_path.iterdir())
 
 

@@ -91,7 +91,7 @@ class Place:
         return finish(self.start("run.py", *RUN, f"--workdir={self.run}", *flags, *resume, fault=fault, path=path))
 
 
-def finish(process: subprocess.Popen, patience: float = 300.0) -> tuple[int, str]:
+def finish(process: subprocess.Popen, patience: float = 1800.0) -> tuple[int, str]:
     """Waits; the exit status and what was said on stderr."""
     try:
         _, said = process.communicate(timeout=patience)
@@ -121,16 +121,16 @@ def check_whole(place: Place) -> None:
         steps = sorted({step for step, _ in keys})
         if steps != list(range(every, every * len(steps) + 1, every)):
             raise Broken(f"{name} has a gap: {steps}")
-    for path in [*place.run.glob("*.json")]:
+    for path in place.run.glob("[!.]*.json"):
         read_json(path)
-    for path in place.folder.glob("cache/*.npz"):
+    for path in place.folder.glob("cache/[!.]*.npz"):
         read_cache(path)
 
 
 def leftovers(place: Place) -> list[str]:
     """What dead processes left behind that nobody will need."""
-    found = [*place.folder.glob("cache/*.partial"), *place.datasets.glob(".incomplete-*"), place.run / ".lock"]
-    found += [*place.run.glob("*.partial"), *place.run.glob("checkpoints/*tmp*")]
+    found = [*place.folder.glob("cache/.*.partial.*"), *place.datasets.glob(".incomplete-*"), place.run / ".lock"]
+    found += [*place.run.glob(".*.partial.*"), *place.run.glob("checkpoints/*tmp*")]
     return [str(path.relative_to(place.folder)) for path in found if path.exists()]
 
 

@@ -17,6 +17,9 @@ from compilation import ONE_DEVICE
 
 from rvdt_jax.data.cache import write_cache
 from rvdt_jax.report.provenance import describe_hardware
+from rvdt_jax.report.records import read_lines
+
+pytestmark = pytest.mark.slow
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SETTINGS = (
@@ -50,30 +53,29 @@ def place(tmp_path_factory):
 
 def start(place, run, *settings, flags=(), count=2, each=((), ())):
     """Starts ``count`` processes of run.py; ``each`` has flags of the single ones."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    env = os.environ | ONE_DEVICE
+    port = free_port()
     command = [sys.executable, "experiments/run.py", "--config=configs/maze2d.py", f"--workdir={place / run}", *flags]
     settings = (*SETTINGS, *settings, f"data.path={place / 'data.npz'}")
     command += [f"--config.{setting}" for setting in settings]
     started = []
     for index in range(count):
         together = [f"--coordinator=127.0.0.1:{port}", f"--num_processes={count}", f"--process_id={index}"]
-        started.append(
-            subprocess.Popen(
-                [*command, *(together if count > 1 else []), *each[index]],
-                cwd=ROOT,
-                env=env,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        )
+        started.append(popen([*command, *(together if count > 1 else []), *each[index]]))
     return started
 
 
-def finish(started, timeout=120):
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def popen(command):
+    env = os.environ | ONE_DEVICE
+    return subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finish(started, timeout=600):
     """Exit status, stdout and stderr of each."""
     try:
         texts = [process.communicate(timeout=timeout) for process in started]
@@ -84,7 +86,7 @@ def finish(started, timeout=120):
 
 
 def wait_for(path, started):
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not path.exists():
         assert time.monotonic() < deadline
         assert all(process.poll() is None for process in started)
@@ -92,7 +94,7 @@ def wait_for(path, started):
 
 
 def losses(run):
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").open()]
+    lines = read_lines(run / "metrics.jsonl")
     assert [line["step"] for line in lines] == list(range(5, 55, 5))
     return {name: np.array([line[name] for line in lines]) for name in lines[0] if name not in ("step", "seed")}
 
@@ -107,7 +109,7 @@ def test_two_processes_stop_and_go_on_together_and_train_what_one_trains(place):
     started = start(place, "two", *FIFTY)
     alone = start(place, "one", *FIFTY, count=1)
     wait_for(place / "two" / "metrics.jsonl", started)
-    started[1].send_signal(signal.SIGTERM)  # process 0 is told
+    started[1].send_signal(signal.SIGTERM)  # process 0 hears of it
     stopped = finish(started)
     assert [status for status, _, _ in stopped] == [128 + signal.SIGTERM] * 2, stopped
     assert "continue with --resume" in stopped[0][2]
@@ -142,18 +144,17 @@ def test_two_processes_stop_and_go_on_together_and_train_what_one_trains(place):
 
 
 @pytest.mark.parametrize("victim", [0, 1])
-def test_a_killed_process_stops_the_other(victim, place):
-    started = start(place, f"killed-{victim}", *ENDLESS)
-    wait_for(place / f"killed-{victim}" / "metrics.jsonl", started)
+def test_a_killed_process_ends_the_other(victim, place):
+    run = place / f"killed-{victim}"
+    started = start(place, run.name, *ENDLESS, "train.checkpoint_every=5")
+    wait_for(run / "checkpoints" / "5", started)
     started[victim].kill()
-    status, _, errors = finish(started, timeout=60)[1 - victim]
-    if victim == 0 and status == -signal.SIGABRT:
-        # JAX's own client ends a process that has lost the coordinator, which process 0 is, and says so.
-        assert "coordination service" in errors.lower()
-        return
-    assert status == 2
-    assert "error: another process of the run has died (" in errors
-    assert "Traceback" not in errors
+    assert finish(started)[1 - victim][0] not in (None, 0)
+    # Nothing is corrupt: the run goes on to its end.
+    steps = read_lines(run / "metrics.jsonl")[-1]["step"] + 5
+    ends = f"train.steps={steps}", f"eval.every={steps}", "train.checkpoint_every=5", *ENDLESS[-2:], "variant=DT"
+    ended = finish(start(place, run.name, *ends, flags=["--resume"], count=1))
+    assert ended[0][0] == 0, ended
 
 
 WAITING = """
@@ -164,45 +165,29 @@ from rvdt_jax.train import cluster
 from rvdt_jax.runs import processes
 from rvdt_jax.train.parallel import from_process_0
 
-pytestmark = pytest.mark.slow
-
 index = int(sys.argv[2])
+cluster.HEARTBEAT_SECONDS = cluster.SHUTDOWN_SECONDS = 5
 cluster.start(sys.argv[1], 2, index)
 sent = np.array([-0.0, 1.0, np.inf], np.float32) if index == 0 else np.zeros(3, np.float32)
 tree = from_process_0({"key": jax.random.key(index), "array": sent})
 assert jax.random.key_data(tree["key"]).tolist() == [0, 0]
 assert np.signbit(tree["array"]).tolist() == [True, False, False]
-processes.SILENCE_SECONDS, processes._GRACE_SECONDS = 3.0, 1.0
 with processes.Group() as group:
     assert group.lead(lambda: "from 0") == "from 0"
     if index == 1:
-        time.sleep(2)
-        os.kill(os.getpid(), 9)
-    group.lead(lambda: time.sleep(100))  # as an evaluation would
+        {end}
+    group.lead(lambda: time.sleep(100000))  # as an evaluation would
 """
 
 
-def test_a_killed_process_stops_one_that_does_not_talk_to_it():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    env = os.environ | ONE_DEVICE
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", WAITING, address, str(index)],
-            cwd=ROOT,
-            env=env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for index in range(2)
-    ]
-    (status, _, errors), (killed, _, _) = finish(started, timeout=60)
-    assert killed == -signal.SIGKILL
-    assert status == 2, errors
-    assert errors.endswith("error: process 1 of the run has died: no sign of life for 3 s.\n")
-    assert len(errors.splitlines()) == 1
+@pytest.mark.parametrize("end", ["os.kill(os.getpid(), 9)", "raise KeyError('a bug')"])
+def test_a_process_that_ends_alone_ends_one_that_does_not_talk_to_it(end):
+    address = f"127.0.0.1:{free_port()}"
+    started = [popen([sys.executable, "-c", WAITING.replace("{end}", end), address, str(index)]) for index in range(2)]
+    (status, _, errors), (other, _, others) = finish(started)
+    assert status not in (None, 0)
+    assert other not in (None, 0)
+    assert "AssertionError" not in errors + others
 
 
 def test_processes_that_differ_are_refused(place):

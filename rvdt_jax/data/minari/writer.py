@@ -19,9 +19,9 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from rvdt_jax.data.leftovers import has_died, owner
 from rvdt_jax.data.minari import ROOT_VARIABLE, minari_root
 from rvdt_jax.errors import UserError
+from rvdt_jax.files import has_died, owner
 
 _HIDDEN = ".incomplete-"  # then the writer's process id, its host, and something random
 _REPLACED = "replaced"  # where, in the hidden folder, the data set waits that is being replaced
