@@ -15,6 +15,7 @@ EXTRAS = {
     ],
     "data": ["minari[hdf5,hf]>=0.5.4", "h5py>=3.10", "huggingface_hub>=0.30"],
     "plot": ["matplotlib>=3.9", "pillow>=10.1"],
+    "import": ["pyarrow>=17"],  # reads CSV and Parquet
     "tensorboard": ["tensorboardX>=2.6"],
     "video": ["imageio>=2.34", "imageio-ffmpeg>=0.5"],
     # Statistics over tasks. With pandas 3 the arch that rliable stands on cannot be imported.
@@ -23,7 +24,7 @@ EXTRAS = {
     "bench": ["torch>=2.4"],  # the peer of experiments/benchmark, and nothing else
     "test": ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "packaging>=24", "ruff==0.17.6"],
 }
-ALL = ("envs", "data", "plot", "tensorboard", "video", "report")  # the others bring PyTorch, CUDA or test tools
+ALL = ("envs", "data", "import", "plot", "tensorboard", "video", "report")  # the others bring PyTorch, CUDA or test tools
 
 setup(
     name="rvdt-jax",
@@ -33,7 +34,7 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     packages=find_packages(include=["rvdt_jax", "rvdt_jax.*"]),
-    package_data={"rvdt_jax": ["reference/*.csv", "recreate/policies/*.npz"]},
+    package_data={"rvdt_jax": ["reference/*.csv", "data/examples/*.csv", "recreate/policies/*.npz"]},
     python_requires=">=3.11",
     # What training from a flat cache file needs. SciPy is a requirement of JAX anyway.
     install_requires=[

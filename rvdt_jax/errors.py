@@ -11,6 +11,7 @@ EXTRAS = {
     **dict.fromkeys(("gymnasium", "gymnasium_robotics", "mujoco"), "envs"),
     **dict.fromkeys(("minari", "h5py", "huggingface_hub"), "data"),
     **dict.fromkeys(("matplotlib", "PIL"), "plot"),
+    "pyarrow": "import",
     "tensorboardX": "tensorboard",
     **dict.fromkeys(("imageio", "imageio_ffmpeg"), "video"),
     **dict.fromkeys(("rliable", "pandas"), "report"),

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from rvdt_jax.errors import UserError
+from rvdt_jax.errors import UserError, optional_imports
 
 BATCH = 131_072  # rows that are in memory besides the result
 SUFFIXES = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".pq": "parquet", ".npz": "npz"}
@@ -90,12 +90,8 @@ def open_table(files: list[pathlib.Path], group: str | None = None) -> Table:
     if group is not None and kinds != {"hdf5"}:
         raise UserError("--group is for HDF5 files, whose groups hold one episode each.")
     kind = kinds.pop()
-    try:
+    with optional_imports(f"{files[0]}"):
         parts = [_KINDS[kind](file, group) if kind == "hdf5" else _KINDS[kind](file) for file in files]
-    except ImportError as error:
-        raise UserError(
-            f"{files[0]}: reading {kind} files takes {error.name}. Install it: pip install 'rvdt-jax[import]'"
-        ) from error
     return parts[0] if len(parts) == 1 else _Chain(parts)
 
 
@@ -157,7 +153,7 @@ class ParquetTable(Table):
 
         self.name = file.name
         try:
-            self._file = parquet.ParquetFile(file)
+            self._file = parquet.ParquetFile(file, pre_buffer=False, buffer_size=1 << 20)
         except Exception as error:
             raise UserError(f"{file}: not readable as Parquet: {' '.join(str(error).split())}") from error
         self.rows = self._file.metadata.num_rows

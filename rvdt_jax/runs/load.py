@@ -10,6 +10,7 @@ from rvdt_jax.config.checks import check_names_data
 from rvdt_jax.config.settings import Config
 from rvdt_jax.data.cache import read_cache
 from rvdt_jax.data.episodes import Episodes
+from rvdt_jax.data.imported import find_imported
 from rvdt_jax.data.minari import find_local, list_local, minari_root
 from rvdt_jax.data.source import load_local
 from rvdt_jax.errors import UserError, nearest, optional_imports
@@ -22,8 +23,9 @@ log = logging.getLogger(__name__)
 def load_episodes(config: Config, *, progress: bool = True) -> tuple[Episodes, dict]:
     """The data that ``config`` names, and their provenance.
 
-    ``data.source=auto`` tries in this order: a local Minari data set; Minari's servers; recreation, if the task has a
-    recipe. Without ``data.minari_id`` the task's data sets are tried in the order of ``tasks``.
+    ``data.source=auto`` tries in this order: an imported log of that id; a local Minari data set; Minari's servers;
+    recreation, if the task has a recipe. Without ``data.minari_id`` the task's data sets are tried in the order of
+    ``tasks``.
 
     Raises:
         UserError: no source is available (the message lists every way to get the data), or the data are corrupt or
@@ -34,6 +36,9 @@ def load_episodes(config: Config, *, progress: bool = True) -> tuple[Episodes, d
         return _load_file(config)
     if config.data.source == "memory":
         raise UserError("config.data.source=memory means episodes given to rvdt_jax.fit; choose auto, minari or file.")
+    imported = config.data.source == "auto" and config.data.minari_id and find_imported(config.data.minari_id)
+    if imported:
+        return read_cache(imported)
     candidates = _candidates(config)
     source = next((source for _, source in candidates if find_local(source.dataset_id)), None)
     if source is None:
