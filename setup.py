@@ -24,7 +24,8 @@ EXTRAS = {
     "bench": ["torch>=2.4"],  # the peer of experiments/benchmark, and nothing else
     "test": ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "packaging>=24", "ruff==0.17.6"],
 }
-ALL = ("envs", "data", "import", "plot", "tensorboard", "video", "report")  # the others bring PyTorch, CUDA or test tools
+# The others bring PyTorch, CUDA or test tools.
+ALL = ("envs", "data", "import", "plot", "tensorboard", "video", "report")
 
 setup(
     name="rvdt-jax",

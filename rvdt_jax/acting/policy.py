@@ -17,7 +17,7 @@ from rvdt_jax.algorithms.base import Algorithm, get_algorithm
 from rvdt_jax.config.checks import check_config
 from rvdt_jax.config.serialization import from_json
 from rvdt_jax.config.settings import Config
-from rvdt_jax.data.spaces import flatten_observations, one_step, unscale_actions
+from rvdt_jax.data.spaces import entry_of, flatten_observations, one_step, unscale_actions
 from rvdt_jax.errors import UserError
 from rvdt_jax.files import check_memory
 from rvdt_jax.report.records import best_step, read_lines
@@ -37,7 +37,8 @@ class SavedRun:
         step: the update that it was written at.
         return_range: the smallest and the largest return-to-go of the training data, raw; infinite where the run is
             older than this record.
-        spaces: ``observation_keys``, ``action_low`` and ``action_high``, as in ``tasks.Environment``.
+        spaces: ``observation_keys``, ``action_low`` and ``action_high``, as in ``tasks.Environment``, and the
+            ``action_shape``.
         scoring: what scores its policies, the JSON form of ``scoring.Scoring``.
         provenance: where its data come from.
     """
@@ -76,6 +77,8 @@ class Policy:
         self._saved, self._actor = saved, saved.actor
         self._observation_keys = tuple(saved.spaces["observation_keys"])
         self._bounds = [np.array(saved.spaces[name], np.float32) for name in ("action_low", "action_high")]
+        shape = saved.spaces.get("action_shape")  # older runs do not say
+        self._action_shape = (saved.actor.policy.action_size,) if shape is None else tuple(shape)
         self._seed, self._episode, self._acting = seed, 0, None
 
     def reset(self, target_return: float | np.ndarray | None = None) -> None:
@@ -117,18 +120,23 @@ class Policy:
             previous_reward: () or (F,), what the last action earned; ignored at the first step.
 
         Returns:
-            (A,) or (F, A) float32, within the bounds of the data set's action space.
+            float32, of the shape of the data set's action space and within its bounds; with a leading axis F for
+            parallel episodes.
 
         Raises:
-            ValueError: a shape that does not fit, or ``reset`` was not called.
+            ValueError: a shape that does not fit, a number that is not finite, or ``reset`` was not called. The call
+                leaves no trace: the same step can be repeated with other values.
         """
         if self._acting is None:
             raise ValueError("call reset(target_return) before act().")
         observation = self._flatten(observation, self._episodes)
-        rewards = np.broadcast_to(np.asarray(previous_reward, np.float64), (1, self._episodes))
+        rewards = np.asarray(previous_reward, np.float64)
+        if not np.isfinite(rewards).all():
+            raise ValueError(f"previous_reward is {previous_reward}; it must be finite.")
+        rewards = np.broadcast_to(rewards, (1, self._episodes))
         actions = self._acting.act(observation[None], rewards)[0]
-        actions = actions[0] if self._single else actions
-        return unscale_actions(actions, *self._bounds) if self._bounds[0].size else actions
+        actions = unscale_actions(actions, *self._bounds) if self._bounds[0].size else actions
+        return actions.reshape(self._action_shape if self._single else (-1, *self._action_shape))
 
     def _flatten(self, observation, episodes: int) -> np.ndarray:
         """(F, S) float32 of what ``act`` was given."""
@@ -137,6 +145,11 @@ class Policy:
         if flat.shape != expected:
             given = "entries of other sizes" if isinstance(observation, dict) else f"shape {np.shape(observation)}"
             raise ValueError(f"observation has {given}; expected {expected[1:] if self._single else expected}.")
+        if not np.isfinite(flat).all():
+            parts = {key: entry_of(observation, key) for key in self._observation_keys} or {"observation": observation}
+            name, values = next(item for item in parts.items() if not np.isfinite(item[1]).all())
+            place = np.argwhere(~np.isfinite(values))[0].tolist()
+            raise ValueError(f"{name}{place or ''} is {np.asarray(values)[tuple(place)]}; every number must be finite.")
         return flat
 
 

@@ -20,7 +20,7 @@ from rvdt_jax.files import atomic_write, check_npz
 
 FORMAT_VERSION = 2
 _FIELDS = ("observations", "actions", "rewards", "lengths", "terminated")
-_OPTIONAL = ("action_low", "action_high")
+_OPTIONAL = ("action_low", "action_high", "action_shape")
 
 
 def cache_folder() -> pathlib.Path:
@@ -44,7 +44,7 @@ def write_cache(path: pathlib.Path, episodes: Episodes, provenance: dict) -> Non
     """Writes the file whole or not at all; another process never sees a part of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays = {field: getattr(episodes, field) for field in (*_FIELDS, *_OPTIONAL)}
-    arrays = {field: values for field, values in arrays.items() if values is not None}
+    arrays = {field: np.asarray(values) for field, values in arrays.items() if values is not None}
     with atomic_write(path) as partial, partial.open("wb") as file:
         np.savez(file, provenance=np.array(json.dumps(provenance)), **arrays)
 
@@ -59,6 +59,8 @@ def read_cache(path: pathlib.Path) -> tuple[Episodes, dict]:
         check_npz(path)
         with np.load(path, allow_pickle=False) as file:
             arrays = {field: file[field] for field in (*_FIELDS, *(name for name in _OPTIONAL if name in file))}
+            if "action_shape" in arrays:
+                arrays["action_shape"] = tuple(arrays["action_shape"].astype(int).tolist())
             provenance = {"dataset_id": path.stem} | json.loads(str(file["provenance"]))
     except Exception as error:  # a damaged zip file makes NumPy raise almost anything
         raise UserError(

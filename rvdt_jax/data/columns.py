@@ -63,15 +63,7 @@ def cut_episodes(
         UserError: nothing says where episodes end, rows of an episode are apart or have equal times, or flags hold
             other values than 0 and 1.
     """
-    if rows == 0:
-        raise UserError(f"{name}: there are no rows. Check the file.")
-    if episode is None and terminals is None and timeouts is None and gap is None:
-        raise UserError(
-            f"{name}: nothing says where an episode ends. Name a column of episode ids, flags of terminal steps or of "
-            "time-outs, or a time column and the gap that separates two episodes."
-        )
-    if gap is not None and time is None:
-        raise UserError(f"{name}: a gap needs the time column that it is a gap of.")
+    _check_cues(name, rows, (episode, terminals, timeouts, gap), time)
     codes = None if episode is None else _codes(name, np.asarray(episode), time is not None)
     time = None if time is None else _numbers(name, "time", time)
     order = _order(codes, time)
@@ -90,6 +82,18 @@ def cut_episodes(
         timeouts=int((timeout & ~terminal)[last].sum()),
         notes=tuple(notes),
     )
+
+
+def _check_cues(name: str, rows: int, cues: tuple, time: np.ndarray | None) -> None:
+    if rows == 0:
+        raise UserError(f"{name}: there are no rows. Check the file.")
+    if all(cue is None for cue in cues):
+        raise UserError(
+            f"{name}: nothing says where an episode ends. Name a column of episode ids, flags of terminal steps or of "
+            "time-outs, or a time column and the gap that separates two episodes."
+        )
+    if cues[-1] is not None and time is None:
+        raise UserError(f"{name}: a gap needs the time column that it is a gap of.")
 
 
 def _ends(

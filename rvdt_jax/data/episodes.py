@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -28,6 +29,7 @@ class Episodes:
         terminated: (E,) bool; False where the episode was truncated.
         action_low, action_high: (A,) float32, the environment's values for which -1 and 1 in ``actions`` stand; None if
             they are -1 and 1.
+        action_shape: of one action in the environment; None: (A,).
     """
 
     name: str
@@ -38,6 +40,7 @@ class Episodes:
     terminated: np.ndarray
     action_low: np.ndarray | None = None
     action_high: np.ndarray | None = None
+    action_shape: tuple[int, ...] | None = None
 
     @classmethod
     def from_columns(
@@ -113,10 +116,8 @@ class Episodes:
         if len(set(lengths.values())) > 1:
             raise UserError(f"{name}: the arrays have different numbers of rows: {lengths}.")
         roles = {role: role if role in columns else "" for role in ("episode", "terminal", "timeout", "time")}
-        bounds = {"gap": gap, "action_low": action_low, "action_high": action_high, "name": name}
-        return cls.from_columns(
-            columns, observations="observations", actions="actions", reward="rewards", **roles, **bounds
-        )
+        roles |= {"observations": "observations", "actions": "actions", "reward": "rewards"}
+        return cls.from_columns(columns, **roles, gap=gap, action_low=action_low, action_high=action_high, name=name)
 
     @property
     def starts(self) -> np.ndarray:
@@ -153,10 +154,10 @@ class Episodes:
         return float(horizon * paid[0]) if ((self.rewards != 0) & goes_on).any() else None
 
     def observation_statistics(self) -> tuple[np.ndarray, np.ndarray]:
-        """(S,) float64 mean and std of the observations; the std of a dimension that never changes is 1."""
+        """(S,) float64 mean and std of the observations; the std of a dimension that has one value is 1."""
         mean = self.observations.mean(0, dtype=np.float64)
         std = self.observations.std(0, dtype=np.float64)
-        return mean, np.where(std < 1e-6, 1.0, std)
+        return mean, np.where(self.observations.min(0) == self.observations.max(0), 1.0, std)
 
     def normalized_starts(self) -> np.ndarray:
         """(E, S) float64 first observation of each episode, normalised by the statistics of all observations."""
@@ -168,7 +169,7 @@ class Episodes:
         state = hashlib.blake2b(digest_size=16)
         for field in dataclasses.fields(self)[1:]:
             values = getattr(self, field.name)
-            if values is None:
+            if values is None or field.name == "action_shape":  # how actions are handed out changes no training
                 continue
             state.update(f"{field.name} {values.dtype.str} {values.shape}".encode())
             state.update(np.ascontiguousarray(values).tobytes())
@@ -245,6 +246,9 @@ def check_episodes(episodes: Episodes) -> Episodes:
             "[-1, 1]. Scale them when reading."
         )
     _check_bounds(episodes)
+    if episodes.action_shape is not None and math.prod(episodes.action_shape) != episodes.actions.shape[1]:
+        size = episodes.actions.shape[1]
+        raise UserError(f"{name}: action_shape={episodes.action_shape} does not hold {size} numbers. {_REPAIR}")
     return episodes
 
 

@@ -90,8 +90,9 @@ def open_table(files: list[pathlib.Path], group: str | None = None) -> Table:
     if group is not None and kinds != {"hdf5"}:
         raise UserError("--group is for HDF5 files, whose groups hold one episode each.")
     kind = kinds.pop()
-    with optional_imports(f"{files[0]}"):
-        parts = [_KINDS[kind](file, group) if kind == "hdf5" else _KINDS[kind](file) for file in files]
+    options = () if group is None else (group,)
+    with optional_imports(str(files[0])):
+        parts = [_KINDS[kind](file, *options) for file in files]
     return parts[0] if len(parts) == 1 else _Chain(parts)
 
 
@@ -211,11 +212,8 @@ class Hdf5Table(Table):
         except OSError as error:
             raise UserError(f"{file}: not readable as HDF5: {error}") from error
         arrays: dict[str, h5py.Dataset] = {}
-        self._file.visititems(lambda name, item: arrays.update({name: item}) if _is_array(item, h5py) else None)
-        if group is None:
-            self._groups = {"": arrays}
-        else:
-            self._groups = _grouped(self.name, arrays, group)
+        self._file.visititems(lambda name, item: arrays.update({name: item} if getattr(item, "ndim", 0) else {}))
+        self._groups = {"": arrays} if group is None else _grouped(self.name, arrays, group)
         self._counts = {}
         for number, (place, each) in enumerate(self._groups.items()):
             rows, columns = _array_columns(f"{self.name}: {place}" if place else self.name, each)
@@ -283,10 +281,6 @@ def _array_columns(name: str, arrays: dict) -> tuple[int, dict[str, Column]]:
 def _rows_of(array, start: int, count: int = BATCH) -> np.ndarray:
     part = np.asarray(array[start : start + count])
     return part if part.ndim == 1 else part.reshape(len(part), -1)
-
-
-def _is_array(item, h5py) -> bool:
-    return isinstance(item, h5py.Dataset) and item.ndim > 0
 
 
 def _grouped(name: str, arrays: dict, group: str) -> dict[str, dict]:

@@ -175,7 +175,7 @@ def _about(config: Config, data: Data) -> dict:
         "identity": identity,
         "config": settings,
         "sizes": sizes,
-        "spaces": spaces_of(data.episodes, data.provenance),
+        "spaces": spaces_of(data.episodes, data.provenance) | {"action_shape": data.episodes.action_shape},
         "scoring": dataclasses.asdict(data.scoring),
         "return_range": list(data.episodes.return_range),
         "provenance": data.provenance,

@@ -68,6 +68,7 @@ def read_minari(dataset_id: str, folder: pathlib.Path, observation_keys: tuple[s
             terminated=np.array(terminated),
             action_low=low,
             action_high=high,
+            action_shape=None if len(action_space.shape) == 1 else action_space.shape,
         )
     )
 
