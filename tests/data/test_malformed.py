@@ -280,9 +280,6 @@ CASES = {
     "a reward too many": replaced("rewards", np.zeros(6), "episode 1", "6 rewards", "6 observations", "expected 7"),
     "truncations of no length": replaced("truncations", np.zeros(0, bool), "episode 1", "truncations", "expected 5"),
     "an episode without steps": empty_episode("actions", "rewards", "terminations", "truncations"),
-    "a termination in the middle": replaced(
-        "terminations", np.arange(5) == 1, "episode 1", "terminates before its last step"
-    ),
     "terminations that are nan": replaced("terminations", np.full(5, np.nan), "episode 1", "terminat"),
     "no episodes": Case(no_episodes, ("no episodes",)),
     # spaces

@@ -76,6 +76,19 @@ def test_only_a_termination_is_a_termination():
     np.testing.assert_array_equal(read(write(episodes)).terminated, [True, False, True, False])
 
 
+@pytest.mark.parametrize("flag", ["terminations", "truncations"])
+def test_an_end_inside_a_stored_episode_splits_it_and_that_is_said(flag, caplog):
+    """A flat log with time-out flags, handed to Minari in one piece."""
+    episodes = make_episodes(lengths=(6, 3))
+    episodes[0][flag][:] = [False, True, False, True, False, False]
+    episodes[0]["rewards"] = [1.0] * 6
+    found = read(write(episodes))
+    np.testing.assert_array_equal(found.lengths, [2, 2, 2, 3])
+    np.testing.assert_array_equal(found.terminated[:2], [flag == "terminations"] * 2)
+    np.testing.assert_array_equal(found.returns[:3], 2.0)
+    assert "in 1 stored episodes flags of an end lie before the last step" in caplog.text
+
+
 def test_observations_of_several_dimensions_are_flattened_row_by_row():
     made = make_episodes(shape=(2, 3))
     episodes = read(write(made, observations=box(-np.inf, np.inf, (2, 3))))

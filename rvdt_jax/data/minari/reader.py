@@ -36,8 +36,7 @@ def read_minari(dataset_id: str, folder: pathlib.Path, observation_keys: tuple[s
     """
     import minari
 
-    # Minari and h5py raise whatever a corrupt file makes them stumble over, RuntimeError and AttributeError included.
-    try:
+    try:  # a corrupt file makes Minari and h5py raise almost anything
         stored = _count_episodes(folder)
         dataset = minari.MinariDataset(folder)
         observation_space, action_space = dataset.observation_space, dataset.action_space
@@ -48,15 +47,16 @@ def read_minari(dataset_id: str, folder: pathlib.Path, observation_keys: tuple[s
         episodes = list(dataset.iterate_episodes())
     except Exception as error:
         raise corrupt(dataset_id, folder, error) from error
+    if not episodes:
+        raise UserError(f"{dataset_id}: {NO_EPISODES}")
     if stored != len(episodes):
         raise UserError(
             f"{dataset_id}: its metadata.json says total_episodes={len(episodes)}, but main_data.hdf5 holds {stored}. "
             "Correct the number, or download or collect the data set again."
         )
-    if not episodes:
-        raise UserError(f"{dataset_id}: {NO_EPISODES}")
     columns = [_read_episode(dataset_id, episode, seen, action_space.shape) for episode in episodes]
-    observations, actions, rewards, terminated = zip(*columns, strict=True)
+    observations, actions, rewards, lengths, terminated = zip(*columns, strict=True)
+    _report_split(dataset_id, terminated)
     actions, low, high = _read_actions(dataset_id, np.concatenate(actions), action_space)
     return check_episodes(
         Episodes(
@@ -64,13 +64,23 @@ def read_minari(dataset_id: str, folder: pathlib.Path, observation_keys: tuple[s
             observations=np.concatenate(observations),
             actions=actions,
             rewards=np.concatenate(rewards),
-            lengths=np.array([len(part) for part in rewards], dtype=np.int64),
-            terminated=np.array(terminated),
+            lengths=np.concatenate(lengths),
+            terminated=np.concatenate(terminated),
             action_low=low,
             action_high=high,
             action_shape=None if len(action_space.shape) == 1 else action_space.shape,
         )
     )
+
+
+def _report_split(dataset_id: str, ends: tuple[np.ndarray, ...]) -> None:
+    """Says how many stored episodes hold several; ``ends`` are the terminal flags of each one's own."""
+    parts = np.array([each.size for each in ends])
+    if (parts > 1).any():
+        log.warning(
+            "%s: in %d stored episodes flags of an end lie before the last step; they are split there: %d episodes",
+            *(dataset_id, int((parts > 1).sum()), int(parts.sum())),
+        )
 
 
 def _count_episodes(folder: pathlib.Path) -> int:
@@ -113,7 +123,10 @@ def _name(key: str | None) -> str:
 
 
 def _read_episode(dataset_id: str, episode, seen: dict, action_shape: tuple[int, ...]) -> tuple:
-    """Observations (T, S) float32, actions (T, A), rewards (T,) and whether it terminated."""
+    """Observations (T, S) float32, actions (T, A), rewards (T,), and the steps and terminal flag of each episode in it.
+
+    A buffer with flags before its last step holds several episodes: a recording that was stored in one piece.
+    """
     where = f"{dataset_id}: episode {episode.id}"
     rewards = _array(where, "rewards", episode.rewards, ())
     steps = len(rewards)
@@ -127,11 +140,17 @@ def _read_episode(dataset_id: str, episode, seen: dict, action_shape: tuple[int,
             raise UserError(f"{where} has no {_name(key)}. {_REMEDY}") from error
         parts.append(flatten_observations(_array(where, _name(key), values, shape, steps + 1), ())[:-1])
     actions = _array(where, "actions", episode.actions, action_shape, steps)
-    terminations = _array(where, "terminations", episode.terminations, (), steps)
-    _array(where, "truncations", episode.truncations, (), steps)
-    if terminations[:-1].any():
-        raise UserError(f"{where} terminates before its last step. Split it there, or drop it.")
-    return np.concatenate(parts, axis=1), actions.reshape(steps, -1), rewards, bool(terminations[-1])
+    flags = [_flags(where, name, getattr(episode, name), steps) for name in ("terminations", "truncations")]
+    ends = flags[0] | flags[1] | (np.arange(steps) == steps - 1)
+    last = np.flatnonzero(ends)
+    return np.concatenate(parts, axis=1), actions.reshape(steps, -1), rewards, np.diff(last, prepend=-1), flags[0][last]
+
+
+def _flags(where: str, field: str, values, steps: int) -> np.ndarray:
+    array = _array(where, field, values, (), steps)
+    if not np.isin(array, (0, 1)).all():
+        raise UserError(f"{where}: {field} must be true or false at every step. {_REMEDY}")
+    return array.astype(bool)
 
 
 def _array(where: str, field: str, values, shape: tuple[int, ...], length: int | None = None) -> np.ndarray:
