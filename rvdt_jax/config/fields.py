@@ -153,7 +153,7 @@ class EvalConfig:
         resume="changes")
     targets: tuple[float, ...] | None = setting(None, "Target returns in raw units; the first is the headline.",
         sized=True, from_data=True, resume="kept", of_task="targets", unset="QT's for this task; without a task the "
-        "data's maximum, 90th percentile, maximum raised by 20 %, and for sparse rewards the horizon times the reward")
+        "data's maximum, 90th percentile, maximum plus 20 % of the range, and for sparse rewards horizon times reward")
     horizon: int | None = setting(None, "Steps after which an episode is cut.", low=1, resume="kept",
         unset="the task's, or else the environment's")
     processes: int = setting(0, "Simulator processes; 0: one per CPU core. maze2d needs none.", low=0, high=1024,

@@ -82,14 +82,14 @@ def complete_config(
 
 
 def targets_of(returns: np.ndarray, reachable: float | None = None) -> tuple[float, ...]:
-    """Target returns for data without a task: the maximum, the 90th percentile, and the maximum raised by 20 %.
+    """Target returns for data without a task: the maximum, the 90th percentile, and the maximum plus 20 % of the range.
 
     Where rewards are sparse (``Episodes.reachable_return``) the largest return that an episode can have is one more:
     data of many purposes show little of what a good policy earns. Six significant digits, so that they read well; equal
     ones once.
     """
     best = float(returns.max())
-    chosen = [best, float(np.percentile(returns, 90)), best + 0.2 * abs(best)]
+    chosen = [best, float(np.percentile(returns, 90)), best + 0.2 * (best - float(returns.min()))]
     if reachable is not None and reachable > best:
         chosen.append(reachable)
     return tuple(dict.fromkeys(float(f"{target:.6g}") for target in chosen))

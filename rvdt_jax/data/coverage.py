@@ -31,6 +31,8 @@ BINS, GROUPS = 20, 8
 _PER_GROUP = 50  # trajectories that a group should have on average
 _NORMAL_95 = 1.959963984540054
 
+_ROUNDING = 1e-5  # relative distance at which a return still counts as the target
+
 
 def measure_coverage(
     episodes: Episodes,
@@ -62,11 +64,12 @@ def measure_coverage(
         raise UserError(f"--bins={bins}, --groups={groups}: both must be positive.")
     returns = episodes.returns
     edges, bin_of, asked_bin = _bin(returns, target, bins)
+    rounding = _ROUNDING * np.abs(edges[[0, -1]]).max()  # targets taken from data are given in six digits
     labels = group_states(episodes.observations[episodes.starts], groups, seed)
     weights = {"before": np.ones(returns.size), "after": loss_weights(experts.mask, alpha)}
     return {
         "target": float(target),
-        "target_is_in_range": bool(edges[0] <= target <= edges[-1]),
+        "target_is_in_range": bool(edges[0] - rounding <= target <= edges[-1] + rounding),
         "alpha": float(alpha),
         "episodes": returns.size,
         "steps": episodes.rewards.size,

@@ -72,7 +72,8 @@ def test_expert_coverage_by_hand(two_rooms):
 
 
 @pytest.mark.parametrize(
-    ("target", "inside", "bin_"), [(10.0, True, 4), (250.0, False, 4), (-3.0, False, 0), (4.0, True, 2)]
+    ("target", "inside", "bin_"),
+    [(10.0, True, 4), (10.00001, True, 4), (10.01, False, 4), (250.0, False, 4), (-3.0, False, 0), (4.0, True, 2)],
 )
 def test_a_target_outside_the_data_is_said_to_be(target, inside, bin_, two_rooms):
     found = measure(two_rooms, target=target)
