@@ -16,6 +16,8 @@ from benchmark.updates import Case, Data, measure_case
 
 from rvdt_jax.data.episodes import check_episodes
 
+pytestmark = pytest.mark.slow
+
 
 def test_contestants_take_turns():
     order = []
@@ -141,8 +143,6 @@ TIMES = ("user", "system", "children_user", "children_system")
 
 LAUNCHER = """
 import pathlib, sys
-
-pytestmark = pytest.mark.slow
 folder = pathlib.Path(sys.argv[-1].removeprefix("--workdir="))
 folder.mkdir()
 (folder / "metrics.jsonl").write_text("{}" + {newline!r})
