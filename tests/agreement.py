@@ -1,7 +1,19 @@
-"""What it means that two runs trained the same, to rounding."""
+"""What it means that two runs trained the same: to the last bit, or to rounding."""
+
+import pathlib
 
 import jax
 import numpy as np
+from faults.harness import RECORDS, last_checkpoint
+
+
+def assert_same_run(one, other, records=RECORDS):
+    """Two run directories have the same records and the same last checkpoint, to the last bit."""
+    one, other = pathlib.Path(one), pathlib.Path(other)
+    for name in records:
+        assert (one / name).read_bytes() == (other / name).read_bytes(), name
+    for left, right in zip(last_checkpoint(one), last_checkpoint(other), strict=True):
+        np.testing.assert_array_equal(left, right)
 
 
 def assert_losses_equal(one: dict, many: dict):

@@ -13,6 +13,7 @@ os.environ.setdefault("XLA_FLAGS", EIGHT_DEVICES["XLA_FLAGS"])
 import jax
 import numpy as np
 import pytest
+from launching import TINY
 
 from rvdt_jax.config.defaults import default_config
 from rvdt_jax.config.settings import resolve
@@ -93,23 +94,11 @@ def small_config():
     return make
 
 
-SMALL = {
+SMALL = TINY | {
     "task": "maze2d-umaze-v1",
     "seeds": (0,),
-    "train.steps": 6,
-    "train.batch_size": 8,
-    "train.log_every": 2,
-    "model.width": 8,
-    "model.layers": 1,
-    "model.heads": 2,
-    "model.context_length": 4,
-    "model.critic_width": 8,
-    "model.critic_layers": 1,
     "ema.start": 2,
     "ema.every": 2,
-    "eval.every": 2,
-    "eval.episodes": 2,
-    "eval.curve_episodes": 1,
     "eval.targets": (50.0,),
     "parallel.devices": 1,
 }

@@ -3,29 +3,26 @@
 import dataclasses
 import functools
 import importlib
-import json
 import os
-import pathlib
-import subprocess
 import sys
 
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from agreement import assert_same_run
 from conftest import interrupted
-from faults.harness import last_checkpoint
+from launching import ROOT, launch
 
 import rvdt_jax
 from rvdt_jax.algorithms import sequence
 from rvdt_jax.algorithms.variants import Variant, get_variant
 from rvdt_jax.errors import UserError
 from rvdt_jax.evaluation.score_run import load_scored, score_run
-from rvdt_jax.report.records import read_json
+from rvdt_jax.report.records import read_json, read_lines
 from rvdt_jax.runs.fit import run_config
 from rvdt_jax.train.driver import init_states, train_chunk
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 TOY = '''"""Behaviour cloning with a linear policy of one observation."""
 
 import flax.linen as nn
@@ -87,11 +84,8 @@ def make_toy_config(toy, make_run_config):
     return make
 
 
-def test_an_algorithm_of_ones_own_is_forty_lines():
+def test_forty_lines_train_resume_are_scored_and_act(make_toy_config, monkeypatch):
     assert len(TOY.splitlines()) <= 40
-
-
-def test_it_trains_resumes_is_scored_and_acts(make_toy_config, monkeypatch):
     whole = run_config(make_toy_config("whole"), progress=False)
     assert [read_json(whole.folder / "config.json")[name] for name in ("variant", "seeds")] == ["toy:LINEAR", [0, 3]]
     interrupted(monkeypatch)
@@ -100,11 +94,8 @@ def test_it_trains_resumes_is_scored_and_acts(make_toy_config, monkeypatch):
     assert run_config(config, progress=False).signal is not None
     run = run_config(config, resume=True, progress=False)
     assert run.results["final"] == whole.results["final"]
-    for left, right in zip(last_checkpoint(whole.folder), last_checkpoint(run.folder), strict=True):
-        np.testing.assert_array_equal(left, right)
-    records = (run.folder / "metrics.jsonl").read_bytes()
-    assert records == (whole.folder / "metrics.jsonl").read_bytes()
-    assert set(json.loads(records.splitlines()[0])) == {"step", "seed", "policy/error"}
+    assert_same_run(whole.folder, run.folder)
+    assert set(read_lines(run.folder / "metrics.jsonl")[0]) == {"step", "seed", "policy/error"}
 
     scores, _ = score_run(load_scored(run.folder))
     assert scores["final"] == run.results["final"]
@@ -118,13 +109,11 @@ def test_a_sweep_runs_it(toy, make_toy_config, tmp_path):
     data = make_toy_config().data.path
     settings = {"train.steps": 2, "train.batch_size": 8, "train.log_every": 2, "eval.every": 2, "eval.episodes": 1}
     settings |= {"eval.curve_episodes": 1, "data.source": "file", "data.path": data}
-    command = [sys.executable, "experiments/sweep.py", "--table=maze2d-reward", "--config=configs/maze2d.py"]
-    command += ["--tasks=maze2d-umaze-v1", f"--variants={toy}", "--seeds=0", f"--out={tmp_path / 'out'}"]
-    command += [f"--set={name}={value}" for name, value in settings.items()]
+    flags = ["--table=maze2d-reward", "--config=configs/maze2d.py", "--tasks=maze2d-umaze-v1", "--seeds=0"]
+    flags += [f"--variants={toy}", f"--out={tmp_path / 'out'}"]
+    flags += [f"--set={name}={value}" for name, value in settings.items()]
     path = os.pathsep.join([str(ROOT), str(tmp_path / "mine")])
-    result = subprocess.run(
-        command, cwd=ROOT, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=False
-    )
+    result = launch("sweep.py", *flags, PYTHONPATH=path)
     assert result.returncode == 0, result.stdout + result.stderr
     assert read_json(tmp_path / "out/maze2d-umaze-v1/toy-LINEAR/results.json")["variant"] == toy
 
@@ -178,19 +167,20 @@ SEEN_AS_PIXELS = Variant("kl_explicit", True, "gaussian", algorithm=f"{__name__}
 
 
 def test_an_encoder_takes_the_place_of_the_flat_observation_in_every_network(small_config, store):
-    module = importlib.import_module(__name__)
+    algorithm = importlib.import_module(__name__).PIXELS
     config = small_config(variant=f"{__name__}:SEEN_AS_PIXELS")
-    spec = module.PIXELS.make_spec(config, 4, 2, 30)
-    states = init_states(jnp.asarray([0]), module.PIXELS, spec)
-    before = {name: learner.params for name, learner in states.learners.items()}
-    kernels = [before["policy"], before["critic"]["q1"], before["critic"]["q2"], before["expert"]]
-    kernels = [np.asarray(params["Pixels_0"]["Conv_0"]["kernel"]) for params in kernels]
-    coefficients = module.PIXELS.make_coefficients(config)
-    how = {"algorithm": module.PIXELS, "spec": spec, "updates": 2, "map_seeds": "loop"}
+    spec = algorithm.make_spec(config, 4, 2, 30)
+
+    def kernels(states):
+        params = {name: learner.params for name, learner in states.learners.items()}
+        networks = params["policy"], params["critic"]["q1"], params["critic"]["q2"], params["expert"]
+        return [np.asarray(network["Pixels_0"]["Conv_0"]["kernel"]) for network in networks]
+
+    states = init_states(jnp.asarray([0]), algorithm, spec)
+    before, coefficients = kernels(states), algorithm.make_coefficients(config)
+    how = {"algorithm": algorithm, "spec": spec, "updates": 2, "map_seeds": "loop"}
     states, metrics = train_chunk(states, store, coefficients, **how)
     assert all(np.isfinite(values).all() for values in metrics.values())
-    after = {name: learner.params for name, learner in states.learners.items()}
-    trained = [after["policy"], after["critic"]["q1"], after["critic"]["q2"], after["expert"]]
-    for old, params in zip(kernels, trained, strict=True):
+    for old, new in zip(before, kernels(states), strict=True):
         assert old.shape == (1, 2, 2, 1, 3)
-        assert (old != params["Pixels_0"]["Conv_0"]["kernel"]).any()
+        assert (old != new).any()

@@ -1,9 +1,10 @@
 """Runs from settings to scores, in one process: what they write, that they repeat, resume, and refuse."""
 
 import dataclasses
-import json
+import functools
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -11,9 +12,9 @@ import sys
 import gymnasium
 import numpy as np
 import pytest
+from agreement import assert_same_run
 from compilation import ONE_DEVICE
 from conftest import SMALL, interrupted, snapshot
-from faults.harness import last_checkpoint
 
 import rvdt_jax
 from rvdt_jax.acting.policy import load_run
@@ -21,7 +22,9 @@ from rvdt_jax.config.serialization import from_json
 from rvdt_jax.data.cache import write_cache
 from rvdt_jax.data.episodes import Episodes, draw_episodes, keep_episodes
 from rvdt_jax.data.rebalance import select_experts
+from rvdt_jax.report.records import read_json, read_lines
 from rvdt_jax.report.results import data_label
+from rvdt_jax.runs import hooks
 from rvdt_jax.runs import training as training_run
 from rvdt_jax.runs.fit import fit, run_config
 from rvdt_jax.runs.hooks import Session
@@ -29,235 +32,165 @@ from rvdt_jax.runs.preparation import prepare
 from rvdt_jax.runs.processes import Group
 from rvdt_jax.tasks import get_task
 
-RECORDS = ("metrics.jsonl", "evaluations.jsonl")
+
+@pytest.fixture
+def configure(make_run_config):
+    """As ``make_run_config``, with one variant, so that the tests of this file share what they compile."""
+    return functools.partial(make_run_config, variant="DT", seeds=(3, 5), eval__horizon=20)
 
 
-def test_a_share_of_the_data_is_trained_on_and_said_to_be_one(make_run_config, episodes, caplog):
-    run = run_config(make_run_config(data__fraction=0.2, variant="BC"), progress=False)
-    share = run.results["provenance"]["subset"]
-    assert share == {"regime": None, "fraction": 0.2, "seed": 0, "episodes": 6, "of": 30}
+def train(config, **options):
+    return run_config(config, progress=False, **options)
+
+
+def steps_of(folder, name="evaluations.jsonl"):
+    return sorted({line["step"] for line in read_lines(pathlib.Path(folder) / name)})
+
+
+def checkpoints_of(folder):
+    return sorted(int(path.name) for path in (pathlib.Path(folder) / "checkpoints").iterdir())
+
+
+def test_a_share_of_the_data_is_trained_on_and_said_to_be_one(configure, episodes):
+    provenance = train(configure(data__fraction=0.2, env="none")).results["provenance"]
+    assert provenance["subset"] == {"regime": None, "fraction": 0.2, "seed": 0, "episodes": 6, "of": 30}
     kept = keep_episodes(episodes, draw_episodes(30, 0.2, 0))
-    assert run.results["provenance"]["content_digest"] == kept.digest() != episodes.digest()
-    assert "of 6 trajectories are expert" in run.results["provenance"]["expert_set"]
-    assert "test/random with 6 of 30 trajectories: recreated" in data_label(run.results["provenance"])
-    with pytest.raises(ValueError, match=r"data\.fraction"):
-        run_config(make_run_config(data__fraction=0.3, variant="BC"), resume=True, progress=False)
+    assert provenance["content_digest"] == kept.digest() != episodes.digest()
+    assert "of 6 trajectories are expert" in provenance["expert_set"]
+    assert "test/random with 6 of 30 trajectories: recreated" in data_label(provenance)
 
 
-def test_the_experts_are_those_that_the_settings_name(make_run_config, episodes):
-    for by, starts in (("start", episodes.normalized_starts()), ("return", None)):
-        config = make_run_config(expert__by=by, expert__fraction=0.3, env="none")
-        provenance = {"dataset_id": "test/random", "source": "memory", "observation_keys": []}
-        with Group() as group:
-            data = prepare(config, episodes, provenance, pathlib.Path(config.workdir), group, resume=False)
-        expected = select_experts(episodes.returns, episodes.lengths, starts=starts, fraction=0.3)
-        np.testing.assert_array_equal(data.experts.mask, expected.mask)
-        assert data.experts.by == by
-        assert data.provenance["expert_set"] == expected.describe()
+@pytest.mark.parametrize("by", ["start", "return"])
+def test_the_experts_are_those_that_the_settings_name(by, configure, episodes):
+    config = configure(expert__by=by, expert__fraction=0.3, env="none")
+    provenance = {"dataset_id": "test/random", "source": "memory", "observation_keys": []}
+    with Group() as group:
+        data = prepare(config, episodes, provenance, pathlib.Path(config.workdir), group, resume=False)
+    starts = episodes.normalized_starts() if by == "start" else None
+    expected = select_experts(episodes.returns, episodes.lengths, starts=starts, fraction=0.3)
+    np.testing.assert_array_equal(data.experts.mask, expected.mask)
+    assert data.provenance["expert_set"] == expected.describe()
 
 
-def test_a_run_directory_holds_what_it_promises(make_run_config):
-    config = make_run_config(seeds=(3, 5), eval__targets=(50.0, 100.0))
-    run = run_config(config, progress=False)
+def test_a_run_directory_holds_what_it_promises(configure, caplog):
+    handlers = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    config = configure(eval__targets=(50.0, 100.0))
+    run = train(config)
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == handlers
+    records = {"metrics.jsonl", "timing.jsonl", "evaluations.jsonl", "config.json", "results.json"}
     names = {path.name for path in run.folder.iterdir()}
-    assert names == {
-        "config.json",
-        "metrics.jsonl",
-        "timing.jsonl",
-        "evaluations.jsonl",
-        "checkpoints",
-        "results.json",
-        "learning_curve.png",
-        "tensorboard",
-    }
-    assert from_json(json.loads((run.folder / "config.json").read_text())) == config
+    assert names == records | {"checkpoints", "learning_curve.png", "tensorboard"}
+    assert from_json(read_json(run.folder / "config.json")) == config
+    assert "on this CPU" not in caplog.text  # it is short
 
-    metrics = [json.loads(line) for line in (run.folder / "metrics.jsonl").open()]
+    metrics = read_lines(run.folder / "metrics.jsonl")
     assert [(line["step"], line["seed"]) for line in metrics] == [(s, seed) for s in (2, 4, 6) for seed in (3, 5)]
     assert all(np.isfinite(list(line.values())).all() for line in metrics)
-    assert "subset" not in run.results["provenance"]
     assert not any("second" in name or "time" in name for line in metrics for name in line)
-    timing = [json.loads(line) for line in (run.folder / "timing.jsonl").open()]
-    assert [line["step"] for line in timing] == [2, 4, 6]
-    assert ["compile_seconds" in line for line in timing] == [True, False, False]
+    timing = read_lines(run.folder / "timing.jsonl")
+    assert [(line["step"], "compile_seconds" in line) for line in timing] == [(2, True), (4, False), (6, False)]
     assert all(line["updates_per_second"] == pytest.approx(2 / line["seconds"]) for line in timing)
 
-    evaluations = [json.loads(line) for line in (run.folder / "evaluations.jsonl").open()]
+    evaluations = read_lines(run.folder / "evaluations.jsonl")
     keys = [(line["step"], line["seed"], line["target"]) for line in evaluations]
     assert keys == [(s, seed, target) for s in (2, 4, 6) for seed in (3, 5) for target in (50.0, 100.0)]
     assert all(len(line["returns"]) == len(line["lengths"]) == (2 if line["final"] else 1) for line in evaluations)
     assert all(line["final"] == (line["step"] == 6) for line in evaluations)
 
-    results = json.loads((run.folder / "results.json").read_text())
-    assert results == run.results
-    task = get_task("maze2d-umaze-v1")
-    for table in ("final", "best"):
-        for target in ("50.0", "100.0"):
-            entry = results[table][target]
-            assert set(entry["seeds"]) == {"3", "5"}
-            for cell in [*entry["seeds"].values(), entry["aggregate"]]:
-                assert cell["normalized_score"] == pytest.approx(task.normalized_score(cell["return"]))
+    assert read_json(run.folder / "results.json") == run.results
+    task, final = get_task("maze2d-umaze-v1"), run.results["final"]
+    for entry in (*final.values(), *run.results["best"].values()):
+        assert set(entry["seeds"]) == {"3", "5"}
+        for cell in [*entry["seeds"].values(), entry["aggregate"]]:
+            assert cell["normalized_score"] == pytest.approx(task.normalized_score(cell["return"]))
     raw = [np.mean(line["returns"]) for line in evaluations if line["final"] and line["target"] == 50.0]
-    assert results["final"]["50.0"]["aggregate"]["return"] == pytest.approx(np.mean(raw))
-    assert results["final"]["50.0"]["aggregate"]["episodes"] == 4
-    assert results["provenance"]["recreated"] is True
-    assert "trajectories are expert" in results["provenance"]["expert_set"]
+    assert final["50.0"]["aggregate"]["return"] == pytest.approx(np.mean(raw))
+    assert final["50.0"]["aggregate"]["episodes"] == 4
+    assert run.results["provenance"]["recreated"] is True
+    assert "subset" not in run.results["provenance"]
 
 
-def test_equal_runs_write_equal_bytes(make_run_config):
-    folders = [run_config(make_run_config(name), progress=False).folder for name in ("first", "second")]
-    for name in RECORDS:
-        assert folders[0].joinpath(name).read_bytes() == folders[1].joinpath(name).read_bytes()
-    for left, right in zip(*map(last_checkpoint, folders), strict=True):
-        np.testing.assert_array_equal(left, right)
+def test_equal_runs_write_equal_bytes_and_other_seeds_other_ones(configure):
+    one, same, other = (
+        train(configure(str(k), seeds=seeds)).folder for k, seeds in enumerate([(3, 5), (3, 5), (4, 5)])
+    )
+    assert_same_run(one, same)
+    assert read_lines(one / "metrics.jsonl")[0]["policy/nll"] != read_lines(other / "metrics.jsonl")[0]["policy/nll"]
 
 
-def test_another_seed_writes_other_bytes(make_run_config):
-    folders = [run_config(make_run_config(str(seed), seeds=(seed,)), progress=False).folder for seed in (0, 1)]
-    losses = [json.loads(folder.joinpath("metrics.jsonl").open().readline())["policy/nll"] for folder in folders]
-    assert losses[0] != losses[1]
+def in_evaluation(monkeypatch, step):
+    """Has a SIGTERM come in the evaluation of that update."""
+    original = Session.evaluate
 
-
-@pytest.mark.parametrize("when", ["training", "saving", "evaluation"])
-def test_interrupted_and_resumed_equals_uninterrupted(when, make_run_config, monkeypatch):
-    whole = run_config(make_run_config("whole"), progress=False)
-    config = make_run_config("interrupted")
-    method = {"training": "log", "saving": "save", "evaluation": "evaluate"}[when]
-    original = getattr(Session, method)
-
-    def interrupt(self, step, value):
-        if step == 4 and when == "evaluation":
-            monkeypatch.setattr(
-                self._evaluator, "_make_env", lambda episodes: signal.raise_signal(signal.SIGTERM), raising=True
-            )
-        original(self, step, value)
-        if step == 4:
-            signal.raise_signal(signal.SIGTERM)
-
-    monkeypatch.setattr(Session, method, interrupt)
-    stopped = run_config(config, progress=False)
-    assert stopped.signal == signal.SIGTERM
-    assert stopped.results == {}
-    assert not (stopped.folder / "results.json").exists()
-    evaluated = {json.loads(line)["step"] for line in (stopped.folder / "evaluations.jsonl").open()}
-    assert evaluated == {2}
-    assert max(int(path.name) for path in (stopped.folder / "checkpoints").iterdir()) == 4
-    monkeypatch.undo()
-
-    resumed = run_config(config, resume=True, progress=False)
-    assert resumed.signal is None
-    for name in RECORDS:
-        assert resumed.folder.joinpath(name).read_bytes() == whole.folder.joinpath(name).read_bytes()
-    assert resumed.results["final"] == whole.results["final"]
-    for left, right in zip(last_checkpoint(whole.folder), last_checkpoint(resumed.folder), strict=True):
-        np.testing.assert_array_equal(left, right)
-
-
-def test_checkpoints_may_be_rarer_than_evaluations(make_run_config, monkeypatch):
-    """But for the one whose evaluation is best: that is written, and kept."""
-    worths = {2: 1.0, 4: 9.0, 6: 1.0, 8: 2.0, 10: 3.0, 12: 4.0}
-    scored(monkeypatch, worths)
-    config = make_run_config(train__steps=12, train__checkpoint_every=10, train__keep_checkpoints=9)
-    run = run_config(config, progress=False)
-    evaluated = [json.loads(line)["step"] for line in (run.folder / "evaluations.jsonl").open()]
-    assert evaluated == list(worths)
-    steps = sorted(int(path.name) for path in (run.folder / "checkpoints").iterdir())
-    assert steps == [2, 4, 10, 12]  # 2 was the best until 4 was
-    assert load_run(run.folder, step="best").step == 4
-
-
-def test_rare_checkpoints_resume_to_the_same_end(make_run_config, monkeypatch):
-    options = {"train__checkpoint_every": 6, "train__steps": 8, "variant": "DT"}
-    whole = run_config(make_run_config("whole", **options), progress=False)
-    monkeypatch.setattr(Session, "evaluate", killed_at(6, Session.evaluate))
-    config = make_run_config(**options)
-    with pytest.raises(RuntimeError, match="killed"):
-        run_config(config, progress=False)
-    monkeypatch.undo()
-    resumed = run_config(config, resume=True, progress=False)
-    for name in RECORDS:
-        assert resumed.folder.joinpath(name).read_bytes() == whole.folder.joinpath(name).read_bytes()
-
-
-def killed_at(step, original):
-    """A hook that fails at that update."""
-
-    def fail(self, at, value):
+    def interrupt(self, at, states):
         if at == step:
-            raise RuntimeError("killed")
-        original(self, at, value)
+            monkeypatch.setattr(self._evaluator, "_make_env", lambda episodes: signal.raise_signal(signal.SIGTERM))
+        original(self, at, states)
 
-    return fail
+    monkeypatch.setattr(Session, "evaluate", interrupt)
 
 
-def scored(monkeypatch, worths):
-    """Has every evaluation be worth what ``worths`` says of its step."""
+def test_interrupted_and_resumed_equals_uninterrupted(make_run_config):
+    """With all networks that there are; in training, in an evaluation, and in one without a checkpoint of its own."""
+    configure = functools.partial(make_run_config, variant="RVDT", eval__horizon=20)
+    whole = train(configure("whole"))
+    for name, interrupt, options in (
+        ("training", interrupted, {}),
+        ("evaluation", in_evaluation, {}),
+        ("between checkpoints", in_evaluation, {"train__checkpoint_every": 6}),
+    ):
+        config = configure(name, **options)
+        with pytest.MonkeyPatch.context() as patch:
+            interrupt(patch, 4)
+            stopped = train(config)
+        assert (stopped.signal, stopped.results) == (signal.SIGTERM, {})
+        assert not (stopped.folder / "results.json").exists()
+        assert steps_of(stopped.folder) == [2]
+        assert checkpoints_of(stopped.folder)[-1] == 4
+        resumed = train(config, resume=True)
+        assert resumed.signal is None
+        assert resumed.results["final"] == whole.results["final"]
+        assert_same_run(whole.folder, resumed.folder)
+
+
+def test_the_best_checkpoint_is_written_and_kept_although_checkpoints_are_rarer(configure, monkeypatch):
+    worths = {2: 1.0, 4: 9.0, 6: 1.0, 8: 2.0, 10: 3.0, 12: 4.0}
     original = Session.score
 
     def score(self, step, params):
         evaluator = self._evaluator
-        worth = lambda *a, **k: [r | {"returns": [worths[step]]} for r in evaluator(*a, **k)]  # noqa: E731
-        monkeypatch.setattr(self, "_evaluator", worth)
+        self._evaluator = lambda *a, **k: [record | {"returns": [worths[step]]} for record in evaluator(*a, **k)]
         found = original(self, step, params)
-        monkeypatch.setattr(self, "_evaluator", evaluator)
+        self._evaluator = evaluator
         return found
 
     monkeypatch.setattr(Session, "score", score)
+    folder = train(configure(train__steps=12, train__checkpoint_every=10, train__keep_checkpoints=1)).folder
+    assert steps_of(folder) == list(worths)
+    assert checkpoints_of(folder) == [4, 12]
+    assert (load_run(folder).step, load_run(folder, step="best").step) == (12, 4)
+    assert rvdt_jax.load_policy(folder, step="best").config == load_run(folder).config
 
 
-def test_a_signal_in_an_evaluation_between_two_checkpoints_loses_nothing(make_run_config, monkeypatch):
-    config = make_run_config(train__checkpoint_every=6)
-    original = Session.evaluate
-
-    def interrupt(self, step, value):
-        if step == 4:
-            monkeypatch.setattr(self._evaluator, "_make_env", lambda episodes: signal.raise_signal(signal.SIGTERM))
-        original(self, step, value)
-
-    monkeypatch.setattr(Session, "evaluate", interrupt)
-    assert run_config(config, progress=False).signal == signal.SIGTERM
-    assert (pathlib.Path(config.workdir) / "checkpoints" / "4").is_dir()
-
-
-def test_a_signal_before_the_first_checkpoint_can_be_resumed(make_run_config, monkeypatch):
-    config = make_run_config()
-
+def test_a_run_that_ended_before_its_first_checkpoint_can_be_resumed(configure, monkeypatch):
     def crash(*arguments, **options):
         raise RuntimeError("killed")
 
     monkeypatch.setattr(training_run, "Checkpoints", crash)
     with pytest.raises(RuntimeError, match="killed"):
-        run_config(config, progress=False)
+        train(configure())
     monkeypatch.undo()
-    assert run_config(config, resume=True, progress=False).results["steps"] == 6
+    assert train(configure(), resume=True).results["steps"] == 6
 
 
-def test_an_evaluation_written_in_part_is_done_again(make_run_config):
-    config = make_run_config(seeds=(3, 5))
-    whole = run_config(config, progress=False)
+def test_an_evaluation_written_in_part_is_done_again(configure):
+    whole = train(configure())
     records = whole.folder / "evaluations.jsonl"
     content = records.read_bytes()
     # The last evaluation has two lines, one per seed; one of them is lost.
     records.write_bytes(b"".join(content.splitlines(keepends=True)[:-1]))
-    again = run_config(config, resume=True, progress=False)
+    assert train(configure(), resume=True).results == whole.results
     assert records.read_bytes() == content
-    assert again.results == whole.results
-
-
-def test_divergence_is_named_and_leaves_a_sound_checkpoint(make_run_config, monkeypatch):
-    config = make_run_config()
-    original = Session.log
-
-    def diverge(self, step, metrics):
-        bad = {"policy/loss": np.full(1, np.nan)} if step == 4 else {}
-        original(self, step, metrics | bad)
-
-    monkeypatch.setattr(Session, "log", diverge)
-    message = "diverged: policy/loss of seed 0 became nan between updates 2 and 4; the last checkpoint, of update 2"
-    with pytest.raises(ValueError, match=message):
-        run_config(config, progress=False)
-    steps = {json.loads(line)["step"] for line in (pathlib.Path(config.workdir) / "metrics.jsonl").open()}
-    assert steps == {2}
 
 
 def diverging(monkeypatch, times):
@@ -266,159 +199,115 @@ def diverging(monkeypatch, times):
 
     def diverge(self, step, metrics):
         logged.append(step)
-        bad = {"policy/loss": np.full(1, np.nan)} if step == 4 and logged.count(4) <= times else {}
+        bad = {"policy/loss": np.full(2, np.nan)} if step == 4 and logged.count(4) <= times else {}
         original(self, step, metrics | bad)
 
     monkeypatch.setattr(Session, "log", diverge)
     return logged
 
 
-def test_a_divergence_is_rolled_back_and_stays_on_record(make_run_config, monkeypatch, caplog):
-    undisturbed = run_config(make_run_config("other", variant="DT", train__on_divergence="rollback"), progress=False)
-    logged = diverging(monkeypatch, times=2)
-    run = run_config(make_run_config(variant="DT", train__on_divergence="rollback"), progress=False)
-    assert logged == [2, 4, 4, 4, 6]
-    lines = [json.loads(line) for line in (run.folder / "metrics.jsonl").open()]
-    assert [line["step"] for line in lines] == [2, 4, 6]
-    assert run.results["final"]["50.0"]["aggregate"]["episodes"] == 2
-    known = [json.loads(line) for line in (run.folder / "divergences.jsonl").open()]
-    assert [line["rolled_back_to"] for line in known] == [2, 2]
-    assert "policy/loss of seed 0 became nan between updates 2 and 4" in known[0]["reason"]
-    assert "Rolling back to update 2, attempt 2 of 3" in caplog.text
-    others = [json.loads(line) for line in (undisturbed.folder / "metrics.jsonl").open()]
-    assert lines[0] == others[0]
-    assert lines[1] != others[1]  # the same random numbers would lead to the same end
-    assert not (undisturbed.folder / "divergences.jsonl").exists()
-
-
-def test_no_checkpoint_is_written_of_what_has_diverged(make_run_config, monkeypatch):
+@pytest.mark.parametrize(
+    ("rarely", "kept"), [({}, [2]), ({"eval__every": 6, "train__checkpoint_every": 6, "train__steps": 8}, [])], ids=str
+)
+def test_no_checkpoint_is_written_of_what_has_diverged(rarely, kept, configure, monkeypatch):
     """Also where the next call has begun by then, and would end with a checkpoint."""
     logged = diverging(monkeypatch, times=1)
-    rarely = {"eval__every": 6, "train__checkpoint_every": 6, "train__steps": 8}
-    config = make_run_config(variant="BC", **rarely)
-    with pytest.raises(ValueError, match="became nan between updates 2 and 4"):
-        run_config(config, progress=False)
+    config = configure(**rarely)
+    last = kept[-1] if kept else None
+    message = (
+        f"diverged: policy/loss of seed 3 became nan between updates 2 and 4; the last checkpoint, of update {last}"
+    )
+    with pytest.raises(ValueError, match=message):
+        train(config)
     assert logged == [2, 4]
-    assert not list((pathlib.Path(config.workdir) / "checkpoints").iterdir())
-    resumed = run_config(config, resume=True, progress=False)
-    whole = run_config(make_run_config("whole", variant="BC", **rarely), progress=False)
-    for name in RECORDS:
-        assert resumed.folder.joinpath(name).read_bytes() == whole.folder.joinpath(name).read_bytes()
+    assert checkpoints_of(config.workdir) == kept
+    assert steps_of(config.workdir, "metrics.jsonl") == [2]
+    assert_same_run(train(config, resume=True).folder, train(configure("whole", **rarely)).folder)
 
 
-def test_what_diverges_again_and_again_ends(make_run_config, monkeypatch):
+def test_a_divergence_is_rolled_back_a_few_times_and_stays_on_record(configure, monkeypatch, caplog):
+    undisturbed = train(configure("other", train__on_divergence="rollback"))
+    logged = diverging(monkeypatch, times=2)
+    run = train(configure(train__on_divergence="rollback"))
+    assert logged == [2, 4, 4, 4, 6]
+    assert steps_of(run.folder, "metrics.jsonl") == steps_of(run.folder) == [2, 4, 6]
+    known = read_lines(run.folder / "divergences.jsonl")
+    assert [line["rolled_back_to"] for line in known] == [2, 2]
+    assert "policy/loss of seed 3 became nan between updates 2 and 4" in known[0]["reason"]
+    assert "Rolling back to update 2, attempt 2 of 3" in caplog.text
+    lines, others = (read_lines(each.folder / "metrics.jsonl") for each in (run, undisturbed))
+    assert lines[0] == others[0]
+    assert lines[2] != others[2]  # the same random numbers would lead to the same end
+    assert not (undisturbed.folder / "divergences.jsonl").exists()
     logged = diverging(monkeypatch, times=99)
     with pytest.raises(ValueError, match=r"became nan .* It was rolled back 3 times"):
-        run_config(make_run_config(variant="BC", train__on_divergence="rollback"), progress=False)
+        train(configure("in vain", train__on_divergence="rollback"))
     assert logged == [2, 4, 4, 4, 4]
 
 
-def test_two_devices_train_what_one_resumes_and_loads(make_run_config, monkeypatch):
-    config = make_run_config(parallel__devices=2, variant="QT")
-    original = Session.log
-
-    def interrupt(self, step, metrics):
-        original(self, step, metrics)
-        if step == 4:
-            signal.raise_signal(signal.SIGTERM)
-
-    monkeypatch.setattr(Session, "log", interrupt)
-    stopped = run_config(config, progress=False)
-    monkeypatch.undo()
+@pytest.mark.slow
+def test_two_devices_train_what_one_resumes_and_loads(configure, monkeypatch):
+    interrupted(monkeypatch)
+    stopped = train(configure(parallel__devices=2, variant="QT"))
     # A machine with a single device loads it, and nothing is said about it.
     script = (
         f"import numpy, rvdt_jax\npolicy = rvdt_jax.load_policy({str(stopped.folder)!r})\npolicy.reset(50.0)\n"
         "import jax\nassert jax.device_count() == 1\nassert numpy.isfinite(policy.act(numpy.zeros(4))).all()"
     )
-    environment = os.environ | ONE_DEVICE
-    loaded = subprocess.run(
-        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
-    )
-    assert loaded.returncode == 0, loaded.stderr
-    assert not loaded.stderr
-    resumed = run_config(make_run_config(parallel__devices=1, variant="QT"), resume=True, progress=False)
+    command = [sys.executable, "-c", script]
+    loaded = subprocess.run(command, env=os.environ | ONE_DEVICE, capture_output=True, text=True, check=False)
+    assert (loaded.returncode, loaded.stderr) == (0, "")
+    resumed = train(configure(parallel__devices=1, variant="QT"), resume=True)
     assert resumed.results["hardware"].startswith("1 x")
 
 
-def test_a_signal_handler_does_not_outlive_the_run(make_run_config):
-    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
-    run_config(make_run_config(), progress=False)
-    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
-
-
-def test_a_second_run_is_refused_and_nothing_is_touched(make_run_config):
-    config = make_run_config()
-    run_config(config, progress=False)
+def test_what_is_refused_touches_nothing(configure, episodes, tmp_path):
+    config = configure()
+    train(config)
     before = snapshot(config.workdir)
-    with pytest.raises(ValueError, match=r"already holds a run.*--resume.*--workdir"):
-        run_config(config, progress=False)
-    assert snapshot(config.workdir) == before
-
-
-def test_resuming_with_other_settings_names_them(make_run_config):
-    run_config(make_run_config(), progress=False)
-    config = make_run_config(loss__alpha=3.0, model__width=16)
-    before = snapshot(config.workdir)
-    with pytest.raises(ValueError, match=r"config\.loss\.alpha is 1\.0 there, 3\.0 here; config\.model\.width"):
-        run_config(config, resume=True, progress=False)
-    assert snapshot(config.workdir) == before
-
-
-def test_resuming_on_other_data_is_refused(make_run_config, episodes):
-    config = make_run_config()
-    run_config(config, progress=False)
-    rewards = episodes.rewards.copy()
-    rewards[0] += 1
-    other = dataclasses.replace(episodes, rewards=rewards)
-    write_cache(pathlib.Path(config.data.path), other, {"content_digest": episodes.digest()})  # a file may lie
-    with pytest.raises(ValueError, match=r"another run.*content_digest"):
-        run_config(config, resume=True, progress=False)
-
-
-def test_a_data_file_may_be_moved_between_two_starts(make_run_config, tmp_path, monkeypatch):
-    whole = run_config(make_run_config("whole"), progress=False)
-    interrupted(monkeypatch)
-    config = make_run_config()
-    run_config(config, progress=False)
-    place = tmp_path / "elsewhere" / "renamed.npz"
-    place.parent.mkdir()
-    pathlib.Path(config.data.path).rename(place)
-    resumed = run_config(make_run_config(data__path=str(place)), resume=True, progress=False)
-    for name in RECORDS:
-        assert resumed.folder.joinpath(name).read_bytes() == whole.folder.joinpath(name).read_bytes()
-    assert json.loads((resumed.folder / "config.json").read_text())["data"]["path"] == str(place)
-
-
-def test_a_run_that_is_refused_keeps_its_settings(make_run_config, episodes, tmp_path):
-    config = make_run_config()
-    run_config(config, progress=False)
     other = dataclasses.replace(episodes, rewards=episodes.rewards + 1)
-    write_cache(tmp_path / "other.npz", other, {"dataset_id": "test/random"})
-    before = snapshot(config.workdir)
-    with pytest.raises(ValueError, match=r"another run.*content_digest"):
-        run_config(make_run_config(data__path=str(tmp_path / "other.npz")), resume=True, progress=False)
-    assert snapshot(config.workdir) == before
+    write_cache(tmp_path / "other.npz", other, {"dataset_id": "test/random", "content_digest": episodes.digest()})
+    for overrides, resume, message in (
+        ({}, False, r"already holds a run.*--resume.*--workdir"),
+        (
+            {"loss__alpha": 3.0, "model__width": 16},
+            True,
+            r"config\.loss\.alpha is 1\.0 there, 3\.0 here; config\.model",
+        ),
+        ({"data__path": str(tmp_path / "other.npz")}, True, r"another run.*content_digest"),  # although the file lies
+        ({"train__steps": 4}, True, r"has been trained for 6 updates, but config\.train\.steps is 4"),
+        (
+            {"train__steps": 10, "eval__targets": (20.0,), "loss__alpha": 3.0},
+            True,
+            r"config\.loss\.alpha is 1\.0 there",
+        ),
+    ):
+        with pytest.raises(ValueError, match=message):
+            train(configure(**overrides), resume=resume)
+        assert snapshot(config.workdir) == before
 
 
-def test_resuming_nothing_is_refused(make_run_config, tmp_path):
-    with pytest.raises(ValueError, match="no run to resume"):
-        run_config(make_run_config("nowhere"), resume=True, progress=False)
-    assert not (tmp_path / "nowhere").exists()
+def test_a_data_file_may_be_moved_between_two_starts(configure, tmp_path, monkeypatch):
+    whole = train(configure("whole"))
+    interrupted(monkeypatch)
+    train(configure())
+    place = pathlib.Path(configure().data.path).rename(tmp_path / "renamed.npz")
+    resumed = train(configure(data__path=str(place)), resume=True)
+    assert_same_run(whole.folder, resumed.folder)
+    assert read_json(resumed.folder / "config.json")["data"]["path"] == str(place)
 
 
-def test_a_folder_with_other_files_is_refused(make_run_config, tmp_path):
-    config = make_run_config("mine")
+def test_a_work_directory_that_is_not_a_runs_is_refused(configure, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("precious")
     with pytest.raises(ValueError, match="not empty"):
-        run_config(config, progress=False)
-    assert snapshot(config.workdir) == {"thesis.tex": b"precious"}
-
-
-def test_a_file_as_work_directory_is_refused(make_run_config, tmp_path):
-    (tmp_path / "file").write_text("precious")
+        train(configure("mine"))
     with pytest.raises(ValueError, match="is a file"):
-        run_config(make_run_config("file"), progress=False)
+        train(configure("mine/thesis.tex"))
+    assert snapshot(tmp_path / "mine") == {"thesis.tex": b"precious"}
+    with pytest.raises(ValueError, match="no run to resume"):
+        train(configure("nowhere"), resume=True)
+    assert not (tmp_path / "nowhere").exists()
 
 
 @pytest.mark.parametrize(
@@ -428,71 +317,44 @@ def test_a_file_as_work_directory_is_refused(make_run_config, tmp_path):
         ({"expert__threshold": 1e6}, r"expert\.threshold is 1e\+06.*would be empty"),
         ({"data__path": "nowhere.npz"}, r"nowhere\.npz"),
         ({"data__source": "minari", "data__path": None}, r"no data set.*recreate\.py"),
-        ({"task": "maze2d-umaze-v1", "data__path": "hopper"}, r"sizes \(11, 3\), but rvdt/maze2d-umaze-v1.*\(4, 2\)"),
+        ({"data__path": "hopper"}, r"sizes \(11, 3\), but rvdt/maze2d-umaze-v1.*\(4, 2\)"),
         ({"parallel__devices": 999}, r"parallel\.devices=999"),
         ({"parallel__devices": 3}, r"batch_size=8 does not divide over 3 devices"),
     ],
 )
-def test_bad_input_leaves_no_trace(overrides, message, make_run_config, tmp_path, monkeypatch):
+def test_bad_input_leaves_no_trace(overrides, message, configure, tmp_path, monkeypatch):
     other = Episodes("hopper", np.zeros((20, 11)), np.zeros((20, 3)), np.ones(20), np.array([20]), np.array([True]))
     write_cache(tmp_path / "hopper", other, {"dataset_id": "hopper"})
     monkeypatch.chdir(tmp_path)
-    config = make_run_config(**overrides)
+    config = configure(**overrides)
     with pytest.raises(ValueError, match=message):
-        run_config(config, progress=False)
+        train(config)
     assert not pathlib.Path(config.workdir).exists()
 
 
-def test_a_missing_data_set_is_recreated_and_said(small_config, tmp_path, monkeypatch, caplog):
-    from rvdt_jax import tasks
-
-    monkeypatch.setitem(tasks._RECIPE_STEPS, "maze2d-umaze", 3000)
-    tasks.all_tasks.cache_clear()
-    try:
-        with caplog.at_level("INFO", logger="rvdt_jax"):
-            run = run_config(small_config(workdir=str(tmp_path / "run"), train__steps=2), progress=False)
-    finally:
-        monkeypatch.undo()
-        tasks.all_tasks.cache_clear()
-    assert "recreating it once, by D4RL's published recipe" in caplog.text
-    assert run.results["provenance"]["recreated"] is True
-    assert run.results["provenance"]["dataset_id"] == "recreated/maze2d-umaze-v1"
-
-
-def test_fit_takes_episodes_of_your_own(make_run_config, episodes):
-    config = make_run_config(variant="DT", train__steps=2)
-    run = fit(episodes, config, progress=False)
-    assert run.results["provenance"]["dataset_id"] == "random"
-    assert json.loads((run.folder / "config.json").read_text())["data"]["source"] == "memory"
-    assert "recreated" not in run.results["provenance"]
-
-
-def test_fit_takes_resolved_settings_that_name_no_data(episodes, tmp_path, monkeypatch):
+def test_fit_takes_episodes_and_resolved_settings_that_name_no_data(episodes, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     settings = rvdt_jax.default_config()
     tiny = {name: value for name, value in SMALL.items() if name != "task"} | {"train.steps": 2, "variant": "DT"}
     settings.update_from_flattened_dict(tiny)
     config = rvdt_jax.resolve(settings)
     with pytest.raises(ValueError, match=r"config\.task is not set"):
-        run_config(config, progress=False)
+        train(config)
     assert list(tmp_path.iterdir()) == []
     run = fit(episodes, config, progress=False)
     assert run.folder == pathlib.Path("runs/random/DT")
-    assert run.results["provenance"]["source"] == "memory"
+    provenance = run.results["provenance"]
+    assert (provenance["dataset_id"], provenance["source"]) == ("random", "memory")
+    assert "recreated" not in provenance
+    assert read_json(run.folder / "config.json")["data"]["source"] == "memory"
 
 
-def test_fit_refuses_an_id_that_is_not_there(make_run_config):
-    with pytest.raises(ValueError, match="no data set my/data-v0 on this machine"):
-        fit("my/data-v0", make_run_config(), progress=False)
-
-
-@pytest.mark.parametrize("variant", ["RVDT", "BC"])
-def test_a_loaded_policy_plays_the_episodes_that_were_scored(variant, make_run_config):
+@pytest.mark.parametrize("variant", ["DT", pytest.param("BC", marks=pytest.mark.slow)])
+def test_a_loaded_policy_plays_the_episodes_that_were_scored(variant, configure):
     # The dense reward tells trajectories apart in every digit.
-    own = {"seeds": (3, 5), "eval__targets": (50.0, 20.0), "eval__action_selection": "mean"}
-    config = make_run_config(task="maze2d-umaze-dense-v1", variant=variant, **own)
-    run = run_config(config, progress=False)
-    records = [json.loads(line) for line in (run.folder / "evaluations.jsonl").open()]
+    own = {"eval__targets": (50.0, 20.0), "eval__horizon": None, "eval__action_selection": "mean"}
+    run = train(configure(task="maze2d-umaze-dense-v1", variant=variant, **own))
+    records = read_lines(run.folder / "evaluations.jsonl")
     scored = next(record for record in records if record["final"] and record["seed"] == 5)["returns"][0]
     policy = rvdt_jax.load_policy(run.folder, seed=5)
     env = gymnasium.make("rvdt/maze2d-umaze-dense-v1")
@@ -505,8 +367,8 @@ def test_a_loaded_policy_plays_the_episodes_that_were_scored(variant, make_run_c
     assert total == pytest.approx(scored, rel=1e-4)
 
 
-def test_a_loaded_policy_acts_for_one_or_for_many(make_run_config):
-    run = run_config(make_run_config(variant="QT", eval__action_selection="critic"), progress=False)
+def test_a_loaded_policy_acts_for_one_or_for_many(configure):
+    run = train(configure(variant="QT", train__steps=2, eval__action_selection="critic", env="none"))
     policy = rvdt_jax.load_policy(run.folder)
     with pytest.raises(ValueError, match="call reset"):
         policy.act(np.zeros(4))
@@ -522,28 +384,26 @@ def test_a_loaded_policy_acts_for_one_or_for_many(make_run_config):
         policy.reset(np.nan)
 
 
-def test_loading_what_is_not_there_is_refused(make_run_config, tmp_path):
+def test_loading_what_is_not_there_is_refused(configure, tmp_path):
     with pytest.raises(ValueError, match="holds no run with a checkpoint"):
         rvdt_jax.load_policy(tmp_path)
-    run = run_config(make_run_config(), progress=False)
-    with pytest.raises(ValueError, match="has no seed 9; trained were 0"):
-        rvdt_jax.load_policy(run.folder, seed=9)
-    with pytest.raises(ValueError, match="no checkpoint of update 5; there are those of 2, 4, 6"):
-        rvdt_jax.load_policy(run.folder, step=5)
+    folder = train(configure(env="none")).folder
+    for options, message in (
+        ({"seed": 9}, "has no seed 9; trained were 3, 5"),
+        ({"step": 5}, "no checkpoint of update 5; there are those of 4, 6"),
+        ({"step": "best"}, "nothing was evaluated, so that no checkpoint is the best one"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            rvdt_jax.load_policy(folder, **options)
 
 
-def test_the_best_checkpoint_is_kept_and_can_be_loaded(make_run_config, monkeypatch):
-    """Of three evaluations the first is best, and but one checkpoint is kept besides."""
-    scored(monkeypatch, {2: 9.0, 4: 1.0, 6: 2.0})
-    config = make_run_config(train__keep_checkpoints=1)
-    run = run_config(config, progress=False)
-    assert sorted(path.name for path in (run.folder / "checkpoints").iterdir()) == ["2", "6"]
-    assert load_run(run.folder).step == 6
-    assert load_run(run.folder, step="best").step == 2
-    assert rvdt_jax.load_policy(run.folder, step="best").config == load_run(run.folder).config
-
-
-def test_without_an_evaluation_none_is_the_best(make_run_config):
-    run = run_config(make_run_config(env="none"), progress=False)
-    with pytest.raises(ValueError, match="nothing was evaluated, so that no checkpoint is the best one"):
-        load_run(run.folder, step="best")
+@pytest.mark.parametrize("size", ["reference", "small"])
+def test_a_long_run_on_a_cpu_says_once_how_long_it_takes(size, configure, monkeypatch, caplog):
+    monkeypatch.setattr(hooks, "_LONG_HOURS", -1.0)
+    run = train(dataclasses.replace(configure(train__steps=8, env="none"), size=size))
+    (line,) = (message for message in caplog.messages if "on this CPU" in message)
+    found = re.fullmatch(r"6 updates at (\S+) s: 0 hours on this CPU(.*)", line)
+    hint = "; config.size=small (--config=FILE:small) is made for a CPU"
+    assert found[2] == ("" if size == "small" else hint)
+    first = read_lines(run.folder / "timing.jsonl")[0]
+    assert float(found[1]) == pytest.approx(first["seconds"] / 2, rel=0.05)  # without compilation
