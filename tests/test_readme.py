@@ -1,13 +1,13 @@
 """The READMEs do what they say: commands and Python blocks run, links and numbers have their sources."""
 
 import os
-import pathlib
 import re
 import shlex
 import subprocess
 import sys
 
 import pytest
+from launching import ROOT, TINY, flags_of
 
 from rvdt_jax.algorithms.variants import VARIANTS
 from rvdt_jax.report.comparison import format_table
@@ -16,24 +16,13 @@ from rvdt_jax.tasks import all_tasks
 
 pytestmark = pytest.mark.slow
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
 FOLDERS = ("rvdt_jax", "experiments", "tests")
 READMES = [ROOT / "README.md", *sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("README.md"))]
 TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in READMES}
 TEXT = TEXTS["README.md"]
 RECORDS = ROOT / "experiments" / "results"
 # What makes a training run of a README small; nothing else is changed.
-TINY = {
-    "train.steps": 2,
-    "train.batch_size": 8,
-    "train.log_every": 2,
-    "model.width": 8,
-    "model.layers": 1,
-    "model.critic_width": 8,
-    "eval.every": 2,
-    "eval.episodes": 1,
-    "eval.curve_episodes": 1,
-}
+SMALL = TINY | {"train.steps": 2, "eval.episodes": 1}
 
 
 def blocks(language: str) -> list[str]:
@@ -48,8 +37,7 @@ def commands(program: str) -> list[str]:
 
 
 def tiny_flags(**changes) -> list[str]:
-    settings = TINY | {name.replace("__", "."): value for name, value in changes.items()}
-    return [f"--config.{name}={value}" for name, value in settings.items()]
+    return flags_of(SMALL | {name.replace("__", "."): value for name, value in changes.items()})
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +106,7 @@ def test_commands_run(command, home, tmp_path, request):
 def test_python_runs(home, tmp_path):
     """Block by block, each as a program of its own."""
     run([ROOT / "experiments" / "recreate.py", "--task=maze2d-umaze-v1", "--overwrite"], home)
-    shrink = "".join(f"settings.{name} = {value}\n" for name, value in TINY.items())
+    shrink = "".join(f"settings.{name} = {value}\n" for name, value in SMALL.items())
     for number, block in enumerate(blocks("python")):
         script = tmp_path / f"block{number}.py"
         script.write_text(re.sub(r"^(settings = .*default_config.*)$", rf"\1\n{shrink}", block, flags=re.MULTILINE))

@@ -1,17 +1,15 @@
 """Training from the flat cache needs the base requirements of setup.py alone."""
 
+import functools
 import json
 import os
-import pathlib
-import subprocess
-import sys
 
 import pytest
+from launching import ROOT, TINY, flags_of, launch
 
 from rvdt_jax.data.cache import write_cache
 from rvdt_jax.errors import EXTRAS, UserError, optional_imports
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
 # Makes the packages look as if they were not installed.
 BLOCKER = """
 import sys
@@ -30,30 +28,14 @@ def run(tmp_path):
     """A function that runs a launcher where no extra is installed."""
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(BLOCKER.replace("{blocked}", str(set(EXTRAS))))
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path / "site"), str(ROOT)])}
-
-    def start(script, *flags):
-        command = [sys.executable, str(ROOT / "experiments" / script), *flags]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-
-    return start
+    path = os.pathsep.join([str(tmp_path / "site"), str(ROOT)])
+    return functools.partial(launch, PYTHONPATH=path)
 
 
 @pytest.mark.slow
 def test_a_run_without_extras_trains_and_says_that_nothing_is_scored(run, tmp_path, episodes):
     write_cache(tmp_path / "data.npz", episodes, {"dataset_id": "test/random"})
-    settings = (
-        "data.source=file",
-        f"data.path={tmp_path / 'data.npz'}",
-        "train.steps=4",
-        "train.batch_size=8",
-        "train.log_every=2",
-        "model.width=8",
-        "model.layers=1",
-        "model.context_length=4",
-        "eval.every=2",
-    )
-    flags = [f"--config.{setting}" for setting in settings]
+    flags = flags_of(TINY | {"train.steps": 4, "data.source": "file", "data.path": tmp_path / "data.npz"})
     result = run("run.py", "--config=configs/maze2d.py", *flags, f"--workdir={tmp_path / 'run'}")
     assert result.returncode == 0, result.stderr
     assert "nothing will be scored: gymnasium is not installed: pip install 'rvdt-jax[envs]'" in result.stderr
@@ -71,7 +53,7 @@ def test_a_run_without_extras_trains_and_says_that_nothing_is_scored(run, tmp_pa
         ("import_d4rl.py", ["--task=pen-human-v1", "--file=x.hdf5"], "h5py"),
     ],
 )
-def test_a_missing_extra_is_one_sentence_with_the_command(run, script, flags, package, tmp_path):
+def test_a_missing_extra_is_one_sentence_with_the_command(run, script, flags, package):
     result = run(script, *flags)
     assert result.returncode == 2
     assert f"{package} is not installed: pip install 'rvdt-jax[{EXTRAS[package]}]'" in result.stderr

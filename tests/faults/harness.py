@@ -11,37 +11,22 @@ import sys
 
 import numpy as np
 from compilation import ONE_DEVICE
+from launching import ROOT, TINY, flags_of
 
 from rvdt_jax.data.cache import read_cache
 from rvdt_jax.report.records import read_json, read_lines
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 VICTIM = pathlib.Path(__file__).with_name("victim.py")
 RECORDS = ("metrics.jsonl", "evaluations.jsonl")
-RUN = [
-    "--config=configs/maze2d.py",
-    *(
-        f"--config.{setting}"
-        for setting in (
-            "seeds=0,1",
-            "train.steps=40",
-            "train.batch_size=8",
-            "train.log_every=2",
-            "train.checkpoint_every=4",
-            "train.keep_checkpoints=2",
-            "model.width=8",
-            "model.layers=1",
-            "model.heads=2",
-            "model.context_length=4",
-            "model.critic_width=8",
-            "eval.every=8",
-            "eval.episodes=3",
-            "eval.curve_episodes=2",
-            "eval.horizon=40",
-            "eval.targets=(50.,)",
-        )
-    ),
-]
+SETTINGS = TINY | {"seeds": "0,1", "train.steps": 40, "train.checkpoint_every": 4, "train.keep_checkpoints": 2}
+SETTINGS |= {
+    "eval.every": 8,
+    "eval.episodes": 3,
+    "eval.curve_episodes": 2,
+    "eval.horizon": 40,
+    "eval.targets": "(50.,)",
+}
+RUN = ["--config=configs/maze2d.py", *flags_of(SETTINGS)]
 
 
 class Broken(AssertionError):
@@ -72,13 +57,10 @@ class Place:
 
     def start(self, script: str, *flags: str, fault: dict | None = None, path: str = "") -> subprocess.Popen:
         """Starts a launcher, with a fault in it."""
-        environment = os.environ | {
-            "MINARI_DATASETS_PATH": str(self.datasets),
-            "RVDT_JAX_CACHE": str(self.folder / "cache"),
-            "JAX_COMPILATION_CACHE_DIR": str(self.compiled),
-            "PYTHONPATH": os.pathsep.join(filter(None, (path, str(ROOT)))),
-        }
-        environment |= ONE_DEVICE
+        environment = os.environ | ONE_DEVICE
+        environment |= {"MINARI_DATASETS_PATH": str(self.datasets), "RVDT_JAX_CACHE": str(self.folder / "cache")}
+        environment |= {"JAX_COMPILATION_CACHE_DIR": str(self.compiled)}
+        environment |= {"PYTHONPATH": os.pathsep.join(filter(None, (path, str(ROOT))))}
         self.folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, str(VICTIM), json.dumps(fault or {}), str(ROOT / "experiments" / script), *flags]
         return subprocess.Popen(
@@ -103,8 +85,21 @@ def finish(process: subprocess.Popen, patience: float = 1800.0) -> tuple[int, st
 
 def expect(status: int, wanted: int, said: str) -> None:
     """The process ended as it should."""
-    if status != wanted:
-        raise Broken(f"status {status}, not {wanted}: {said.strip()[-400:]}")
+    require(status == wanted, f"status {status}, not {wanted}", said)
+
+
+def require(kept: bool, words: str, said: str = "") -> None:
+    """Raises ``Broken`` with these words, and the last ones of the process, unless the promise was kept."""
+    if not kept:
+        raise Broken(f"{words}: {said.strip()[-400:]}" if said else words)
+
+
+def check_end(place: Place, reference: Place, said: str = "") -> None:
+    """The run goes on to the end that it would have had; ``said`` is what it must say on the way."""
+    status, words = place.train()
+    expect(status, 0, words)
+    require(said in words, f"it does not say {said!r}", words)
+    check_equal(place, reference)
 
 
 def check_whole(place: Place) -> None:
@@ -115,12 +110,10 @@ def check_whole(place: Place) -> None:
     """
     for name in RECORDS:
         keys = [(line["step"], line["seed"]) for line in read_lines(place.run / name)]
-        if len(set(keys)) != len(keys) or keys != sorted(keys):
-            raise Broken(f"{name} has records twice or out of order: {keys}")
+        require(keys == sorted(set(keys)), f"{name} has records twice or out of order: {keys}")
         every = 2 if name == "metrics.jsonl" else 8
         steps = sorted({step for step, _ in keys})
-        if steps != list(range(every, every * len(steps) + 1, every)):
-            raise Broken(f"{name} has a gap: {steps}")
+        require(steps == list(range(every, every * len(steps) + 1, every)), f"{name} has a gap: {steps}")
     for path in place.run.glob("[!.]*.json"):
         read_json(path)
     for path in place.folder.glob("cache/[!.]*.npz"):
@@ -141,20 +134,16 @@ def check_equal(place: Place, reference: Place) -> None:
         Broken: it did not.
     """
     for name in RECORDS:
-        if (place.run / name).read_bytes() != (reference.run / name).read_bytes():
-            raise Broken(f"{name} differs")
+        require((place.run / name).read_bytes() == (reference.run / name).read_bytes(), f"{name} differs")
     results = [read_json(each.run / "results.json") for each in (place, reference)]
     for name in ("final", "best"):
-        if results[0][name] != results[1][name]:
-            raise Broken(f"results.json: {name} differs")
+        require(results[0][name] == results[1][name], f"results.json: {name} differs")
     for one, other in zip(*(last_checkpoint(each.run) for each in (place, reference)), strict=True):
-        if not np.array_equal(one, other, equal_nan=True):
-            raise Broken("parameters, optimiser or keys of the last checkpoint differ")
+        same = np.array_equal(one, other, equal_nan=True)
+        require(same, "parameters, optimiser or keys of the last checkpoint differ")
     kept = [sorted(path.name for path in each.run.glob("checkpoints/*")) for each in (place, reference)]
-    if kept[0] != kept[1]:
-        raise Broken(f"other checkpoints are kept: {kept}")
-    if left := leftovers(place):
-        raise Broken(f"left behind: {', '.join(left)}")
+    require(kept[0] == kept[1], f"other checkpoints are kept: {kept}")
+    require(not leftovers(place), f"left behind: {', '.join(leftovers(place))}")
 
 
 def last_checkpoint(folder: pathlib.Path) -> list[np.ndarray]:

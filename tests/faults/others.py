@@ -9,11 +9,11 @@ import random
 import shutil
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
+from concurrent import futures
 
-from faults.harness import RUN, Broken, Place, check_equal, check_whole, expect, finish
+from faults.harness import RUN, Broken, Place, check_end, check_equal, check_whole, expect, finish, require
 from rvdt_jax.report.records import read_json, read_lines
 
 
@@ -44,16 +44,12 @@ def full_disk(folder: pathlib.Path, reference: Place, kilobytes: int) -> None:
     with small_disk(place.run, f"{kilobytes}k"):
         status, said = place.train()
         expect(status, 2, said)
-        errors = [
-            line for line in said.splitlines() if line.startswith("error: ") and "No space left on device" in line
-        ]
-        if len(errors) != 1:
-            raise Broken(f"it does not say that the disk is full: {said.strip()[-400:]}")
+        errors = [line for line in said.splitlines() if line.startswith("error: ")]
+        full = len(errors) == 1 and "No space left on device" in errors[0]
+        require(full, "it does not say that the disk is full", said)
         check_whole(place)
         subprocess.run(["mount", "-o", "remount,size=100m", str(place.run)], check=True)
-        status, said = place.train()
-        expect(status, 0, said)
-        check_equal(place, reference)
+        check_end(place, reference)
 
 
 def read_only_disk(folder: pathlib.Path, reference: Place) -> None:
@@ -62,8 +58,8 @@ def read_only_disk(folder: pathlib.Path, reference: Place) -> None:
     with small_disk(folder / "disk", "1m", ",ro"):
         status, said = finish(place.start("run.py", *RUN, f"--workdir={folder}/disk/run"))
         expect(status, 2, said)
-        if "cannot be made or written" not in said or place.datasets.exists():
-            raise Broken(f"it was not refused at once: {said.strip()[-400:]}")
+        at_once = "cannot be made or written" in said and not place.datasets.exists()
+        require(at_once, "it was not refused at once", said)
 
 
 def truncated_checkpoint(folder: pathlib.Path, reference: Place, part: str) -> None:
@@ -74,16 +70,11 @@ def truncated_checkpoint(folder: pathlib.Path, reference: Place, part: str) -> N
     expect(status, 128 + signal.SIGTERM, said)
     newest = max((path for path in (place.run / "checkpoints").iterdir()), key=lambda path: int(path.name))
     files = [path for path in newest.rglob(part) if path.is_file() and path.stat().st_size]
-    if not files:
-        raise Broken(f"the harness found no {part} in {newest}")
+    require(files, f"the harness found no {part} in {newest}")
     for path in files:
         os.truncate(path, path.stat().st_size // 2)
-    status, said = place.train()
-    expect(status, 0, said)
-    damaged = place.run / f"damaged-checkpoint-{newest.name}"
-    if f"checkpoint of update {newest.name} cannot be read" not in said or not damaged.is_dir():
-        raise Broken(f"it does not say what it did: {said.strip()[-400:]}")
-    check_equal(place, reference)
+    check_end(place, reference, said=f"checkpoint of update {newest.name} cannot be read")
+    require((place.run / f"damaged-checkpoint-{newest.name}").is_dir(), "the damaged checkpoint is gone")
 
 
 def corrupted_cache(folder: pathlib.Path, reference: Place, rng: random.Random) -> None:
@@ -96,11 +87,7 @@ def corrupted_cache(folder: pathlib.Path, reference: Place, rng: random.Random) 
     where = rng.randrange(200, len(content) - 200)
     content[where : where + 64] = bytes(byte ^ 0xFF for byte in content[where : where + 64])
     cache.write_bytes(content if rng.random() < 0.5 else content[:where])
-    status, said = place.train()
-    expect(status, 0, said)
-    if "rebuilding the cache" not in said:
-        raise Broken(f"the damage was not noticed: {said.strip()[-400:]}")
-    check_equal(place, reference)
+    check_end(place, reference, said="rebuilding the cache")
 
 
 def jumping_clock(folder: pathlib.Path, reference: Place, seed: int) -> str:
@@ -117,8 +104,7 @@ def jumping_clock(folder: pathlib.Path, reference: Place, seed: int) -> str:
             check_equal(place, reference)
             return f"the run was ended {ended} times, by a jump while a checkpoint was written, and went on"
         expect(status, 2, said)
-        if "a checkpoint could not be written" not in said or "timed out" not in said:
-            raise Broken(f"it ended with {said.strip()[-400:]}")
+        require("a checkpoint could not be written" in said and "timed out" in said, "it ended otherwise", said)
     raise Broken("it never came to its end")
 
 
@@ -127,14 +113,10 @@ def two_recreate(folder: pathlib.Path, reference: Place) -> None:
     place = Place(folder, reference.compiled)
     both = [place.start("recreate.py", "--task=maze2d-umaze-v1") for _ in range(2)]
     ended = [finish(process) for process in both]
-    if sorted(status for status, _ in ended) not in ([0, 0], [0, 2]):
-        raise Broken(f"they ended with {ended}")
+    require(sorted(status for status, _ in ended) in ([0, 0], [0, 2]), f"they ended with {ended}")
     for status, said in ended:
-        if status == 2 and "already exists" not in said:
-            raise Broken(f"it does not say why it stopped: {said.strip()[-400:]}")
-    status, said = place.train()
-    expect(status, 0, said)
-    check_equal(place, reference)
+        require(status == 0 or "already exists" in said, "it does not say why it stopped", said)
+    check_end(place, reference)
 
 
 def two_runs(folder: pathlib.Path, reference: Place) -> None:
@@ -144,15 +126,13 @@ def two_runs(folder: pathlib.Path, reference: Place) -> None:
     try:
         deadline = time.monotonic() + 1800
         while not (place.run / "config.json").exists():
-            if time.monotonic() > deadline:
-                raise Broken("the first run does not begin")
+            require(time.monotonic() < deadline, "the first run does not begin")
             time.sleep(0.01)
         status, said = place.train()
     finally:
         ended = finish(first)
     expect(status, 2, said)
-    if f"process {first.pid} on" not in said:
-        raise Broken(f"it does not say who is there: {said.strip()[-400:]}")
+    require(f"process {first.pid} on" in said, "it does not say who is there", said)
     expect(ended[0], 0, ended[1])
     check_equal(place, reference)
 
@@ -207,26 +187,24 @@ def faulty_environment(folder: pathlib.Path, reference: Place, fault: str) -> No
     place = Place(folder, reference.compiled)
     status, said = _train_in(place, fault)
     expect(status, 0, said)
-    if (place.run / "metrics.jsonl").read_bytes() != (reference.run / "metrics.jsonl").read_bytes():
-        raise Broken("training was touched")
+    metrics = [(each.run / "metrics.jsonl").read_bytes() for each in (place, reference)]
+    require(metrics[0] == metrics[1], "training was touched")
     evaluations = read_lines(place.run / "evaluations.jsonl")
     failed = [reason for record in evaluations for reason in record.get("failed", ()) if reason]
     missing = sum(record["returns"].count(None) for record in evaluations)
     if fault == "die":
-        if "Starting the simulators anew" not in said or failed or missing:
-            raise Broken(f"it was not started again: {failed}, {said.strip()[-400:]}")
+        again = "Starting the simulators anew" in said and not failed and not missing
+        require(again, f"it was not started again, {failed}", said)
         whole = Place(folder / "whole", reference.compiled)
         status, said = _train_in(whole, "none")
         expect(status, 0, said)
-        if evaluations != read_lines(whole.run / "evaluations.jsonl"):
-            raise Broken("the evaluation that was repeated is another than one in which nothing happened")
-        return
+        same = evaluations == read_lines(whole.run / "evaluations.jsonl")
+        return require(same, "the evaluation that was repeated is another than one in which nothing happened")
     reason = "come apart" if fault == "raise" else "not finite"
-    if not failed or len(failed) != missing or not all(reason in each for each in failed):
-        raise Broken(f"what failed is not on record: {failed}")
+    recorded = failed and len(failed) == missing and all(reason in each for each in failed)
+    require(recorded, f"what failed is not on record: {failed}")
     final = read_json(place.run / "results.json")["final"]["50.0"]["aggregate"]
-    if final["return"] is not None or not final["failed_episodes"]:
-        raise Broken(f"there is a score: {final}")
+    return require(final["return"] is None and final["failed_episodes"], f"there is a score: {final}")
 
 
 def _train_in(place: Place, fault: str) -> tuple[int, str]:
@@ -247,24 +225,19 @@ def flat_memory(folder: pathlib.Path, reference: Place, steps: int) -> str:
     flags = [f"--config.train.steps={steps}", "--config.train.log_every=50", f"--config.eval.every={steps // 20}"]
     flags += [f"--config.train.checkpoint_every={steps // 20}"]
     process = place.start("run.py", *RUN, *flags, f"--workdir={place.run}")
-    ended: list[tuple[int, str]] = []
-    waiting = threading.Thread(target=lambda: ended.append(finish(process)))
-    waiting.start()
-    seen: dict[int, int] = {}
+    ended, seen = futures.ThreadPoolExecutor(1).submit(finish, process), {}
     while process.poll() is None:
         step = len(read_lines(place.run / "metrics.jsonl")) * 50
         with contextlib.suppress(OSError, IndexError):
             status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
             seen[step] = int(status.partition("VmRSS:")[2].split()[0])
         time.sleep(0.5)
-    waiting.join()
-    expect(ended[0][0], 0, ended[0][1])
+    status, said = ended.result()
+    expect(status, 0, said)
     early = [kilobytes for step, kilobytes in seen.items() if 0.1 * steps <= step <= 0.2 * steps]
     late = [kilobytes for step, kilobytes in seen.items() if 0.9 * steps <= step < steps]
-    if not early or not late:
-        raise Broken(f"the run was not seen often enough: {seen}")
+    require(early and late, f"the run was not seen often enough: {seen}")
     growth = max(late) / max(early) - 1
     words = f"{max(early) / 1024:.0f} to {max(late) / 1024:.0f} MiB over {steps:,} updates, {100 * growth:+.1f} %"
-    if growth >= 0.05:
-        raise Broken(words)
+    require(growth < 0.05, words)
     return words

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import concurrent.futures
-import dataclasses
 import functools
 import pathlib
 import random
@@ -16,6 +15,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable
+from typing import NamedTuple
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
@@ -23,14 +23,8 @@ from faults import kills, others
 from faults.harness import Place, expect
 
 
-@dataclasses.dataclass(frozen=True)
-class Trial:
-    """One thing that is tried.
-
-    Attributes:
-        name: of its row.
-        run: takes a folder of its own and the run that nothing happens to; what it returns is told.
-    """
+class Trial(NamedTuple):
+    """One thing that is tried: the name of its row, and what is called with a folder and the undisturbed run."""
 
     name: str
     run: Callable[[pathlib.Path, Place], object]
@@ -59,12 +53,8 @@ def trials(count: int, seed: int) -> list[Trial]:
         ("memory over 20,000 updates", others.flat_memory, [(20_000,)]),
     ]
     for name, function, arguments in single:
-        found += [Trial(name, functools.partial(_with, function, each)) for each in arguments]
+        found += [Trial(name, lambda *places, f=function, more=each: f(*places, *more)) for each in arguments]
     return found
-
-
-def _with(function: Callable, arguments: tuple, folder: pathlib.Path, reference: Place) -> object:
-    return function(folder, reference, *arguments)
 
 
 def main() -> int:

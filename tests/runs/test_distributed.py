@@ -2,7 +2,6 @@
 
 import json
 import os
-import pathlib
 import signal
 import socket
 import subprocess
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 from agreement import assert_losses_equal, assert_params_equal
 from compilation import ONE_DEVICE
+from launching import ROOT, TINY, flags_of
 
 from rvdt_jax.data.cache import write_cache
 from rvdt_jax.report.provenance import describe_hardware
@@ -21,24 +21,16 @@ from rvdt_jax.report.records import read_lines
 
 pytestmark = pytest.mark.slow
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-SETTINGS = (
-    "train.batch_size=8",
-    "train.log_every=5",
-    "model.width=8",
-    "model.layers=1",
-    "model.heads=2",
-    "model.context_length=4",
-    "model.critic_width=8",
-    "model.critic_layers=1",
-    "ema.start=2",
-    "ema.every=2",
-    "eval.episodes=2",
-    "eval.targets=(50.,)",
-    "data.source=file",
-)
-FIFTY = ("train.steps=50", "eval.every=50")
-ENDLESS = ("variant=DT", "train.steps=1000000", "eval.every=1000000", "train.lr_decay_steps=50", "env=none")
+SETTINGS = TINY | {
+    "train.log_every": 5,
+    "ema.start": 2,
+    "ema.every": 2,
+    "eval.targets": "(50.,)",
+    "data.source": "file",
+}
+FIFTY = {"train.steps": 50, "eval.every": 50}
+DT = {"variant": "DT", "train.lr_decay_steps": 50, "train.checkpoint_every": 5, "env": "none"}
+ENDLESS = DT | {"train.steps": 1_000_000, "eval.every": 1_000_000}
 
 
 @pytest.fixture(scope="module")
@@ -51,12 +43,11 @@ def place(tmp_path_factory):
     return folder
 
 
-def start(place, run, *settings, flags=(), count=2, each=((), ())):
+def start(place, run, settings, flags=(), count=2, each=((), ())):
     """Starts ``count`` processes of run.py; ``each`` has flags of the single ones."""
     port = free_port()
     command = [sys.executable, "experiments/run.py", "--config=configs/maze2d.py", f"--workdir={place / run}", *flags]
-    settings = (*SETTINGS, *settings, f"data.path={place / 'data.npz'}")
-    command += [f"--config.{setting}" for setting in settings]
+    command += flags_of(SETTINGS | settings | {"data.path": place / "data.npz"})
     started = []
     for index in range(count):
         together = [f"--coordinator=127.0.0.1:{port}", f"--num_processes={count}", f"--process_id={index}"]
@@ -106,8 +97,8 @@ def params(run):
 
 
 def test_two_processes_stop_and_go_on_together_and_train_what_one_trains(place):
-    started = start(place, "two", *FIFTY)
-    alone = start(place, "one", *FIFTY, count=1)
+    started = start(place, "two", FIFTY)
+    alone = start(place, "one", FIFTY, count=1)
     wait_for(place / "two" / "metrics.jsonl", started)
     started[1].send_signal(signal.SIGTERM)  # process 0 hears of it
     stopped = finish(started)
@@ -118,7 +109,7 @@ def test_two_processes_stop_and_go_on_together_and_train_what_one_trains(place):
     assert len(steps) == 1
     assert steps < set(range(5, 50, 5))
 
-    finished = finish(start(place, "two", *FIFTY, flags=["--resume"], each=((), ["--workdir=/dev/null/nowhere"])))
+    finished = finish(start(place, "two", FIFTY, flags=["--resume"], each=((), ["--workdir=/dev/null/nowhere"])))
     assert [status for status, _, _ in finished] == [0, 0], finished
     assert "final checkpoint after 50 updates" in finished[0][1]
     # The other needs no work directory, and says nothing (the line is the network library's).
@@ -135,7 +126,7 @@ def test_two_processes_stop_and_go_on_together_and_train_what_one_trains(place):
     assert {path.name for path in two.iterdir()} == {path.name for path in one.iterdir()}
 
     before = (two / "results.json").stat().st_mtime_ns
-    refused = finish(start(place, "two", *FIFTY))
+    refused = finish(start(place, "two", FIFTY))
     assert [status for status, _, _ in refused] == [2, 2]
     for _, _, errors in refused:
         assert errors.count("already holds a run") == 1
@@ -146,14 +137,14 @@ def test_two_processes_stop_and_go_on_together_and_train_what_one_trains(place):
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_killed_process_ends_the_other(victim, place):
     run = place / f"killed-{victim}"
-    started = start(place, run.name, *ENDLESS, "train.checkpoint_every=5")
+    started = start(place, run.name, ENDLESS)
     wait_for(run / "checkpoints" / "5", started)
     started[victim].kill()
     assert finish(started)[1 - victim][0] not in (None, 0)
     # Nothing is corrupt: the run goes on to its end.
     steps = read_lines(run / "metrics.jsonl")[-1]["step"] + 5
-    ends = f"train.steps={steps}", f"eval.every={steps}", "train.checkpoint_every=5", *ENDLESS[-2:], "variant=DT"
-    ended = finish(start(place, run.name, *ends, flags=["--resume"], count=1))
+    ends = DT | {"train.steps": steps, "eval.every": steps}
+    ended = finish(start(place, run.name, ends, flags=["--resume"], count=1))
     assert ended[0][0] == 0, ended
 
 
@@ -191,7 +182,7 @@ def test_a_process_that_ends_alone_ends_one_that_does_not_talk_to_it(end):
 
 
 def test_processes_that_differ_are_refused(place):
-    (status, _, errors), (other, _, others) = finish(start(place, "no", *FIFTY, each=((), ["--config.loss.eta=2.0"])))
+    (status, _, errors), (other, _, others) = finish(start(place, "no", FIFTY, each=((), ["--config.loss.eta=2.0"])))
     assert (status, other) == (2, 2)
     for text in (errors, others):
         assert "error: process 1 differs from process 0: config.loss.eta is 2.0 there, " in text

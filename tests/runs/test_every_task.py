@@ -5,15 +5,13 @@ The public data cannot be had in a test; small sets made in the real environment
 
 import json
 import math
-import os
 import pathlib
 import runpy
-import subprocess
-import sys
 
 import pytest
 from compilation import ONE_DEVICE
 from contract import collect_minari, record_d4rl_file
+from launching import ROOT, TINY, flags_of, launch
 
 from rvdt_jax.config.settings import resolve
 from rvdt_jax.report.results import print_results
@@ -22,23 +20,8 @@ from rvdt_jax.tasks import all_tasks
 
 pytestmark = pytest.mark.slow
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-TINY = {
-    "train.steps": 2,
-    "train.batch_size": 4,
-    "train.log_every": 2,
-    "model.width": 8,
-    "model.layers": 1,
-    "model.heads": 1,
-    "model.context_length": 3,
-    "model.critic_width": 8,
-    "model.critic_layers": 1,
-    "eval.every": 2,
-    "eval.episodes": 2,
-    "eval.horizon": 10,
-    "eval.processes": 1,
-    "parallel.devices": 1,
-}
+SMALL = TINY | {"train.steps": 2, "train.batch_size": 4, "model.heads": 1, "model.context_length": 3}
+SMALL |= {"eval.horizon": 10, "eval.processes": 1, "parallel.devices": 1}
 # What tasks of one family differ in is their data and settings, not their commands; a process takes long to begin.
 FIRST = {task.family: name for name, task in reversed(all_tasks().items())}
 
@@ -53,7 +36,7 @@ def environment(shared, monkeypatch) -> dict[str, str]:
     """One Minari root and one compilation cache for all tasks; those of a family compile the same programs."""
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(shared / "minari"))
     cache = {"JAX_COMPILATION_CACHE_DIR": str(shared / "jax"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
-    return os.environ | ONE_DEVICE | cache
+    return ONE_DEVICE | cache
 
 
 def put_data_in_place(task, folder: pathlib.Path, environment: dict[str, str]):
@@ -64,15 +47,13 @@ def put_data_in_place(task, folder: pathlib.Path, environment: dict[str, str]):
         return source
     source, file = task.source("import"), folder / task.file_url.rsplit("/", 1)[-1]
     record_d4rl_file(task, file)
-    command = [sys.executable, "experiments/import_d4rl.py", f"--task={task.name}", f"--file={file}"]
-    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
+    launch("import_d4rl.py", f"--task={task.name}", f"--file={file}", **environment).check_returncode()
     return source
 
 
 def from_the_command_line(family, settings, workdir, environment, capsys) -> str:
-    command = [sys.executable, "experiments/run.py", f"--config=configs/{family}.py", f"--workdir={workdir}"]
-    command += [f"--config.{setting}={value}" for setting, value in settings.items()]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    flags = [f"--config=configs/{family}.py", f"--workdir={workdir}", *flags_of(settings)]
+    done = launch("run.py", *flags, **environment)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     return done.stdout
@@ -90,7 +71,7 @@ def in_this_process(family, settings, workdir, environment, capsys) -> str:
 def test_a_task_runs_from_its_configuration(name, environment, tmp_path, capsys):
     task = all_tasks()[name]
     source = put_data_in_place(task, tmp_path, environment)
-    settings = TINY | {"task": name, "eval.targets": task.targets[:1]}
+    settings = SMALL | {"task": name, "eval.targets": task.targets[:1]}
     run = from_the_command_line if FIRST[task.family] == name else in_this_process
     said = run(task.family, settings, tmp_path / "run", environment, capsys)
 
