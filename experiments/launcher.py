@@ -154,10 +154,9 @@ def report_errors(main: Callable[[list[str]], int]) -> Callable[[list[str]], int
             _fail_in_configuration(error, _resolve_config(sys.argv))
             if isinstance(error, ImportError) and not_installed(error):
                 fail(not_installed(error))
-            if isinstance(error, UserError) or _is_refused(error):
-                fail(str(error))
+            refused = isinstance(error, OSError) and error.errno in _REFUSED
             # WorkerDied is of envs.processes, ProcessFailed of processes: both are loaded only where they are needed.
-            if type(error).__name__ in ("WorkerDied", "ProcessFailed"):
+            if refused or isinstance(error, UserError) or type(error).__name__ in ("WorkerDied", "ProcessFailed"):
                 fail(str(error))
             raise
 
@@ -167,10 +166,6 @@ def report_errors(main: Callable[[list[str]], int]) -> Callable[[list[str]], int
 def _is_full_disk(error: Exception) -> bool:
     """Also as h5py says it, without a number."""
     return isinstance(error, OSError) and (error.errno in _DISK or "No space left on device" in str(error))
-
-
-def _is_refused(error: Exception) -> bool:
-    return isinstance(error, OSError) and error.errno in _REFUSED
 
 
 class _AboveProgressBar(logging.Handler):

@@ -26,32 +26,19 @@ from rvdt_jax.types import Learner, Normalizer, Params, TrainState
 
 @dataclasses.dataclass(frozen=True)
 class SavedRun:
-    """What a checkpoint holds of a run, for acting and scoring.
+    """What a checkpoint holds of a run, for acting and scoring."""
 
-    Attributes:
-        config: the settings it was trained with.
-        actor: the static part of acting.
-        params: ``{"policy": ..., "critic": ...}``, as the algorithm's ``acting_params`` gives them; every leaf has a
-            leading axis R of seeds.
-        normalizer: the training data's observation statistics.
-        step: the update that it was written at.
-        return_range: the smallest and the largest return-to-go of the training data, raw; infinite where the run is
-            older than this record.
-        spaces: ``observation_keys``, ``action_low`` and ``action_high``, as in ``tasks.Environment``, and the
-            ``action_shape``.
-        scoring: what scores its policies, the JSON form of ``scoring.Scoring``.
-        provenance: where its data come from.
-    """
-
-    config: Config
+    config: Config  # the settings it was trained with
     actor: Actor
-    params: Params
+    params: Params  # as the algorithm's ``acting_params`` gives them; every leaf has a leading axis R of seeds
     normalizer: Normalizer
-    step: int
-    return_range: tuple[float, float]
-    spaces: dict
-    scoring: dict
-    provenance: dict
+    step: int  # the update that it was written at
+    return_range: tuple[float, float]  # least and largest return-to-go of the data, raw; infinite in older runs
+    spaces: (
+        dict  # ``observation_keys``, ``action_low`` and ``action_high``, as in ``tasks.Environment``; ``action_shape``
+    )
+    scoring: dict  # what scores its policies, the JSON form of ``evaluation.target.Scoring``
+    provenance: dict  # where its data come from
 
 
 class Policy:
@@ -200,7 +187,7 @@ def load_run(
             step = best_step(read_lines(folder / "evaluations.jsonl"))
             if step is None:
                 raise UserError(f"{folder}: nothing was evaluated, so that no checkpoint is the best one.")
-        if not steps or (step is not None and step not in steps):
+        if not steps or step not in (None, *steps):
             known = f"there are those of {', '.join(map(str, steps))}" if steps else "there is none yet"
             raise UserError(f"{folder}: has no checkpoint{'' if step is None else f' of update {step}'}; {known}.")
         step = steps[-1] if step is None else step
@@ -211,9 +198,8 @@ def load_run(
             shapes = manager.item_metadata(step)["arrays"]
             leaves = jax.tree.leaves(shapes)
             check_memory(sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves), "it")
-            arrays = manager.restore(
-                step, args=ocp.args.Composite(arrays=ocp.args.StandardRestore(_on_first_device(shapes)))
-            )["arrays"]
+            wanted = ocp.args.StandardRestore(_on_first_device(shapes))
+            arrays = manager.restore(step, args=ocp.args.Composite(arrays=wanted))["arrays"]
             config = from_json(about["config"])
         except Exception as error:  # a damaged file makes Orbax raise almost anything
             raise UserError(

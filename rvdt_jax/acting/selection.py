@@ -52,14 +52,8 @@ class Actor:
 
 def make_actor(config, policy: nn.Module, critic: nn.Module | None) -> Actor:
     """What acts as ``config`` says."""
-    return Actor(
-        policy=policy,
-        critic=critic,
-        context_length=config.model.context_length,
-        selection=config.eval.action_selection,
-        candidates=config.eval.candidates,
-        std=config.policy.std,
-    )
+    chosen = config.eval.action_selection, config.eval.candidates, config.policy.std
+    return Actor(policy, critic, config.model.context_length, *chosen)
 
 
 @functools.partial(jax.jit, static_argnames=("actor",))

@@ -8,6 +8,8 @@ train with ``--config.variant=package.module:ROW``; no other file changes.
 from __future__ import annotations
 
 import dataclasses
+import functools
+import operator
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -80,24 +82,16 @@ C = TypeVar("C", bound=Coefficients)
 
 
 def read_coefficients(kind: type[C], config, **computed: Array) -> C:
-    """The coefficients of that kind, each from the setting that its field names.
-
-    Args:
-        kind: ``Coefficients``, or a class that extends it.
-        config: a ``rvdt_jax.config.settings.Config``.
-        computed: fields that no single setting holds.
-    """
+    """The coefficients of that kind, each from the setting that its field names; ``computed`` are fields with none."""
     values = {}
     for field in dataclasses.fields(kind):
         if field.name not in computed:
-            section, _, name = field.metadata["setting"].partition(".")
-            values[field.name] = jnp.asarray(getattr(getattr(config, section), name), field.metadata["dtype"])
+            value = operator.attrgetter(field.metadata["setting"])(config)
+            values[field.name] = jnp.asarray(value, field.metadata["dtype"])
     return kind(**values, **computed)
 
 
-def optimizer_coefficients(config) -> Coefficients:
-    """The coefficients of an algorithm with none but those of its optimiser."""
-    return read_coefficients(Coefficients, config)
+optimizer_coefficients = functools.partial(read_coefficients, Coefficients)  # of an algorithm with no others
 
 
 def init_policy_alone(key: Array, spec: Spec) -> TrainState:
@@ -121,7 +115,7 @@ class Algorithm:
         update: ``(state, store, coefficients, spec) -> (state, metrics)``, one update of one seed, which also adds 1 to
             ``state.step``. Its random numbers come from ``update_key(state)``.
         init: ``(key, spec) -> TrainState``, the state before the first update.
-        make_coefficients: ``config -> Coefficients``.
+        make_coefficients: ``config -> Coefficients``; the default has those of the optimiser alone.
         acting_params: ``state -> {"policy": params, "critic": params or None}``, what acts; also of states with a
             leading axis of seeds.
     """
@@ -148,7 +142,8 @@ def get_algorithm(variant: str) -> Algorithm:
 def new_learner(params: Params, *, with_target: bool = False) -> Learner:
     """A learner before its first update; its target is a copy of the parameters."""
     optimizer = make_optimizer(Coefficients(1.0, 1.0, 1.0), 0).init(params)  # it depends on no coefficient
-    return Learner(params, optimizer, copy_params(params) if with_target else None)
+    copy = jax.tree.map(jnp.copy, params) if with_target else None  # donated states must not alias
+    return Learner(params, optimizer, copy)
 
 
 def new_state(key: Array, **learners: Learner) -> TrainState:
@@ -161,11 +156,6 @@ def init_policy(key: Array, policy: nn.Module) -> Params:
     observations = jnp.zeros((1, 2, policy.observation_size))
     actions = jnp.zeros((1, 2, policy.action_size))
     return policy.init(key, observations, actions, jnp.zeros((1, 2)), jnp.zeros((1, 2), jnp.int32))["params"]
-
-
-def copy_params(params: Params) -> Params:
-    """The same values in buffers of their own: donated states must not alias."""
-    return jax.tree.map(jnp.copy, params)
 
 
 # --- for an algorithm's ``update`` ---
@@ -197,13 +187,8 @@ def make_optimizer(
 ) -> optax.GradientTransformation:
     """Adam as the sources use it: clip the global norm, add L2, normalise, and let the schedule scale the result.
 
-    The coefficients may be traced; the optimiser's state does not depend on them.
-
-    Args:
-        coefficients: of the run.
-        step: updates done.
-        weight_decay: L2 coefficient.
-        peak: of the learning rate, which falls to 0 on a cosine; None: ``coefficients.learning_rate``.
+    The coefficients may be traced; the optimiser's state does not depend on them. After ``step`` updates the learning
+    rate has fallen from its ``peak`` (None: ``coefficients.learning_rate``) on a cosine.
     """
     phase = jnp.pi * jnp.minimum(step / coefficients.lr_decay_steps, 1.0)  # at 0 it stays there
     peak = coefficients.learning_rate if peak is None else peak

@@ -84,14 +84,11 @@ def make_spec(
     """
     model = config.model
     sizes = {"width": model.critic_width, "layers": model.critic_layers, "dtype": jnp.dtype(model.dtype)}
+    seen = encoder or fourier_encoder(model.critic_fourier_features, model.fourier_scale)
     return Spec(
         **base.shared_fields(config, sharding),
         policy=make_policy(config, observation_size, action_size, max_timestep, encoder),
-        critic=TwinCritic(
-            **sizes,
-            norm=model.critic_norm == "layer",
-            encoder=encoder or fourier_encoder(model.critic_fourier_features, model.fourier_scale),
-        ),
+        critic=TwinCritic(**sizes, norm=model.critic_norm == "layer", encoder=seen),
         expert=ExpertPolicy(action_size, **sizes, encoder=encoder),
         gaussian=config.policy.head == "gaussian",
         std=config.policy.std,

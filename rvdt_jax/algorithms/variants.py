@@ -86,12 +86,7 @@ def get_variant(name: str) -> Variant:
 
 
 def load_named(name: str, kind: type, what: str):
-    """The object of that ``kind`` which ``package.module:NAME`` names.
-
-    Args:
-        name: module and name, separated by a colon.
-        kind: what it must be.
-        what: names it at the beginning of a message.
+    """The object of that ``kind`` which ``package.module:NAME`` names; ``what`` begins a message.
 
     Raises:
         UserError: the module cannot be imported, or holds no such object.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import re
 
 from rvdt_jax.config.declaration import Setting
@@ -44,18 +45,15 @@ def check_value(name: str, value, field: Setting) -> None:
     if field.kind not in (int, float):
         return
     low = -math.inf if field.low is None else field.low
-    high = field.high if field.high is not None else MAX_INT if field.kind is int else math.inf
+    largest = MAX_INT if field.kind is int else math.inf
+    high = largest if field.high is None else field.high
     if not (math.isfinite(value) and low <= value <= high):
         bound = f" and between {low:g} and {high:g}" if math.isfinite(high) else f" and at least {low:g}"
         raise UserError(f"{name} is {value}; it must be finite{bound if math.isfinite(low) else ''}.")
 
 
 def check_names_data(config: Config) -> None:
-    """Refuses settings that name no data; ``rvdt_jax.fit`` is handed them, and everything else needs a name.
-
-    Raises:
-        UserError: naming both ways out.
-    """
+    """Refuses settings that name no data, by a UserError; only ``rvdt_jax.fit`` is handed them."""
     if not (config.task or config.data.minari_id or config.data.path):
         raise UserError(
             "config.task is not set. Name a task, e.g. --config.task=maze2d-umaze-v1, or data of your own: "
@@ -64,11 +62,7 @@ def check_names_data(config: Config) -> None:
 
 
 def check_complete(leaves: dict) -> None:
-    """Refuses settings, by dotted name, that lack a field, have an unknown one, or were set to None.
-
-    Raises:
-        UserError: naming the field.
-    """
+    """Refuses settings, by dotted name, that lack a field, have an unknown one, or were set to None: UserError."""
     for name in leaves:
         if name not in FIELDS:
             raise UserError(f"there is no field config.{name}.{did_you_mean(name, FIELDS)}")
@@ -80,11 +74,7 @@ def check_complete(leaves: dict) -> None:
 
 
 def check_seeds(seeds: tuple) -> tuple[int, ...]:
-    """Returns one or more different int32 seeds, none negative.
-
-    Raises:
-        UserError: they are not.
-    """
+    """Returns one or more different int32 seeds, none negative; UserError if they are not."""
     fine = all(isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed <= MAX_INT for seed in seeds)
     if not seeds or not fine or len(set(seeds)) < len(seeds):
         raise UserError(f"config.seeds is {seeds}; give one or more different whole numbers from 0 to {MAX_INT}.")
@@ -92,11 +82,7 @@ def check_seeds(seeds: tuple) -> tuple[int, ...]:
 
 
 def check_targets(targets: tuple, field: str = "config.eval.targets") -> tuple[float, ...]:
-    """Returns one or more finite target returns as floats.
-
-    Raises:
-        UserError: they are not.
-    """
+    """Returns one or more finite target returns as floats; UserError if they are not."""
     fine = all(isinstance(target, int | float) and math.isfinite(target) for target in targets)
     if not targets or not fine or len(set(targets)) < len(targets):
         raise UserError(f"{field} is {targets}; give one or more different, finite target returns.")
@@ -128,11 +114,10 @@ def _check_networks(config: Config) -> None:
 
 
 def _check_schedule(config: Config) -> None:
+    every = config.train.log_every
     for name in ("eval.every", "train.checkpoint_every"):
-        if _get(config, name) % config.train.log_every:
-            raise UserError(
-                f"config.{name}={_get(config, name)} is not a multiple of train.log_every={config.train.log_every}."
-            )
+        if _get(config, name) % every:
+            raise UserError(f"config.{name}={_get(config, name)} is not a multiple of train.log_every={every}.")
 
 
 def _check_data(config: Config) -> None:
@@ -152,7 +137,4 @@ def _check_data(config: Config) -> None:
 
 
 def _get(config: Config, dotted: str):
-    value = config
-    for name in dotted.split("."):
-        value = getattr(value, name)
-    return value
+    return operator.attrgetter(dotted)(config)

@@ -80,20 +80,17 @@ def _ignore_unread(leaves: dict, variant: Variant) -> None:
 
 def _ignore_unused(leaves: dict) -> None:
     """Takes back settings that the variant does not use, so that one file serves several variants; the log says so."""
-    selection, unused = leaves["eval.action_selection"], []
-    if not leaves["loss.q_guidance"]:
-        reason = "without Q-guidance there is no critic"
-        if leaves["loss.eta"]:
-            unused.append(("loss.eta", reason))
-        if selection in ("critic", "best_of"):
-            unused.append(("eval.action_selection", reason))
-    if leaves["policy.head"] == "deterministic":
-        reason = "a deterministic policy has no std"
-        if leaves["policy.learn_std"]:
-            unused.append(("policy.learn_std", reason))
-        if selection == "sample":
-            unused.append(("eval.action_selection", reason))
-    for name, reason in unused:
+    selection = leaves["eval.action_selection"]
+    no_critic, no_std = not leaves["loss.q_guidance"], leaves["policy.head"] == "deterministic"
+    unused = {
+        "loss.eta": no_critic and leaves["loss.eta"],
+        "policy.learn_std": no_std and leaves["policy.learn_std"],
+        "eval.action_selection": (no_critic and selection in ("critic", "best_of"))
+        or (no_std and selection == "sample"),
+    }
+    for name in (name for name, is_unused in unused.items() if is_unused):
+        of_std = name == "policy.learn_std" or leaves[name] == "sample"
+        reason = "a deterministic policy has no std" if of_std else "without Q-guidance there is no critic"
         log.info("config.%s=%s is ignored: %s (variant %s)", name, leaves[name], reason, leaves["variant"])
         leaves[name] = None
 

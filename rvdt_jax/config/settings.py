@@ -50,11 +50,7 @@ def _split_names(names: tuple | None) -> tuple | None:
 
 
 def complete_config(
-    config: Config,
-    returns: np.ndarray,
-    longest: int,
-    dataset_id: str | None = None,
-    reachable: float | None = None,
+    config: Config, returns: np.ndarray, longest: int, dataset_id: str | None = None, reachable: float | None = None
 ) -> Config:
     """Fills what only the data can tell, and checks again; settings that are there stay.
 
@@ -104,13 +100,7 @@ def left_open(settings: Config | ConfigDict | None) -> tuple[str, ...]:
 
 
 def settings_for(dataset_id: str, source: str, settings: Config | ConfigDict | None) -> Config:
-    """Resolved settings for data that the caller names: of ``settings``, or of the defaults where that is None.
-
-    Args:
-        dataset_id: a Minari id, or with source ``memory`` any name.
-        source: ``auto`` or ``memory``.
-        settings: where they come from.
-    """
+    """Resolved settings for data that the caller names: a Minari id, or with source ``memory`` any name."""
     place = {"source": source, "minari_id": dataset_id, "path": None}
     if isinstance(settings, Config):
         config = dataclasses.replace(settings, data=dataclasses.replace(settings.data, **place))

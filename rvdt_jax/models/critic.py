@@ -99,17 +99,8 @@ class TwinCritic(nn.Module):
 
     @nn.nowrap
     def _q(self, name: str | None) -> QFunction:
-        return QFunction(
-            self.width,
-            self.layers,
-            1,
-            self.dtype,
-            self.plain,
-            self.norm,
-            self.encoder,
-            name=name,
-            **({} if name else {"parent": None}),
-        )
+        sizes = self.width, self.layers, 1, self.dtype, self.plain, self.norm, self.encoder
+        return QFunction(*sizes, name=name) if name else QFunction(*sizes, parent=None)
 
 
 class ExpertPolicy(nn.Module):

@@ -18,17 +18,8 @@ weight_init: Callable = nn.initializers.normal(0.02)  # GPT-2's, for every matri
 
 
 def dense(features: int, dtype, name: str | None = None, kernel_init: Callable = weight_init, plain: bool = False):
-    """A layer x W + b; parameters float32, arithmetic in ``dtype``.
-
-    Args:
-        features: output size.
-        dtype: of the arithmetic.
-        name: of the module.
-        kernel_init: of the kernel; biases begin at 0.
-        plain: flax's own layer.
-    """
-    layer = nn.Dense if plain else Dense
-    return layer(features, dtype=dtype, kernel_init=kernel_init, name=name)
+    """A layer x W + b of that many outputs; parameters float32, arithmetic in ``dtype``. ``plain``: flax's own."""
+    return (nn.Dense if plain else Dense)(features, dtype=dtype, kernel_init=kernel_init, name=name)
 
 
 class Dense(nn.Module):
@@ -77,13 +68,7 @@ linear.defvjp(_linear_forward, _linear_backward)
 
 
 def layer_norm(dtype, name: str | None = None, plain: bool = False):
-    """Layer normalisation over the last axis with scale and bias (Ba et al. 2016), as ``flax.linen.LayerNorm``.
-
-    Args:
-        dtype: of the result; statistics are float32.
-        name: of the module.
-        plain: flax's own layer.
-    """
+    """Layer normalisation over the last axis with scale and bias (Ba et al. 2016); statistics are float32."""
     return (nn.LayerNorm if plain else LayerNorm)(dtype=dtype, name=name)
 
 
@@ -162,10 +147,7 @@ def make_dropout(key: Array | None, rate: float, plain: bool = False) -> Callabl
 def uniform_bits(seed: Array, site: int, shape: tuple[int, ...]) -> Array:
     """uint32 hashes of (seed, site, position): a multiply-xorshift mixer (two rounds), keyed before and between.
 
-    Args:
-        seed: (2,) uint32.
-        site: int.
-        shape: of the result; positions count in row-major order.
+    ``seed`` is (2,) uint32; positions count in row-major order.
     """
     first, second = _mix(seed[0] ^ _mix(np.uint32(2 * site + 1))), _mix(seed[1] ^ _mix(np.uint32(2 * site + 2)))
     x = jax.lax.iota(jnp.uint32, int(np.prod(shape))).reshape(shape)

@@ -103,12 +103,11 @@ class TransformerPolicy(nn.Module):
         if self.learn_std:
             offset = dense(self.action_size, jnp.float32, "action_log_std", plain=self.plain)(at_state)
             log_std = jnp.clip(log_std + offset, *LOG_STD_RANGE)
-        next_observations = None
+        output = PolicyOutput(mean=mean, log_std=log_std)
         if predict:
-            next_observations = dense(self.observation_size, jnp.float32, "next_observation", plain=self.plain)(
-                at_action
-            )
-        return PolicyOutput(mean=mean, log_std=log_std, next_observations=next_observations)
+            head = dense(self.observation_size, jnp.float32, "next_observation", plain=self.plain)
+            output = output.replace(next_observations=head(at_action))
+        return output
 
     def _embed(self, observations: Array, actions: Array, returns_to_go: Array, timesteps: Array) -> Array:
         """The interleaved tokens, (B, period K - 1, width)."""
@@ -117,13 +116,12 @@ class TransformerPolicy(nn.Module):
             timesteps = jnp.broadcast_to(jnp.arange(timesteps.shape[1]), timesteps.shape)
         time = table(jnp.minimum(timesteps, self.max_timestep - 1))
         features = encode(self.encoder, observations)
-        streams = [
-            dense(self.width, self.dtype, "observation", plain=self.plain)(features) + time,
-            dense(self.width, self.dtype, "action", plain=self.plain)(actions) + time,
-        ]
+
+        def embed(name: str, values: Array) -> Array:
+            return dense(self.width, self.dtype, name, plain=self.plain)(values) + time
+
+        streams = [embed("observation", features), embed("action", actions)]
         if self.condition_on_return:
-            streams.insert(
-                0, dense(self.width, self.dtype, "return_to_go", plain=self.plain)(returns_to_go[..., None]) + time
-            )
+            streams.insert(0, embed("return_to_go", returns_to_go[..., None]))
         interleaved = jnp.stack(streams, axis=2).reshape(observations.shape[0], -1, self.width)
         return layer_norm(self.dtype, "embedding_norm", self.plain)(interleaved[:, :-1])

@@ -104,13 +104,10 @@ def run_config(config: Config, *, resume: bool = False, progress: bool = True, u
     return _run(config, lambda config, progress: load_episodes(config, progress=progress), resume, progress, unset)
 
 
-def _run(
-    config: Config,
-    load: Callable[[Config, bool], tuple[Episodes, dict]],
-    resume: bool,
-    progress: bool,
-    unset: tuple[str, ...],
-) -> Run:
+Load = Callable[[Config, bool], tuple[Episodes, dict]]
+
+
+def _run(config: Config, load: Load, resume: bool, progress: bool, unset: tuple[str, ...]) -> Run:
     """Checks everything, trains, writes the results; with all processes that there are."""
     folder = pathlib.Path(config.workdir) if config.workdir else default_workdir(config)
     with Group() as group:

@@ -7,30 +7,20 @@ import logging
 import math
 import pathlib
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
 from tqdm import tqdm
 
 from rvdt_jax.algorithms.base import SKIPPED, Metrics
 from rvdt_jax.config.settings import Config
 from rvdt_jax.errors import UserError
-from rvdt_jax.report.records import (
-    append_lines,
-    best_step,
-    change_lines,
-    extrapolation,
-    keep_lines,
-    mean_return,
-    read_lines,
-)
+from rvdt_jax.report import records as on_disk
+from rvdt_jax.report.records import append_lines, best_step, extrapolation, keep_lines, mean_return, read_lines
 from rvdt_jax.report.tensorboard import make_writer
 from rvdt_jax.runs.signals import Interrupted, Interruption
 from rvdt_jax.train.checkpoint import Checkpoints
-from rvdt_jax.train.parallel import collect
 from rvdt_jax.types import Normalizer, TrainState
 
 if TYPE_CHECKING:  # a run on a machine without a simulator does not load it
@@ -44,23 +34,7 @@ class Diverged(UserError):
 
 
 class Session:
-    """The driver's hooks for one run; see ``train.driver.Hooks``.
-
-    Args:
-        config: resolved settings.
-        folder: the run directory.
-        checkpoints: where states are saved.
-        normalizer: saved with every state.
-        acting_params: of the algorithm: what of a state acts.
-        interruption: the signals received.
-        evaluator: scores policies; None where there is no simulator, and then nothing is scored.
-        mesh: the devices that the states are spread over; None for one.
-        progress: show a progress bar.
-
-    Attributes:
-        finished: whether the last evaluation is on record.
-        signal: the number of the signal that stopped the run, or None.
-    """
+    """What process 0 does between two compiled calls; without an ``evaluator`` nothing is scored."""
 
     def __init__(
         self,
@@ -68,20 +42,16 @@ class Session:
         folder: pathlib.Path,
         checkpoints: Checkpoints,
         normalizer: Normalizer,
-        acting_params: Callable[[TrainState], dict],
         interruption: Interruption,
         evaluator: Evaluator | None,
-        mesh: Mesh | None,
         progress: bool,
     ):
-        self._config, self._folder = config, folder
-        self._checkpoints, self._interruption, self._acting_params = checkpoints, interruption, acting_params
-        self._evaluator, self._normalizer, self._mesh = evaluator, normalizer, mesh
+        self._config, self._folder, self._checkpoints, self._normalizer = config, folder, checkpoints, normalizer
+        self._interruption, self._evaluator = interruption, evaluator
         self._bar = tqdm(
             total=config.train.steps, unit="update", desc=config.variant, disable=not progress, dynamic_ncols=True
         )
         self._writer = make_writer(folder)
-        self.finished = False
         self._evaluations: list[dict] = []
         self._clock, self._step = time.perf_counter(), 0  # when and where the last compiled call ended
         self._compilation: dict[str, float] = {}  # what timing.jsonl has yet to say of it
@@ -107,7 +77,7 @@ class Session:
             counts = collections.Counter(record["step"] for record in read_lines(evaluations))
             expected = len(self._config.seeds) * len(self._evaluator.target_names)
             keep_lines(evaluations, lambda record: counts[record["step"]] == expected)
-        change_lines(evaluations, self._as_of_now)
+        on_disk.change_lines(evaluations, self._as_of_now)
         self._evaluations = _in_short(read_lines(evaluations))
         self._bar.initial = self._bar.n = self._step = self._saved = step
         self._bar.refresh()
@@ -158,33 +128,26 @@ class Session:
         self._bar.update(updates)
 
     def _estimate(self, updates: int, seconds: float) -> None:
-        """Says once, after the first call, how long a CPU takes for the remaining updates, if that is hours.
-
-        Args:
-            updates: how many remain.
-            seconds: what one took, of all seeds together; compilation does not count.
-        """
-        if not self._has_estimated and jax.default_backend() == "cpu":
+        """Says once, after the first call, how long a CPU takes for so many updates, if that is hours."""
+        hours = updates * seconds / 3600
+        if not self._has_estimated and jax.default_backend() == "cpu" and hours > _LONG_HOURS:
             hint = "" if self._config.size == "small" else "; config.size=small (--config=FILE:small) is made for a CPU"
-            hours = updates * seconds / 3600
-            if hours > _LONG_HOURS:
-                words = "%s updates at %.2g s: %.0f hours on this CPU%s"
-                log.warning(words, f"{updates:,}", seconds, hours, hint)
+            log.warning("%s updates at %.2g s: %.0f hours on this CPU%s", f"{updates:,}", seconds, hours, hint)
         self._has_estimated = True
 
     def _check_finite(self, step: int, metrics: dict[str, list[float]]) -> None:
         for name, values in metrics.items():
             for seed, value in zip(self._config.seeds, values, strict=True):
-                every_one_skipped = name == SKIPPED and value == 1.0
-                if math.isfinite(value) and not every_one_skipped:
+                if name == SKIPPED and value == 1.0:
+                    what = f"every update of seed {seed} was not finite"
+                elif not math.isfinite(value):
+                    what = f"{name} of seed {seed} became {value}"
+                else:
                     continue
-                last = self._checkpoints.latest_step()
-                what = f"every update of seed {seed}" if every_one_skipped else f"{name} of seed {seed}"
-                how = "was not finite" if every_one_skipped else f"became {value}"
                 raise Diverged(
-                    f"training has diverged: {what} {how} between updates {self._step} and {step}; the last "
-                    f"checkpoint, of update {last}, is sound. Lower config.train.learning_rate or config.loss.eta, and "
-                    "start anew in another --workdir."
+                    f"training has diverged: {what} between updates {self._step} and {step}; the last checkpoint, of "
+                    f"update {self._checkpoints.latest_step()}, is sound. Lower config.train.learning_rate or "
+                    "config.loss.eta, and start anew in another --workdir."
                 )
         skipped = sum(metrics.get(SKIPPED, []))
         if skipped:
@@ -195,21 +158,6 @@ class Session:
         """Writes a checkpoint."""
         self._checkpoints.save(step, states, self._normalizer)
         self._saved = step
-
-    def evaluate(self, step: int, states: TrainState) -> None:
-        """Scores the policies of this step, unless there is no simulator or it was done before an interruption.
-
-        Raises:
-            Interrupted: a signal came; the checkpoint of this step is written.
-        """
-        if self.is_due(step):
-            params = collect(self._acting_params(states), self._mesh)
-            interrupted, to_save = self.score(step, params)
-            if to_save:
-                self.save(step, states)
-            if interrupted:
-                raise Interrupted
-        self.finished = step == self._config.train.steps
 
     def is_due(self, step: int) -> bool:
         """Whether the policies of this step are still to be scored."""
@@ -242,9 +190,8 @@ class Session:
         append_lines(self._folder / "evaluations.jsonl", [record | {"final": final} for record in records])
         self._evaluations += _in_short(records)
         for record in records:
-            self._writer.write(
-                {"step": step, "seed": record["seed"], f"evaluation/{record['target']}": mean_return(record)}
-            )
+            worth = {f"evaluation/{record['target']}": mean_return(record)}
+            self._writer.write({"step": step, "seed": record["seed"]} | worth)
             if final and extrapolation(record):
                 log.warning("update %d: %s", step, extrapolation(record))
             reasons = [reason for reason in record.get("failed", ()) if reason]
@@ -255,21 +202,14 @@ class Session:
         log.info("update %d: mean return %.1f at target %s", step, np.mean(headline), records[0]["target"])
         self._clock = time.perf_counter()  # training speed does not count evaluations
 
-    def should_stop(self) -> bool:
-        """Whether a signal has come."""
-        return self.signal is not None
-
-    @property
-    def signal(self) -> int | None:
-        return self._interruption.signal
-
 
 def _in_short(records: list[dict]) -> list[dict]:
     """Evaluations without their single episodes, of which a long run has millions."""
-    means = ((record, mean_return(record)) for record in records)
+    kept = ("step", "seed", "target")
+    means = [mean_return(record) for record in records]
     return [
-        {name: record[name] for name in ("step", "seed", "target")} | {"returns": [None if math.isnan(m) else m]}
-        for record, m in means
+        {name: record[name] for name in kept} | {"returns": [None if math.isnan(mean) else mean]}
+        for record, mean in zip(records, means, strict=True)
     ]
 
 

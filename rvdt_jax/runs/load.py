@@ -103,12 +103,8 @@ def _obtain(config: Config, candidates: list[tuple[Task | None, Source]], progre
                 reason = str(error)
     for task, source in candidates:
         if source.kind == "recipe" and source in task.sources and task.recipe_steps:
-            log.info(
-                "%s is not on this machine (%s): recreating it once, by D4RL's published recipe, %s steps",
-                source.dataset_id,
-                reason,
-                f"{task.recipe_steps:,}",
-            )
+            words = "%s is not on this machine (%s): recreating it once, by D4RL's published recipe, %s steps"
+            log.info(words, source.dataset_id, reason, f"{task.recipe_steps:,}")
             from rvdt_jax.data.minari.writer import DatasetExists
             from rvdt_jax.recreate import recreate
 

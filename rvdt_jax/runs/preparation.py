@@ -93,16 +93,11 @@ def take_share(config: Config, episodes: Episodes, provenance: dict) -> tuple[Ep
     """The share of the trajectories that ``config.data.fraction`` keeps, and a provenance that says so."""
     if config.data.fraction >= 1.0:
         return episodes, provenance
-    count = episodes.lengths.size
-    kept = draw_episodes(count, config.data.fraction, config.data.subset_seed)
-    share = {
-        "regime": config.data.regime,
-        "fraction": config.data.fraction,
-        "seed": config.data.subset_seed,
-        "episodes": int(kept.sum()),
-        "of": count,
-    }
-    log.info("data.fraction=%g keeps %d of %d trajectories", config.data.fraction, share["episodes"], count)
+    data, count = config.data, episodes.lengths.size
+    kept = draw_episodes(count, data.fraction, data.subset_seed)
+    share = {"regime": data.regime, "fraction": data.fraction, "seed": data.subset_seed}
+    share |= {"episodes": int(kept.sum()), "of": count}
+    log.info("data.fraction=%g keeps %d of %d trajectories", data.fraction, share["episodes"], count)
     return keep_episodes(episodes, kept), provenance | {"subset": share}
 
 
@@ -133,17 +128,11 @@ def check_fit(config: Config, episodes: Episodes, environment: Environment | Non
         )
 
 
-def make_evaluator(
-    config: Config,
-    spec: Spec,
-    normalizer: Normalizer,
-    environment: Environment | None,
-    return_range: tuple[float, float],
-) -> Evaluator | None:
+def make_evaluator(config: Config, spec: Spec, normalizer: Normalizer, data: Data) -> Evaluator | None:
     """None where nothing is scored: so it was chosen, or no simulator is installed, which training does not need."""
     if config.env == "none":
         log.info("nothing will be scored: config.env=none")
-    if environment is None:
+    if data.environment is None:
         return None
     try:
         from rvdt_jax.evaluation.evaluator import Evaluator
@@ -151,13 +140,13 @@ def make_evaluator(
         log.warning("nothing will be scored: %s", not_installed(error) or error)
         return None
     return Evaluator(
-        environment,
+        data.environment,
         make_actor(config, spec.policy, spec.critic),
         normalizer,
         seeds=config.seeds,
         targets=config.eval.targets,
         return_scale=config.policy.return_scale,
-        return_range=return_range,
+        return_range=data.episodes.return_range,
         processes=config.eval.processes,
         parallel_episodes=config.eval.parallel_episodes,
     )

@@ -123,14 +123,10 @@ class Group:
                 )
 
     def any_signal(self, signal: int | None, failure: Exception | None = None) -> int | None:
-        """A signal that any process has received, the same in all.
-
-        Args:
-            signal: the number of the signal received by this process.
-            failure: an exception of this process, which is raised in all.
+        """The number of a signal that any process has received, the same in all; None if there was none.
 
         Raises:
-            UserError, ProcessFailed: as ``attempt``, for a failure in any process.
+            UserError, ProcessFailed: as ``attempt``, for a ``failure`` of any process.
         """
         if self.count == 1:
             return signal

@@ -19,12 +19,8 @@ log = logging.getLogger(__name__)
 def keep_settings(config: Config, values: dict, unset: tuple[str, ...]) -> Config:
     """The settings to go on with: fields left unset are those of the run.
 
-    Also where the data alone could tell: meanwhile there may be another data set that would come first.
-
-    Args:
-        config: resolved settings.
-        values: the content of the run's ``config.json``.
-        unset: see ``config.left_open``.
+    Also where the data alone could tell: meanwhile there may be another data set that would come first. ``values`` are
+    those of the run's ``config.json``; for ``unset`` see ``config.settings.left_open``.
     """
     names = {*unset, *(("eval.targets",) if config.eval.targets is None else ())}
     if config.data.minari_id is None and config.data.source != "file":
@@ -35,13 +31,7 @@ def keep_settings(config: Config, values: dict, unset: tuple[str, ...]) -> Confi
 
 
 def begin_again(folder: pathlib.Path, config: Config, step: int) -> None:
-    """Has ``config.json`` say what is in effect from now on, and keeps on record what changed.
-
-    Args:
-        folder: the run directory.
-        config: the settings to go on with.
-        step: the update to go on from.
-    """
+    """Has ``config.json`` say what is in effect from update ``step`` on, and keeps on record what changed."""
     changed = changes(config, read_json(folder / "config.json"))
     if changed:
         aside = _set_aside(folder, config, changed)
@@ -51,10 +41,8 @@ def begin_again(folder: pathlib.Path, config: Config, step: int) -> None:
         for name in aside:
             log.warning("%s: earlier records, which are not comparable with what is to come", folder / name)
         if "train.steps" in changed and config.train.steps > config.train.lr_decay_steps:
-            log.warning(
-                "the learning rate is 0 from update %d on: to train longer, set config.train.lr_decay_steps too",
-                config.train.lr_decay_steps,
-            )
+            words = "the learning rate is 0 from update %d on: to train longer, set config.train.lr_decay_steps too"
+            log.warning(words, config.train.lr_decay_steps)
     write_json(folder / "config.json", to_json(config))
 
 

@@ -1,4 +1,4 @@
-"""The hooks of a run that several processes train together: process 0 keeps the session, and the others follow."""
+"""The hooks of a run, in each of its processes: process 0 keeps the session, and the others follow."""
 
 from __future__ import annotations
 
@@ -15,18 +15,11 @@ from rvdt_jax.types import TrainState
 
 
 class SharedSession:
-    """The driver's hooks in each of several processes.
-
-    Args:
-        session: of process 0; None in the others.
-        group: the processes.
-        interruption: the signals that this process receives.
-        mesh: the devices of all processes.
-        steps: the last update.
-        acting_params: of the algorithm: what of a state acts.
+    """The driver's hooks, see ``train.driver.Hooks``; only process 0 has a session.
 
     Attributes:
-        finished, signal: as of ``Session``, and the same in all processes.
+        finished: whether the last evaluation is on record.
+        signal: the number of the signal that stopped the run, or None.
     """
 
     def __init__(
@@ -34,7 +27,7 @@ class SharedSession:
         session: Session | None,
         group: Group,
         interruption: Interruption,
-        mesh: Mesh,
+        mesh: Mesh | None,
         steps: int,
         acting_params: Callable[[TrainState], dict],
     ):
@@ -54,18 +47,20 @@ class SharedSession:
             try:
                 self._session.log(step, metrics)
             except Exception as error:
+                if self._group.count == 1:
+                    raise
                 self._failure = error
 
     def save(self, step: int, states: TrainState) -> None:
         """Process 0 writes the checkpoint."""
-        whole = collect(states, self._mesh)
+        whole = collect(states, self._mesh) if self._group.count > 1 else states
         self._group.attempt(lambda: self._session and self._session.save(step, whole))
 
     def evaluate(self, step: int, states: TrainState) -> None:
-        """Process 0 scores the policies, and the others wait.
+        """Process 0 scores the policies unless that was done before an interruption, and the others wait.
 
         Raises:
-            Interrupted: process 0 received a signal.
+            Interrupted: process 0 received a signal; the checkpoint of this step is written.
         """
         if self._group.lead(lambda: self._session.is_due(step)):
             params = collect(self._acting_params(states), self._mesh)

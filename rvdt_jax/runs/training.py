@@ -30,7 +30,7 @@ from rvdt_jax.runs.workdir import check_workdir, lock_workdir
 from rvdt_jax.train.checkpoint import Checkpoints
 from rvdt_jax.train.driver import Schedule, init_states, train
 from rvdt_jax.train.parallel import from_process_0, replicate, seed_mapping, spread_seeds
-from rvdt_jax.types import Normalizer, Store, TrainState
+from rvdt_jax.types import Normalizer, TrainState
 
 log = logging.getLogger(__name__)
 ROLLBACKS = 3  # as often a run is taken back to its last checkpoint, with config.train.on_divergence=rollback
@@ -44,7 +44,6 @@ def train_run(
     mesh: Mesh | None,
     data: Data,
     group: Group,
-    *,
     resume: bool,
     progress: bool,
 ) -> int | None:
@@ -57,25 +56,22 @@ def train_run(
 
         def lead() -> None:
             nonlocal states, session, checkpoints
-            evaluator = make_evaluator(config, spec, normalizer, data.environment, data.episodes.return_range)
+            evaluator = make_evaluator(config, spec, normalizer, data)
             _enter(stack, folder, config, resume)
             stack.enter_context(interruption)
             saving = folder / "checkpoints", config.train.keep_checkpoints, _about(config, data)
             checkpoints = stack.enter_context(Checkpoints(*saving, lambda: session.best_step, training_settings))
-            saved_with = checkpoints, normalizer, algorithm.acting_params
-            session = stack.enter_context(
-                Session(config, folder, *saved_with, interruption, evaluator, mesh, progress=progress)
-            )
-            states = _restore(states, normalizer, checkpoints, folder, config, resume)
+            how = checkpoints, normalizer, interruption, evaluator, progress
+            session = stack.enter_context(Session(config, folder, *how))
+            if resume:
+                states = _restore(states, normalizer, checkpoints, folder, config)
             session.rewind(int(states.step[0]))
 
         group.attempt(lead if group.leads else lambda: stack.enter_context(interruption))
         states = from_process_0(states)
         log.info("compiling; the first losses come after %d updates of every seed", config.train.log_every)
-        hooks = session
-        if group.count > 1:
-            hooks = SharedSession(session, group, interruption, mesh, config.train.steps, algorithm.acting_params)
-        go_on = _make_trainer(config, algorithm, spec, mesh, _make_store(config, data, normalizer), hooks)
+        hooks = SharedSession(session, group, interruption, mesh, config.train.steps, algorithm.acting_params)
+        go_on = _make_trainer(config, algorithm, spec, mesh, data, normalizer, hooks)
         # A signal during an evaluation: its checkpoint is written, and resuming repeats the evaluation.
         with contextlib.suppress(Interrupted):
             if config.train.on_divergence == "rollback":
@@ -95,9 +91,11 @@ def _enter(stack: contextlib.ExitStack, folder: pathlib.Path, config: Config, re
 
 
 def _make_trainer(
-    config: Config, algorithm: Algorithm, spec: Spec, mesh: Mesh | None, store: Store, hooks
+    config: Config, algorithm: Algorithm, spec: Spec, mesh: Mesh | None, data: Data, normalizer: Normalizer, hooks
 ) -> Callable[[TrainState], None]:
     """What trains from given states to the end, with store and coefficients on all devices."""
+    scales = {"reward_scale": config.loss.reward_scale, "reward_shift": config.loss.reward_shift}
+    store = make_store(data.episodes, data.experts, normalizer, return_scale=config.policy.return_scale, **scales)
     store, coefficients = replicate(store, mesh), replicate(algorithm.make_coefficients(config), mesh)
     schedule = Schedule(config.train.steps, config.train.log_every, config.eval.every, config.train.checkpoint_every)
     how = {"algorithm": algorithm, "spec": spec, "map_seeds": seed_mapping(config, mesh)}
@@ -138,16 +136,9 @@ def _with_rollbacks(
 
 
 def _restore(
-    states: TrainState,
-    normalizer: Normalizer,
-    checkpoints: Checkpoints,
-    folder: pathlib.Path,
-    config: Config,
-    resume: bool,
+    states: TrainState, normalizer: Normalizer, checkpoints: Checkpoints, folder: pathlib.Path, config: Config
 ) -> TrainState:
-    """The states to go on from; of a run that is resumed, ``config.json`` then says what is in effect."""
-    if not resume:
-        return states
+    """The states that a run is resumed from; ``config.json`` then says what is in effect."""
     if checkpoints.latest_step() is not None:
         states = checkpoints.restore(states, normalizer)
     else:
@@ -164,15 +155,10 @@ def _restore(
 
 def _about(config: Config, data: Data) -> dict:
     """What a checkpoint says of itself: what must be the same to continue it, and what it takes to act with it."""
-    sizes = sizes_of(data.episodes)
-    settings = to_json(config)
-    identity = {
-        "config": training_settings(settings),
-        "sizes": sizes,
-        "content_digest": data.provenance["content_digest"],
-    }
+    sizes, settings = sizes_of(data.episodes), to_json(config)
+    identity = {"config": training_settings(settings), "sizes": sizes}
     return {
-        "identity": identity,
+        "identity": identity | {"content_digest": data.provenance["content_digest"]},
         "config": settings,
         "sizes": sizes,
         "spaces": spaces_of(data.episodes, data.provenance) | {"action_shape": data.episodes.action_shape},
@@ -180,14 +166,3 @@ def _about(config: Config, data: Data) -> dict:
         "return_range": list(data.episodes.return_range),
         "provenance": data.provenance,
     }
-
-
-def _make_store(config: Config, data: Data, normalizer: Normalizer) -> Store:
-    return make_store(
-        data.episodes,
-        data.experts,
-        normalizer,
-        return_scale=config.policy.return_scale,
-        reward_scale=config.loss.reward_scale,
-        reward_shift=config.loss.reward_shift,
-    )

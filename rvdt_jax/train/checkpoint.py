@@ -70,13 +70,10 @@ class Checkpoints:
         processes = ocp.options.MultiprocessingOptions(active_processes={0} if self._alone else None)
         self._best, self._comparable = best, comparable
         self._kept = [managers.LatestN(keep), managers.CustomSteps(())]  # Orbax asks them at every save
-        options = ocp.CheckpointManagerOptions(
-            preservation_policy=managers.AnyPreservationPolicy(self._kept),
-            create=False,
-            multiprocessing_options=processes,
-        )
+        policy = managers.AnyPreservationPolicy(self._kept)
+        how = {"preservation_policy": policy, "multiprocessing_options": processes, "create": False}
         self._about = {"format_version": FORMAT_VERSION, "versions": versions()} | about
-        self._manager = ocp.CheckpointManager(self._folder, options=options)
+        self._manager = ocp.CheckpointManager(self._folder, options=ocp.CheckpointManagerOptions(**how))
 
     def __enter__(self) -> Checkpoints:
         return self
@@ -169,10 +166,8 @@ class Checkpoints:
         for damaged, reason in unreadable.items():
             place = self._folder.with_name(f"damaged-checkpoint-{damaged}")
             (self._folder / str(damaged)).rename(place)
-            log.warning(
-                "the checkpoint of update %d cannot be read (%s): going on from update %d; it was moved to %s",
-                *(damaged, reason, step, place),
-            )
+            words = "the checkpoint of update %d cannot be read (%s): going on from update %d; it was moved to %s"
+            log.warning(words, damaged, reason, step, place)
         if unreadable:
             self._manager.reload()
 

@@ -9,7 +9,6 @@ JAX ends every process with SIGABRT once one of them has died or has been waited
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import socket
@@ -17,8 +16,6 @@ import time
 from collections.abc import Mapping
 
 from rvdt_jax.errors import UserError
-
-log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 60
 SHUTDOWN_SECONDS = 60
@@ -39,8 +36,7 @@ def start(
 
     Args:
         coordinator: ``HOST:PORT`` of process 0, as the others reach it.
-        num_processes: how many there are.
-        process_id: which one this is, from 0.
+        num_processes, process_id: how many there are, and which one this is, from 0.
         distributed: True connects to whatever ``jax.distributed.initialize`` detects, Kubernetes and Cloud TPU
             included; False forbids detection; None decides as above.
 
@@ -62,9 +58,7 @@ def start(
             f"{' and '.join(missing)} missing: --coordinator=HOST:PORT, --num_processes and --process_id belong "
             "together. On Slurm and Open MPI none of them is needed."
         )
-    if distributed or (distributed is None and tasks_of(os.environ) > 1):
-        return _detect()
-    return 0
+    return _detect() if distributed or (distributed is None and tasks_of(os.environ) > 1) else 0
 
 
 def tasks_of(environment: Mapping[str, str]) -> int:
@@ -95,7 +89,7 @@ def _connect(coordinator: str, num_processes: int, process_id: int) -> int:
     # JAX aborts or crashes on what is checked here.
     check = _await_coordinator if process_id > 0 else _check_free
     check(host.strip("[]"), int(port), coordinator)
-    _initialize(
+    return _initialize(
         coordinator_address=coordinator,
         num_processes=num_processes,
         process_id=process_id,
@@ -103,17 +97,14 @@ def _connect(coordinator: str, num_processes: int, process_id: int) -> int:
         # The service has no authentication: on one machine it need not be reachable from others.
         coordinator_bind_address=coordinator if host in _LOOPBACK else None,
     )
-    return process_id
 
 
 def _detect() -> int:
-    import jax
-
-    _initialize()
-    return jax.process_index()
+    return _initialize()
 
 
-def _initialize(**arguments) -> None:
+def _initialize(**arguments) -> int:
+    """Connects, and returns the number of this process."""
     import jax
 
     # It would take SIGTERM away from ``runs.signals``.
@@ -131,6 +122,7 @@ def _initialize(**arguments) -> None:
             f"the processes could not be connected: {reason} Give --coordinator=HOST:PORT, --num_processes and "
             "--process_id, or train in this process alone with --nodistributed."
         ) from error
+    return jax.process_index()
 
 
 def _check_free(host: str, port: int, coordinator: str) -> None:

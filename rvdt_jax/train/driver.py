@@ -35,10 +35,8 @@ def train_chunk(
 
     Args:
         states: stacked on a leading axis R, which several devices may share; donated.
-        store: shared by all seeds.
-        coefficients: traced.
-        algorithm: whose update it is; static, as is ``spec``, its structure.
-        updates: how many, static.
+        store, coefficients: shared by all seeds; traced.
+        algorithm, spec, updates: whose update it is, its structure, and how many; static.
         map_seeds: ``vmap`` steps all seeds at once, for accelerators; ``loop`` steps them one behind the other,
             which is faster where one seed fills the cores. The results are the same to rounding.
 
@@ -54,13 +52,13 @@ def train_chunk(
         state, metrics = jax.lax.scan(body, state, length=updates)
         return state, mean_metrics(metrics)
 
-    if spec.batch_sharding is None:
-        return jax.vmap(train_seed)(states) if map_seeds == "vmap" else jax.lax.map(train_seed, states)
-    mesh = spec.batch_sharding.mesh
+    mesh = None if spec.batch_sharding is None else spec.batch_sharding.mesh
     if map_seeds == "vmap":
-        states, metrics = jax.vmap(train_seed, spmd_axis_name="seed")(states)
+        states, metrics = jax.vmap(train_seed, spmd_axis_name=None if mesh is None else "seed")(states)
     else:
         states, metrics = jax.lax.map(train_seed, states)
+    if mesh is None:
+        return states, metrics
     states = jax.lax.with_sharding_constraint(states, NamedSharding(mesh, PartitionSpec("seed")))
     return states, jax.lax.with_sharding_constraint(metrics, NamedSharding(mesh, PartitionSpec()))
 
@@ -164,18 +162,12 @@ class _Calls:
     hooks: Hooks
     compiled: set[int] = dataclasses.field(default_factory=set)  # lengths
 
-    def is_compiled(self, step: int) -> bool:
-        """Whether the call after ``step`` updates need not be compiled."""
-        return self.schedule.updates_after(step) in self.compiled
-
     def begin(self, states: TrainState, step: int) -> tuple[TrainState, Metrics, int]:
         """Begins the call after ``step`` updates, and waits for nothing but its compilation.
 
-        Returns:
-            The donated states' successors, the metrics, and the update that they are of.
+        Returns the donated states' successors, the metrics, and the update that they are of.
         """
-        updates = self.schedule.updates_after(step)
-        arguments = states, self.store, self.coefficients
+        updates, arguments = self.schedule.updates_after(step), (states, self.store, self.coefficients)
         static = self.static | {"updates": updates}
         if updates not in self.compiled:
             begun = time.perf_counter()
@@ -192,7 +184,7 @@ def _advance(calls: _Calls, states: TrainState, step: int) -> tuple[TrainState, 
     A call is logged while the next one runs. The hooks receive its metrics before anything is saved.
     """
     states, metrics, step = calls.begin(states, step)
-    while not calls.schedule.pauses(step) and calls.is_compiled(step):
+    while not calls.schedule.pauses(step) and calls.schedule.updates_after(step) in calls.compiled:
         jax.block_until_ready(metrics)  # a stop waits for one call, not for two; nor are two queued faster on a CPU
         if calls.hooks.should_stop():
             break

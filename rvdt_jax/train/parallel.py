@@ -9,6 +9,7 @@ the same losses to rounding.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TypeVar
 
 import jax
@@ -103,13 +104,27 @@ def _place(tree: Tree, sharding: NamedSharding) -> Tree:
         return jax.device_put(tree, sharding)
 
     def place(array: jax.Array) -> jax.Array:
-        if jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key):
-            return jax.random.wrap_key_data(place(jax.random.key_data(array)), impl=jax.random.key_impl(array))
         # jax.device_put would first send every array through the network, to compare it.
         host = np.asarray(array)
         return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
 
-    return jax.tree.map(place, tree)
+    return _map_data(place, tree)
+
+
+def _is_key(array: jax.Array) -> bool:
+    return jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key)
+
+
+def _map_data(function: Callable, tree: Tree, *rest: Tree) -> Tree:
+    """``jax.tree.map``, where a PRNG key is taken for its data and becomes a key again."""
+
+    def apply(array: jax.Array, *others) -> jax.Array:
+        if _is_key(array):
+            made = function(jax.random.key_data(array), *others)
+            return jax.random.wrap_key_data(made, impl=jax.random.key_impl(array))
+        return function(array, *others)
+
+    return jax.tree.map(apply, tree, *rest)
 
 
 def collect(tree: Tree, mesh: Mesh | None) -> Tree:
@@ -118,14 +133,8 @@ def collect(tree: Tree, mesh: Mesh | None) -> Tree:
         return tree
     if jax.process_count() > 1:
         whole = jax.jit(lambda arrays: arrays, out_shardings=NamedSharding(mesh, PartitionSpec()))(tree)
-        return jax.tree.map(_local_copy, whole)
+        return _map_data(lambda array: array.addressable_data(0), whole)
     return jax.device_put(tree, mesh.devices.flat[0])
-
-
-def _local_copy(array: jax.Array) -> jax.Array:
-    if jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key):
-        return jax.random.wrap_key_data(_local_copy(jax.random.key_data(array)), impl=jax.random.key_impl(array))
-    return array.addressable_data(0)
 
 
 def from_process_0(tree: Tree) -> Tree:
@@ -135,10 +144,7 @@ def from_process_0(tree: Tree) -> Tree:
     from jax.experimental import multihost_utils
 
     leaves, structure = jax.tree.flatten(tree)
-    keys = [jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key) for leaf in leaves]
-    plain = [np.asarray(jax.random.key_data(leaf) if key else leaf) for leaf, key in zip(leaves, keys, strict=True)]
     # It is a sum with zeros, in which only integers keep every bit.
-    sent = multihost_utils.broadcast_one_to_all([array.view(np.uint32) for array in plain])
-    received = [np.asarray(bits).view(array.dtype) for bits, array in zip(sent, plain, strict=True)]
-    wrapped = [jax.random.wrap_key_data(a) if key else a for a, key in zip(received, keys, strict=True)]
-    return jax.tree.unflatten(structure, wrapped)
+    bits = [np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf).view(np.uint32) for leaf in leaves]
+    sent = jax.tree.unflatten(structure, multihost_utils.broadcast_one_to_all(bits))
+    return _map_data(lambda array, bits: np.asarray(bits).view(array.dtype), tree, sent)

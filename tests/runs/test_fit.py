@@ -120,14 +120,14 @@ def test_equal_runs_write_equal_bytes_and_other_seeds_other_ones(configure):
 
 def in_evaluation(monkeypatch, step):
     """Has a SIGTERM come in the evaluation of that update."""
-    original = Session.evaluate
+    original = Session.score
 
-    def interrupt(self, at, states):
+    def interrupt(self, at, params):
         if at == step:
             monkeypatch.setattr(self._evaluator, "_make_env", lambda episodes: signal.raise_signal(signal.SIGTERM))
-        original(self, at, states)
+        return original(self, at, params)
 
-    monkeypatch.setattr(Session, "evaluate", interrupt)
+    monkeypatch.setattr(Session, "score", interrupt)
 
 
 def test_interrupted_and_resumed_equals_uninterrupted(make_run_config):
