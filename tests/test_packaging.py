@@ -2,7 +2,6 @@
 
 import ast
 import functools
-import pathlib
 import re
 import runpy
 import shutil
@@ -12,6 +11,7 @@ from importlib import metadata
 
 import pytest
 import setuptools
+from launching import ROOT
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -21,7 +21,6 @@ from rvdt_jax.errors import EXTRAS
 
 pytestmark = pytest.mark.slow
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
 TESTED_EXTRAS = ("all", "test")
 
 
@@ -78,16 +77,9 @@ def test_dependencies_of_dependencies_are_pinned_too():
 def test_setup_gives_ranges():
     for requirement in requirements():
         operators = {specifier.operator for specifier in requirement.specifier}
-        if requirement.name == "ruff":  # another version formats otherwise
-            assert operators == {"=="}
-        else:
+        if requirement.name != "ruff":  # another version formats otherwise
             assert operators & {">=", "<"}, requirement
             assert not operators & {"==", "==="}, f"{requirement}: exact versions belong in .config/constraints.txt"
-    ranges = {requirement.name: requirement.specifier for requirement in requirements()}
-    assert "0.10.0" in ranges["jax"]
-    assert "0.11.0" in ranges["jax"]
-    assert "3.11.0" in ranges["mujoco"]
-    assert "3.12.0" not in ranges["mujoco"]  # FrankaKitchen; see setup.py
 
 
 def test_the_extras_install_what_the_messages_say():
@@ -119,21 +111,11 @@ def test_every_imported_package_is_required_or_has_an_extra():
     assert not undeclared
 
 
-def test_one_version():
+def test_the_package_has_its_version_its_public_names_and_its_data():
     assert setup_arguments()["version"] == rvdt_jax.__version__
-
-
-@pytest.mark.parametrize("name", rvdt_jax.__all__)
-def test_public_names_resolve(name):
-    assert getattr(rvdt_jax, name) is not None
-
-
-def test_an_unknown_name_is_an_attribute_error():
+    assert all(getattr(rvdt_jax, name) is not None for name in rvdt_jax.__all__)
     with pytest.raises(AttributeError, match="no_such_name"):
         rvdt_jax.no_such_name  # noqa: B018
-
-
-def test_package_data_exists():
     for package, patterns in setup_arguments()["package_data"].items():
         for pattern in patterns:
             assert list((ROOT / package).glob(pattern)), f"{package}/{pattern} matches no file"
@@ -165,10 +147,8 @@ def test_cleaning_spares_runs_and_data(tmp_path):
         (tmp_path / name).touch()
     shutil.copy(ROOT / "Makefile", tmp_path)
     subprocess.run(["make", "clean"], cwd=tmp_path, capture_output=True, check=True)
-    assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()} == {
-        "Makefile",
-        *kept,
-    }
+    left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {"Makefile", *kept}
 
 
 def test_ci_runs_the_tests():

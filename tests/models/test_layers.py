@@ -58,9 +58,9 @@ def test_mish_is_its_definition_everywhere():
     np.testing.assert_allclose(slopes, plain_slopes, rtol=1e-5, atol=2e-6)
 
 
-def dropped(key: int, site: int = 0, rate: float = RATE) -> np.ndarray:
+def dropped(key: jax.Array, site: int = 0) -> np.ndarray:
     """The places dropped, as floats in a row."""
-    return np.asarray(make_dropout(jax.random.key(key), rate)(jnp.ones(SIZE), site) == 0).ravel().astype(np.float64)
+    return np.asarray(make_dropout(key, RATE)(jnp.ones(SIZE), site) == 0).ravel().astype(np.float64)
 
 
 def assert_unrelated(one: np.ndarray, other: np.ndarray):
@@ -77,11 +77,9 @@ def test_the_rate_of_dropout_and_its_scale(rate, plain):
 
 
 def test_masks_are_independent_across_sites_steps_and_seeds():
-    steps = [jax.random.fold_in(jax.random.key(0), step) for step in (0, 1, 2)]
-    over_steps = [
-        np.asarray(make_dropout(key, RATE)(jnp.ones(SIZE), 0) == 0).ravel().astype(np.float64) for key in steps
-    ]
-    masks = over_steps + [dropped(0, site) for site in (0, 1, 2, 12)] + [dropped(seed) for seed in (1, 2)]
+    masks = [dropped(jax.random.fold_in(jax.random.key(0), step)) for step in (0, 1, 2)]
+    masks += [dropped(jax.random.key(0), site) for site in (0, 1, 2, 12)]
+    masks += [dropped(jax.random.key(seed)) for seed in (1, 2)]
     for index, mask in enumerate(masks):
         for other in masks[:index]:
             assert_unrelated(mask, other)
@@ -90,7 +88,7 @@ def test_masks_are_independent_across_sites_steps_and_seeds():
 
 
 def test_the_places_of_a_mask_are_independent():
-    mask = dropped(5)
+    mask = dropped(jax.random.key(5))
     for lag in (*range(1, 33), 64, 255, 256, 257, 4096, 64 * 256, 2**19):
         assert_unrelated(mask[lag:], mask[:-lag])
     for width in (4, 64, 256, 4096):  # neither more even than chance, nor more clustered

@@ -48,17 +48,6 @@ class Recorder:
         return [call[1] for call in self.calls if call[0] == name]
 
 
-class Noted:
-    """``train_chunk``, noting its calls in a list."""
-
-    def __init__(self, chunk, calls):
-        self._chunk, self._calls, self.lower = chunk, calls, chunk.lower
-
-    def __call__(self, *arguments, **options):
-        self._calls.append("call")
-        return self._chunk(*arguments, **options)
-
-
 @pytest.fixture
 def drive(small_config, store, monkeypatch):
     """A function that trains and returns the hooks."""
@@ -66,7 +55,13 @@ def drive(small_config, store, monkeypatch):
 
     def run(*, hooks=None, begin=0, steps=6, log_every=2, eval_every=6, checkpoint_every=6):
         config, hooks = small_config(variant="DT", seeds=(0, 1)), hooks or Recorder()
-        monkeypatch.setattr(driver, "train_chunk", Noted(chunk, hooks.calls))
+
+        def noted(*arguments, **options):
+            hooks.calls.append("call")
+            return chunk(*arguments, **options)
+
+        noted.lower = chunk.lower
+        monkeypatch.setattr(driver, "train_chunk", noted)
         spec = make_spec(config, 4, 2, 30)
         states = init_states(jnp.asarray(config.seeds), SEQUENCE, spec)
         states = states.replace(step=states.step + begin)
@@ -88,16 +83,18 @@ def test_a_call_is_logged_while_the_next_one_runs_unless_its_states_are_needed(d
     ]
 
 
-def test_checkpoints_may_be_rarer_than_evaluations(drive):
-    hooks = drive(steps=10, eval_every=2, checkpoint_every=4)
-    assert hooks.of("save") == [4, 8, 10]
-    assert hooks.of("evaluate") == [2, 4, 6, 8, 10]
-
-
-def test_a_call_ends_at_a_multiple_of_its_length_wherever_it_begins(drive):
-    hooks = drive(begin=6, steps=14, log_every=4, eval_every=8, checkpoint_every=20)
-    assert hooks.of("log") == [8, 12, 14]
-    assert hooks.of("evaluate") == [8, 14]
+@pytest.mark.parametrize(
+    ("schedule", "logged", "saved", "evaluated"),
+    [
+        # Checkpoints may be rarer than evaluations.
+        ({"steps": 10, "eval_every": 2, "checkpoint_every": 4}, [2, 4, 6, 8, 10], [4, 8, 10], [2, 4, 6, 8, 10]),
+        # A call ends at a multiple of its length wherever it begins.
+        ({"begin": 6, "steps": 14, "log_every": 4, "eval_every": 8}, [8, 12, 14], [12, 14], [8, 14]),
+    ],
+)
+def test_what_is_due_when(schedule, logged, saved, evaluated, drive):
+    hooks = drive(**schedule)
+    assert (hooks.of("log"), hooks.of("save"), hooks.of("evaluate")) == (logged, saved, evaluated)
 
 
 def test_the_metrics_are_those_of_one_call_after_the_other(drive):
