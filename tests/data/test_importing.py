@@ -9,12 +9,14 @@ import h5py
 import numpy as np
 import pytest
 
+from rvdt_jax import Episodes
 from rvdt_jax.data.cache import read_cache
 from rvdt_jax.data.importing import choose_roles, import_table
 from rvdt_jax.data.tables import open_table
 from rvdt_jax.errors import UserError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+EXAMPLE = ROOT / "rvdt_jax" / "data" / "examples" / "heating_log.csv"
 
 
 def log(rows=60, episodes=6, seed=0) -> dict[str, np.ndarray]:
@@ -66,6 +68,14 @@ def test_every_kind_of_file_says_the_same(suffix, tmp_path):
     assert np.allclose(episodes.rewards, columns["reward"], rtol=1e-6)
     assert np.allclose(episodes.action_high, columns["valve"].max())
     assert set(imported.roles.guessed) == {"reward", "episode"}
+
+
+def test_a_file_is_a_set_of_columns_too():
+    pytest.importorskip("pyarrow")
+    roles = {"observations": ["temp_*", "hour"], "actions": "valve", "episode": "day"}
+    episodes = Episodes.from_columns(EXAMPLE, **roles, action_low=0, action_high=100)
+    assert episodes.lengths.tolist() == [96] * 40
+    assert episodes.observations.shape == (3840, 3)
 
 
 def test_lerobots_names_are_known(tmp_path):
