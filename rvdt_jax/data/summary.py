@@ -36,8 +36,8 @@ def describe_data(episodes: Episodes, targets: tuple[float, ...], horizon: int |
         f"returns {returns.min():.6g} to {returns.max():.6g}, median {np.median(returns):.6g}; asked for first: "
         f"{asked:.6g}, {reached}",
         f"episodes of {lengths.min():,} to {longest:,} steps, median {median:,}{cut}",
-        f"{constant} of {episodes.observations.shape[1]} observation columns are constant; {at_bounds:.1%} of the action "
-        f"values are at a bound; {paid:.1%} of the rewards are not 0, of mean size {scale:.4g}",
+        f"{constant} of {episodes.observations.shape[1]} observation columns are constant; {at_bounds:.1%} of the "
+        f"action values are at a bound; {paid:.1%} of the rewards are not 0, of mean size {scale:.4g}",
     ]
 
 
