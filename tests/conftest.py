@@ -51,6 +51,7 @@ def _private_folders(tmp_path, monkeypatch):
     """No test touches the user's data sets or caches."""
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
     monkeypatch.setenv("RVDT_JAX_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("RVDT_JAX_DATA", str(tmp_path / "data"))
 
 
 def make_episodes(seed: int = 0, count: int = 30) -> Episodes:

@@ -50,6 +50,7 @@ def home(tmp_path_factory):
         "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)]),
         "MINARI_DATASETS_PATH": str(folder / "minari"),
         "RVDT_JAX_CACHE": str(folder / "cache"),
+        "RVDT_JAX_DATA": str(folder / "data"),
     }
     environment.pop("XLA_FLAGS", None)  # as a user's machine has it: one device, and all optimisations
     return environment

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
+import os
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -45,7 +46,7 @@ class Episodes:
     @classmethod
     def from_columns(
         cls,
-        columns: Mapping,
+        columns: Mapping | str | os.PathLike,
         *,
         observations: str | Sequence[str] | None = None,
         actions: str | Sequence[str] | None = None,
@@ -59,13 +60,14 @@ class Episodes:
         action_high: float | Sequence[float] | None = None,
         name: str = "columns",
     ) -> Episodes:
-        """A log as columns, one row per step: a pandas data frame, or a dict of arrays.
+        """A log as columns, one row per step: a pandas data frame, a dict of arrays, or a file.
 
         Roles that are not named are guessed by the names in use (``data.importing.KNOWN``); "" says that there is none.
         T rows make an episode of T steps.
 
         Args:
-            columns: name -> (N,) array, or (N, width) for columns of vectors.
+            columns: name -> (N,) array, or (N, width) for columns of vectors; or the path of a CSV, Parquet,
+                NPZ or HDF5 file.
             observations, actions: names, or globs such as ``temp_*``.
             reward: the column of rewards.
             episode, terminal, timeout, time, gap: what says where an episode ends; see ``data.columns.cut_episodes``.

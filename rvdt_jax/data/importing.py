@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import pathlib
 from collections.abc import Mapping
 
 import numpy as np
@@ -10,7 +12,7 @@ import numpy as np
 from rvdt_jax.data.columns import Cut, action_bounds, count_beyond, cut_episodes
 from rvdt_jax.data.episodes import Episodes, check_episodes
 from rvdt_jax.data.spaces import scale_actions
-from rvdt_jax.data.tables import ArrayTable, Table
+from rvdt_jax.data.tables import ArrayTable, Table, open_table
 from rvdt_jax.errors import UserError
 
 # The names in use: LeRobot's, D4RL's, Minari's, robomimic's, and plain words.
@@ -238,16 +240,17 @@ def _fill(table: Table, place: np.ndarray, batch: dict[str, np.ndarray], names: 
         column += values.shape[1]
 
 
-def import_columns(columns: Mapping, name: str, named: dict, **options) -> Imported:
-    """Columns in memory as episodes; see ``Episodes.from_columns``.
+def import_columns(columns: Mapping | str | os.PathLike, name: str, named: dict, **options) -> Imported:
+    """Columns in memory, or in a file, as episodes; see ``Episodes.from_columns``.
 
     Args:
-        columns: by name.
+        columns: by name, or a path.
         name: of the data set.
         named: role -> a name or glob, a list of them, "" for none, None to guess.
         **options: as ``import_table`` takes them.
     """
-    table = ArrayTable(name, columns)
+    in_file = isinstance(columns, str | os.PathLike)
+    table = open_table([pathlib.Path(columns).expanduser()]) if in_file else ArrayTable(name, columns)
     lists = {
         role: value if value is None else [value] if isinstance(value, str) and value else list(value)
         for role, value in named.items()

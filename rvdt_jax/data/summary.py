@@ -1,14 +1,44 @@
-"""What a person should look at before training on imported data, as text."""
+"""What a person should look at before training, as text: on imported columns, and on any data set."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from rvdt_jax.data.episodes import Episodes
 from rvdt_jax.data.importing import Imported
 
 _SAMPLE = 200_000  # rows that medians are taken of
 _FAR = 50.0  # standard deviations from the mean: one such value is taken for a glitch
 _MOST = 60  # rows of the table of columns
+
+
+def describe_data(episodes: Episodes, targets: tuple[float, ...], horizon: int | None) -> list[str]:
+    """Four lines on a data set: size, returns beside what will be asked for, lengths beside the horizon, columns.
+
+    Args:
+        episodes: the data.
+        targets: raw returns that inference will be conditioned on.
+        horizon: steps after which evaluation cuts an episode; None: not known.
+    """
+    lengths, returns = episodes.lengths, episodes.returns
+    median, longest = int(np.median(lengths)), int(lengths.max())
+    asked = targets[0]
+    share = (returns >= asked - 1e-5 * abs(asked)).mean()
+    reached = f"{share:.2%} of the episodes reach it" if share else "no episode reaches it"
+    cut = "" if horizon is None or horizon == longest else f"; evaluation cuts at {horizon:,}"
+    constant = int((episodes.observations.min(0) == episodes.observations.max(0)).sum())
+    at_bounds = (np.abs(episodes.actions) >= 1.0 - 1e-6).mean()
+    paid = (episodes.rewards != 0).mean()
+    scale = np.abs(episodes.rewards[episodes.rewards != 0]).mean() if paid else 0.0
+    return [
+        f"{episodes.name}: {lengths.size:,} episodes, {episodes.rewards.size:,} steps; "
+        f"{episodes.terminated.mean():.0%} of the episodes end in a terminal step",
+        f"returns {returns.min():.6g} to {returns.max():.6g}, median {np.median(returns):.6g}; asked for first: "
+        f"{asked:.6g}, {reached}",
+        f"episodes of {lengths.min():,} to {longest:,} steps, median {median:,}{cut}",
+        f"{constant} of {episodes.observations.shape[1]} observation columns are constant; {at_bounds:.1%} of the "
+        f"action values are at a bound; {paid:.1%} of the rewards are not 0, of mean size {scale:.4g}",
+    ]
 
 
 def describe_import(imported: Imported) -> str:

@@ -9,12 +9,15 @@ import h5py
 import numpy as np
 import pytest
 
+from rvdt_jax import Episodes
 from rvdt_jax.data.cache import read_cache
 from rvdt_jax.data.importing import choose_roles, import_table
+from rvdt_jax.data.summary import describe_data
 from rvdt_jax.data.tables import open_table
 from rvdt_jax.errors import UserError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+EXAMPLE = ROOT / "rvdt_jax" / "data" / "examples" / "heating_log.csv"
 
 
 def log(rows=60, episodes=6, seed=0) -> dict[str, np.ndarray]:
@@ -66,6 +69,14 @@ def test_every_kind_of_file_says_the_same(suffix, tmp_path):
     assert np.allclose(episodes.rewards, columns["reward"], rtol=1e-6)
     assert np.allclose(episodes.action_high, columns["valve"].max())
     assert set(imported.roles.guessed) == {"reward", "episode"}
+
+
+def test_a_file_is_a_set_of_columns_too():
+    pytest.importorskip("pyarrow")
+    roles = {"observations": ["temp_*", "hour"], "actions": "valve", "episode": "day"}
+    episodes = Episodes.from_columns(EXAMPLE, **roles, action_low=0, action_high=100)
+    assert episodes.lengths.tolist() == [96] * 40
+    assert episodes.observations.shape == (3840, 3)
 
 
 def test_lerobots_names_are_known(tmp_path):
@@ -189,3 +200,23 @@ def test_the_launcher_writes_a_data_set_and_says_what_to_check(tmp_path, monkeyp
     assert "no column 'nothing'" in broken.stderr
     assert (tmp_path / "data" / "my" / "log-v0.npz").read_bytes() == before
     assert json.dumps(provenance)
+
+
+def test_four_lines_say_what_the_data_are():
+    episodes = Episodes.from_arrays(
+        np.stack([np.zeros(6), np.arange(6.0)], 1),
+        np.array([-1.0, 0.0, 0.5, 0.0, 0.2, 0.1]),
+        np.array([0.0, 0.0, 3.0, 0.0, 0.0, 1.0]),
+        terminals=np.array([0, 0, 1, 0, 0, 0]),
+        action_low=-1,
+        action_high=1,
+        name="log",
+    )
+    assert describe_data(episodes, (3.0, 9.0), horizon=10) == [
+        "log: 2 episodes, 6 steps; 50% of the episodes end in a terminal step",
+        "returns 1 to 3, median 2; asked for first: 3, 50.00% of the episodes reach it",
+        "episodes of 3 to 3 steps, median 3; evaluation cuts at 10",
+        "1 of 2 observation columns are constant; 16.7% of the action values are at a bound; 33.3% of the rewards are "
+        "not 0, of mean size 2",
+    ]
+    assert "no episode reaches it" in describe_data(episodes, (4.0,), None)[1]
