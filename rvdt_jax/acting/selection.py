@@ -21,28 +21,21 @@ _RETURN_NOISE = 0.1  # QT's, on the last return-to-go of a candidate, in scaled 
 class Actor:
     """The static part of acting: hashable, so that every evaluation of a run shares one compiled function.
 
-    Attributes:
-        policy, critic: the modules, as ``algorithms.base.Spec`` has them; the selections ``critic`` and ``best_of`` use
-            the critic, which may else be None.
-        context_length: K.
-        selection: how an action is chosen.
-            ``mean``: the policy's mean at the first target.
-            ``sample``: a sample of its Gaussian.
-            ``critic``: as QT. Candidates are the means under several returns-to-go: every target, with N(0, .1) on the
-            last return-to-go of all but one candidate a target, and one return-to-go that never falls below the
-            largest in the data. One is drawn by softmax over the smaller of the target critics' values.
-            ``best_of``: candidates are the mean and Gaussian draws around it; the one of the largest such value is
-            taken.
-        candidates: how many there are to choose from.
-        std: of the draws of ``best_of``, in action units.
+    An action is chosen by ``selection``:
+        ``mean``: the policy's mean at the first target.
+        ``sample``: a sample of its Gaussian.
+        ``critic``: as QT. Candidates are the means under several returns-to-go: every target, with N(0, .1) on the last
+        return-to-go of all but one candidate a target, and one return-to-go that never falls below the largest in the
+        data. One is drawn by softmax over the smaller of the target critics' values.
+        ``best_of``: candidates are the mean and Gaussian draws around it; the one of the largest such value is taken.
     """
 
     policy: nn.Module
-    critic: nn.Module | None
+    critic: nn.Module | None  # needed by ``critic`` and ``best_of``
     context_length: int
     selection: str
-    candidates: int = 1
-    std: float = 0.1
+    candidates: int = 1  # how many there are to choose from
+    std: float = 0.1  # of the draws of ``best_of``, in action units
 
     @property
     def asks_all(self) -> bool:

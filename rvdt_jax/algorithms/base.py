@@ -31,24 +31,18 @@ SKIPPED = "train/skipped"
 class Spec:
     """The static structure of a run: hashable, so that equal specs share one compiled step.
 
-    An algorithm that needs more extends it. What acts is here too, because evaluation and ``load_policy`` use it.
-
-    Attributes:
-        policy: what acts: a module with the attributes ``observation_size``, ``action_size`` and
-            ``condition_on_return``, called as ``models.policy.TransformerPolicy`` is. Parameters live in the state.
-        critic: scores candidate actions for ``eval.action_selection``: maps (..., S) observations and (..., A) actions
-            to (C, ...) values; None if there is none.
-        batch_size, context_length: B and K.
-        skip_nonfinite: whether an update that is not finite leaves the state as it was.
-        batch_sharding: how a batch is laid over devices; None on one device.
+    An algorithm that needs more extends it. What acts is here too, because evaluation and ``load_policy`` use it: the
+    policy, a module with the attributes ``observation_size``, ``action_size`` and ``condition_on_return``, called as
+    ``models.policy.TransformerPolicy`` is; and the critic, which scores candidate actions for ``eval.action_selection``
+    and maps (..., S) observations and (..., A) actions to (C, ...) values. Parameters live in the state.
     """
 
     policy: nn.Module
-    critic: nn.Module | None
-    batch_size: int
-    context_length: int
-    skip_nonfinite: bool = False
-    batch_sharding: jax.sharding.NamedSharding | None = None
+    critic: nn.Module | None  # None if there is none
+    batch_size: int  # B
+    context_length: int  # K
+    skip_nonfinite: bool = False  # whether an update that is not finite leaves the state as it was
+    batch_sharding: jax.sharding.NamedSharding | None = None  # how a batch is laid over devices; None on one device
 
 
 def shared_fields(config, sharding: jax.sharding.NamedSharding | None) -> dict[str, Any]:

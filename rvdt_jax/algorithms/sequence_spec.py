@@ -18,27 +18,16 @@ from rvdt_jax.types import Array, Params, TrainState
 
 @dataclasses.dataclass(frozen=True)
 class Spec(base.Spec):
-    """The switches of the family, besides what every ``base.Spec`` has.
+    """The switches of the family, besides what every ``base.Spec`` has."""
 
-    Attributes:
-        expert: the module of the cloned expert.
-        gaussian: whether the policy is a Gaussian (else its mean is regressed).
-        std: the fixed standard deviation, or the reference std when it is learned.
-        rebalancing: ``none``, ``dup``, ``kl`` or ``kl_explicit``.
-        q_guidance: whether critic, EMA and targets exist.
-        expert_only: %BC.
-        n_step: steps that a TD target looks ahead; None: to the window's end.
-        guidance_return: the return-to-go under which the guided action is drawn: ``data``, ``target`` or ``both``.
-    """
-
-    expert: ExpertPolicy | None = None
-    gaussian: bool = False
-    std: float = 0.1
-    rebalancing: str = "none"
-    q_guidance: bool = False
-    expert_only: bool = False
-    n_step: int | None = None
-    guidance_return: str = "data"
+    expert: ExpertPolicy | None = None  # the cloned expert's mean
+    gaussian: bool = False  # whether the policy is a Gaussian (else its mean is regressed)
+    std: float = 0.1  # the fixed standard deviation, or the reference std when it is learned
+    rebalancing: str = "none"  # or ``dup``, ``kl``, ``kl_explicit``
+    q_guidance: bool = False  # whether critic, EMA and targets exist
+    expert_only: bool = False  # %BC
+    n_step: int | None = None  # steps that a TD target looks ahead; None: to the window's end
+    guidance_return: str = "data"  # under which the guided action is drawn: ``data``, ``target`` or ``both``
 
 
 @flax.struct.dataclass

@@ -22,30 +22,22 @@ _READ_BY_ALL = (
 class Variant:
     """One row of the table. An algorithm of your own is a row too; see ``get_variant``.
 
-    The switches fill the settings of the same name where those are unset.
-
-    Attributes:
-        rebalancing: ``none``; ``dup`` (expert trajectories are sampled more often); ``kl`` (the NLL of expert
-            trajectories weighs 1 + alpha, eq. (2)); ``kl_explicit`` (the KL of eq. (1) to a cloned expert).
-        q_guidance: whether a critic is learned and guides the policy, eq. (3).
-        head: ``deterministic`` or ``gaussian``.
-        condition_on_return: whether the policy sees the return-to-go.
-        expert_only: whether training sees the expert trajectories alone (%BC).
-        expert_by: how trajectories are ranked, ``expert.by``; %BC's are those of highest return, as in its sources.
-        algorithm: ``module:NAME`` of the ``algorithms.base.Algorithm``, imported when it is used.
-        fills: further settings that it fills where they are unset, by dotted name: ``{"model.context_length": 1}``.
-        reads: settings, or whole sections, that this algorithm reads besides what every run reads. Any other that is
-            set is ignored, with a line in the log.
+    The switches fill the settings of the same name where those are unset. ``rebalancing`` is ``none``; ``dup`` (expert
+    trajectories are sampled more often); ``kl`` (the NLL of expert trajectories weighs 1 + alpha, eq. (2)); or
+    ``kl_explicit`` (the KL of eq. (1) to a cloned expert).
     """
 
     rebalancing: str = "none"
-    q_guidance: bool = False
-    head: str = "deterministic"
-    condition_on_return: bool = True
-    expert_only: bool = False
-    expert_by: str = "start"
-    algorithm: str = "rvdt_jax.algorithms.sequence:SEQUENCE"
+    q_guidance: bool = False  # whether a critic is learned and guides the policy, eq. (3)
+    head: str = "deterministic"  # or ``gaussian``
+    condition_on_return: bool = True  # whether the policy sees the return-to-go
+    expert_only: bool = False  # whether training sees the expert trajectories alone (%BC)
+    expert_by: str = "start"  # how trajectories are ranked; %BC's are those of highest return, as in its sources
+    algorithm: str = "rvdt_jax.algorithms.sequence:SEQUENCE"  # ``module:NAME`` of an ``Algorithm``, imported when used
+    # Further settings that it fills where they are unset, by dotted name: ``{"model.context_length": 1}``.
     fills: Mapping[str, object] = dataclasses.field(default_factory=dict, hash=False)
+    # Settings, or whole sections, that this algorithm reads besides what every run reads; any other that is set is
+    # ignored, with a line in the log.
     reads: tuple[str, ...] = ("train", "model", "loss", "ema", "policy")
 
     def does_read(self, name: str) -> bool:

@@ -11,40 +11,26 @@ REQUIRED = object()
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """What the package knows of a field.
+    """What the package knows of a field."""
 
-    Attributes:
-        default: the value if nothing else gives one; None: there is none.
-        sentence: what it does, with its unit and the origin of its default; shown in the settings reference.
-        unset: what fills it if the user does not; None: it begins as its default.
-        choices: of a string, the permitted values.
-        low, high: the range of a number, ends included; None: no limit. Every number must be finite.
-        sized: with ``config.size=small`` its default is that of ``reference/small_settings.csv``.
-        from_data: it may stay open until the data have been read.
-        of_task, of_variant: the attribute of the ``Task`` or the ``Variant`` that fills it.
-        same_as: the field whose value it takes if nothing else gives one.
-        resume: ``same`` (a resumed run must have the same value), ``changes`` (it may change, and that is recorded),
-            ``kept`` (it may change; left unset it keeps the run's value), or ``free`` (it does not matter).
-        older: the value that reproduces what was done before the field existed; REQUIRED: every file has it.
-        name, kind, optional: its dotted name, its type, and whether it may be None; from the dataclass.
-    """
-
-    default: object
-    sentence: str
-    unset: str | None = None
-    choices: tuple[str, ...] = ()
-    low: float | None = None
+    default: object  # the value if nothing else gives one; None: there is none
+    sentence: str  # what it does, with its unit and the origin of its default; shown in the settings reference
+    unset: str | None = None  # what fills it if the user does not; None: it begins as its default
+    choices: tuple[str, ...] = ()  # of a string, the permitted values
+    low: float | None = None  # the range of a number, ends included; None: no limit. Every number must be finite
     high: float | None = None
-    sized: bool = False
-    from_data: bool = False
-    of_task: str | None = None
-    of_variant: str | None = None
-    same_as: str | None = None
+    sized: bool = False  # with ``config.size=small`` its default is that of ``reference/small_settings.csv``
+    from_data: bool = False  # it may stay open until the data have been read
+    of_task: str | None = None  # the attribute of the ``Task`` that fills it
+    of_variant: str | None = None  # the attribute of the ``Variant`` that fills it
+    same_as: str | None = None  # the field whose value it takes if nothing else gives one
+    # When a run is resumed: ``same`` (the same value is required), ``changes`` (it may change, and that is recorded),
+    # ``kept`` (it may change; left unset it keeps the run's value), or ``free`` (it does not matter).
     resume: str = "same"
-    older: object = REQUIRED
-    name: str = ""
+    older: object = REQUIRED  # reproduces what was done before the field existed; REQUIRED: every file has it
+    name: str = ""  # dotted, from the dataclass, as are the next two
     kind: type = object
-    optional: bool = False
+    optional: bool = False  # whether it may be None
 
     @property
     def begins_unset(self) -> bool:

@@ -67,22 +67,14 @@ QS = ("q1", "q2")
 
 
 class TwinCritic(nn.Module):
-    """Two independent Q functions (clipped double Q-learning, Fujimoto et al. 2018); their parameters are ``QS``.
+    """Two independent Q functions (clipped double Q-learning, Fujimoto et al. 2018); their parameters are ``QS``."""
 
-    Attributes:
-        width, layers: of each function's hidden layers.
-        dtype: of their arithmetic.
-        plain: use flax's layers, to check the fast version.
-        norm: whether LayerNorm stands before every activation.
-        encoder: of observations; see ``models.encoder``.
-    """
-
-    width: int = 256
+    width: int = 256  # of each function's hidden layers
     layers: int = 3
     dtype: jnp.dtype = jnp.float32
-    plain: bool = False
-    norm: bool = False
-    encoder: Encoder | None = None
+    plain: bool = False  # use flax's layers, to check the fast version
+    norm: bool = False  # whether LayerNorm stands before every activation
+    encoder: Encoder | None = None  # of observations
 
     @nn.compact
     def __call__(self, observations: Array, actions: Array) -> Array:

@@ -27,36 +27,23 @@ class TransformerPolicy(nn.Module):
     A window becomes the tokens g_1 s_1 a_1 ... g_K s_K (s_1 a_1 ... s_K without returns). The last action token is
     left out: every head reads a token before it, and attention is causal. Padding stands behind the valid
     steps, so causality alone hides it and no attention mask is needed.
-
-    Attributes:
-        observation_size, action_size: S and A.
-        max_timestep: rows of the timestep embedding; later timesteps share the last row.
-        positions: ``episode`` embeds the timestep in the episode; ``window`` the place in the window alone.
-        width, layers, heads, dropout: size of the transformer.
-        condition_on_return: False drops the return tokens (behaviour cloning).
-        learn_std: True learns a state-dependent log-std, clipped to ``LOG_STD_RANGE``.
-        std: the fixed standard deviation, and the starting point of a learned one.
-        predict_state: True adds QT's head for the next observation, read at the action token.
-        encoder: of observations; see ``models.encoder``.
-        dtype: arithmetic; parameters are float32 always.
-        plain: True computes the same function with flax's layers, to check the fast version.
     """
 
-    observation_size: int
-    action_size: int
-    max_timestep: int
+    observation_size: int  # S
+    action_size: int  # A
+    max_timestep: int  # rows of the timestep embedding; later timesteps share the last row
     width: int = 256
     layers: int = 4
     heads: int = 4
     dropout: float = 0.1
-    condition_on_return: bool = True
-    learn_std: bool = False
-    std: float = 0.1
-    predict_state: bool = False
-    dtype: jnp.dtype = jnp.float32
-    plain: bool = False
-    positions: str = "episode"
-    encoder: Encoder | None = None
+    condition_on_return: bool = True  # False drops the return tokens (behaviour cloning)
+    learn_std: bool = False  # True learns a state-dependent log-std, clipped to ``LOG_STD_RANGE``
+    std: float = 0.1  # the fixed standard deviation, and the starting point of a learned one
+    predict_state: bool = False  # True adds QT's head for the next observation, read at the action token
+    dtype: jnp.dtype = jnp.float32  # of the arithmetic; parameters are float32 always
+    plain: bool = False  # True computes the same function with flax's layers, to check the fast version
+    positions: str = "episode"  # embeds the timestep in the episode; ``window``: the place in the window alone
+    encoder: Encoder | None = None  # of observations; see ``models.encoder``
 
     @nn.compact
     def __call__(

@@ -76,19 +76,13 @@ class Block(nn.Module):
 
 
 class CausalTransformer(nn.Module):
-    """A stack of blocks with a final LayerNorm.
-
-    Attributes:
-        layers, heads, dropout: sizes.
-        dtype: of the arithmetic.
-        plain: use flax's layers, and take every token through every block, to check the fast version.
-    """
+    """A stack of blocks with a final LayerNorm."""
 
     layers: int
     heads: int
     dropout: float
     dtype: jnp.dtype
-    plain: bool = False
+    plain: bool = False  # flax's layers, with every token taken through every block, to check the fast version
 
     @nn.compact
     def __call__(self, x: Array, deterministic: bool, read: np.ndarray | Array | None = None) -> Array:

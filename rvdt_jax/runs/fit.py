@@ -41,17 +41,11 @@ log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A run directory and what came of it.
-
-    Attributes:
-        folder: the run directory.
-        results: the content of ``results.json``; {} if the run was interrupted.
-        signal: the number of the signal that interrupted it, or None; ``resume=True`` goes on.
-    """
+    """A run directory and what came of it."""
 
     folder: pathlib.Path
-    results: dict
-    signal: int | None = None
+    results: dict  # the content of ``results.json``; {} if the run was interrupted
+    signal: int | None = None  # the number of the signal that interrupted it; ``resume=True`` goes on
 
 
 def fit(

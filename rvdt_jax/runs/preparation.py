@@ -30,21 +30,13 @@ log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    """What a run learns from.
+    """What a run learns from."""
 
-    Attributes:
-        episodes: the checked episodes.
-        experts: which of them are expert.
-        provenance: where they come from, as ``results.json`` records it.
-        scoring: what can score policies trained on them; None in processes that do not lead.
-        environment: what scores this run's; None with config.env=none, or where there is none.
-    """
-
-    episodes: Episodes
+    episodes: Episodes  # checked
     experts: ExpertSet
-    provenance: dict
-    scoring: Scoring | None
-    environment: Environment | None
+    provenance: dict  # as ``results.json`` records it
+    scoring: Scoring | None  # what can score policies trained on them; None in processes that do not lead
+    environment: Environment | None  # what scores this run's; None with config.env=none, or where there is none
 
 
 def sizes_of(episodes: Episodes) -> dict[str, int]:
@@ -102,11 +94,7 @@ def take_share(config: Config, episodes: Episodes, provenance: dict) -> tuple[Ep
 
 
 def check_fit(config: Config, episodes: Episodes, environment: Environment | None) -> None:
-    """Refuses a context that no episode can fill, and data that the environment cannot score.
-
-    Raises:
-        UserError: naming both sides.
-    """
+    """Refuses a context that no episode can fill, and data that the environment cannot score, by a UserError."""
     longest = int(episodes.lengths.max())
     if config.model.context_length > longest:
         raise UserError(

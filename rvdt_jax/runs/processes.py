@@ -91,7 +91,7 @@ class Group:
         Raises:
             UserError, ProcessFailed: as ``attempt``.
         """
-        value = self.attempt(work if self.leads else _nothing)
+        value = self.attempt(work if self.leads else lambda: None)
         return value if self.count == 1 else self._gather(value)[0]
 
     def in_turn(self, work: Callable[[], T]) -> T:
@@ -100,8 +100,8 @@ class Group:
         Raises:
             UserError, ProcessFailed: as ``attempt``.
         """
-        first = self.attempt(work if self.leads else _nothing)
-        other = self.attempt(_nothing if self.leads else work)
+        first = self.attempt(work if self.leads else lambda: None)
+        other = self.attempt((lambda: None) if self.leads else work)
         return first if self.leads else other
 
     def agree(self, values: dict) -> None:
@@ -144,10 +144,6 @@ class Group:
         padded[: text.size] = text
         rows = multihost_utils.process_allgather(padded)
         return [json.loads(row[:size].tobytes()) for row, size in zip(rows, sizes, strict=True)]
-
-
-def _nothing() -> None:
-    return None
 
 
 def _raise(failure: Exception | None) -> None:

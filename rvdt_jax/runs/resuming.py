@@ -51,8 +51,14 @@ def _set_aside(folder: pathlib.Path, config: Config, changed: dict[str, list]) -
     evaluations, results = folder / "evaluations.jsonl", folder / "results.json"
     numbered = ((folder / f"evaluations-{n}.jsonl", folder / f"results-{n}.json") for n in itertools.count(1))
     old_evaluations, old_results = next(pair for pair in numbered if not any(path.exists() for path in pair))
-    scored_otherwise = bool(_scoring_changes(config, changed))
-    aside = []
+    means = {  # changes by which a return means something else than before
+        "eval.horizon": True,
+        "eval.action_selection": True,
+        "env": config.env != "none",
+        "eval.targets": config.policy.condition_on_return,
+        "eval.candidates": config.eval.action_selection in ("critic", "best_of"),
+    }
+    scored_otherwise, aside = any(means.get(name) for name in changed), []
     if scored_otherwise and read_lines(evaluations):
         os.replace(evaluations, old_evaluations)
         aside.append(old_evaluations.name)
@@ -63,15 +69,3 @@ def _set_aside(folder: pathlib.Path, config: Config, changed: dict[str, list]) -
         os.replace(results, old_results)
         aside.append(old_results.name)
     return aside
-
-
-def _scoring_changes(config: Config, changed: dict[str, list]) -> set[str]:
-    """Changes by which a return means something else than before."""
-    meant = {"eval.horizon", "eval.action_selection"}
-    if config.env != "none":
-        meant.add("env")
-    if config.policy.condition_on_return:
-        meant.add("eval.targets")
-    if config.eval.action_selection in ("critic", "best_of"):
-        meant.add("eval.candidates")
-    return meant & changed.keys()

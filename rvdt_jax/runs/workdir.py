@@ -34,10 +34,9 @@ def default_workdir(config: Config) -> pathlib.Path:
 
 @contextlib.contextmanager
 def lock_workdir(folder: pathlib.Path) -> Iterator[None]:
-    """Locks an existing work directory. The operating system frees the lock however the process ends.
+    """Locks an existing work directory; a UserError says which process holds it, where, and since when.
 
-    Raises:
-        UserError: another process holds the lock; the message says which, where, and since when.
+    The operating system frees the lock however the process ends.
     """
     path = folder / LOCK
     lock = FileLock(path)
@@ -78,15 +77,11 @@ def check_workdir(folder: pathlib.Path, config: Config, resume: bool) -> None:
         raise UserError(f"{folder}: cannot be made or written, because of {existing}. Choose another --workdir.")
     holds_run = (folder / "config.json").exists()
     if holds_run and not resume:
-        raise UserError(
-            f"{folder}: already holds a run. Continue it with --resume, or choose another --workdir; nothing was "
-            "touched."
-        )
+        raise UserError(f"{folder}: already holds a run. Continue it with --resume, or choose another --workdir.")
     if resume and not holds_run:
         raise UserError(f"{folder}: holds no run to resume. Check --workdir, or start without --resume.")
     if holds_run:
-        differing = run_differences(config, read_json(folder / "config.json"))
-        if differing:
+        if differing := run_differences(config, read_json(folder / "config.json")):
             raise UserError(
                 f"{folder}: holds a run with other settings ({'; '.join(differing)}). Resume it with its own settings, "
                 "or choose another --workdir; nothing was touched."

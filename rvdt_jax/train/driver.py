@@ -65,17 +65,11 @@ def train_chunk(
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """When things happen, in updates.
+    """When things happen, in updates."""
 
-    Attributes:
-        steps: the last update.
-        log_every: updates per compiled call and per line of metrics.
-        eval_every, checkpoint_every: multiples of ``log_every``.
-    """
-
-    steps: int
-    log_every: int
-    eval_every: int
+    steps: int  # the last update
+    log_every: int  # updates per compiled call and per line of metrics
+    eval_every: int  # a multiple of ``log_every``, as is the next
     checkpoint_every: int
 
     def updates_after(self, step: int) -> int:
