@@ -25,7 +25,6 @@ from rvdt_jax.data.rebalance import select_experts
 from rvdt_jax.report.records import read_json, read_lines
 from rvdt_jax.report.results import data_label
 from rvdt_jax.runs import hooks
-from rvdt_jax.runs import training as training_run
 from rvdt_jax.runs.fit import fit, run_config
 from rvdt_jax.runs.hooks import Session
 from rvdt_jax.runs.preparation import prepare
@@ -170,17 +169,6 @@ def test_the_best_checkpoint_is_written_and_kept_although_checkpoints_are_rarer(
     assert checkpoints_of(folder) == [4, 12]
     assert (load_run(folder).step, load_run(folder, step="best").step) == (12, 4)
     assert rvdt_jax.load_policy(folder, step="best").config == load_run(folder).config
-
-
-def test_a_run_that_ended_before_its_first_checkpoint_can_be_resumed(configure, monkeypatch):
-    def crash(*arguments, **options):
-        raise RuntimeError("killed")
-
-    monkeypatch.setattr(training_run, "Checkpoints", crash)
-    with pytest.raises(RuntimeError, match="killed"):
-        train(configure())
-    monkeypatch.undo()
-    assert train(configure(), resume=True).results["steps"] == 6
 
 
 def test_an_evaluation_written_in_part_is_done_again(configure):

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from rvdt_jax.algorithms.sequence import SEQUENCE, make_spec
-from rvdt_jax.train import checkpoint
 from rvdt_jax.train.checkpoint import Checkpoints
 from rvdt_jax.train.driver import init_states
 from rvdt_jax.types import Normalizer
@@ -61,23 +60,6 @@ def test_the_best_is_kept_besides_the_latest(states, tmp_path):
     best = iter((None, 2, 2, 6, 6))
     write(tmp_path / "best", states, 2, 4, 6, 8, 10, keep=1, best=lambda: next(best))
     assert kept(tmp_path / "best") == [6, 10]
-
-
-def test_another_run_is_refused_and_the_difference_named(states, tmp_path):
-    write(tmp_path, states, 2)
-    changed = {"identity": {"loss": {"eta": 2.0, "alpha": 0.5}}}
-    with pytest.raises(ValueError, match=r"\(identity\.loss\.eta is 1\.0 there, 2\.0 here\)"):
-        restore(tmp_path, states, changed)
-
-
-def test_an_older_format_is_not_resumed_and_the_message_says_what_to_do(states, tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoint, "FORMAT_VERSION", 4)
-    write(tmp_path, states, 2)
-    monkeypatch.undo()
-    with pytest.raises(
-        ValueError, match=r"older version .*\(format 4; .* can be evaluated, but not resumed\. Train anew"
-    ):
-        restore(tmp_path, states)
 
 
 def test_a_checkpoint_from_before_a_setting_came_is_completed_before_it_is_compared(states, tmp_path):
