@@ -35,7 +35,7 @@ def run(tmp_path, data_flags):
     """A function that runs ``run.py`` on the data and returns the process and the run directory."""
 
     def start(*flags, cwd=ROOT, name="run"):
-        result = launch("run.py", *FLAGS, *data_flags, f"--workdir={tmp_path / name}", *flags, cwd=cwd)
+        result = launch("run.py", *flags, *FLAGS, *data_flags, f"--workdir={tmp_path / name}", cwd=cwd)
         assert result.returncode == 0, result.stderr
         return result, tmp_path / name
 
