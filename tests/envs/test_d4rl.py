@@ -2,7 +2,6 @@
 
 import math
 import os
-import subprocess
 import sys
 import tempfile
 import warnings
@@ -71,11 +70,6 @@ def test_the_ids_are_these_and_last_as_long_as_the_task_table_says():
     }
     assert ours == HORIZONS
     assert len(ours) == 16
-    assert (ours["rvdt/pen-human-v1"], ours["rvdt/hammer-cloned-v1"], ours["rvdt/kitchen-partial-v0"]) == (
-        100,
-        200,
-        280,
-    )
 
 
 @pytest.mark.parametrize("env_id", HORIZONS)
@@ -118,30 +112,13 @@ def test_the_same_seed_gives_the_same_episodes_and_another_seed_others(env_id):
 
 # --- Gymnasium-Robotics comes along, or is asked for ---
 
-WITHOUT = """
-import sys
-class Blocker:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "gymnasium_robotics":
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-sys.meta_path.insert(0, Blocker())
-import gymnasium, rvdt_jax.envs
-gymnasium.make("rvdt/maze2d-umaze-v1").reset()
-for env_id in IDS:
-    try:
-        gymnasium.make(env_id)
-    except gymnasium.error.DependencyNotInstalled as error:
-        print(error)
-"""
 
-
-def test_without_gymnasium_robotics_each_id_names_the_remedy():
-    script = f"IDS = {ONE_OF_EACH}" + WITHOUT
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
-    lines = result.stdout.splitlines()
-    assert len(lines) == 4
-    assert all(line.endswith("pip install 'rvdt-jax[envs]'") for line in lines), lines
+def test_without_gymnasium_robotics_each_id_names_the_remedy(monkeypatch):
+    for module in [name for name in sys.modules if name.split(".")[0] == "gymnasium_robotics"]:
+        monkeypatch.setitem(sys.modules, module, None)
+    for env_id in ONE_OF_EACH:
+        with pytest.raises(gymnasium.error.DependencyNotInstalled, match=r"pip install 'rvdt-jax\[envs\]'$"):
+            make(env_id)
 
 
 # --- antmaze ---
@@ -199,9 +176,9 @@ def test_starts_lie_around_the_origin_as_d4rl_draws_them():
     env.close()
 
 
-@pytest.mark.parametrize("maze", ROWS)
-def test_goals_spread_as_d4rls(maze):
+def test_goals_spread_as_d4rls():
     """U(0, 1) + U(0, .5) beyond the goal cell's centre, at every reset: mean .75, variance (1 + .25) / 12."""
+    maze = "medium"
     env = AntMazeEnv(maze)
     env.reset(seed=0)
     spread = np.array([env.reset()[1]["goal"] for _ in range(500)]) - np.array(GOALS[maze])
@@ -213,9 +190,8 @@ def test_goals_spread_as_d4rls(maze):
     env.close()
 
 
-@pytest.mark.parametrize("maze", ROWS)
-def test_within_half_a_metre_of_the_goal_the_episode_ends_with_a_reward_of_one(maze):
-    env, seen = AntMazeEnv(maze), []
+def test_within_half_a_metre_of_the_goal_the_episode_ends_with_a_reward_of_one():
+    env, seen = AntMazeEnv("medium"), []
     for start in np.linspace(0.45, 0.55, 42):
         goal = env.reset(seed=0)[1]["goal"]
         place(env, goal[0] - start, goal[1])
@@ -342,19 +318,6 @@ def test_the_pens_steps_are_gymnasium_robotics():
     env.close()
 
 
-def hammer_terms(env: HammerEnv) -> dict[str, float]:
-    data = env.simulator.data
-    hammer, palm, head = data.body("Object").xpos, data.site("S_grasp").xpos, data.site("tool").xpos
-    nail, goal = data.site("S_target").xpos, data.site("nail_goal").xpos
-    return {
-        "reach": float(np.linalg.norm(palm - hammer)),
-        "aim": float(np.linalg.norm(head - nail)),
-        "depth": float(np.linalg.norm(nail - goal)),
-        "speed": float(np.linalg.norm(data.qvel)),
-        "lifted": min(float(hammer[2]), float(head[2])) > 0.04,
-    }
-
-
 def set_hammer(env: HammerEnv, nail: float, lift: float) -> None:
     """Drives the nail in by ``nail`` and lifts the hammer by ``lift``, and stops everything."""
     env.reset(seed=0)
@@ -374,11 +337,14 @@ def test_hammer_rewards(nail, lift, bonus, success):
     set_hammer(env, nail, lift)
     env.simulator.model.opt.gravity[:] = 0
     _, reward, terminated, truncated, info = env.step(zeros(env))
-    terms = hammer_terms(env)
-    penalty = 0.1 * terms["reach"] + terms["aim"] + 10 * terms["depth"] + 0.01 * terms["speed"]
-    assert reward == pytest.approx(bonus - penalty, abs=1e-9)
-    assert terms["lifted"] == (lift > 0)
-    assert terms["depth"] == pytest.approx(0.091 - nail, abs=0.003)
+    data = env.simulator.data
+    places = [data.site(name).xpos for name in ("S_grasp", "tool", "S_target", "nail_goal")]
+    hammer, (palm, head, target, goal) = data.body("Object").xpos, places
+    depth = np.linalg.norm(target - goal)
+    penalty = 0.1 * np.linalg.norm(palm - hammer) + np.linalg.norm(head - target) + 10 * depth
+    assert reward == pytest.approx(bonus - penalty - 0.01 * np.linalg.norm(data.qvel), abs=1e-9)
+    assert (min(hammer[2], head[2]) > 0.04) == (lift > 0)
+    assert depth == pytest.approx(0.091 - nail, abs=0.003)
     assert (terminated, truncated, info["success"]) == (False, False, success)
     env.close()
 
