@@ -41,15 +41,9 @@ SOURCES |= {
 # What else there is on Minari's servers, and what scores it; None: the environment that the data set names.
 REMOTE = {f"{body}-medium-v2": (f"mujoco/{body}/medium-v0", None) for body in GYM}
 REMOTE |= {
-    name: (f"D4RL/{name.replace('-', '/', 1).replace('-v1', '-v2')}", f"rvdt/{name}") for name in KINDS["adroit"]
-}
-REMOTE |= {
-    "kitchen-complete-v0": ("D4RL/kitchen/complete-v2", "rvdt/minari-kitchen-complete-v0"),
-    "kitchen-partial-v0": ("D4RL/kitchen/partial-v2", "rvdt/minari-kitchen-partial-v0"),
-}
-REMOTE |= {
-    name: (f"D4RL/{name.replace('-', '/', 1).replace('-v0', '-v1')}", f"rvdt/minari-{name}")
-    for name in KINDS["antmaze"]
+    name: (f"D4RL/{name.replace('-', '/', 1)[:-3]}-{version}", f"rvdt/{layout}{name}")
+    for family, version, layout in (("adroit", "v2", ""), ("kitchen", "v2", "minari-"), ("antmaze", "v1", "minari-"))
+    for name in KINDS[family]
 }
 RECREATED = ("maze2d", "gym", "antmaze")
 

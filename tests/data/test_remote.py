@@ -89,7 +89,8 @@ def publish(folder, monkeypatch, dataset_id, **metadata):
     folder.joinpath(dataset_id).parent.mkdir(parents=True, exist_ok=True)
     with monkeypatch.context() as patch:
         patch.setenv("MINARI_DATASETS_PATH", str(folder))
-        write_minari(dataset_id, [{"rewards": np.zeros(3)}], **metadata)
+        path = write_minari(dataset_id, [{"rewards": np.zeros(3)}]) / "metadata.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | metadata))
 
 
 def everything() -> set[str]:

@@ -34,8 +34,9 @@ def made(episodes, experts):
 
 
 def test_every_field_matches_a_slow_loop(episodes, experts, made):
-    made = jax.device_get(made)
-    for number, (start, end) in enumerate(split(episodes)):
+    made, start, expert_steps = jax.device_get(made), 0, []
+    for number, length in enumerate(episodes.lengths):
+        end = start + int(length)
         for step in range(start, end):
             np.testing.assert_array_equal(made.actions[step], episodes.actions[step])
             assert made.rewards[step] == episodes.rewards[step]
@@ -43,8 +44,14 @@ def test_every_field_matches_a_slow_loop(episodes, experts, made):
             assert made.returns_to_go[step] == pytest.approx(to_go / SCALE, rel=1e-6)
             assert made.timesteps[step] == step - start
             assert made.last_steps[step] == end - 1
+            assert made.terminals[step] == (episodes.terminated[number] and step == end - 1)
             assert made.expert[step] == experts.mask[number]
+            expert_steps += [step] if experts.mask[number] else []
+        start = end
     assert len(made.rewards) == end
+    assert 0 < made.terminals.sum() < episodes.lengths.size  # some end, some are cut
+    assert 0 < len(expert_steps) == experts.steps
+    np.testing.assert_array_equal(made.expert_steps, expert_steps)
 
 
 def test_the_critic_learns_from_shifted_rewards_and_the_policy_from_raw_returns():
