@@ -7,7 +7,7 @@ relabelled from the observations toward the task's one fixed goal. No step is te
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 
 import numpy as np
 
@@ -77,7 +77,7 @@ def _draw_target(rng: np.random.Generator, cells: list[tuple[int, int]]) -> tupl
     return row + noise_x, column + noise_y
 
 
-def episodes_of(recording: dict[str, np.ndarray]) -> Iterator[dict]:
+def episodes_of(recording: dict[str, np.ndarray]) -> Generator[dict]:
     """One episode per segment, the last step truncated; as the writer takes them."""
     return split_recording(recording, np.zeros(len(recording["ends"]), bool), recording["ends"])
 

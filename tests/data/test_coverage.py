@@ -17,14 +17,8 @@ def make_episodes(starts, returns, length=2):
     observations[:, :, 0] = np.asarray(starts)[:, None]
     rewards = np.zeros((count, length), np.float32)
     rewards[:, -1] = returns
-    return Episodes(
-        name="made up",
-        observations=observations.reshape(-1, 2),
-        actions=np.zeros((count * length, 1), np.float32),
-        rewards=rewards.reshape(-1),
-        lengths=np.full(count, length),
-        terminated=np.zeros(count, bool),
-    )
+    columns = observations.reshape(-1, 2), np.zeros((count * length, 1), np.float32), rewards.reshape(-1)
+    return Episodes("made up", *columns, np.full(count, length), np.zeros(count, bool))
 
 
 @pytest.fixture

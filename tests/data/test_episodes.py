@@ -92,6 +92,8 @@ NO_PAIR = "action_low and action_high must both be given, one number per action"
     ("fields", "message"),
     [
         ({"lengths": [3.5, 1.0, 3.5]}, "lengths have type float64, with values that do not fit int64"),
+        ({"lengths": [0, 4, 4]}, "episode 0 has no steps"),
+        ({"lengths": [[3], [1], [4]]}, r"lengths have shape \(3, 1\)"),
         ({"terminated": [2, 0, 1]}, "terminated have type int64, with values that do not fit bool"),
         ({"rewards": np.array(["1"] * 8)}, "rewards have type <U1"),
         ({"rewards": np.full(8, 1e300)}, "episode 0, rewards, step 0: found inf"),
@@ -149,17 +151,10 @@ def test_another_content_is_another_digest(episodes, field):
     assert dataclasses.replace(episodes, **{field: changed}).digest() != episodes.digest()
 
 
-def rewarded(rewards, lengths, terminated=False):
-    """Episodes with these rewards."""
-    count = len(rewards)
-    return Episodes(
-        name="rewarded",
-        observations=np.zeros((count, 1), np.float32),
-        actions=np.zeros((count, 1), np.float32),
-        rewards=np.array(rewards, np.float32),
-        lengths=np.array(lengths),
-        terminated=np.full(len(lengths), terminated),
-    )
+def rewarded(rewards, lengths):
+    """Truncated episodes with these rewards."""
+    vectors, rewards = np.zeros((len(rewards), 1), np.float32), np.array(rewards, np.float32)
+    return Episodes("rewarded", vectors, vectors, rewards, np.array(lengths), np.zeros(len(lengths), bool))
 
 
 def test_where_rewards_are_sparse_an_episode_can_be_paid_at_every_step():

@@ -212,12 +212,6 @@ def test_what_rounding_leaves_beyond_the_bounds_is_not_worth_a_word(caplog):
     assert not caplog.records
 
 
-def test_half_of_the_numbers_beyond_their_bounds_are_clipped_still():
-    """One joint of many may well be driven beyond its end at every step."""
-    episodes = with_actions([[5.0, 0.0], [2.0, 0.0], [0.0, -9.0], [3.0, 0.0]], box(-1, 1, (2,)))
-    np.testing.assert_array_equal(episodes.actions, [[1, 0], [1, 0], [0, -1], [1, 0]])
-
-
 @pytest.mark.parametrize(
     ("low", "high", "value"), [(-1.0, 1.0, np.nan), (0.5, 9.0, np.inf), (-np.inf, np.inf, -np.inf)]
 )

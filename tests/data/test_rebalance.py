@@ -4,7 +4,7 @@ import textwrap
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rvdt_jax.data import rebalance
@@ -14,6 +14,7 @@ from rvdt_jax.data.rebalance import loss_weights, sampling_probabilities, select
 returns_lists = st.lists(st.sampled_from([-2.0, 0.0, 0.5, 1.0, 30.0]), min_size=1, max_size=40)
 
 
+@settings(deadline=None)
 @given(returns_lists, st.floats(0.0, 100.0))
 def test_weights_and_probabilities(returns, alpha):
     lengths = np.arange(1, len(returns) + 1)
@@ -145,6 +146,7 @@ def test_the_quick_way_agrees_with_a_slow_reference(kind, size, chunk, monkeypat
             np.testing.assert_array_equal(found.mask, slow_reference(returns, starts, fraction, size))
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from([-1.0, 0.0, 2.0]), st.integers(0, 3)), min_size=1, max_size=150),
     st.floats(0.01, 1.0),

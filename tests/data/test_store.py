@@ -57,14 +57,8 @@ def test_every_field_matches_a_slow_loop(episodes, experts, made):
 def test_the_critic_learns_from_shifted_rewards_and_the_policy_from_raw_returns():
     """QT's 4 (r - 0.5) of antmaze-large-diverse: -2 without and 2 with success."""
     task = get_task("antmaze-large-diverse-v0")
-    episodes = Episodes(
-        name="toy",
-        observations=np.zeros((5, 1), np.float32),
-        actions=np.zeros((5, 1), np.float32),
-        rewards=np.array([0, 0, 1, 0, 0], np.float32),
-        lengths=np.array([3, 2]),
-        terminated=np.array([True, False]),
-    )
+    vectors, rewards = np.zeros((5, 1), np.float32), np.array([0, 0, 1, 0, 0], np.float32)
+    episodes = Episodes("toy", vectors, vectors, rewards, np.array([3, 2]), np.array([True, False]))
     experts = select_experts(episodes.returns, episodes.lengths)
     scales = {"reward_scale": task.reward_scale, "reward_shift": task.reward_shift}
     store = make_store(episodes, experts, make_normalizer(episodes), return_scale=1.0, **scales)

@@ -126,20 +126,17 @@ def _find(file: D4rlFile, opened, key: str, names: list[str]):
         raise _outside(file, key, f"a link to {link.filename}")
     try:
         found = opened[key]
-    except (KeyError, OSError, RuntimeError) as error:
-        what = f"it is a link to {link.path}, " if isinstance(link, h5py.SoftLink) else "it "
-        raise file.error(key, f"{what}which cannot be opened ({error})") from error
-    if not isinstance(found, h5py.Dataset):
+        kind = found.dtype.kind if isinstance(found, h5py.Dataset) else None
+    except (KeyError, OSError, RuntimeError, TypeError) as error:  # TypeError: NumPy has no such type
+        what = f"it is a link to {link.path}, which" if isinstance(link, h5py.SoftLink) else "it"
+        raise file.error(key, f"{what} cannot be opened ({error})") from error
+    if kind is None:
         parts = f" (of {', '.join(found)})" if isinstance(found, h5py.Group) else ""
         raise file.error(key, f"it is a group{parts}, not an array")
     if found.file != opened:  # a soft link over an external one
         raise _outside(file, key, f"a link to {found.file.filename}")
     if found.external or found.is_virtual:
         raise _outside(file, key, "a reference to data in other files")
-    try:
-        kind = found.dtype.kind
-    except TypeError as error:
-        raise file.error(key, f"it holds no numbers ({error})") from error
     if kind not in ("fiub" if key in _FLAGS else "fiu"):
         what = "objects, text or lists of any length" if kind == "O" else f"values of type {found.dtype}"
         raise file.error(key, f"it holds {what}, not numbers")

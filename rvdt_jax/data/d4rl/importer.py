@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from importlib import metadata
 
 from tqdm import tqdm
@@ -29,6 +29,8 @@ _SIZES = {
     "maze2d": (4, 2),
     "antmaze": (29, 8),
 }
+
+_REWARDS = {"kitchen": "counts", "maze2d": "sparse", "antmaze": "sparse"}  # see ``check_recording``
 
 _DESCRIPTION = (
     "One of D4RL's data sets (Fu et al. 2020, D4RL: Datasets for Deep Data-Driven Reinforcement Learning, "
@@ -90,10 +92,13 @@ def import_d4rl(task_name: str, path: str | pathlib.Path, *, overwrite: bool = F
     check_free(dataset_id, overwrite=overwrite)
     file = read_d4rl(path, urls[task_name])
     _check_sizes(file, task_name)
-    recording = check_recording(file, horizon=_horizon(task_name), **_expected_rewards(task_name))
+    known, family = all_tasks().get(task_name), _family(task_name)
+    horizon = known.horizon if known else 700 if "-umaze" in task_name else 1000  # antmaze -v2: that of -v0
+    rewards = "dense" if "-dense" in task_name else _REWARDS.get(family, "any")
+    recording = check_recording(file, horizon=horizon, rewards=rewards, is_ant=family == "antmaze")
     about = _about(task_name, file, recording)
 
-    def make_episodes() -> Iterator[dict]:
+    def make_episodes() -> Generator[dict]:
         episodes = split_recording(recording.columns, recording.terminations, recording.truncations)
         yield from tqdm(episodes, total=recording.ends.size, desc="writing", unit="episode", disable=not progress)
 
@@ -121,21 +126,6 @@ def _names_of_files() -> dict[str, str]:
 
 def _family(task_name: str) -> str:
     return task_name.split("-")[0]
-
-
-def _horizon(task_name: str) -> int:
-    """Steps of an episode; antmaze -v2, which is no task of the table, has those of -v0."""
-    known = all_tasks().get(task_name)
-    return known.horizon if known else 700 if "-umaze" in task_name else 1000
-
-
-def _expected_rewards(task_name: str) -> dict:
-    """What ``check_recording`` must know of a task's values."""
-    if _family(task_name) == "antmaze":
-        return {"rewards": "sparse", "is_ant": True}
-    if _family(task_name) == "maze2d":
-        return {"rewards": "dense" if "-dense" in task_name else "sparse"}
-    return {"rewards": "counts" if _family(task_name) == "kitchen" else "any"}
 
 
 def _check_sizes(file: D4rlFile, task_name: str) -> None:
