@@ -129,14 +129,10 @@ HOST = "http://rail.eecs.berkeley.edu/datasets/offline_rl"
 ANT = "ant_maze_new/Ant_maze_{}-maze_noisy_multistart_{}_multigoal_{}_sparse"
 PATHS = {
     "hopper-medium-replay-v2": "gym_mujoco_v2/hopper_medium_replay-v2",
-    "pen-cloned-v1": "hand_dapg_v1/pen-cloned-v1",
     "kitchen-complete-v0": "kitchen/mini_kitchen_microwave_kettle_light_slider-v0",
     "kitchen-partial-v0": "kitchen/kitchen_microwave_kettle_light_slider-v0",
     "maze2d-open-v0": "maze2d/maze2d-open-sparse",
-    "maze2d-large-dense-v1": "maze2d/maze2d-large-dense-v1",
     "antmaze-umaze-v0": ANT.format("u", False, False),
-    "antmaze-umaze-diverse-v0": ANT.format("u", True, True),
-    "antmaze-medium-diverse-v0": ANT.format("big", True, True),
     "antmaze-large-diverse-v0": ANT.format("hardest", True, True),
 }
 

@@ -97,13 +97,7 @@ MEASURES = tuple(_COMPARED)
 
 
 def select_experts(
-    returns,
-    lengths,
-    *,
-    starts=None,
-    fraction: float = 0.1,
-    threshold: float | None = None,
-    measure: str = "return",
+    returns, lengths, *, starts=None, fraction: float = 0.1, threshold: float | None = None, measure: str = "return"
 ) -> ExpertSet:
     """Picks the trajectories of highest return, given where they start.
 

@@ -14,14 +14,8 @@ import numpy as np
 import pytest
 
 from rvdt_jax.data.minari import content_digest
-from rvdt_jax.data.minari.writer import (
-    About,
-    clear_leftovers,
-    split_recording,
-    write_dataset,
-)
-from rvdt_jax.recreate import recreate
-from rvdt_jax.recreate.maze2d import collect, episodes_of
+from rvdt_jax.data.minari.writer import About, clear_leftovers, write_dataset
+from rvdt_jax.recreate.maze2d import episodes_of
 from rvdt_jax.tasks import get_task
 
 TASK = get_task("maze2d-umaze-v1")
@@ -130,35 +124,6 @@ def test_every_segment_is_an_episode_with_one_observation_more():
         assert episode.terminations.tolist() == [False] * length
         assert episode.truncations.tolist() == [False] * (length - 1) + [True]
         start += length
-
-
-def test_recorded_steps_are_cut_where_they_ended():
-    steps = np.arange(6, dtype=np.float32)
-    columns = {"observations": steps[:, None], "actions": -steps[:, None], "rewards": 10 * steps}
-    following = {"next_observations": steps[:, None] + 0.5}
-    terminated, truncated = np.array([0, 1, 0, 0, 0, 0], bool), np.array([0, 1, 0, 1, 0, 0], bool)
-    first, second, rest = split_recording(columns | following, terminated, truncated)
-    assert first["observations"].ravel().tolist() == [0, 1, 1.5]
-    assert (first["terminations"].tolist(), first["truncations"].tolist()) == ([False, True], [False, True])
-    assert second["rewards"].tolist() == [20, 30]
-    assert (second["terminations"].tolist(), second["truncations"].tolist()) == ([False, False], [False, True])
-    assert rest["actions"].ravel().tolist() == [-4, -5]
-    assert rest["truncations"].tolist() == [False, True]
-    first, *_ = split_recording(columns, terminated, truncated)
-    assert first["observations"].ravel().tolist() == [0, 1, 1]
-
-
-def test_a_recreated_data_set_holds_the_collection():
-    dataset_id = recreate("maze2d-umaze-v1", steps=700, seed=3, progress=False)
-    assert listed() == {dataset_id}
-    episodes = list(minari.load_dataset(dataset_id).iterate_episodes())
-    recording = collect("maze2d-umaze-v1", 700, 3)
-    assert len(episodes) == recording["ends"].sum() > 1
-    for field in ("actions", "rewards"):
-        written = np.concatenate([getattr(episode, field) for episode in episodes])
-        np.testing.assert_array_equal(written, recording[field])
-    written = np.concatenate([episode.observations[:-1] for episode in episodes])
-    np.testing.assert_array_equal(written, recording["observations"])
 
 
 def test_where_an_import_registers_the_environment_its_module_is_named_with_it(root):
