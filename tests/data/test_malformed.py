@@ -1,6 +1,6 @@
 """Data that are not what they should be: every kind is refused in one line that names them, the place, and a remedy.
 
-What is refused is never touched. D4RL's HDF5 files are tested elsewhere.
+What is refused is never touched. D4RL's HDF5 files and flat caches are tested elsewhere.
 """
 
 import dataclasses
@@ -195,31 +195,6 @@ def entries(*words, settings=None, **others):
     return Case(lambda: write_dicts(position=(POSITION, zeros(3)), **others), words, settings=settings or {})
 
 
-def flat_path():
-    return minari_root().parent / "mine.npz"
-
-
-def write_flat(**changes):
-    """A sound flat file, or one with other arrays."""
-    arrays = {
-        "observations": np.zeros((8, 3), np.float32),
-        "actions": np.zeros((8, 2), np.float32),
-        "rewards": np.zeros(8, np.float32),
-        "lengths": np.array([3, 5]),
-        "terminated": np.zeros(2, bool),
-        "provenance": np.array(json.dumps({"dataset_id": DATASET})),
-    } | changes
-    np.savez(flat_path(), **arrays)
-
-
-def flat(*words, names=DATASET, make=None, **changes):
-    return Case(make or (lambda: write_flat(**changes)), words, names, {"data.source": "file"})
-
-
-def no_flat(make, *words):
-    return flat("readable flat cache", *words, names="mine.npz", make=make)
-
-
 BOTH = keys("position", "goal")
 IMAGE = box(0, 255, (32, 32, 3), np.uint8)  # of this size Minari keeps images as JPEG files
 THIRTY = np.linspace(1, 2, 30, dtype=np.float32)
@@ -302,11 +277,6 @@ CASES = {
         {"data.minari_id": "toy/wlak-v1"},
     ),
     "a namespace in place of an id": Case(write, ("holds no data set",), "toy", {"data.minari_id": "toy"}),
-    # flat cache files
-    "no flat file": no_flat(lambda: None),
-    "a flat file of another kind": no_flat(lambda: np.savez(flat_path(), weights=np.zeros(3)), "observations"),
-    "nan in a flat file": flat("episode 1", "rewards", "step 2", "nan", rewards=np.where(np.arange(8) == 5, np.nan, 0)),
-    "lengths that disagree": flat("observations", r"\(7, 3\)", "expected 8 steps", observations=np.zeros((7, 3))),
 }
 
 
@@ -314,8 +284,7 @@ CASES = {
 
 
 def overrides(settings):
-    path = {"data.path": str(flat_path())} if settings.get("data.source") == "file" else {}
-    return {"data.minari_id": DATASET, "data.source": "minari"} | settings | path
+    return {"data.minari_id": DATASET, "data.source": "minari"} | settings
 
 
 def load(settings):
@@ -350,8 +319,6 @@ def test_sound_data_are_taken():
     """What the table damages is sound before: a refusal is of the damage."""
     write()
     assert load({})[0].lengths.tolist() == list(LENGTHS)
-    write_flat()
-    assert load({"data.source": "file"})[0].lengths.tolist() == [3, 5]
 
 
 @pytest.mark.parametrize("name", ["main_data.hdf5", "metadata.json"])

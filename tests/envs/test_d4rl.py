@@ -1,5 +1,6 @@
 """D4RL's tasks on Gymnasium-Robotics' simulators: sizes, starts, rewards and ends, each against D4RL's definition."""
 
+import contextlib
 import math
 import os
 import sys
@@ -57,6 +58,13 @@ def zeros(env: gymnasium.Env) -> np.ndarray:
 @pytest.fixture(scope="module")
 def kitchen():
     return KitchenEnv()
+
+
+@pytest.fixture
+def ant():
+    """The ant in umaze."""
+    with contextlib.closing(AntMazeEnv("umaze")) as env:
+        yield env
 
 
 # --- registration and the contract of Gymnasium ---
@@ -206,57 +214,49 @@ def test_within_half_a_metre_of_the_goal_the_episode_ends_with_a_reward_of_one()
     env.close()
 
 
-def test_a_fallen_ant_goes_on():
-    env = AntMazeEnv("umaze")
-    place(env, 0, 0, z=0.3)
-    env.simulator.data.qpos[3:7] = [0, 1, 0, 0]  # on its back
+def test_a_fallen_ant_goes_on(ant):
+    place(ant, 0, 0, z=0.3)
+    ant.simulator.data.qpos[3:7] = [0, 1, 0, 0]  # on its back
     for _ in range(20):
-        observation, reward, terminated, *_ = env.step(zeros(env))
+        observation, reward, terminated, *_ = ant.step(zeros(ant))
         assert (reward, terminated) == (0.0, False)
     assert abs(observation[4]) > 0.9
-    place(env, 0, 0, z=3.0)  # beyond the heights at which Gymnasium's ant is "healthy"
-    assert env.step(zeros(env))[2] is False
-    env.close()
+    place(ant, 0, 0, z=3.0)  # beyond the heights at which Gymnasium's ant is "healthy"
+    assert ant.step(zeros(ant))[2] is False
 
 
-def test_the_compiled_model_is_d4rls():
-    env = AntMazeEnv("umaze")
-    env.reset(seed=0)
-    model = env.simulator.model
+def test_the_compiled_model_is_d4rls(ant):
+    ant.reset(seed=0)
+    model = ant.simulator.model
     assert model.opt.timestep == 0.02
     assert model.opt.integrator == mujoco.mjtIntegrator.mjINT_RK4
-    assert env.simulator.ant_env.frame_skip == 5
+    assert ant.simulator.ant_env.frame_skip == 5
     np.testing.assert_array_equal(model.geom_solimp[:, :3], np.tile([0.8, 0.8, 0.01], (model.ngeom, 1)))
     np.testing.assert_array_equal(model.geom_solref, np.tile([0.02, 1], (model.ngeom, 1)))
     np.testing.assert_array_equal(model.geom_friction, np.tile([1, 0.5, 0.5], (model.ngeom, 1)))
     np.testing.assert_array_equal(model.dof_armature, [0] * 6 + [1] * 8)
     np.testing.assert_array_equal(model.dof_damping, [0] * 6 + [1] * 8)
-    assert 1 / env.simulator.ant_env.dt == pytest.approx(env.metadata["render_fps"])
+    assert 1 / ant.simulator.ant_env.dt == pytest.approx(ant.metadata["render_fps"])
     joints = [model.joint(model.actuator_trnid[i, 0]).name for i in range(8)]
     assert joints == [f"{part}_{leg}" for leg in (4, 1, 2, 3) for part in ("hip", "ankle")]
-    env.close()
 
 
 @pytest.mark.parametrize(("gap", "touches"), [(0.009, True), (0.011, False)])
-def test_contacts_begin_at_the_margin_of_d4rls_model_file(gap, touches):
+def test_contacts_begin_at_the_margin_of_d4rls_model_file(ant, gap, touches):
     """A margin of .01 counts, whatever this MuJoCo makes of the margins of two geoms; the torso's radius is .25."""
-    env = AntMazeEnv("umaze")
-    place(env, 0, 0, z=0.25 + gap)
-    contact = env.simulator.data.contact
+    place(ant, 0, 0, z=0.25 + gap)
+    contact = ant.simulator.data.contact
     assert len(contact.dist) == touches
     if touches:
         assert contact.includemargin == [0.01]
         np.testing.assert_array_equal(contact.solimp[:, :3], [[0.8, 0.8, 0.01]])
-    env.close()
 
 
-def test_actions_are_torques_in_units_of_thirty_and_are_clipped():
-    env = AntMazeEnv("umaze")
-    env.reset(seed=0)
+def test_actions_are_torques_in_units_of_thirty_and_are_clipped(ant):
+    ant.reset(seed=0)
     for action, torque in ((1.0, 30.0), (-0.5, -15.0), (3.0, 30.0)):
-        env.step(np.full(8, action, np.float32))
-        np.testing.assert_allclose(env.simulator.data.qfrc_actuator, [0] * 6 + [torque] * 8, atol=1e-12)
-    env.close()
+        ant.step(np.full(8, action, np.float32))
+        np.testing.assert_allclose(ant.simulator.data.qfrc_actuator, [0] * 6 + [torque] * 8, atol=1e-12)
 
 
 def test_no_file_is_left_behind(tmp_path, monkeypatch):
