@@ -1,5 +1,6 @@
 """The Minari writer: what it writes, that it replaces only when told, and that it writes whole or not at all."""
 
+import itertools
 import os
 import pathlib
 import platform
@@ -32,6 +33,18 @@ def root(tmp_path) -> pathlib.Path:
     return folder
 
 
+ABOUT = {
+    "env_id": ENV_ID,
+    "observation_size": 4,
+    "action_size": 2,
+    "algorithm": "none",
+    "description": "A test.",
+    "ref_min_return": TASK.ref_min_return,
+    "ref_max_return": TASK.ref_max_return,
+    "facts": {"recreated": True},
+}
+
+
 def make_recording(offset: float = 0.0) -> dict:
     """Eight steps in three segments; the step's number is encoded in every field."""
     steps = np.arange(sum(LENGTHS), dtype=np.float32) + np.float32(offset)
@@ -44,18 +57,12 @@ def make_recording(offset: float = 0.0) -> dict:
     }
 
 
-def write(collect=make_recording, dataset_id=DATASET_ID, overwrite=False, **about) -> str:
-    about = {
-        "env_id": ENV_ID,
-        "observation_size": 4,
-        "action_size": 2,
-        "algorithm": "none",
-        "description": "A test.",
-        "ref_min_return": TASK.ref_min_return,
-        "ref_max_return": TASK.ref_max_return,
-        "facts": {"recreated": True},
-    } | about
-    return write_dataset(dataset_id, About(**about), lambda: episodes_of(collect()), overwrite=overwrite)
+def make_episodes(offset: float = 0.0):
+    return episodes_of(make_recording(offset))
+
+
+def write(episodes=make_episodes, dataset_id=DATASET_ID, overwrite=False, **about) -> str:
+    return write_dataset(dataset_id, About(**ABOUT | about), episodes, overwrite=overwrite)
 
 
 def listed() -> set[str]:
@@ -65,31 +72,14 @@ def listed() -> set[str]:
         return set(minari.list_local_datasets())
 
 
-class Exploding:
-    """Actions whose reading fails when the second segment is written."""
+def failing(error: BaseException, after: int = 0):
+    """Raises in the collection, after so many episodes."""
 
-    def __init__(self, error: BaseException):
-        self.error, self.reads = error, 0
-
-    def __getitem__(self, index):
-        self.reads += 1
-        if self.reads == 2:
-            raise self.error
-        return make_recording()["actions"][index]
-
-
-def fail_in_collection(error: BaseException):
-    def collect():
+    def generate():
+        yield from itertools.islice(make_episodes(), after)
         raise error
 
-    return collect
-
-
-def fail_in_write(error: BaseException):
-    return lambda: make_recording() | {"actions": Exploding(error)}
-
-
-# --- generators ---
+    return generate
 
 
 def test_a_generator_is_closed_even_while_its_error_is_kept():
@@ -97,13 +87,13 @@ def test_a_generator_is_closed_even_while_its_error_is_kept():
 
     def generate():
         try:
-            for episode in episodes_of(make_recording()):
+            for episode in make_episodes():
                 yield episode | {"rewards": [object()]}
         finally:
             seen.append("closed")
 
     with pytest.raises((TypeError, AttributeError)) as kept:
-        write_dataset(DATASET_ID, About(ENV_ID, 4, 2, "none", "A test.", 0.0, 1.0, {}), generate)
+        write(generate)
     assert kept.value.__traceback__ is not None
     assert seen == ["closed"]
 
@@ -175,13 +165,13 @@ def test_an_existing_data_set_and_an_unknown_environment_are_refused_before_anyt
     write()
     before = content_digest(root)
     with pytest.raises(error, match=message):
-        write(fail_in_collection(AssertionError("collected all the same")), **about)
+        write(failing(AssertionError("collected all the same")), **about)
     assert content_digest(root) == before
 
 
 def test_overwrite_replaces_it(root):
     write()
-    write(lambda: make_recording(100.0), overwrite=True)
+    write(lambda: make_episodes(100.0), overwrite=True)
     episodes = list(minari.load_dataset(DATASET_ID).iterate_episodes())
     np.testing.assert_array_equal(np.concatenate([episode.rewards for episode in episodes]), np.arange(100, 108))
     assert listed() == {DATASET_ID}
@@ -189,11 +179,11 @@ def test_overwrite_replaces_it(root):
 
 
 def test_a_data_set_that_appears_during_the_collection_is_not_replaced(root, monkeypatch):
-    def collect_while_another_writes() -> dict:
+    def collect_while_another_writes():
         with monkeypatch.context() as other_process:
             other_process.setenv("MINARI_DATASETS_PATH", str(root))
             write()
-        return make_recording(100.0)
+        yield from make_episodes(100.0)
 
     with pytest.raises(ValueError, match="already exists"):
         write(collect_while_another_writes)
@@ -205,15 +195,15 @@ def test_a_data_set_that_appears_during_the_collection_is_not_replaced(root, mon
 # --- whole or not at all ---
 
 
-@pytest.mark.parametrize("fail", [fail_in_collection, fail_in_write], ids=["collection", "write"])
+@pytest.mark.parametrize("after", [0, 1])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
-def test_a_failure_leaves_what_was_there_and_nothing_else(fail, error, root):
+def test_a_failure_leaves_what_was_there_and_nothing_else(after, error, root):
     for there in (set(), {DATASET_ID}):
         if there:
             write()
         before = content_digest(root)
         with pytest.raises(error):
-            write(fail(error()), overwrite=True)
+            write(failing(error(), after), overwrite=True)
         assert content_digest(root) == before
         assert listed() == there
         assert {path.name for path in root.iterdir()} == {"recreated"} & {name.split("/")[0] for name in there}
@@ -237,7 +227,7 @@ def test_an_interrupt_at_the_exchange_leaves_an_existing_data_set_whole(root, mo
     monkeypatch.setattr(os, "rename", interrupting(os.rename))
     monkeypatch.setattr(os, "replace", interrupting(os.replace))
     with pytest.raises(KeyboardInterrupt):
-        write(lambda: make_recording(100.0), overwrite=True)
+        write(lambda: make_episodes(100.0), overwrite=True)
     assert listed() == {DATASET_ID}
     assert content_digest(final) == before
 
