@@ -10,6 +10,7 @@ import pathlib
 from collections.abc import Generator
 from importlib import metadata
 
+import numpy as np
 from tqdm import tqdm
 
 from rvdt_jax.data.d4rl.hdf5 import D4rlFile, file_state, read_d4rl
@@ -144,7 +145,8 @@ def _about(task_name: str, file: D4rlFile, recording: Recording) -> About:
     Raises:
         UserError: the file was changed since it was read.
     """
-    task, returns, family = all_tasks().get(task_name), recording.returns, _family(task_name)
+    task, family, starts = all_tasks().get(task_name), _family(task_name), np.append(0, recording.ends[:-1] + 1)
+    returns = np.add.reduceat(recording.columns["rewards"], starts, dtype=np.float64)
     env_id = task.source("import").env_id if task else f"rvdt/{task_name}"
     noticed = list(recording.noticed)
     if family == "maze2d" and recording.terminations.any():
