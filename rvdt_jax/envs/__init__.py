@@ -34,8 +34,8 @@ def _environments() -> Iterator[tuple[str, str, int, dict]]:
     """Name, entry point, horizon and keyword arguments of each environment of our own."""
     from rvdt_jax.envs.maze2d import MAZE_TASKS
 
-    for name, task in MAZE_TASKS.items():
-        yield name, "maze2d:Maze2dEnv", task.maze.horizon, {"name": name}
+    for name, maze in MAZE_TASKS.items():
+        yield name, "maze2d:Maze2dEnv", maze.horizon, {"name": name}
     horizons = {name: task.horizon for name, task in all_tasks().items()}
     newer = {f"antmaze-{variant}-v2": f"antmaze-{variant.split('-')[0]}-diverse-v0" for variant in _ANTMAZE_V2}
     horizons |= {name: horizons[same_maze] for name, same_maze in newer.items()}
