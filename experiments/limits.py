@@ -87,10 +87,7 @@ def _free_points(maze: Maze) -> np.ndarray:
     per_cell = round(1 / _SPACING)
     wall = np.array([[cell == "#" for cell in row] for row in maze.rows]).repeat(per_cell, 0).repeat(per_cell, 1)
     margin = int(BALL_RADIUS / _SPACING) - 1
-    blocked = wall.copy()
-    for di, dj in itertools.product((-margin, margin), repeat=2):
-        blocked |= np.roll(wall, (di, dj), (0, 1))
-    return ~blocked
+    return ~binary_dilation(wall, np.ones((2 * margin + 1, 2 * margin + 1)))
 
 
 def _index(coordinate: float) -> int:
