@@ -143,19 +143,27 @@ def with_actions(rows, space):
     return read(write([first | {"actions": rows[:-1]}, second | {"actions": rows[-1:]}], actions=space))
 
 
+INF = np.inf
+
+
 @pytest.mark.parametrize(
-    ("low", "high", "values", "expected"),
+    ("space", "rows", "expected", "low", "high"),
     [
-        (-2.0, 2.0, [-2.0, -1.0, 0.0, 2.0], [-1.0, -0.5, 0.0, 1.0]),
-        (-1.0, 2.0, [-1.0, 0.5, 2.0, 1.25], [-1.0, 0.0, 1.0, 0.5]),
+        (([-1, -2], [2, 2]), [[-1, -2], [0.5, 1], [2, 0]], [[-1, -1], [0, 0.5], [1, 0]], [-1, -2], [2, 2]),
+        # without bounds: by the range of the data
+        (([-INF, -1], [INF, 1]), [[-3, 0.5], [1, 0], [5, 0.25]], [[-1, 0.5], [0, 0], [1, 0.25]], [-3, -1], [5, 1]),
+        # one that never changes
+        (([-INF, -INF], [INF, INF]), [[7, -1], [7, 1]], [[0, -1], [0, 1]], [7, -1], [7, 1]),
+        (([7, -1], [7, 1]), [[7, -1], [7, 1]], [[0, -1], [0, 1]], [7, -1], [7, 1]),
     ],
 )
-def test_actions_between_other_bounds_are_scaled_and_the_bounds_kept(low, high, values, expected):
-    episodes = with_actions([[value, low] for value in values], box(low, high, (2,)))
-    np.testing.assert_allclose(episodes.actions, [[value, -1.0] for value in expected], atol=1e-6)
-    np.testing.assert_array_equal(episodes.action_low, [low, low])
-    np.testing.assert_array_equal(episodes.action_high, [high, high])
+def test_actions_between_other_bounds_are_scaled_and_the_bounds_kept(space, rows, expected, low, high):
+    episodes = with_actions(rows, gymnasium.spaces.Box(*np.array(space, np.float32)))
+    np.testing.assert_allclose(episodes.actions, expected, atol=1e-6)
+    np.testing.assert_array_equal([episodes.action_low, episodes.action_high], [low, high])
     assert episodes.action_low.dtype == episodes.action_high.dtype == episodes.actions.dtype == np.float32
+    acted = unscale_actions(episodes.actions, episodes.action_low, episodes.action_high)
+    np.testing.assert_allclose(acted, rows, atol=1e-6)
 
 
 def test_actions_between_minus_one_and_one_are_left_alone(caplog):
@@ -164,27 +172,6 @@ def test_actions_between_minus_one_and_one_are_left_alone(caplog):
     np.testing.assert_array_equal(episodes.actions, np.array(rows, np.float32).clip(-1, 1))
     assert not caplog.records  # what rounding leaves beyond the bounds is not worth a word
     assert (episodes.action_low, episodes.action_high) == (None, None)
-
-
-def test_actions_without_bounds_are_scaled_by_the_range_of_the_data():
-    space = gymnasium.spaces.Box(np.array([-np.inf, -1], np.float32), np.array([np.inf, 1], np.float32))
-    episodes = with_actions([[-3.0, 0.5], [1.0, -0.5], [5.0, 0.25]], space)
-    np.testing.assert_allclose(episodes.actions, [[-1.0, 0.5], [0.0, -0.5], [1.0, 0.25]], atol=1e-6)
-    np.testing.assert_array_equal(episodes.action_low, [-3.0, -1.0])
-    np.testing.assert_array_equal(episodes.action_high, [5.0, 1.0])
-
-
-@pytest.mark.parametrize(
-    "space",
-    [box(-np.inf, np.inf, (2,)), box(np.array([7.0, -1.0], np.float32), np.array([7.0, 1.0], np.float32), (2,))],
-)
-def test_an_action_that_never_changes_has_equal_bounds(space):
-    episodes = with_actions([[7.0, -1.0], [7.0, 1.0]], space)
-    np.testing.assert_array_equal(episodes.actions, [[0.0, -1.0], [0.0, 1.0]])
-    np.testing.assert_array_equal(episodes.action_low, [7.0, -1.0])
-    np.testing.assert_array_equal(episodes.action_high, [7.0, 1.0])
-    acted = unscale_actions(np.array([[0.9, 0.5]]), episodes.action_low, episodes.action_high)
-    np.testing.assert_array_equal(acted, [[7.0, 0.5]])
 
 
 def test_a_glitch_does_not_set_the_scale_of_an_unbounded_action():

@@ -39,8 +39,6 @@ ABOUT = {
     "action_size": 2,
     "algorithm": "none",
     "description": "A test.",
-    "ref_min_return": TASK.ref_min_return,
-    "ref_max_return": TASK.ref_max_return,
     "facts": {"recreated": True},
 }
 
@@ -123,7 +121,7 @@ def test_where_an_import_registers_the_environment_its_module_is_named_with_it(r
         "assert 'rvdt_jax.envs' not in sys.modules;"
         "one = dict(observations=np.zeros((2, 4), np.float32), actions=np.zeros((1, 2), np.float32),"
         " rewards=np.zeros(1), terminations=np.zeros(1, bool), truncations=np.ones(1, bool));"
-        "about = About('rvdt_jax.envs:rvdt/maze2d-umaze-v1', 4, 2, 'none', 'A test.', 0.0, 1.0, {});"
+        "about = About('rvdt_jax.envs:rvdt/maze2d-umaze-v1', 4, 2, 'none', 'A test.', {});"
         f"write_dataset({DATASET_ID!r}, about, lambda: (each for each in [one]))"
     )
     subprocess.run([sys.executable, "-c", script], check=True)

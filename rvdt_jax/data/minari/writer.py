@@ -41,8 +41,8 @@ class About:
         observation_size, action_size: S and A; actions lie in [-1, 1].
         algorithm: what acted.
         description: sentences for its users.
-        ref_min_return, ref_max_return: the raw returns that score 0 and 100.
-        facts: further metadata, JSON values by name.
+        facts: further metadata, JSON values by name. Of these, Minari knows ``ref_min_score`` and ``ref_max_score``,
+            the raw returns that score 0 and 100.
     """
 
     env_id: str
@@ -50,8 +50,6 @@ class About:
     action_size: int
     algorithm: str
     description: str
-    ref_min_return: float
-    ref_max_return: float
     facts: dict
 
 
@@ -168,8 +166,7 @@ def _write(dataset_id: str, about: About, env_spec: str, episodes: Iterable[dict
         )
     # Given the environment itself, Minari would make one, a simulator started to write an array; and without it, it
     # keeps no reference scores.
-    references = {"ref_min_score": about.ref_min_return, "ref_max_score": about.ref_max_return}
-    dataset.storage.update_metadata(about.facts | references | {"env_spec": env_spec})
+    dataset.storage.update_metadata(about.facts | {"env_spec": env_spec})
 
 
 def _publish(hidden: pathlib.Path, dataset_id: str, root: pathlib.Path) -> None:
