@@ -4,7 +4,8 @@ import pytest
 
 from rvdt_jax.report import comparison
 from rvdt_jax.report.comparison import compare, format_table
-from rvdt_jax.report.records import append_lines, summarise, write_json
+from rvdt_jax.report.records import append_lines, write_json
+from rvdt_jax.report.results import assemble_results
 
 REFERENCES = {"random": 0.0, "controller": 100.0}
 RECREATED = {"dataset_id": "recreated/maze2d-umaze-v1", "recreated": True}
@@ -16,25 +17,17 @@ OF_OWN_DATA = {"task": None, "provenance": {"dataset_id": "toy/walk-v1"}, "refer
 def make_run(tmp_path):
     """A function that writes a finished run; ``final`` and ``before`` hold one mean return per seed."""
 
-    def make(
-        name, final, before=(), target=50.0, task="maze2d-umaze-v1", provenance=RECREATED, references=(10.0, 60.0)
-    ):
+    def make(name, final, before=(), target=50.0, references=(10.0, 60.0), **facts):
         evaluations = [
             {"step": step, "seed": seed, "target": target, "final": step == 20, "returns": [value - 1, value + 1]}
             for step, values in ((10, before or final), (20, final))
             for seed, value in enumerate(values)
         ]
-        results = {
-            "task": task,
-            "variant": name.split("/")[-1].removesuffix("-2"),
-            "steps": 20,
-            "headline_target": str(target),
-            "ref_min_return": references[0],
-            "ref_max_return": references[1],
-            **summarise(evaluations, *references),
-            "provenance": provenance,
-            "hardware": "1 x cpu",
-        }
+        settings = {"task": "maze2d-umaze-v1", "variant": name.split("/")[-1].removesuffix("-2")}
+        settings |= {"seeds": range(len(final)), "eval": {}}
+        facts = {"provenance": RECREATED, "hardware": "1 x cpu"} | facts
+        facts |= dict(zip(("ref_min_return", "ref_max_return"), references, strict=True))
+        results = assemble_results(settings, 20, evaluations, facts)
         (tmp_path / name).mkdir(parents=True)
         append_lines(tmp_path / name / "evaluations.jsonl", evaluations)
         write_json(tmp_path / name / "results.json", results)
