@@ -38,16 +38,15 @@ def test_the_interquartile_mean_and_the_probability_of_improvement(tmp_path):
     np.testing.assert_array_equal(np.random.get_state()[1], before)  # the caller's random numbers are left alone
 
 
-def test_the_interval_of_a_close_comparison_over_eight_mazes(tmp_path):
-    for task in [row.task for row in make_table("maze2d-reward", {}).rows]:
-        for variant, count, low in (("DT", 5, 0.0), ("QT", 10, 100.5), ("RVDT", 10, 100.0)):
-            write_run(tmp_path / task / variant, task, variant, {seed: low + seed for seed in range(count)})
-    text = aggregates(make_table("maze2d-reward", read_cells([tmp_path])), resamples=100)
-    assert line_of(text, "QT > DT")[1:] == ["8", "10 and 5", "1.00 [1.00, 1.00]"]
+def test_the_interval_of_a_close_comparison(tmp_path):
+    for task in TASKS:
+        for variant, low in (("QT", 100.5), ("RVDT", 100.0)):
+            write_run(tmp_path / task / variant, task, variant, {seed: low + seed for seed in range(10)})
+    text = aggregates(make_table("maze2d", read_cells([tmp_path])), resamples=100)
     tasks, runs, improvement = line_of(text, "RVDT > QT")[1:]
-    assert (tasks, runs, improvement.split()[0]) == ("8", "10 and 10", "0.45")  # 45 of 100 pairs
+    assert (tasks, runs, improvement.split()[0]) == ("3", "10 and 10", "0.45")  # 45 of 100 pairs
     low, high = (float(word.strip("[,]")) for word in improvement.split()[1:])
-    assert 0.3 < low < 0.45 < high < 0.6
+    assert 0.2 < low < 0.45 < high < 0.7
 
 
 def test_the_probability_is_rliables():

@@ -9,7 +9,6 @@ from rvdt_jax.report.results import assemble_results
 
 REFERENCES = {"random": 0.0, "controller": 100.0}
 RECREATED = {"dataset_id": "recreated/maze2d-umaze-v1", "recreated": True}
-ORIGINAL = {"dataset_id": "D4RL/umaze-v1"}
 OF_OWN_DATA = {"task": None, "provenance": {"dataset_id": "toy/walk-v1"}, "references": (None, None)}
 
 
@@ -75,17 +74,6 @@ def test_one_seed_has_a_score_but_no_standard_error(make_run, returns):
     table = format_table([make_run(f"V{number}", values) for number, values in enumerate(returns)], {})
     assert "standard error" not in table
     assert ["40.0", "30.0", "50", "20", "1", "2"] in [words(table, "V0"), words(table, "V1")]
-
-
-@pytest.mark.parametrize(
-    ("provenances", "recreated"), [((ORIGINAL,), False), ((RECREATED, ORIGINAL), True), ((ORIGINAL, RECREATED), True)]
-)
-def test_recreated_data_are_named_as_such_and_other_data_by_their_id(make_run, tmp_path, provenances, recreated):
-    for number, provenance in enumerate(provenances):
-        make_run(str(number), (15.0, 20.0), provenance=provenance)
-    table = table_of(tmp_path, *map(str, range(len(provenances))))
-    assert ("recreated data, not D4RL's files" in table) == recreated
-    assert "D4RL/umaze-v1" in table
 
 
 def test_runs_on_data_of_ones_own_are_compared_by_their_returns(make_run, tmp_path):
