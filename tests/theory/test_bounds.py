@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from reporting.theory_curves import measure, measure_samples
 
 from rvdt_jax.theory import bounds
-from rvdt_jax.theory.curves import measure, measure_samples
 
 SEEDS = 250
 HORIZON = 5  # of the random MDPs: a bound from there on holds of any policy

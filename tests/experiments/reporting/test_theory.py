@@ -2,8 +2,7 @@
 
 import numpy as np
 from reporting.theory import describe_theory, plot_theory
-
-from rvdt_jax.theory.curves import theory_curves
+from reporting.theory_curves import theory_curves
 
 
 def test_a_violation_would_be_reported(tmp_path):

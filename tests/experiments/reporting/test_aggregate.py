@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 from made_up_runs import line_of, write_run
+from reporting.aggregate import aggregates, probability_of_improvement
 from rliable import metrics
 
-from rvdt_jax.report.aggregate import aggregates, probability_of_improvement
 from rvdt_jax.report.cells import read_cells
 from rvdt_jax.report.tables import make_table
 

@@ -1,9 +1,9 @@
 """Runs side by side: the table's numbers by hand, and nothing in it that flatters or misnames."""
 
 import pytest
+from reporting import comparison
+from reporting.comparison import compare, format_table
 
-from rvdt_jax.report import comparison
-from rvdt_jax.report.comparison import compare, format_table
 from rvdt_jax.report.records import append_lines, write_json
 from rvdt_jax.report.results import assemble_results
 
