@@ -39,18 +39,9 @@ def test_terms_by_hand():
     assert terms == pytest.approx({"stochasticity": 7 * 4 * 0.1, "coverage": 6 * 4 * 0.5})
     assert bounds.smallest_constant(sum(terms.values()), 0.1, 0.5, 0.25, 2) == pytest.approx(0.5)
     assert bounds.smallest_constant(0.1, 0.1, 0.5, 0.25, 2) == 0.0
-    terms = bounds.sample_bound(
-        trajectories=16,
-        epsilon=0.1,
-        alpha=0.5,
-        expert_alpha=0.25,
-        horizon=2,
-        ratio=3.0,
-        log_policies=16 - np.log(10),
-        log_ratio=4.0,
-        approximation=0.25,
-        constant=0.2,
-    )
+    problem = {"trajectories": 16, "epsilon": 0.1, "alpha": 0.5, "expert_alpha": 0.25, "horizon": 2}
+    policies = {"ratio": 3.0, "log_policies": 16 - np.log(10), "log_ratio": 4.0}
+    terms = bounds.sample_bound(**problem, **policies, approximation=0.25, constant=0.2)
     expected = {"estimation": 48.0, "approximation": 12.0, "expert coverage": 4.8, "coverage": 1.6}
     assert terms == pytest.approx(expected)
 

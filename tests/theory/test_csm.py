@@ -62,8 +62,8 @@ def test_performance_is_that_of_playing(seed):
 def test_without_slips_asking_for_the_experts_return_is_optimal():
     for seed in range(20):
         problem, behaviour = small(seed, epsilon=0.0)
-        returns = csm.return_distributions(problem, behaviour)
-        achieved = csm.performance(problem, csm.csm_policy(behaviour, returns), mdp.expert_returns(problem), behaviour)
+        policy = csm.csm_policy(behaviour, csm.return_distributions(problem, behaviour))
+        achieved = csm.performance(problem, policy, mdp.expert_returns(problem), behaviour)
         assert achieved == pytest.approx(csm.optimal_performance(problem))
 
 

@@ -8,13 +8,11 @@ import types
 
 import pytest
 from benchmark import evaluation, machine, plan, startup, suite
-from benchmark.data import LONGEST, make_episodes
+from benchmark.data import make_episodes
 from benchmark.profile import measure_profile
 from benchmark.results import Results
 from benchmark.timing import ratios, summarise, take_turns
 from benchmark.updates import Case, Data, measure_case
-
-from rvdt_jax.data.episodes import check_episodes
 
 pytestmark = pytest.mark.slow
 
@@ -26,14 +24,6 @@ def test_contestants_take_turns_and_are_compared_turn_by_turn():
     assert {name: len(values) for name, values in seconds.items()} == {"a": 2, "b": 2}
     assert ratios([1.0, 2.0, 4.0], [3.0, 4.0, 4.0]) == {"median": 2.0, "min": 1.0, "max": 3.0, "all": [3.0, 2.0, 1.0]}
     assert summarise([0.123456, 0.2])["all"] == [0.1235, 0.2]
-
-
-def test_the_data_are_like_maze2d_umaze():
-    episodes = check_episodes(make_episodes(200_000))
-    assert 75 < episodes.lengths.mean() < 86
-    assert episodes.lengths.max() <= LONGEST
-    assert 0.2 < (episodes.returns > 0).mean() < 0.3
-    assert make_episodes(1000).digest() == make_episodes(1000).digest() != make_episodes(1000, seed=1).digest()
 
 
 def test_a_row_from_end_to_end(small_config):
