@@ -95,14 +95,6 @@ def test_many_seeds_at_once_equal_each_alone_and_start_elsewhere(trained):
     assert len({tuple(record["returns"]) for record in evaluate((trained[0], same), SEEDS, targets=(20.0,))}) == 3
 
 
-def test_a_policy_without_returns_has_one_target(trained):
-    actor, _ = trained
-    blind = dataclasses.replace(actor, policy=actor.policy.clone(condition_on_return=False))
-    params = jax.tree.map(lambda leaf: leaf[None], init_policy(jax.random.key(0), blind.policy))
-    records = evaluate((blind, params), (0,))
-    assert [record["target"] for record in records] == ["none"]
-
-
 def test_a_failed_episode_is_on_record_and_has_no_return(trained, monkeypatch):
     original = BatchMaze2d.outcomes
     failed = [None] * 8

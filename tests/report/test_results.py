@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from rvdt_jax.report import plots
+from rvdt_jax.report import plots, provenance
 from rvdt_jax.report.records import append_lines, summarise
-from rvdt_jax.report.results import data_label, format_scores, print_results, target_name, write_results
+from rvdt_jax.report.results import data_label, format_scores, hardware_label, print_results, target_name, write_results
 
 SETTINGS = {"task": "maze2d-umaze-v1", "variant": "RVDT", "seeds": (0, 1), "train": {"steps": 20, "batch_size": 8}}
 SETTINGS |= {"eval": {"action_selection": "best_of"}}
@@ -106,22 +106,28 @@ def test_a_line_holds_variant_target_score_return_seeds_episodes_and_outcomes(ro
     assert line.split() == words.split()
 
 
-def test_labels():
+def test_labels(monkeypatch):
     assert data_label(RECREATED) == "recreated/maze2d-umaze-v1: recreated data, not D4RL's files"
     assert data_label(OWN) == data_label(OWN | {"recreated": False}) == "data: toy/walk-v1"
     names = {"150.0": "target 150", "0.5": "target 0.5", "none": "no target", "3 2": "target 3 2"}
     assert {target: target_name({"headline_target": target}) for target in names} == names
+    monkeypatch.setattr(provenance, "processor", lambda: "AMD EPYC")
+    monkeypatch.setattr(provenance, "usable_cores", lambda: 2)
+    assert provenance.describe_hardware("cpu") == "1 x AMD EPYC (2 cores)"
+    assert provenance.describe_hardware("NVIDIA H100", devices=4) == "4 x NVIDIA H100"
+    several = provenance.describe_hardware("cpu", devices=4, processes=2)
+    assert several == "2 processes x 2 x AMD EPYC (2 cores)"
+    assert hardware_label({"hardware": "1 x cpu"}) == "1 x CPU (name not recorded)"
 
 
 def test_what_is_printed(capsys):
     print_results([results_of([[14.0, 16.0], [20.0, 20.0]]), results_of([[30.0]], variant="DT")], "runs/x")
-    empty, subject, *table, end = capsys.readouterr().out.splitlines()
-    assert (empty, end) == ("", "Records and learning curve: runs/x")
+    _, subject, *table, end = capsys.readouterr().out.splitlines()
+    assert end == "Records and learning curve: runs/x"
     assert subject == f"maze2d-umaze-v1: final checkpoint after 20 updates ({data_label(RECREATED)})"
     assert [line.split()[0] for line in table] == ["variant", "RVDT", "DT"]
     assert len({len(line) for line in table}) == 1  # the columns stand below their headings
-    own = results_of([]) | {"task": None, "provenance": OWN}
-    print_results([own], "runs/x")
+    print_results([results_of([]) | {"task": None, "provenance": OWN}], "runs/x")
     subject, end = capsys.readouterr().out.splitlines()[1:]
     assert subject == "toy/walk-v1: final checkpoint after 20 updates (data: toy/walk-v1)"
     assert end == "Nothing was scored. Records: runs/x"

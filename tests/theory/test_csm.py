@@ -67,17 +67,6 @@ def test_without_slips_asking_for_the_experts_return_is_optimal():
         assert achieved == pytest.approx(csm.optimal_performance(problem))
 
 
-def test_skill_is_a_dial_for_coverage():
-    problem, _ = small(0, epsilon=0.05)
-    targets = mdp.expert_returns(problem)
-    found = [
-        csm.coverage(problem, csm.return_distributions(problem, mdp.mixed_behaviour(problem, skill, 0)), targets)
-        for skill in (0.1, 0.3, 0.6, 1.0)
-    ]
-    assert found == sorted(found)
-    assert found[-1] >= 0.95**3 - 1e-9 > found[0]
-
-
 def test_many_trajectories_teach_the_exact_policy():
     """And a uniform one where there are no data."""
     problem, behaviour = small(1)

@@ -1,4 +1,4 @@
-"""Rows of the benchmark: timing in turns, one small row from end to end, results on the disk, the plan, the machine."""
+"""Rows of the benchmark: timing in turns, one small row from end to end, results on the disk."""
 
 import importlib.util
 import json
@@ -7,7 +7,7 @@ import sys
 import types
 
 import pytest
-from benchmark import evaluation, machine, plan, startup, suite
+from benchmark import evaluation, machine, startup, suite
 from benchmark.data import make_episodes
 from benchmark.profile import measure_profile
 from benchmark.results import Results
@@ -66,33 +66,6 @@ def test_results_are_written_row_by_row_and_failures_kept(tmp_path):
     (tmp_path / "other.json").write_text("{}")
     with pytest.raises(ValueError, match="something else"):
         Results(tmp_path / "other.json", here, machine.identity)
-
-
-def test_the_plans_cover_what_they_should(small_config):
-    def make(variant, dtype):
-        return small_config(variant=variant, model__dtype=dtype)
-
-    cpu = [case.name for case in plan.cpu_cases(make, make, 20)]
-    assert len(set(cpu)) == len(cpu)
-    assert {"reference/DT/float32/1 seed", "reference/RVDT/float32/1 seed", "demo/RVDT/float32/8 seeds, vmap"} <= {*cpu}
-    cases = plan.accelerator_cases(make, make, {"reference": 20, "demo": 100})
-    assert len({case.name for case in cases}) == 2 * 2 * 3 * 4
-    (chosen,) = plan.choose(cases, ["reference/QT/bfloat16/1 seed"], peers=False)
-    assert not chosen.peers
-    with pytest.raises(ValueError, match="no row has such a name"):
-        plan.choose(cases, ["reference/XT"], peers=True)
-
-
-def test_other_work_is_what_the_cores_did_beside_us_and_what_the_host_took(tmp_path, monkeypatch):
-    times = ("user", "system", "children_user", "children_system")
-    monkeypatch.setattr(machine, "STAT", tmp_path / "stat")
-    monkeypatch.setattr(machine.os, "times", lambda: types.SimpleNamespace(**dict.fromkeys(times, 0.0)))
-    monkeypatch.setattr(machine.time, "perf_counter", iter([0.0, 10.0]).__next__)
-    second = machine.os.sysconf("SC_CLK_TCK")
-    machine.STAT.write_text("cpu  100 0 0 50 0 0 0 7 0 0\ncpu0 1\n")
-    with machine.OtherWork() as others:
-        machine.STAT.write_text(f"cpu  {100 + 3 * second} 0 0 999 0 0 0 {7 + 2 * second} 0 0\ncpu0 1\n")
-    assert others.cores == 0.5  # 3 seconds of others and 2 of the host's, in 10
 
 
 LAUNCHER = """
