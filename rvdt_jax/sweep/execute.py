@@ -90,14 +90,7 @@ class Job:
 
 
 class Sweep:
-    """Runs jobs, ``at_once`` at a time, each on its share of the cores.
-
-    Args:
-        launcher: ``run.py``.
-        jobs: in the order in which they start.
-        at_once: the number of runs at a time.
-        retry: run cells that failed earlier again.
-    """
+    """Runs jobs in order, ``at_once`` at a time, each on its share of the cores; failed ones again on ``retry``."""
 
     def __init__(self, launcher: pathlib.Path, jobs: list[Job], *, at_once: int = 1, retry: bool = False):
         self._launcher, self._jobs, self._at_once, self._retry = launcher, jobs, at_once, retry

@@ -58,15 +58,7 @@ def _chosen(flag: str, wanted: Iterable[str] | None, there: list[str]) -> list[s
 
 
 def flags_of(cell: Cell, config: str, seeds: tuple[int, ...], workdir: str, settings: dict[str, object]) -> list[str]:
-    """The flags of ``run.py`` that train one cell.
-
-    Args:
-        cell: what to train.
-        config: the configuration file.
-        seeds: trained in one program.
-        workdir: the run directory.
-        settings: further fields of the configuration, without ``config.``.
-    """
+    """The flags of ``run.py`` that train one cell; ``settings`` are further fields, named without ``config.``."""
     fields = {"task": cell.task, "variant": cell.variant, "seeds": ",".join(map(str, seeds)) + "," * (len(seeds) == 1)}
     if cell.regime:
         fields["data.regime"] = cell.regime
@@ -81,7 +73,7 @@ def slurm_script(
 
     Args:
         commands: as typed, from the folder in which the job is submitted.
-        workdirs: the run directory of each.
+        workdirs: the run directory of each command.
         at_once: the number of tasks at a time; None leaves it to the cluster.
         options: of sbatch, e.g. ``--gres=gpu:1``.
     """

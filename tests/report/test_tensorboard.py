@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from rvdt_jax.report.tensorboard import make_writer
+from rvdt_jax.report.tensorboard import Writer
 
 pytest.importorskip("tensorboardX")
 
@@ -29,7 +29,7 @@ def read_events(folder, seed):
 
 
 def write(folder):
-    writer = make_writer(folder)
+    writer = Writer(folder / "tensorboard")
     writer.write({"step": 100, "seed": 3, "policy/nll": 0.5, "critic/td_loss": 2.0})
     writer.write({"step": 100, "seed": 4, "policy/nll": 0.25})
     writer.write({"step": 200, "seed": 3, "policy/nll": 0.125})
@@ -43,7 +43,7 @@ def test_every_value_is_an_event_of_its_seed_and_a_resumed_run_adds_to_them(tmp_
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now)  # another process within the same second
     monkeypatch.setattr(os, "getpid", lambda: 1)
-    writer = make_writer(tmp_path)
+    writer = Writer(tmp_path / "tensorboard")
     writer.write({"step": 300, "seed": 4, "policy/nll": 1.0})
     writer.close()
     assert read_events(tmp_path, 4) == [("policy/nll", 100, 0.25), ("policy/nll", 300, 1.0)]
