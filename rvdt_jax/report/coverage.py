@@ -16,7 +16,7 @@ _PICKED = {
 
 
 def worst_and_mean(measured: dict, when: str) -> tuple[float, float, float, float]:
-    """Coverage of the target ``before`` or ``after``: of the worst group of states, its interval's ends, and overall."""
+    """Coverage of the target ``before`` or ``after``: of the worst group of states, its interval, and overall."""
     bin_, part = measured["asked_bin"], measured[when]
     shares = np.array(part["by_group"])[:, bin_]
     worst = int(shares.argmin())

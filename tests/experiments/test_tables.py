@@ -1,10 +1,11 @@
-"""sweep.py and tables.py as a user starts them; neither loads JAX."""
+"""sweep.py, tables.py and benchmark.py --table as a user starts them; none loads JAX."""
 
 import pathlib
 import subprocess
 import sys
 
 import pytest
+from benchmark.table import load_results, speed_table
 from made_up_runs import write_run
 
 from rvdt_jax.report.cells import read_cells
@@ -13,7 +14,7 @@ from rvdt_jax.report.render import as_csv, latex, markdown
 from rvdt_jax.report.tables import make_table
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-COMMITTED = ROOT / "experiments" / "results" / "tables"
+RESULTS = ROOT / "experiments" / "results"
 GRID = ("--table=maze2d-reward", "--config=configs/maze2d.py:small")
 
 
@@ -80,5 +81,6 @@ def test_a_table_in_every_format_and_the_page(start, tmp_path):
 def test_the_committed_tables_are_those_of_the_committed_records(start, tmp_path):
     start("tables.py", "--table=all", f"--out={tmp_path / 'tables'}")
     made = {path.name: path.read_bytes() for path in (tmp_path / "tables").iterdir()}
-    assert made == {path.name: path.read_bytes() for path in COMMITTED.iterdir()}
+    assert made == {path.name: path.read_bytes() for path in (RESULTS / "tables").iterdir()}
     assert len(made) == 3 * len(TABLES)
+    assert start("benchmark.py", "--table").stdout.strip() == speed_table(load_results(RESULTS))

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from reporting.theory_curves import measure, measure_samples
+from reporting.theory import describe_theory, plot_theory
+from reporting.theory_curves import measure, measure_samples, theory_curves
 
 from rvdt_jax.theory import bounds
 
@@ -51,3 +52,13 @@ def test_more_trajectories_close_the_gap_and_shrink_the_bound():
     few, many = (np.array(pairs[count]) for count in (10, 3000))
     assert many[:, 0].mean() < 0.5 * few[:, 0].mean()
     assert (many[:, 1] < few[:, 1]).all()
+
+
+def test_the_report_counts_violations_and_is_drawn(tmp_path):
+    curves = theory_curves(3)
+    broken = curves | {"coverage": curves["coverage"] | {"regret": [[9.0] * 3] * len(curves["coverage"]["dial"])}}
+    held, fewer = (int(describe_theory(each).split("it held in ")[1].split(".")[0]) for each in (curves, broken))
+    telling = int((np.array(curves["coverage"]["bound"], float) < curves["horizon"]).sum())
+    assert held - fewer == telling > 0
+    plot_theory(curves, tmp_path / "theory.png")
+    assert (tmp_path / "theory.png").read_bytes().startswith(b"\x89PNG")
