@@ -46,19 +46,15 @@ def test_results_hold_scores_settings_and_facts(tmp_path):
     ("task", "facts", "title"),
     [("maze2d-umaze-v1", FACTS, "maze2d-umaze-v1 (recreated data)"), (None, OF_OWN_DATA, "own data (toy/walk-v1)")],
 )
-def test_the_picture_says_what_it_shows(tmp_path, monkeypatch, task, facts, title):
+def test_the_picture_says_what_it_shows_and_without_scores_there_is_none(tmp_path, monkeypatch, task, facts, title):
     drawn = []
     monkeypatch.setattr(plots, "plot_learning_curves", lambda *curves, **options: drawn.append((*curves[0], options)))
+    results = write_results(SETTINGS | {"task": task}, tmp_path, facts)
+    assert (results["headline_target"], results["final"], results["best"], drawn) == (None, {}, {}, [])
     evaluate(tmp_path, 10.0, 20.0)
     write_results(SETTINGS | {"task": task}, tmp_path, facts)
     references = {name: facts[name] for name in ("ref_min_return", "ref_max_return")}
     assert drawn == [("RVDT (target 5)", {"title": title} | references)]
-
-
-def test_a_run_that_was_not_scored_has_results_and_no_picture(tmp_path):
-    results = write_results(SETTINGS | {"task": None}, tmp_path, OF_OWN_DATA)
-    assert (results["headline_target"], results["final"], results["best"]) == (None, {}, {})
-    assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
 
 
 def test_without_matplotlib_there_are_results_and_a_warning(tmp_path, monkeypatch, caplog):
@@ -80,30 +76,23 @@ def results_of(rows, *, references=(10.0, 60.0), variant="RVDT", **outcomes):
     return facts | summarise(records, *references)
 
 
+SUCCESS = {"success": [[True, False]], "tasks": [[["kettle", "microwave"], ["kettle"]]]}
+
+
 @pytest.mark.parametrize(
-    ("rows", "references", "outcomes", "words"),
+    ("rows", "facts", "words"),
     [
         # 15 and 20: 17.5 on average, 3.54 apart; twice that for scores
-        ([[14.0, 16.0], [20.0, 20.0]], (10.0, 60.0), {}, "RVDT 150.0 15.0 +- 7.1 17.5 +- 3.5 2 4"),
-        ([[14.0, 16.0]], (10.0, 60.0), {}, "RVDT 150.0 10.0 15.0 1 2"),
-        ([[14.0, 16.0], [20.0, 20.0]], (None, None), {}, "RVDT 150.0 - 17.5 +- 3.5 2 4"),
-        (
-            [[14.0, 16.0]],
-            (10.0, 60.0),
-            {"success": [[True, False]], "tasks": [[["kettle", "microwave"], ["kettle"]]]},
-            "RVDT 150.0 10.0 15.0 1 2 success 50.0 % 1.50 sub-tasks",
-        ),
-        (
-            [[1.0, None]],
-            (10.0, 60.0),
-            {"failed": [[None, "it broke"]]},
-            "RVDT 150.0 - - 1 2 1 of 2 episodes failed: no score",
-        ),
+        ([[14.0, 16.0], [20.0, 20.0]], {}, "15.0 +- 7.1 17.5 +- 3.5 2 4"),
+        ([[14.0, 16.0]], {}, "10.0 15.0 1 2"),
+        ([[14.0, 16.0], [20.0, 20.0]], {"references": (None, None)}, "- 17.5 +- 3.5 2 4"),
+        ([[14.0, 16.0]], SUCCESS, "10.0 15.0 1 2 success 50.0 % 1.50 sub-tasks"),
+        ([[1.0, None]], {"failed": [[None, "it broke"]]}, "- - 1 2 1 of 2 episodes failed: no score"),
     ],
 )
-def test_a_line_holds_variant_target_score_return_seeds_episodes_and_outcomes(rows, references, outcomes, words):
-    (line,) = format_scores(results_of(rows, references=references, **outcomes))
-    assert line.split() == words.split()
+def test_a_line_holds_variant_target_score_return_seeds_episodes_and_outcomes(rows, facts, words):
+    (line,) = format_scores(results_of(rows, **facts))
+    assert line.split() == ["RVDT", "150.0", *words.split()]
 
 
 def test_labels(monkeypatch):
