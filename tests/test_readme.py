@@ -8,9 +8,9 @@ import subprocess
 import sys
 
 import pytest
+from reporting.comparison import format_table
 
 from rvdt_jax.algorithms.variants import VARIANTS
-from rvdt_jax.report.comparison import format_table
 from rvdt_jax.report.records import read_json, read_lines, summarise
 from rvdt_jax.tasks import all_tasks
 

@@ -27,7 +27,7 @@ from rvdt_jax.report.records import (
     mean_return,
     read_lines,
 )
-from rvdt_jax.report.tensorboard import make_writer
+from rvdt_jax.report.tensorboard import Writer
 from rvdt_jax.runs.signals import Interrupted, Interruption
 from rvdt_jax.train.checkpoint import Checkpoints
 from rvdt_jax.train.parallel import collect
@@ -80,7 +80,7 @@ class Session:
         self._bar = tqdm(
             total=config.train.steps, unit="update", desc=config.variant, disable=not progress, dynamic_ncols=True
         )
-        self._writer = make_writer(folder)
+        self._writer = Writer(folder / "tensorboard")
         self.finished = False
         self._evaluations: list[dict] = []
         self._clock, self._step = time.perf_counter(), 0  # when and where the last compiled call ended
