@@ -22,7 +22,7 @@ _WORKDIR = flags.DEFINE_string("workdir", "runs/demo", "Where the runs go, one f
 def main(argv: list[str]) -> int:
     """Trains what is not trained yet, then prints the table and draws the curves."""
     keep_compiled_programs()
-    from rvdt_jax.report.comparison import compare
+    from reporting.comparison import compare
 
     folder = pathlib.Path(_WORKDIR.value)
     for variant in VARIANTS:

@@ -10,11 +10,11 @@ the walls, in Chebyshev's metric (the larger of the parts along the two axes). N
 full force along a straight line needs for d. Turning takes time too, which is ignored: the limit is not quite reached.
 """
 
-import heapq
 import itertools
 
 import numpy as np
 from absl import app
+from scipy.ndimage import binary_dilation
 
 from launcher import parse_flags, report_errors
 from rvdt_jax.envs.maze2d import BALL_RADIUS, GOAL_RADIUS, MAZES, ORIGIN, START_NOISE, Ball, Maze, make_model
@@ -73,19 +73,13 @@ def distances_to_goal(maze: Maze) -> np.ndarray:
     coordinates = [np.arange(size) * _SPACING - ORIGIN for size in free.shape]
     offsets = [axis - centre for axis, centre in zip(coordinates, maze.goal, strict=True)]
     in_goal = free & (np.hypot(offsets[0][:, None], offsets[1][None]) <= GOAL_RADIUS)
-    distances = np.where(in_goal, 0.0, np.inf)
-    queue = [(0, int(i), int(j)) for i, j in np.argwhere(in_goal)]
-    moves = [move for move in itertools.product((-1, 0, 1), repeat=2) if any(move)]
-    while queue:
-        length, i, j = heapq.heappop(queue)
-        if length * _SPACING > distances[i, j] + 1e-9:
-            continue
-        for di, dj in moves:
-            place, further = (i + di, j + dj), (length + 1) * _SPACING
-            if free[place] and further < distances[place] - 1e-9:
-                distances[place] = further
-                heapq.heappush(queue, (length + 1, *place))
-    return distances
+    distances, reached = np.where(in_goal, 0.0, np.inf), in_goal
+    for length in itertools.count(1):
+        wider = binary_dilation(reached, np.ones((3, 3)), mask=free)
+        if (wider == reached).all():
+            return distances
+        distances[wider & ~reached] = length * _SPACING
+        reached = wider
 
 
 def _free_points(maze: Maze) -> np.ndarray:
@@ -93,10 +87,7 @@ def _free_points(maze: Maze) -> np.ndarray:
     per_cell = round(1 / _SPACING)
     wall = np.array([[cell == "#" for cell in row] for row in maze.rows]).repeat(per_cell, 0).repeat(per_cell, 1)
     margin = int(BALL_RADIUS / _SPACING) - 1
-    blocked = wall.copy()
-    for di, dj in itertools.product((-margin, margin), repeat=2):
-        blocked |= np.roll(wall, (di, dj), (0, 1))
-    return ~blocked
+    return ~binary_dilation(wall, np.ones((2 * margin + 1, 2 * margin + 1)))
 
 
 def _index(coordinate: float) -> int:

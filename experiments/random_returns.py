@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from launcher import parse_flags, report_errors
 from rvdt_jax.errors import UserError
+from rvdt_jax.tasks import Environment, Task, all_tasks
 
 _EPISODES = flags.DEFINE_integer("episodes", 100, "Per environment.", lower_bound=2)
 _OUTPUT = flags.DEFINE_string("output", "runs/random-returns", "Folder for the records and the table.")
@@ -28,27 +29,23 @@ def main(argv: list[str]) -> int:
     """Plays the episodes, writes the records and prints the table."""
     from rvdt_jax.report.provenance import installed_versions
     from rvdt_jax.report.records import write_json
-    from rvdt_jax.tasks import all_tasks
 
     folder = pathlib.Path(_OUTPUT.value)
     path = folder / "random_returns.json"
     if path.exists():
         raise UserError(f"--output={folder}: holds {path.name} already. Choose another folder; nothing was touched.")
     folder.mkdir(parents=True, exist_ok=True)
-    jobs = {(env_id, task.horizon): task for task in all_tasks().values() for env_id in _environments(task)}
+    jobs = {
+        Environment(id=env_id, horizon=task.horizon, observation_keys=keys): task
+        for task in all_tasks().values()
+        for env_id, keys in _environments(task).items()
+    }
     records = []
-    for (env_id, horizon), task in tqdm(jobs.items(), unit="environment"):
-        returns = play(env_id, horizon, _EPISODES.value, _SEED.value)
-        records.append(
-            {
-                "environment": env_id,
-                "horizon": horizon,
-                "task": task.name,
-                "ref_min_return": task.ref_min_return,
-                "ref_max_return": task.ref_max_return,
-                "returns": returns.tolist(),
-            }
-        )
+    for environment, task in tqdm(jobs.items(), unit="environment"):
+        returns = play(environment, _EPISODES.value, _SEED.value).tolist()
+        record = {"environment": environment.id, "horizon": task.horizon, "task": task.name}
+        references = {name: getattr(task, name) for name in ("ref_min_return", "ref_max_return")}
+        records.append(record | references | {"returns": returns})
     write_json(path, {"seed": _SEED.value, "versions": installed_versions(), "records": records})
     table = format_table(records)
     (folder / "table.txt").write_text(table + "\n", encoding="utf-8")
@@ -56,20 +53,18 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _environments(task) -> list[str]:
-    """Every evaluation environment of the task, by source, and the one for comparison."""
-    from_sources = [source.env_id or f"{task.sources[0].env_id.removesuffix('-v4')}-v5" for source in task.sources]
-    compared = [env_id for start, env_id in _COMPARED.items() if task.name.startswith(start)]
-    return list(dict.fromkeys(from_sources + compared))
+def _environments(task: Task) -> dict[str, tuple[str, ...]]:
+    """Every evaluation environment of the task, and the one for comparison, with the entries that are seen in it."""
+    stem = task.sources[0].env_id.removesuffix("-v4")
+    found = {source.env_id or f"{stem}-v5": source.observation_keys for source in task.sources}
+    return found | {env_id: () for start, env_id in _COMPARED.items() if task.name.startswith(start)}
 
 
-def play(env_id: str, horizon: int, episodes: int, seed: int) -> np.ndarray:
+def play(environment: Environment, episodes: int, seed: int) -> np.ndarray:
     """(episodes,) raw returns of actions uniform in [-1, 1]."""
     from rvdt_jax.envs.vector import make_vector_env
-    from rvdt_jax.tasks import Environment
 
-    keys = _observation_keys(env_id)
-    env = make_vector_env(Environment(id=env_id, horizon=horizon, observation_keys=keys), _COPIES)
+    env = make_vector_env(environment, _COPIES)
     rng, returns = np.random.default_rng(seed), []
     for first in range(0, episodes, _COPIES):
         env.reset([seed + first + copy for copy in range(_COPIES)])
@@ -80,17 +75,10 @@ def play(env_id: str, horizon: int, episodes: int, seed: int) -> np.ndarray:
             alive &= ~(terminated | truncated)
         failed = [reason for reason in env.outcomes().get("failed", ()) if reason]
         if failed:
-            raise RuntimeError(f"{env_id}: {failed[0]}")
+            raise RuntimeError(f"{environment.id}: {failed[0]}")
         returns.append(totals)
     env.close()
     return np.concatenate(returns)[:episodes]
-
-
-def _observation_keys(env_id: str) -> tuple[str, ...]:
-    from rvdt_jax.tasks import all_tasks
-
-    sources = [source for task in all_tasks().values() for source in task.sources]
-    return next((source.observation_keys for source in sources if source.env_id == env_id), ())
 
 
 def format_table(records: list[dict]) -> str:

@@ -53,7 +53,7 @@ def main(argv: list[str]) -> int:
     elif not _HTML.value:
         print("\n".join(writers[_FORMAT.value](table) for table in tables))
     if _AGGREGATE.value:
-        from rvdt_jax.report.aggregate import aggregates
+        from reporting.aggregate import aggregates
 
         for table in tables:
             print(aggregates(table))

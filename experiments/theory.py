@@ -18,9 +18,9 @@ _MDPS = flags.DEFINE_integer("mdps", 200, "How many random MDPs.", lower_bound=1
 def main(argv: list[str]) -> int:
     """Computes, writes, draws, prints."""
     from reporting.theory import describe_theory, plot_theory
+    from reporting.theory_curves import theory_curves
 
     from rvdt_jax.report.records import write_json
-    from rvdt_jax.theory.curves import theory_curves
 
     folder = pathlib.Path(_OUT.value)
     folder.mkdir(parents=True, exist_ok=True)

@@ -33,7 +33,7 @@ SETTINGS = {
     "buffer_size": 1_100_000,  # more than --steps can be
 }
 # With SETTINGS alone the walker stayed at a return of 600 for 240,000 steps.
-GENTLER = {"batch_size": 256, "learning_rate": 3e-4, "qf_learning_rate": 5e-4}
+GENTLER = {"walker2d": {"batch_size": 256, "learning_rate": 3e-4, "qf_learning_rate": 5e-4}}
 CHUNK, SAVE_EVERY, EPISODES = 10_000, 50_000, 10
 
 _ROBOT = flags.DEFINE_enum(
@@ -91,11 +91,6 @@ def make_env():
     return gymnasium.wrappers.DtypeObservation(gymnasium.make(ENVIRONMENTS[_ROBOT.value]), np.float32)
 
 
-def settings() -> dict:
-    """SAC's settings for this robot."""
-    return SETTINGS | (GENTLER if _ROBOT.value == "walker2d" else {})
-
-
 def restore(folder: pathlib.Path):
     """The model of the last checkpoint, or a new one.
 
@@ -107,7 +102,8 @@ def restore(folder: pathlib.Path):
 
     env = make_env()
     if not (folder / "state.zip").exists():
-        model = SAC("MlpPolicy", env, seed=_SEED.value, **copy.deepcopy(settings()))
+        settings = copy.deepcopy(SETTINGS | GENTLER.get(_ROBOT.value, {}))
+        model = SAC("MlpPolicy", env, seed=_SEED.value, **settings)
         model.resumed_at = []
         return model
     model = SAC.load(folder / "state.zip", env=env)
@@ -168,7 +164,7 @@ def provenance(model) -> dict:
         "seed": _SEED.value,
         "steps": model.num_timesteps,
         "resumed_at_steps": list(model.resumed_at),
-        "settings": settings(),
+        "settings": SETTINGS | GENTLER.get(_ROBOT.value, {}),
         "versions": {name: metadata.version(name) for name in ("sbx-rl", "jax", "gymnasium", "mujoco", "numpy")},
     }
 
@@ -199,8 +195,8 @@ def save_buffer(model, path: pathlib.Path) -> None:
     from rvdt_jax.files import atomic_write
 
     buffer, end = model.replay_buffer, model.num_timesteps  # it is never full: see SETTINGS
-    columns = {name: getattr(buffer, name)[:end, 0] for name in ("observations", "next_observations", "actions")}
-    columns |= {name: getattr(buffer, name)[:end, 0] for name in ("rewards", "dones", "timeouts")}
+    names = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
+    columns = {name: getattr(buffer, name)[:end, 0] for name in names}
     with atomic_write(path) as partial:
         np.savez(partial, about=np.array(json.dumps(provenance(model))), **columns)
 

@@ -125,76 +125,44 @@ def normalized_score(episode_return, ref_min_return: float, ref_max_return: floa
     return 100.0 * (episode_return - ref_min_return) / (ref_max_return - ref_min_return)
 
 
-# --- the families: from a task's name to its sources ---
+# --- from a task's name to its sources ---
+
+# The first part of D4RL's names -> the family; the others are their own.
+_FAMILIES = {"halfcheetah": "gym", "hopper": "gym", "walker2d": "gym", "pen": "adroit", "hammer": "adroit"}
+_BODIES = {"halfcheetah": "HalfCheetah", "hopper": "Hopper", "walker2d": "Walker2d"}
 
 
-def _maze2d_sources(name: str) -> tuple[Source, ...]:
-    env_id = f"rvdt/{name}"
-    return Source("import", f"d4rl-hdf5/{name}", env_id), Source("recipe", f"recreated/{name}", env_id)
+def _make_sources(name: str, family: str) -> tuple[Source, ...]:
+    """D4RL's file, then what Minari's servers carry, then the recipe."""
+    kind, quality = name.rsplit("-", 1)[0].split("-", 1)
+    # D4RL's -v2 files are scored in Gymnasium's -v4 environments; Minari's sets, newer data, in their own -v5.
+    env_id = f"{_BODIES[kind]}-v4" if family == "gym" else f"rvdt/{name}"
+    sources = [Source("import", f"d4rl-hdf5/{name}", env_id)]
+    if family == "gym" and quality == "medium":  # Minari does not carry medium-replay and medium-expert
+        sources.append(Source("remote", f"mujoco/{kind}/medium-v0", None))
+    elif family == "adroit":  # AdroitHand*-v1 changed its rewards inside the version; ours, D4RL's, score both
+        sources.append(Source("remote", f"D4RL/{kind}/{quality}-v2", env_id))
+    elif family == "kitchen":  # D4RL's 60 numbers hold positions and the goal, Minari's 59 positions and velocities
+        sources.append(Source("remote", f"D4RL/kitchen/{quality}-v2", f"rvdt/minari-{name}", ("observation",)))
+    elif family == "antmaze":
+        # D4RL's 29 numbers are the ant's place, then its 27 body entries; the goal is not among them. Minari's ants
+        # stay at the goal and are paid at every step there; D4RL's task ends on arrival. And the evaluation environment
+        # that Minari names for umaze is the mirror image of the one it collected in (Minari issue 304), so ours.
+        keys, env = ("achieved_goal", "observation"), f"rvdt/minari-{name}"
+        sources.append(Source("remote", f"D4RL/antmaze/{quality}-v1", env, keys, end_at_reward=True))
+    if family in ("gym", "antmaze", "maze2d"):  # the recipe's ants go on, too
+        sources.append(Source("recipe", f"recreated/{name}", env_id, end_at_reward=family == "antmaze"))
+    return tuple(sources)
 
 
-def _antmaze_sources(name: str) -> tuple[Source, ...]:
-    """D4RL's 29 numbers: the ant's place, then its 27 body entries; the goal is not among them.
-
-    Minari's ants stay at the goal and are paid at every step there; D4RL's task ends on arrival. And the evaluation
-    environment that Minari names for umaze is the mirror image of the one it collected in (Minari issue 304), so ours.
-    """
-    maze, keys = name.removeprefix("antmaze-").removesuffix("-v0"), ("achieved_goal", "observation")
-    return (
-        Source("import", f"d4rl-hdf5/{name}", f"rvdt/{name}"),
-        Source("remote", f"D4RL/antmaze/{maze}-v1", f"rvdt/minari-{name}", keys, end_at_reward=True),
-        Source("recipe", f"recreated/{name}", f"rvdt/{name}", end_at_reward=True),  # those ants go on, too
-    )
-
-
-def _gym_sources(name: str) -> tuple[Source, ...]:
-    """D4RL's -v2 files are scored in Gymnasium's -v4 environments; Minari's sets, newer data, in their own -v5."""
-    body, quality = name.removesuffix("-v2").split("-", 1)
-    env_id = f"{_GYM_BODIES[body]}-v4"
-    imported, recreated = Source("import", f"d4rl-hdf5/{name}", env_id), Source("recipe", f"recreated/{name}", env_id)
-    if quality != "medium":  # Minari does not carry medium-replay and medium-expert
-        return imported, recreated
-    return imported, Source("remote", f"mujoco/{body}/{quality}-v0", None), recreated
-
-
-_GYM_BODIES = {"halfcheetah": "HalfCheetah", "hopper": "Hopper", "walker2d": "Walker2d"}
-
-
-def _adroit_sources(name: str) -> tuple[Source, ...]:
-    """One environment scores both: AdroitHand*-v1 changed its rewards inside the version, ours keeps D4RL's."""
-    tool, quality, _ = name.split("-")
-    imported = Source("import", f"d4rl-hdf5/{name}", f"rvdt/{name}")
-    return imported, Source("remote", f"D4RL/{tool}/{quality}-v2", f"rvdt/{name}")
-
-
-def _kitchen_sources(name: str) -> tuple[Source, ...]:
-    """D4RL's 60 numbers hold positions and the goal, Minari's 59 positions and velocities."""
-    quality = name.split("-")[1]
-    return (
-        Source("import", f"d4rl-hdf5/{name}", f"rvdt/{name}"),
-        Source("remote", f"D4RL/kitchen/{quality}-v2", f"rvdt/minari-{name}", ("observation",)),
-    )
-
-
-_FAMILIES = {
-    "halfcheetah": ("gym", _gym_sources),
-    "hopper": ("gym", _gym_sources),
-    "walker2d": ("gym", _gym_sources),
-    "pen": ("adroit", _adroit_sources),
-    "hammer": ("adroit", _adroit_sources),
-    "kitchen": ("kitchen", _kitchen_sources),
-    "maze2d": ("maze2d", _maze2d_sources),
-    "antmaze": ("antmaze", _antmaze_sources),
-}
-
-# Steps of D4RL's published collection runs: by maze, by quality, by family.
+# Steps of D4RL's published collection runs.
 _RECIPE_STEPS = {
     "maze2d-open": 1_000_000,
     "maze2d-umaze": 1_000_000,
     "maze2d-medium": 2_000_000,
     "maze2d-large": 4_000_000,
-    "medium": 1_000_000,
-    "medium-expert": 2_000_000,
+    "gym-medium": 1_000_000,
+    "gym-medium-expert": 2_000_000,
     "antmaze": 1_000_000,
 }
 
@@ -231,18 +199,20 @@ def all_tasks() -> dict[str, Task]:
 
 
 def _make_task(name: str, scores: dict[str, str], settings: dict[str, str], file_url: str) -> Task:
-    family, make_sources = _FAMILIES[name.split("-")[0]]
+    kind, quality = name.rsplit("-", 1)[0].split("-", 1)
+    family = _FAMILIES.get(kind, kind)
+    collected = family if family == "antmaze" else f"{family}-{quality.removesuffix('-dense')}"
     steps_per_iteration = int(settings["steps_per_iteration"])
     reward_scale, reward_shift = _REWARD_TRANSFORMS[settings["reward_transform"]]
     return Task(
         name=name,
         family=family,
-        sources=make_sources(name),
+        sources=_make_sources(name, family),
         horizon=int(scores["max_episode_steps"]),
         ref_min_return=float(scores["ref_min_return"]),
         ref_max_return=float(scores["ref_max_return"]),
         file_url=file_url,
-        recipe_steps=_recipe_steps(name, family),
+        recipe_steps=_RECIPE_STEPS.get(collected),
         return_scale=float(settings["return_scale"]),
         targets=tuple(float(target) for target in settings["conditioning_targets"].split()),
         reward_scale=reward_scale,
@@ -254,12 +224,6 @@ def _make_task(name: str, scores: dict[str, str], settings: dict[str, str], file
         train_steps=int(settings["stop_iteration"]) * steps_per_iteration,
         evaluations=int(settings["stop_iteration"]),  # one after every iteration
     )
-
-
-def _recipe_steps(name: str, family: str) -> int | None:
-    parts = name.split("-")
-    keys = {"maze2d": "-".join(parts[:2]), "gym": "-".join(parts[1:-1]), "antmaze": family}
-    return _RECIPE_STEPS.get(keys.get(family))
 
 
 def find_source(dataset_id: str) -> tuple[Task, Source] | None:

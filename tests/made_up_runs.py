@@ -17,17 +17,10 @@ def write_run(
         for step, values in ((steps // 2, dict.fromkeys(scores, best)), (steps, scores))
         for seed, s in values.items()
     ]
-    settings = {
-        "task": task,
-        "variant": variant,
-        "seeds": list(scores),
-        "workdir": str(folder),
-        "train": {"steps": steps, "batch_size": 256},
-        "model": {"width": 32, "layers": 1, "context_length": 5},
-        "loss": {"eta": eta},
-        "eval": {"action_selection": "mean"},
-        "data": {"regime": regime, "fraction": fraction},
-    }
+    settings = {"task": task, "variant": variant, "seeds": list(scores), "workdir": str(folder)}
+    settings |= {"train": {"steps": steps, "batch_size": 256}, "loss": {"eta": eta}, "eval": {}}
+    settings |= {"model": {"width": 32, "layers": 1, "context_length": 5}}
+    settings |= {"data": {"regime": regime, "fraction": fraction}}
     facts = {"ref_min_return": low, "ref_max_return": high, "provenance": provenance, "hardware": "1 x cpu"}
     folder.mkdir(parents=True)
     append_lines(folder / "evaluations.jsonl", evaluations)
@@ -46,30 +39,13 @@ def measured_coverage(target=10.0, before=0.3, after=0.5, inside=True, worst=Non
 
     def part(share, steps):
         least = share / 2 if worst is None else worst
-        groups = [[1 - least, least], [1 - share, share]]
-        low, high = ([[row[0] + d, row[1] + d] for row in groups] for d in (-0.001, 0.001))
-        return {
-            "histogram": [1 - share, share],
-            "by_group": groups,
-            "by_group_low": low,
-            "by_group_high": high,
-            "step_share": steps,
-            "expert_share": share,
-            "expert_step_share": steps,
-            "expert_by_group": [share / 2, 2 * share],
-            "expert_by_group_low": [share / 2 - 0.01, 2 * share - 0.01],
-            "expert_by_group_high": [share / 2 + 0.01, 2 * share + 0.01],
-        }
+        groups, experts = [[1 - least, least], [1 - share, share]], [share / 2, 2 * share]
+        numbers = {"histogram": [1 - share, share], "by_group": groups, "expert_by_group": experts}
+        for end, sign in (("low", -1), ("high", 1)):
+            numbers[f"by_group_{end}"] = [[share + sign * 0.001 for share in row] for row in groups]
+            numbers[f"expert_by_group_{end}"] = [share + sign * 0.01 for share in experts]
+        return numbers | {"step_share": steps, "expert_share": share, "expert_step_share": steps}
 
-    return {
-        "target": target,
-        "episodes": 100,
-        "target_is_in_range": inside,
-        "alpha": 2.0,
-        "edges": [0.0, 5.0, 10.0],
-        "asked_bin": 1,
-        "returns": {"min": 0.0, "max": 10.0},
-        "expert_set": {"by": "start"},
-        "before": part(0.2, before),
-        "after": part(0.4, after),
-    }
+    returns = {"edges": [0.0, 5.0, 10.0], "asked_bin": 1, "returns": {"min": 0.0, "max": 10.0}, "alpha": 2.0}
+    facts = {"target": target, "episodes": 100, "target_is_in_range": inside, "expert_set": {"by": "start"}}
+    return returns | facts | {"before": part(0.2, before), "after": part(0.4, after)}

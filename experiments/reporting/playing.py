@@ -9,7 +9,7 @@ import pathlib
 import jax
 import numpy as np
 
-from rvdt_jax.envs.maze2d import GOAL_RADIUS, ORIGIN, get_maze_task
+from rvdt_jax.envs.maze2d import GOAL_RADIUS, ORIGIN, get_maze
 from rvdt_jax.envs.vector import is_light
 from rvdt_jax.errors import UserError
 from rvdt_jax.evaluation.rollout import VectorEnv
@@ -104,7 +104,7 @@ def record_paths(folder: pathlib.Path, *, episodes: int, seed: int | None = None
         raise UserError(f"{folder}: has no seed {seed}; trained were {', '.join(map(str, seeds))}.")
     observations, returns = _play(run, seed, episodes)
     name, references = environment.id.rpartition("/")[2], (scoring.ref_min_return, scoring.ref_max_return)
-    maze = get_maze_task(name).maze
+    maze = get_maze(name)
     return Paths(
         variant=saved.config.variant,
         task=name,

@@ -1,4 +1,4 @@
-"""The curves of ``rvdt_jax.theory.curves`` as a picture and in words."""
+"""The curves of ``reporting.theory_curves`` as a picture and in words."""
 
 from __future__ import annotations
 

@@ -74,7 +74,10 @@ def measure_coverage(
         "episodes": returns.size,
         "steps": episodes.rewards.size,
         "returns": _spread(returns),
-        "expert_set": _describe(experts),
+        "expert_set": {
+            **{name: getattr(experts, name) for name in ("by", "episodes", "steps", "max_return")},
+            "min_return": experts.threshold,
+        },
         "edges": edges.tolist(),
         "asked_bin": asked_bin,
         "group_sizes": np.bincount(labels).tolist(),
@@ -147,11 +150,6 @@ def _bin(returns: np.ndarray, target: float, bins: int) -> tuple[np.ndarray, np.
     places = np.searchsorted(edges, np.append(returns, target), side="right") - 1
     places = np.clip(places, 0, edges.size - 2)
     return edges, places[:-1], int(places[-1])
-
-
-def _describe(experts: ExpertSet) -> dict:
-    size = {"by": experts.by, "episodes": experts.episodes, "steps": experts.steps}
-    return size | {"min_return": experts.threshold, "max_return": experts.max_return}
 
 
 def _spread(returns: np.ndarray) -> dict[str, float]:

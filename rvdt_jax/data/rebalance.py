@@ -97,13 +97,7 @@ MEASURES = tuple(_COMPARED)
 
 
 def select_experts(
-    returns,
-    lengths,
-    *,
-    starts=None,
-    fraction: float = 0.1,
-    threshold: float | None = None,
-    measure: str = "return",
+    returns, lengths, *, starts=None, fraction: float = 0.1, threshold: float | None = None, measure: str = "return"
 ) -> ExpertSet:
     """Picks the trajectories of highest return, given where they start.
 
@@ -139,18 +133,12 @@ def select_experts(
         raise UserError(f"expert.fraction is {fraction}; it must lie in (0, 1].")
     else:
         by = "return" if starts is None else "start"
-        cuts = _cuts(values, starts, fraction)
+        cuts = _least_expert_return(values, fraction, if_equal=-np.inf) if fraction < 1.0 else -np.inf
+        if by == "start" and fraction < 1.0:
+            cuts = _cuts_by_start(values, starts, fraction, overall=cuts)
     mask = values >= cuts
     picked, counts = returns[mask], (int(mask.sum()), int(lengths[mask].sum()))
     return ExpertSet(mask, by, float(picked.min()), float(picked.max()), *counts, measure)
-
-
-def _cuts(returns: np.ndarray, starts: np.ndarray | None, fraction: float) -> np.ndarray | float:
-    """The least return that is expert: one for all, or (E,) one for the neighbourhood of each trajectory."""
-    if fraction == 1.0:
-        return -np.inf
-    overall = _least_expert_return(returns, fraction, if_equal=-np.inf)
-    return overall if starts is None else _cuts_by_start(returns, starts, fraction, overall)
 
 
 def select_expert_episodes(
@@ -241,7 +229,9 @@ def loss_weights(expert_mask, alpha: float) -> np.ndarray:
     Raises:
         UserError: alpha is negative or not finite.
     """
-    return expert_weight(np.asarray(expert_mask, dtype=np.float64), _check_alpha(alpha))
+    if not (np.isfinite(alpha) and alpha >= 0):
+        raise UserError(f"loss.alpha is {alpha}; it must be finite and not negative.")
+    return expert_weight(np.asarray(expert_mask, dtype=np.float64), float(alpha))
 
 
 def sampling_probabilities(lengths, expert_mask, alpha: float) -> np.ndarray:
@@ -252,12 +242,6 @@ def sampling_probabilities(lengths, expert_mask, alpha: float) -> np.ndarray:
     """
     weights = np.asarray(lengths, dtype=np.float64) * loss_weights(expert_mask, alpha)
     return weights / weights.sum()
-
-
-def _check_alpha(alpha: float) -> float:
-    if not (np.isfinite(alpha) and alpha >= 0):
-        raise UserError(f"loss.alpha is {alpha}; it must be finite and not negative.")
-    return float(alpha)
 
 
 def _check(returns, lengths) -> tuple[np.ndarray, np.ndarray]:

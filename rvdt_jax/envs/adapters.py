@@ -55,10 +55,13 @@ class FlatEnv(gymnasium.Wrapper):
                 "config.eval.horizon."
             )
         self._keys = environment.observation_keys
-        observation_size = _observation_size(env.observation_space, environment)
+        try:
+            shapes = observation_shapes(env.observation_space, self._keys).values()
+        except UserError as error:
+            raise UserError(f"config.env: {environment.id}: {error}") from error
         self._bounds = _action_bounds(env.action_space, environment)
         action_shape = (int(np.prod(env.action_space.shape)),)
-        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (observation_size,), np.float32)
+        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (sum(map(math.prod, shapes)),), np.float32)
         self.action_space = gymnasium.spaces.Box(-1.0, 1.0, action_shape, np.float32)
 
     def reset(self, *, seed: int | None = None, options: dict | None = None):
@@ -79,14 +82,6 @@ class FlatEnv(gymnasium.Wrapper):
         if self._bounds:  # without bounds nothing is computed, so that nothing is rounded
             values = unscale_actions(values, *self._bounds)
         return np.clip(values.reshape(space.shape), space.low, space.high).astype(space.dtype)
-
-
-def _observation_size(space: gymnasium.Space, environment: Environment) -> int:
-    try:
-        shapes = observation_shapes(space, environment.observation_keys)
-    except UserError as error:
-        raise UserError(f"config.env: {environment.id}: {error}") from error
-    return sum(math.prod(shape) for shape in shapes.values())
 
 
 def _action_bounds(space: gymnasium.Space, environment: Environment) -> list[np.ndarray]:

@@ -25,10 +25,14 @@ START_NOISE = 0.1
 
 @dataclasses.dataclass(frozen=True)
 class Maze:
-    """A maze: rows of ``#`` wall, ``O`` empty, ``G`` goal, and the episode length in steps."""
+    """A maze: rows of ``#`` wall, ``O`` empty, ``G`` goal, the episode length in steps, and which reward it gives.
+
+    The reward is sparse, 1 within ``GOAL_RADIUS`` of the goal, or dense, exp(-distance).
+    """
 
     rows: tuple[str, ...]
     horizon: int
+    dense: bool = False
 
     def cells(self, kind: str) -> list[tuple[int, int]]:
         """The (row, column) of every cell of a kind, row-major."""
@@ -61,23 +65,15 @@ MAZES = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class MazeTask:
-    """A maze with its reward: sparse, 1 within ``GOAL_RADIUS`` of the goal, or dense, exp(-distance)."""
-
-    maze: Maze
-    dense: bool
-
-
 MAZE_TASKS = {
-    f"maze2d-{name}{'-dense' if dense else ''}-v{0 if name == 'open' else 1}": MazeTask(maze, dense)
+    f"maze2d-{name}{'-dense' if dense else ''}-v{0 if name == 'open' else 1}": dataclasses.replace(maze, dense=dense)
     for dense in (False, True)
     for name, maze in MAZES.items()
 }
 
 
-def get_maze_task(name: str) -> MazeTask:
-    """The task called ``name``, e.g. ``maze2d-umaze-v1``.
+def get_maze(name: str) -> Maze:
+    """The maze of the task called ``name``, e.g. ``maze2d-umaze-v1``.
 
     Raises:
         ValueError: there is none.
@@ -173,10 +169,9 @@ class Maze2dEnv(gymnasium.Env):
     metadata: ClassVar[dict] = {"render_modes": ["rgb_array"], "render_fps": 50}
 
     def __init__(self, name: str = "maze2d-umaze-v1", render_mode: str | None = None):
-        maze_task = get_maze_task(name)
+        self.maze, self.render_mode = get_maze(name), render_mode
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise ValueError(f"render_mode={render_mode!r}: choose rgb_array, or None.")
-        self.maze, self._dense, self.render_mode = maze_task.maze, maze_task.dense, render_mode
         self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (4,), np.float32)
         self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32)
         self._ball = Ball(make_model(self.maze))
@@ -191,7 +186,7 @@ class Maze2dEnv(gymnasium.Env):
         """One step of .01 s; the reward is that of the new position."""
         force_x, force_y = np.asarray(action, np.float64).tolist()
         self._ball.push(force_x, force_y)
-        reward = float(rewards(self._ball.position, self.maze.goal, self._dense))
+        reward = float(rewards(self._ball.position, self.maze.goal, self.maze.dense))
         return self._observation(), reward, False, False, self._info()
 
     def render(self) -> np.ndarray | None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from gymnasium.utils import seeding
 
-from rvdt_jax.envs.maze2d import MAZE_TASKS, Ball, get_maze_task, make_model, rewards
+from rvdt_jax.envs.maze2d import MAZE_TASKS, Ball, get_maze, make_model, rewards
 from rvdt_jax.envs.processes import ProcessVectorEnv
 from rvdt_jax.tasks import Environment
 
@@ -60,10 +60,9 @@ class BatchMaze2d:
     action_size = 2
 
     def __init__(self, name: str, num_envs: int, horizon: int | None = None):
-        maze_task = get_maze_task(name)
-        self.num_envs, self.horizon = num_envs, maze_task.maze.horizon if horizon is None else horizon
-        self._maze, self._dense = maze_task.maze, maze_task.dense
-        model = make_model(maze_task.maze)
+        self.num_envs, self._maze = num_envs, get_maze(name)
+        self.horizon = self._maze.horizon if horizon is None else horizon
+        model = make_model(self._maze)
         self._balls = [Ball(model) for _ in range(num_envs)]
         self._elapsed = 0
 
@@ -97,7 +96,7 @@ class BatchMaze2d:
         self._elapsed += 1
         positions = self._positions()
         truncated = np.full(self.num_envs, self._elapsed >= self.horizon)
-        reward = rewards(positions, self._maze.goal, self._dense)
+        reward = rewards(positions, self._maze.goal, self._maze.dense)
         return self._observations(positions), reward, np.zeros(self.num_envs, bool), truncated
 
     def outcomes(self) -> dict[str, list]:

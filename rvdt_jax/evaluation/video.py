@@ -8,7 +8,6 @@ import logging
 import os
 import pathlib
 import warnings
-from collections.abc import Iterator
 
 import numpy as np
 
@@ -39,10 +38,9 @@ def record_video(run: ScoredRun, path: pathlib.Path) -> None:
     spaces = {"observation_keys": (), "action_low": (), "action_high": ()}
     policy = Policy(dataclasses.replace(run.saved, spaces=spaces), seed)
     try:
-        with (
-            contextlib.closing(make_env(run.scoring.environment, render_mode="rgb_array")) as env,
-            _without_fork_warning(),
-        ):
+        with warnings.catch_warnings(), contextlib.closing(make_env(run.scoring.environment, "rgb_array")) as env:
+            # The encoder's fork runs another program at once, and touches nothing of JAX.
+            warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
             fps = env.metadata.get("render_fps") or 30
             speed = {"duration": 1000 / fps, "loop": 0} if path.suffix == ".gif" else {"fps": fps}
             with atomic_write(path) as partial, imageio.get_writer(partial, **speed) as video:
@@ -88,14 +86,6 @@ def _no_video(path: pathlib.Path, scoring: Scoring, error: Exception) -> UserErr
     words = f"{scoring.environment.id} cannot be filmed here ({type(error).__name__}: {error})"
     hint = "Without a screen MuJoCo draws with MUJOCO_GL=egl, or osmesa if it is installed."
     return UserError(f"--video={path}: {words}. {hint}")
-
-
-@contextlib.contextmanager
-def _without_fork_warning() -> Iterator[None]:
-    """Hides JAX's warning of forks: the encoder's fork runs another program at once, and touches nothing of JAX."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
-        yield
 
 
 def _film(env, policy: Policy, seed: int, video) -> tuple[float, int]:

@@ -55,15 +55,14 @@ def recreate(
     recipe = _recipe(task, steps, seed, replay)
     versions = {name: metadata.version(name) for name in _PACKAGES}
     dataset_id = recreated_id(task, recipe.steps if recipe.seed else steps, recipe.seed)
+    references = {"ref_min_score": task.ref_min_return, "ref_max_score": task.ref_max_return}
     about = About(
         env_id=source.env_id,
         observation_size=recipe.observation_size,
         action_size=recipe.action_size,
         algorithm=recipe.algorithm,
         description=_DESCRIPTION.format(name=task.name, how=recipe.description),
-        ref_min_return=task.ref_min_return,
-        ref_max_return=task.ref_max_return,
-        facts={"recreated": True, "seed": recipe.seed, "versions": versions} | recipe.facts,
+        facts={"recreated": True, "seed": recipe.seed, "versions": versions} | recipe.facts | references,
     )
     return write_dataset(dataset_id, about, lambda: _watch(task, recipe, progress), overwrite=overwrite)
 

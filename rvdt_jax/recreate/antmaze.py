@@ -22,7 +22,7 @@ from rvdt_jax.envs.d4rl import MAZES, AntMazeEnv
 from rvdt_jax.recreate.collector import Collector
 from rvdt_jax.recreate.controller import Cell, shortest_path
 from rvdt_jax.recreate.locomotion import shipped_collector
-from rvdt_jax.recreate.rollouts import Recipe, collect
+from rvdt_jax.recreate.rollouts import Act, Recipe, collect
 from rvdt_jax.tasks import Environment, Task
 
 EPISODE = 1000
@@ -146,23 +146,23 @@ class Planner:
             self._aimed_at = place_of(self._cells[1], self._maze) + jitter
 
 
-class PlannedAnts:
-    """Goal-reaching ants that planners lead, with noise on drawn actions; see ``rollouts.Policy``."""
+def led_ants(collector: Collector, maze: str, rng: np.random.Generator) -> Callable[[np.ndarray], Act]:
+    """Goal-reaching ants that planners lead, with noise on drawn actions; see ``rollouts.collect``."""
 
-    def __init__(self, collector: Collector, maze: str, rng: np.random.Generator):
-        self._collector, self._maze, self._rng = collector, maze, rng
+    def begin(first: np.ndarray) -> Act:
+        """Plans for (n, 31) first observations; the result gives (n, 8) actions for (n, 31) observations."""
+        planners = [Planner(maze, goal, rng) for goal in first[:, _SIZE:]]
 
-    def begin(self, observations: np.ndarray) -> None:
-        """Plans for (n, 31) first observations."""
-        self._planners = [Planner(self._maze, goal, self._rng) for goal in observations[:, _SIZE:]]
+        def act(observations: np.ndarray) -> np.ndarray:
+            pairs = zip(planners, observations[:, :2], strict=True)
+            waypoints = np.stack([planner.waypoint(place) for planner, place in pairs])
+            actions = collector.act(goal_observation(observations[:, :_SIZE], waypoints), rng)
+            noise = rng.normal(0.0, ACTION_NOISE, actions.shape).astype(np.float32)
+            return np.clip(actions + noise, -1.0, 1.0)
 
-    def act(self, observations: np.ndarray) -> np.ndarray:
-        """(n, 8) actions for (n, 31) observations."""
-        pairs = zip(self._planners, observations[:, :2], strict=True)
-        waypoints = np.stack([planner.waypoint(place) for planner, place in pairs])
-        actions = self._collector.act(goal_observation(observations[:, :_SIZE], waypoints), self._rng)
-        noise = self._rng.normal(0.0, ACTION_NOISE, actions.shape).astype(np.float32)
-        return np.clip(actions + noise, -1.0, 1.0)
+        return act
+
+    return begin
 
 
 def antmaze_recipe(task: Task, steps: int, seed: int) -> Recipe:
@@ -173,7 +173,7 @@ def antmaze_recipe(task: Task, steps: int, seed: int) -> Recipe:
     def collect_episodes(progress: Callable[[int], object]) -> Iterator[dict]:
         rng = np.random.default_rng(seed)
         environment = _register(maze, diverse)
-        for episode in collect(environment, PlannedAnts(collector, maze, rng), steps, rng, progress):
+        for episode in collect(environment, led_ants(collector, maze, rng), steps, rng, progress):
             yield episode | {"observations": episode["observations"][:, :_SIZE]}
 
     ends = "random starts and goals" if diverse else "the task's start and goal"

@@ -7,6 +7,7 @@ to the medium policy. The policies come with this package; ``experiments/train_c
 
 from __future__ import annotations
 
+import functools
 import json
 import pathlib
 from collections.abc import Callable, Iterator
@@ -33,20 +34,6 @@ def shipped_collector(name: str) -> Collector:
     return load_collector(pathlib.Path(__file__).with_name("policies") / f"{name}.npz")
 
 
-class Sampled:
-    """A collector whose actions are drawn."""
-
-    def __init__(self, collector: Collector, rng: np.random.Generator):
-        self._collector, self._rng = collector, rng
-
-    def begin(self, observations: np.ndarray) -> None:
-        """It has no memory."""
-
-    def act(self, observations: np.ndarray) -> np.ndarray:
-        """See ``rollouts.Policy``."""
-        return self._collector.act(observations, self._rng)
-
-
 def locomotion_recipe(task: Task, steps: int, seed: int) -> Recipe:
     """``medium`` and ``medium-expert``; the first half of the latter is drawn as ``medium`` is."""
     robot, quality = _split_name(task)
@@ -57,7 +44,8 @@ def locomotion_recipe(task: Task, steps: int, seed: int) -> Recipe:
     def collect_parts(progress: Callable[[int], object]) -> Iterator[dict]:
         for place, (collector, part) in enumerate(zip(collectors, np.diff(bounds).tolist(), strict=True)):
             rng = np.random.default_rng([seed, place])
-            yield from collect(environment, Sampled(collector, rng), part, rng, progress) if part else ()
+            act = functools.partial(collector.act, rng=rng)  # drawn actions
+            yield from collect(environment, lambda first, act=act: act, part, rng, progress) if part else ()
 
     return Recipe(
         observation_size=collectors[0].observation_size,

@@ -7,12 +7,12 @@ relabelled from the observations toward the task's one fixed goal. No step is te
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 
 import numpy as np
 
 from rvdt_jax.data.minari.writer import split_recording
-from rvdt_jax.envs.maze2d import START_NOISE, Ball, get_maze_task, make_model, rewards
+from rvdt_jax.envs.maze2d import START_NOISE, Ball, get_maze, make_model, rewards
 from rvdt_jax.recreate.controller import WaypointController, clip
 from rvdt_jax.recreate.rollouts import Recipe
 from rvdt_jax.tasks import Task
@@ -37,10 +37,10 @@ def collect(
         ``observations`` and ``next_observations`` (N, 4), before and after each action; ``actions`` (N, 2) in [-1, 1];
         ``rewards`` (N,); all float32. ``ends`` (N,) bool, True on the last step of a segment.
     """
-    maze_task = get_maze_task(name)
+    maze = get_maze(name)
     rng = np.random.default_rng(seed)
-    ball, controller = Ball(make_model(maze_task.maze)), WaypointController(maze_task.maze, rng)
-    cells = maze_task.maze.free_cells
+    ball, controller = Ball(make_model(maze)), WaypointController(maze, rng)
+    cells = maze.free_cells
     target = _draw_target(rng, cells)
     ball.place(rng, cells)
     before, after = np.empty((steps, 4)), np.empty((steps, 4))
@@ -66,7 +66,7 @@ def collect(
         else:
             position, velocity = moved_to, now_at
     ends[-1] = True
-    paid = rewards(before[:, :2], maze_task.maze.goal, maze_task.dense)
+    paid = rewards(before[:, :2], maze.goal, maze.dense)
     columns = {"observations": before, "next_observations": after, "actions": actions, "rewards": paid}
     return {key: values.astype(np.float32) for key, values in columns.items()} | {"ends": ends}
 
@@ -77,7 +77,7 @@ def _draw_target(rng: np.random.Generator, cells: list[tuple[int, int]]) -> tupl
     return row + noise_x, column + noise_y
 
 
-def episodes_of(recording: dict[str, np.ndarray]) -> Iterator[dict]:
+def episodes_of(recording: dict[str, np.ndarray]) -> Generator[dict]:
     """One episode per segment, the last step truncated; as the writer takes them."""
     return split_recording(recording, np.zeros(len(recording["ends"]), bool), recording["ends"])
 

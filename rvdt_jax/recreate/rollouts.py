@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
-from typing import Protocol
 
 import numpy as np
 
@@ -41,19 +40,12 @@ class Recipe:
     collect: Callable[[Callable[[int], object]], Iterator[dict]]
 
 
-class Policy(Protocol):
-    """Acts in n copies at once."""
-
-    def begin(self, observations: np.ndarray) -> None:
-        """New episodes start from (n, S) observations."""
-
-    def act(self, observations: np.ndarray) -> np.ndarray:
-        """(n, A) actions in [-1, 1] for (n, S) observations."""
+Act = Callable[[np.ndarray], np.ndarray]  # (n, S) observations -> (n, A) actions in [-1, 1], for n copies
 
 
 def collect(
     environment: Environment,
-    policy: Policy,
+    begin: Callable[[np.ndarray], Act],
     steps: int,
     rng: np.random.Generator,
     progress: Callable[[int], object] = lambda done: None,
@@ -65,7 +57,7 @@ def collect(
 
     Args:
         environment: where, with the horizon that cuts its episodes.
-        policy: acts in all copies.
+        begin: gives the policy of new episodes for their (n, S) first observations.
         steps: how many.
         rng: draws the environments' seeds.
         progress: called after every step of the copies with the number of new steps.
@@ -84,7 +76,7 @@ def collect(
     with contextlib.closing(ProcessVectorEnv(environment, copies)) as envs:
         while left:
             try:
-                episodes = _round(envs, policy, rng, show)
+                episodes = _round(envs, begin, rng, show)
             except WorkerDied as error:
                 raise UserError(
                     f"{environment.id}: a worker process was killed or ended, for instance for lack of memory. "
@@ -97,14 +89,14 @@ def collect(
                     yield episode
 
 
-def _round(envs, policy: Policy, rng: np.random.Generator, progress: Callable[[int], object]) -> list[dict]:
+def _round(envs, begin, rng: np.random.Generator, progress: Callable[[int], object]) -> list[dict]:
     """One whole episode of every copy."""
     observations = envs.reset(rng.integers(2**31, size=envs.num_envs).tolist())
-    policy.begin(observations)
+    act = begin(observations)
     seen, steps, running = [observations], [], np.ones(envs.num_envs, bool)
     lengths = np.zeros(envs.num_envs, int)
     while running.any() and len(steps) < envs.horizon:
-        actions = policy.act(observations)
+        actions = act(observations)
         observations, rewards, terminated, truncated = envs.step(actions)
         seen.append(observations)
         steps.append((actions, rewards, terminated))

@@ -24,22 +24,16 @@ Key = tuple[str, str, str]  # task as rvdt_jax.tasks names it, variant, regime (
 class Cell:
     """The runs of one cell.
 
-    ``scores`` are the final checkpoint's, which is the headline. ``maxima`` follow QT's protocol: ``report.published``.
-
     Attributes:
-        key: task, variant and regime.
         failed: why there is no score; "" if there is one.
         command: the command that repeats it; "" if the records do not hold it.
         folders: the run directories.
         scores: seed -> normalised score of the final checkpoint at the headline target; NaN if it is not finite.
-        steps: updates.
-        episodes: per seed, of the final checkpoint.
+        steps, episodes: updates, and episodes per seed of the final checkpoint.
         target: the headline target, as the records spell it.
-        data: the data set in words; ``recreated`` says whether it is recreated.
-        hardware, size: the hardware and the size of the model, in words.
-        maxima: seed -> the highest normalised score over the evaluations; {} if no evaluations are on record.
-        evaluations, evaluation_episodes: the number of evaluations that is the maximum of, and of episodes averaged
-            in each.
+        data, hardware, size: data set, hardware and model in words.
+        maxima: seed -> maximum by QT's protocol (``report.published``); {} if no evaluations are on record.
+        evaluations, evaluation_episodes: how many evaluations each maximum is taken over, of how many episodes each.
     """
 
     key: Key

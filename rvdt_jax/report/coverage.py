@@ -16,10 +16,7 @@ _PICKED = {
 
 
 def worst_and_mean(measured: dict, when: str) -> tuple[float, float, float, float]:
-    """Coverage of the target return: of the worst group of initial states, its interval's ends, and overall.
-
-    ``measured`` is of ``data.coverage.measure_coverage``; ``when`` is ``before`` or ``after`` rebalancing.
-    """
+    """Coverage of the target ``before`` or ``after``: of the worst group of states, its interval, and overall."""
     bin_, part = measured["asked_bin"], measured[when]
     shares = np.array(part["by_group"])[:, bin_]
     worst = int(shares.argmin())
@@ -89,11 +86,7 @@ def _percent(share: float) -> str:
 def plot_coverage(measured: dict, path: pathlib.Path | object, *, title: str, kind: str = "png") -> None:
     """Draws the data's returns, coverage of every return before and after rebalancing, and experts by group of states.
 
-    Args:
-        measured: of ``data.coverage.measure_coverage``.
-        path: a file name, or an open file.
-        title: above the panels.
-        kind: ``png`` or ``svg``.
+    ``measured`` is of ``data.coverage.measure_coverage``; ``path`` is a file name or an open file; ``kind`` png or svg.
     """
     import matplotlib
 

@@ -39,12 +39,7 @@ _SVG = {"svg.hashsalt": "rvdt_jax", "svg.fonttype": "none"}  # equal pictures ar
 
 
 def page(tables: list[Table], coverages: dict[str, dict]) -> str:
-    """The page's text; equal records give equal bytes.
-
-    Args:
-        tables: the tables to show.
-        coverages: task -> the content of its ``coverage.json``.
-    """
+    """The page's text; equal records give equal bytes. ``coverages``: task -> the content of its ``coverage.json``."""
     shown = [table for table in tables if table.rows]
     links = "".join(f'<a href="#{table.name}">{html.escape(table.title)}</a>' for table in shown)
     body = "\n".join(_section(table) for table in shown)

@@ -54,8 +54,7 @@ def plot_learning_curves(
 
     Args:
         curves: label -> (evaluation records, target to draw).
-        path: the PNG to write.
-        title: above the axes.
+        path, title: the PNG to write, and the words above the axes.
         ref_min_return, ref_max_return: the returns that score 0 and 100; None draws raw returns.
         references: label -> normalised score of a horizontal line.
     """

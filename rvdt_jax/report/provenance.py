@@ -25,10 +25,7 @@ def _version(name: str) -> str | None:
 def describe_hardware(device_kind: str, devices: int = 1, processes: int = 1) -> str:
     """What a run was made on, such as ``1 x AMD EPYC (2 cores)``.
 
-    Args:
-        device_kind: of every device, as JAX names it.
-        devices: how many, over all processes.
-        processes: how many train together.
+    ``device_kind`` is of every device, as JAX names it; ``devices`` is their number over all processes.
     """
     name, cores = device_name(device_kind), usable_cores()
     if device_kind == "cpu":

@@ -20,7 +20,6 @@ from rvdt_jax.report.records import mean_return
 TABLES = ("gym", "adroit", "kitchen", "maze2d", "antmaze", "maze2d-reward", "low-data", "ablation")
 AVERAGE = "average"
 EPISODES = 10  # per evaluation in QT's protocol
-_LOW_DATA = "low-data-"
 _HALF_A_DIGIT = 0.05 + 1e-9
 
 
@@ -54,9 +53,9 @@ def published_scores() -> tuple[Published, ...]:
     text = (resources.files("rvdt_jax") / "reference" / "published_scores.csv").read_text(encoding="utf-8")
     found = []
     for row in csv.DictReader(text.splitlines()):
-        regime = row["table"].removeprefix(_LOW_DATA) if row["table"].startswith(_LOW_DATA) else ""
+        table, _, regime = row["table"].partition("-D")  # low-data-D1 to -D4
         row |= {name: float(row[name]) if row[name] else None for name in ("mean", "std")}
-        found.append(Published(**row | {"table": "low-data" if regime else row["table"], "regime": regime}))
+        found.append(Published(**row | {"table": table, "regime": regime and f"D{regime}"}))
     return tuple(found)
 
 
@@ -79,9 +78,7 @@ def wrong_averages(table: str) -> list[str]:
             continue
         column = printed.method, printed.regime
         parts = [cell.mean for cell in cells if (cell.method, cell.regime) == column and cell.task != AVERAGE]
-        if None in parts:
-            continue
-        mean = sum(parts) / len(parts)
+        mean = math.nan if None in parts else sum(parts) / len(parts)
         if abs(mean - printed.mean) > _HALF_A_DIGIT:
             where = f"{printed.regime}, {printed.method}" if printed.regime else printed.method
             found.append(f"{where}: printed {printed.mean:.1f}, mean of its cells {mean:.2f}")

@@ -32,18 +32,14 @@ TITLES = {
 class Row:
     """One row: a task, or the averages.
 
-    Attributes:
-        label: as printed.
-        task, regime: of our cells in this row; task is "" for averages and if the source names no data set.
-        average: whether this row holds averages.
-        published: method -> cell.
+    ``task`` and ``regime`` are of our cells in it; task is "" for averages and if the source names no data set.
     """
 
     label: str
     task: str
     regime: str
     average: bool
-    published: dict[str, Published]
+    published: dict[str, Published]  # by method
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,11 +60,9 @@ class Table:
     """A published table and our cells.
 
     Attributes:
-        name, title: of the table.
         methods: the published columns.
         variants: the variants with columns of ours: those of ``variants_of`` that were run or published.
         rows: in the source's order, ours after them.
-        ours: all our cells by key.
         notes: footnotes, one or a few sentences each.
     """
 

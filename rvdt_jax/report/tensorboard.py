@@ -19,11 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class Writer:
-    """Writes records as scalars, one TensorBoard run per seed; without ``tensorboardX`` it writes nothing.
-
-    Args:
-        folder: of the runs.
-    """
+    """Writes records as scalars below a folder, one run per seed; without ``tensorboardX`` it writes nothing."""
 
     def __init__(self, folder: pathlib.Path):
         self._folder, self._files, self._enabled = folder, {}, True
@@ -74,8 +70,3 @@ class Writer:
                 self._files.popitem()[1].close()
             except OSError as error:
                 log.warning("TensorBoard events are lost: %s", error)
-
-
-def make_writer(run_folder: pathlib.Path) -> Writer:
-    """A writer into ``run_folder/tensorboard``."""
-    return Writer(run_folder / "tensorboard")

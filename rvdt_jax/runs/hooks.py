@@ -18,7 +18,7 @@ from rvdt_jax.config.settings import Config
 from rvdt_jax.errors import UserError
 from rvdt_jax.report import records as on_disk
 from rvdt_jax.report.records import append_lines, best_step, extrapolation, keep_lines, mean_return, read_lines
-from rvdt_jax.report.tensorboard import make_writer
+from rvdt_jax.report.tensorboard import Writer
 from rvdt_jax.runs.signals import Interrupted, Interruption
 from rvdt_jax.train.checkpoint import Checkpoints
 from rvdt_jax.types import Normalizer, TrainState
@@ -51,7 +51,7 @@ class Session:
         self._bar = tqdm(
             total=config.train.steps, unit="update", desc=config.variant, disable=not progress, dynamic_ncols=True
         )
-        self._writer = make_writer(folder)
+        self._writer = Writer(folder / "tensorboard")
         self._evaluations: list[dict] = []
         self._clock, self._step = time.perf_counter(), 0  # when and where the last compiled call ended
         self._compilation: dict[str, float] = {}  # what timing.jsonl has yet to say of it

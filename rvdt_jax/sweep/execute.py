@@ -17,6 +17,7 @@ import fcntl
 import logging
 import os
 import pathlib
+import shlex
 import signal
 import subprocess
 import sys
@@ -25,7 +26,7 @@ import time
 from rvdt_jax.errors import UserError
 from rvdt_jax.report.cells import COMMAND_SUFFIX, FAILED_SUFFIX
 from rvdt_jax.report.records import read_json, write_json
-from rvdt_jax.sweep.grid import Cell, as_text
+from rvdt_jax.sweep.grid import Cell
 
 log = logging.getLogger(__name__)
 _POLL_SECONDS = 0.2
@@ -54,7 +55,7 @@ class Job:
     @property
     def command(self) -> str:
         """The command that trains it, as typed."""
-        return as_text(["python", "experiments/run.py", *self.flags])
+        return shlex.join(["python", "experiments/run.py", *self.flags])
 
     def beside(self, suffix: str) -> pathlib.Path:
         """A file of the sweep beside the run directory, which belongs to the run."""
@@ -89,14 +90,7 @@ class Job:
 
 
 class Sweep:
-    """Runs jobs, ``at_once`` at a time, each on its share of the cores.
-
-    Args:
-        launcher: ``run.py``.
-        jobs: in the order in which they start.
-        at_once: the number of runs at a time.
-        retry: run cells that failed earlier again.
-    """
+    """Runs jobs in order, ``at_once`` at a time, each on its share of the cores; failed ones again on ``retry``."""
 
     def __init__(self, launcher: pathlib.Path, jobs: list[Job], *, at_once: int = 1, retry: bool = False):
         self._launcher, self._jobs, self._at_once, self._retry = launcher, jobs, at_once, retry
@@ -110,9 +104,11 @@ class Sweep:
             UserError: a cell was started by another command; nothing is run.
         """
         self._check_commands()
-        waiting = [job for job in self._jobs if self._is_due(job)]
+        due, waiting = {State.NEW, State.STARTED, *([State.FAILED] if self._retry else [])}, []
         for job in self._jobs:
-            log.info("%s: %s", job.cell.name, "to do" if job in waiting else job.state().value)
+            state = job.state()
+            waiting += [job] if state in due else []
+            log.info("%s: %s", job.cell.name, "to do" if state in due else state.value)
         previous = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             while self._running or (waiting and self.signal is None):
@@ -133,10 +129,6 @@ class Sweep:
                 raise UserError(
                     f"{job.workdir}: was started by another command ({earlier}). Choose another --out, or delete it."
                 )
-
-    def _is_due(self, job: Job) -> bool:
-        state = job.state()
-        return state in (State.NEW, State.STARTED) or (state is State.FAILED and self._retry)
 
     def _start(self, job: Job) -> None:
         lock = job.lock()

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from rvdt_jax.algorithms.variants import folder_name, get_variant
 from rvdt_jax.errors import UserError, did_you_mean
 from rvdt_jax.report.tables import make_table, variants_of
-from rvdt_jax.tasks import LOW_DATA, get_task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,8 +37,8 @@ def cells_of_table(
         UserError: the table, or a chosen name, does not exist.
     """
     rows = [(row.task, row.regime) for row in make_table(table, {}).rows if row.task]
-    tasks = _chosen("--tasks", tasks, [task for task, _ in rows], lambda name: get_task(name).name)
-    regimes = _chosen("--regimes", regimes, [regime for _, regime in rows], _regime)
+    tasks = _chosen("--tasks", tasks, [task for task, _ in rows])
+    regimes = _chosen("--regimes", regimes, [regime for _, regime in rows])
     variants = [get_variant(name) and name for name in variants] if variants else variants_of(table)
     return tuple(
         Cell(task, variant, regime)
@@ -49,43 +48,22 @@ def cells_of_table(
     )
 
 
-def _regime(name: str) -> str:
-    if name not in LOW_DATA:
-        raise UserError(f"--regimes: there is no regime {name!r}; choose from {', '.join(LOW_DATA)}.")
-    return name
-
-
-def _chosen(flag: str, wanted: Iterable[str] | None, there: list[str], check: Callable[[str], str]) -> list[str]:
+def _chosen(flag: str, wanted: Iterable[str] | None, there: list[str]) -> list[str]:
     """The wanted names, each of which must exist in the table."""
-    if not wanted:
-        return there
-    for name in wanted:
-        if check(name) not in there:
-            hint = did_you_mean(name, there)
-            raise UserError(f"{flag}: the table has no {name}.{hint} It has {', '.join(dict.fromkeys(there))}.")
-    return list(wanted)
+    for name in wanted or ():
+        if name not in there:
+            known = ", ".join(filter(None, dict.fromkeys(there))) or "none"
+            raise UserError(f"{flag}: the table has no {name}.{did_you_mean(name, there)} It has {known}.")
+    return list(wanted or there)
 
 
 def flags_of(cell: Cell, config: str, seeds: tuple[int, ...], workdir: str, settings: dict[str, object]) -> list[str]:
-    """The flags of ``run.py`` that train one cell.
-
-    Args:
-        cell: what to train.
-        config: the configuration file.
-        seeds: trained in one program.
-        workdir: the run directory.
-        settings: further fields of the configuration, without ``config.``.
-    """
+    """The flags of ``run.py`` that train one cell; ``settings`` are further fields, named without ``config.``."""
     fields = {"task": cell.task, "variant": cell.variant, "seeds": ",".join(map(str, seeds)) + "," * (len(seeds) == 1)}
     if cell.regime:
         fields["data.regime"] = cell.regime
     flags = [f"--config.{name}={value}" for name, value in (fields | settings).items()]
     return [f"--config={config}", *flags, f"--workdir={workdir}"]
-
-
-def as_text(command: list[str]) -> str:
-    """A command as it is typed."""
-    return shlex.join(command)
 
 
 def slurm_script(
@@ -95,7 +73,7 @@ def slurm_script(
 
     Args:
         commands: as typed, from the folder in which the job is submitted.
-        workdirs: the run directory of each.
+        workdirs: the run directory of each command.
         at_once: the number of tasks at a time; None leaves it to the cluster.
         options: of sbatch, e.g. ``--gres=gpu:1``.
     """

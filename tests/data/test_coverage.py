@@ -17,14 +17,8 @@ def make_episodes(starts, returns, length=2):
     observations[:, :, 0] = np.asarray(starts)[:, None]
     rewards = np.zeros((count, length), np.float32)
     rewards[:, -1] = returns
-    return Episodes(
-        name="made up",
-        observations=observations.reshape(-1, 2),
-        actions=np.zeros((count * length, 1), np.float32),
-        rewards=rewards.reshape(-1),
-        lengths=np.full(count, length),
-        terminated=np.zeros(count, bool),
-    )
+    columns = observations.reshape(-1, 2), np.zeros((count * length, 1), np.float32), rewards.reshape(-1)
+    return Episodes("made up", *columns, np.full(count, length), np.zeros(count, bool))
 
 
 @pytest.fixture
@@ -61,12 +55,9 @@ def test_expert_coverage_by_hand(two_rooms):
     """By return the experts are those of return 10. Given the start so they are, for all others have the minimum."""
     found = measure(two_rooms)
     assert found["expert_set"] == {"by": "return", "episodes": 60, "steps": 120, "min_return": 10, "max_return": 10}
-    assert found["before"]["expert_share"] == pytest.approx(60 / 200)
-    assert found["after"]["expert_share"] == pytest.approx(120 / 260)
-    assert found["before"]["expert_step_share"] == pytest.approx(60 / 200)
-    assert found["after"]["expert_step_share"] == pytest.approx(120 / 260)
-    for when, shares in (("before", [0.1, 0.5]), ("after", [20 / 110, 100 / 150])):
-        assert sorted(found[when]["expert_by_group"]) == pytest.approx(shares)
+    for when, share, by_group in (("before", 60 / 200, [0.1, 0.5]), ("after", 120 / 260, [20 / 110, 100 / 150])):
+        assert found[when]["expert_share"] == found[when]["expert_step_share"] == pytest.approx(share)
+        assert sorted(found[when]["expert_by_group"]) == pytest.approx(by_group)
         columns = (found[when][f"expert_by_group{end}"] for end in ("_low", "", "_high"))
         assert all(low < share < high for low, share, high in zip(*columns, strict=True))
 

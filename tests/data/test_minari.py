@@ -89,14 +89,6 @@ def test_an_end_inside_a_stored_episode_splits_it_and_that_is_said(flag, caplog)
     assert "in 1 stored episodes flags of an end lie before the last step" in caplog.text
 
 
-def test_observations_of_several_dimensions_are_flattened_row_by_row():
-    made = make_episodes(shape=(2, 3))
-    episodes = read(write(made, observations=box(-np.inf, np.inf, (2, 3))))
-    assert episodes.observations.shape == (sum(LENGTHS), 6)
-    first = made[0]["observations"][0]
-    np.testing.assert_array_equal(episodes.observations[0], [*first[0], *first[1]])
-
-
 # Dict observations.
 
 DICT = gymnasium.spaces.Dict(
@@ -128,8 +120,6 @@ def dicts():
     ("keys", "second_step"),
     [
         (("position",), [1, 1.25, 1.5]),
-        (("position", "goal.kettle"), [1, 1.25, 1.5, 10, 11]),
-        (("goal.kettle", "position"), [10, 11, 1, 1.25, 1.5]),
         (("goal.light switch",), [-1]),
         (("goal.light switch", "position", "goal.kettle"), [-1, 1, 1.25, 1.5, 10, 11]),
     ],
@@ -153,47 +143,35 @@ def with_actions(rows, space):
     return read(write([first | {"actions": rows[:-1]}, second | {"actions": rows[-1:]}], actions=space))
 
 
+INF = np.inf
+
+
 @pytest.mark.parametrize(
-    ("low", "high", "values", "expected"),
+    ("space", "rows", "expected", "low", "high"),
     [
-        (-2.0, 2.0, [-2.0, -1.0, 0.0, 2.0], [-1.0, -0.5, 0.0, 1.0]),
-        (-1.0, 2.0, [-1.0, 0.5, 2.0, 1.25], [-1.0, 0.0, 1.0, 0.5]),
+        (([-1, -2], [2, 2]), [[-1, -2], [0.5, 1], [2, 0]], [[-1, -1], [0, 0.5], [1, 0]], [-1, -2], [2, 2]),
+        # without bounds: by the range of the data
+        (([-INF, -1], [INF, 1]), [[-3, 0.5], [1, 0], [5, 0.25]], [[-1, 0.5], [0, 0], [1, 0.25]], [-3, -1], [5, 1]),
+        # one that never changes
+        (([-INF, -INF], [INF, INF]), [[7, -1], [7, 1]], [[0, -1], [0, 1]], [7, -1], [7, 1]),
+        (([7, -1], [7, 1]), [[7, -1], [7, 1]], [[0, -1], [0, 1]], [7, -1], [7, 1]),
     ],
 )
-def test_actions_between_other_bounds_are_scaled_and_the_bounds_kept(low, high, values, expected):
-    episodes = with_actions([[value, low] for value in values], box(low, high, (2,)))
-    np.testing.assert_allclose(episodes.actions, [[value, -1.0] for value in expected], atol=1e-6)
-    np.testing.assert_array_equal(episodes.action_low, [low, low])
-    np.testing.assert_array_equal(episodes.action_high, [high, high])
+def test_actions_between_other_bounds_are_scaled_and_the_bounds_kept(space, rows, expected, low, high):
+    episodes = with_actions(rows, gymnasium.spaces.Box(*np.array(space, np.float32)))
+    np.testing.assert_allclose(episodes.actions, expected, atol=1e-6)
+    np.testing.assert_array_equal([episodes.action_low, episodes.action_high], [low, high])
     assert episodes.action_low.dtype == episodes.action_high.dtype == episodes.actions.dtype == np.float32
+    acted = unscale_actions(episodes.actions, episodes.action_low, episodes.action_high)
+    np.testing.assert_allclose(acted, rows, atol=1e-6)
 
 
-def test_actions_between_minus_one_and_one_are_left_alone():
-    rows = [[-1.0, 1.0], [0.3, -0.7], [0.0, 0.9999999]]
+def test_actions_between_minus_one_and_one_are_left_alone(caplog):
+    rows = [[-1.0, 1.0], [0.3, -0.7], [0.0, 0.9999999], [np.nextafter(np.float32(1), np.float32(2)), 0.0]]
     episodes = with_actions(rows, box(-1, 1, (2,)))
-    np.testing.assert_array_equal(episodes.actions, np.array(rows, np.float32))
+    np.testing.assert_array_equal(episodes.actions, np.array(rows, np.float32).clip(-1, 1))
+    assert not caplog.records  # what rounding leaves beyond the bounds is not worth a word
     assert (episodes.action_low, episodes.action_high) == (None, None)
-
-
-def test_actions_without_bounds_are_scaled_by_the_range_of_the_data():
-    space = gymnasium.spaces.Box(np.array([-np.inf, -1], np.float32), np.array([np.inf, 1], np.float32))
-    episodes = with_actions([[-3.0, 0.5], [1.0, -0.5], [5.0, 0.25]], space)
-    np.testing.assert_allclose(episodes.actions, [[-1.0, 0.5], [0.0, -0.5], [1.0, 0.25]], atol=1e-6)
-    np.testing.assert_array_equal(episodes.action_low, [-3.0, -1.0])
-    np.testing.assert_array_equal(episodes.action_high, [5.0, 1.0])
-
-
-@pytest.mark.parametrize(
-    "space",
-    [box(-np.inf, np.inf, (2,)), box(np.array([7.0, -1.0], np.float32), np.array([7.0, 1.0], np.float32), (2,))],
-)
-def test_an_action_that_never_changes_has_equal_bounds(space):
-    episodes = with_actions([[7.0, -1.0], [7.0, 1.0]], space)
-    np.testing.assert_array_equal(episodes.actions, [[0.0, -1.0], [0.0, 1.0]])
-    np.testing.assert_array_equal(episodes.action_low, [7.0, -1.0])
-    np.testing.assert_array_equal(episodes.action_high, [7.0, 1.0])
-    acted = unscale_actions(np.array([[0.9, 0.5]]), episodes.action_low, episodes.action_high)
-    np.testing.assert_array_equal(acted, [[7.0, 0.5]])
 
 
 def test_a_glitch_does_not_set_the_scale_of_an_unbounded_action():
@@ -204,8 +182,8 @@ def test_a_glitch_does_not_set_the_scale_of_an_unbounded_action():
     assert episodes.actions[17] == 1.0
 
 
-@pytest.mark.parametrize(("low", "high"), [(-1.0, 1.0), (-2.0, 2.0)])
-def test_actions_beyond_their_bounds_are_clipped_and_that_is_said(caplog, low, high):
+def test_actions_beyond_their_bounds_are_clipped_and_that_is_said(caplog):
+    low, high = -2.0, 2.0
     rows = [[0.0, 0.5 * high], [1.5 * high, 0.0], [0.0, 0.0], [0.0, -3.0 * high], [low, high]]
     episodes = with_actions(rows, box(low, high, (2,)))
     np.testing.assert_allclose(episodes.actions, [[0, 0.5], [1, 0], [0, 0], [0, -1], [-1, 1]], atol=1e-6)
@@ -213,19 +191,6 @@ def test_actions_beyond_their_bounds_are_clipped_and_that_is_said(caplog, low, h
     assert record.getMessage().startswith(f"{DATASET}: 40% of the actions lie outside their bounds")
     assert f"the largest is {3 * high:g}" in record.getMessage()
     assert "clipped" in record.getMessage()
-
-
-def test_what_rounding_leaves_beyond_the_bounds_is_not_worth_a_word(caplog):
-    beyond = np.nextafter(np.float32(1), np.float32(2))
-    episodes = with_actions([[beyond, 0.0], [-beyond, 0.0]], box(-1, 1, (2,)))
-    np.testing.assert_array_equal(episodes.actions[:, 0], [1.0, -1.0])
-    assert not caplog.records
-
-
-def test_half_of_the_numbers_beyond_their_bounds_are_clipped_still():
-    """One joint of many may well be driven beyond its end at every step."""
-    episodes = with_actions([[5.0, 0.0], [2.0, 0.0], [0.0, -9.0], [3.0, 0.0]], box(-1, 1, (2,)))
-    np.testing.assert_array_equal(episodes.actions, [[1, 0], [1, 0], [0, -1], [1, 0]])
 
 
 @pytest.mark.parametrize(
@@ -237,26 +202,16 @@ def test_an_action_that_is_not_finite_is_named_and_never_clipped(low, high, valu
         with_actions(rows, box(low, high, (2,)))
 
 
-# What is wrong.
-
-
-def test_provenance_says_how_the_data_came_about():
+def test_provenance_says_how_the_data_came_about_and_prefers_the_environment_for_evaluation():
     folder = write(make_episodes())
     assert not read_provenance(DATASET, folder).get("recreated")
-    spec = gymnasium.spec("Pendulum-v1").to_json()
-    facts = {"recreated": True, "recipe": "a walk", "seed": 3, "ref_min_score": -3.5, "ref_max_score": 12}
-    set_metadata(folder, env_spec=spec, **facts)
-    expected = {"dataset_id": DATASET, "source": "minari", "env_id": "Pendulum-v1", "env_spec": spec} | facts
-    assert expected.items() <= read_provenance(DATASET, folder).items()
-
-
-def test_the_environment_for_evaluation_comes_before_the_one_of_the_collection():
-    folder = write(make_episodes())
     collected, evaluated = (gymnasium.spec(name).to_json() for name in ("Pendulum-v1", "MountainCarContinuous-v0"))
-    set_metadata(folder, env_spec=collected, eval_env_spec=evaluated)
-    provenance = read_provenance(DATASET, folder)
-    assert provenance["env_id"] == "Pendulum-v1"
-    assert provenance["env_spec"] == evaluated
+    facts = {"recreated": True, "recipe": "a walk", "seed": 3, "ref_min_score": -3.5, "ref_max_score": 12}
+    facts |= {"dataset_id": DATASET, "source": "minari", "env_id": "Pendulum-v1"}
+    set_metadata(folder, env_spec=collected, **facts)
+    assert (facts | {"env_spec": collected}).items() <= read_provenance(DATASET, folder).items()
+    set_metadata(folder, eval_env_spec=evaluated)
+    assert (facts | {"env_spec": evaluated}).items() <= read_provenance(DATASET, folder).items()
 
 
 @pytest.mark.parametrize("spec", [None, "{", '{"kwargs": {}}'])
@@ -268,27 +223,19 @@ def test_data_that_knows_no_environment_names_none(spec):
     assert "env_spec" not in provenance
 
 
-def change_one_byte(folder):
+def test_another_content_is_another_digest():
+    folder = write(make_episodes())
     path = folder / "main_data.hdf5"
+    digests = [content_digest(folder)]
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-
-
-def add_a_file(folder):
+    digests.append(content_digest(folder))
+    path.rename(folder / "main_data.hdf6")
+    digests.append(content_digest(folder))
     (folder / "more").write_bytes(b"")
-
-
-def rename_a_file(folder):
-    (folder / "main_data.hdf5").rename(folder / "main_data.hdf6")
-
-
-@pytest.mark.parametrize("change", [change_one_byte, add_a_file, rename_a_file])
-def test_another_content_is_another_digest(change):
-    folder = write(make_episodes())
-    before = content_digest(folder)
-    change(folder)
-    assert content_digest(folder) != before
+    digests.append(content_digest(folder))
+    assert len(set(digests)) == 4
 
 
 def test_local_data_sets_are_listed_whatever_their_namespace(tmp_path):

@@ -1,5 +1,6 @@
 """The Minari writer: what it writes, that it replaces only when told, and that it writes whole or not at all."""
 
+import itertools
 import os
 import pathlib
 import platform
@@ -14,14 +15,8 @@ import numpy as np
 import pytest
 
 from rvdt_jax.data.minari import content_digest
-from rvdt_jax.data.minari.writer import (
-    About,
-    clear_leftovers,
-    split_recording,
-    write_dataset,
-)
-from rvdt_jax.recreate import recreate
-from rvdt_jax.recreate.maze2d import collect, episodes_of
+from rvdt_jax.data.minari.writer import About, clear_leftovers, write_dataset
+from rvdt_jax.recreate.maze2d import episodes_of
 from rvdt_jax.tasks import get_task
 
 TASK = get_task("maze2d-umaze-v1")
@@ -38,6 +33,16 @@ def root(tmp_path) -> pathlib.Path:
     return folder
 
 
+ABOUT = {
+    "env_id": ENV_ID,
+    "observation_size": 4,
+    "action_size": 2,
+    "algorithm": "none",
+    "description": "A test.",
+    "facts": {"recreated": True},
+}
+
+
 def make_recording(offset: float = 0.0) -> dict:
     """Eight steps in three segments; the step's number is encoded in every field."""
     steps = np.arange(sum(LENGTHS), dtype=np.float32) + np.float32(offset)
@@ -50,18 +55,12 @@ def make_recording(offset: float = 0.0) -> dict:
     }
 
 
-def write(collect=make_recording, dataset_id=DATASET_ID, overwrite=False, **about) -> str:
-    about = {
-        "env_id": ENV_ID,
-        "observation_size": 4,
-        "action_size": 2,
-        "algorithm": "none",
-        "description": "A test.",
-        "ref_min_return": TASK.ref_min_return,
-        "ref_max_return": TASK.ref_max_return,
-        "facts": {"recreated": True},
-    } | about
-    return write_dataset(dataset_id, About(**about), lambda: episodes_of(collect()), overwrite=overwrite)
+def make_episodes(offset: float = 0.0):
+    return episodes_of(make_recording(offset))
+
+
+def write(episodes=make_episodes, dataset_id=DATASET_ID, overwrite=False, **about) -> str:
+    return write_dataset(dataset_id, About(**ABOUT | about), episodes, overwrite=overwrite)
 
 
 def listed() -> set[str]:
@@ -71,56 +70,30 @@ def listed() -> set[str]:
         return set(minari.list_local_datasets())
 
 
-class Exploding:
-    """Actions whose reading fails when the second segment is written."""
+def failing(error: BaseException, after: int = 0):
+    """Raises in the collection, after so many episodes."""
 
-    def __init__(self, error: BaseException):
-        self.error, self.reads = error, 0
-
-    def __getitem__(self, index):
-        self.reads += 1
-        if self.reads == 2:
-            raise self.error
-        return make_recording()["actions"][index]
-
-
-def fail_in_collection(error: BaseException):
-    def collect():
+    def generate():
+        yield from itertools.islice(make_episodes(), after)
         raise error
 
-    return collect
+    return generate
 
 
-def fail_in_write(error: BaseException):
-    return lambda: make_recording() | {"actions": Exploding(error)}
-
-
-# --- generators ---
-
-
-@pytest.mark.parametrize("fails", [False, True])
-def test_a_generator_runs_under_the_users_root_and_is_closed_even_while_its_error_is_kept(tmp_path, monkeypatch, fails):
-    root = tmp_path / "datasets"
-    monkeypatch.setenv("MINARI_DATASETS_PATH", str(root))
+def test_a_generator_is_closed_even_while_its_error_is_kept():
     seen = []
 
     def generate():
         try:
-            for episode in episodes_of(make_recording()):
-                seen.append(os.environ["MINARI_DATASETS_PATH"])
-                yield episode | ({"rewards": [object()]} if fails else {})
+            for episode in make_episodes():
+                yield episode | {"rewards": [object()]}
         finally:
             seen.append("closed")
 
-    about = About(ENV_ID, 4, 2, "none", "A test.", 0.0, 1.0, {})
-    if fails:
-        with pytest.raises((TypeError, AttributeError)) as kept:
-            write_dataset(DATASET_ID, about, generate)
-        assert kept.value.__traceback__ is not None
-        assert seen == [str(root), "closed"]
-    else:
-        write_dataset(DATASET_ID, about, generate)
-        assert seen == [str(root)] * len(LENGTHS) + ["closed"]
+    with pytest.raises((TypeError, AttributeError)) as kept:
+        write(generate)
+    assert kept.value.__traceback__ is not None
+    assert seen == ["closed"]
 
 
 # --- what is written ---
@@ -128,51 +101,17 @@ def test_a_generator_runs_under_the_users_root_and_is_closed_even_while_its_erro
 
 def test_every_segment_is_an_episode_with_one_observation_more():
     assert write() == DATASET_ID
-    dataset = minari.load_dataset(DATASET_ID)
-    episodes, recording, start = list(dataset.iterate_episodes()), make_recording(), 0
-    assert [len(episode) for episode in episodes] == LENGTHS
-    assert dataset.total_episodes == len(LENGTHS)
-    assert dataset.total_steps == sum(LENGTHS)
-    for episode, length in zip(episodes, LENGTHS, strict=True):
+    dataset, recording, start = minari.load_dataset(DATASET_ID), make_recording(), 0
+    assert (dataset.total_episodes, dataset.total_steps) == (len(LENGTHS), sum(LENGTHS))
+    for episode, length in zip(dataset.iterate_episodes(), LENGTHS, strict=True):
         steps = slice(start, start + length)
-        assert episode.observations.shape == (length + 1, 4)
-        np.testing.assert_array_equal(episode.observations[:-1], recording["observations"][steps])
-        np.testing.assert_array_equal(episode.observations[-1], recording["next_observations"][start + length - 1])
+        observations = [*recording["observations"][steps], recording["next_observations"][start + length - 1]]
+        np.testing.assert_array_equal(episode.observations, observations)
         np.testing.assert_array_equal(episode.actions, recording["actions"][steps])
         np.testing.assert_array_equal(episode.rewards, recording["rewards"][steps])
         assert episode.terminations.tolist() == [False] * length
         assert episode.truncations.tolist() == [False] * (length - 1) + [True]
         start += length
-
-
-def test_recorded_steps_are_cut_where_they_ended():
-    steps = np.arange(6, dtype=np.float32)
-    columns = {"observations": steps[:, None], "actions": -steps[:, None], "rewards": 10 * steps}
-    following = {"next_observations": steps[:, None] + 0.5}
-    terminated, truncated = np.array([0, 1, 0, 0, 0, 0], bool), np.array([0, 1, 0, 1, 0, 0], bool)
-    first, second, rest = split_recording(columns | following, terminated, truncated)
-    assert first["observations"].ravel().tolist() == [0, 1, 1.5]
-    assert (first["terminations"].tolist(), first["truncations"].tolist()) == ([False, True], [False, True])
-    assert second["rewards"].tolist() == [20, 30]
-    assert (second["terminations"].tolist(), second["truncations"].tolist()) == ([False, False], [False, True])
-    assert rest["actions"].ravel().tolist() == [-4, -5]
-    assert rest["truncations"].tolist() == [False, True]
-    first, *_ = split_recording(columns, terminated, truncated)
-    assert first["observations"].ravel().tolist() == [0, 1, 1]
-
-
-def test_a_recreated_data_set_loads_and_holds_the_collection():
-    dataset_id = recreate("maze2d-umaze-v1", steps=700, seed=3, progress=False)
-    assert listed() == {dataset_id}
-    dataset, recording = minari.load_dataset(dataset_id), collect("maze2d-umaze-v1", 700, 3)
-    episodes = list(dataset.iterate_episodes())
-    assert len(episodes) == recording["ends"].sum() > 1
-    for field in ("actions", "rewards"):
-        written = np.concatenate([getattr(episode, field) for episode in episodes])
-        np.testing.assert_array_equal(written, recording[field])
-    written = np.concatenate([episode.observations[:-1] for episode in episodes])
-    np.testing.assert_array_equal(written, recording["observations"])
-    assert written.dtype == np.float32
 
 
 def test_where_an_import_registers_the_environment_its_module_is_named_with_it(root):
@@ -182,8 +121,8 @@ def test_where_an_import_registers_the_environment_its_module_is_named_with_it(r
         "assert 'rvdt_jax.envs' not in sys.modules;"
         "one = dict(observations=np.zeros((2, 4), np.float32), actions=np.zeros((1, 2), np.float32),"
         " rewards=np.zeros(1), terminations=np.zeros(1, bool), truncations=np.ones(1, bool));"
-        "about = About('rvdt_jax.envs:rvdt/maze2d-umaze-v1', 4, 2, 'none', 'A test.', 0.0, 1.0, {});"
-        f"write_dataset({DATASET_ID!r}, about, lambda: [one])"
+        "about = About('rvdt_jax.envs:rvdt/maze2d-umaze-v1', 4, 2, 'none', 'A test.', {});"
+        f"write_dataset({DATASET_ID!r}, about, lambda: (each for each in [one]))"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
     script = (
@@ -196,12 +135,6 @@ def test_where_an_import_registers_the_environment_its_module_is_named_with_it(r
         str(TASK.horizon),
         "4",
     ]
-
-
-def test_an_unknown_environment_is_found_before_anything_is_collected(root):
-    with pytest.raises(gymnasium.error.Error, match="no-such-maze"):
-        write(fail_in_collection(AssertionError("collected all the same")), env_id="rvdt/no-such-maze-v0")
-    assert list(root.iterdir()) == []
 
 
 def test_the_environment_variable_is_left_as_it_was(root, monkeypatch):
@@ -217,27 +150,38 @@ def test_the_environment_variable_is_left_as_it_was(root, monkeypatch):
 # --- existing data sets ---
 
 
-def test_an_existing_data_set_is_refused_before_anything_is_collected(root):
+@pytest.mark.parametrize(
+    ("about", "error", "message"),
+    [
+        ({}, ValueError, r"already exists in .*--overwrite"),
+        ({"env_id": "rvdt/no-such-maze-v0", "dataset_id": "other-v0"}, gymnasium.error.Error, "no-such-maze"),
+    ],
+)
+def test_an_existing_data_set_and_an_unknown_environment_are_refused_before_anything_is_collected(
+    root, about, error, message
+):
     write()
     before = content_digest(root)
-    with pytest.raises(ValueError, match=r"already exists in .*--overwrite"):
-        write(fail_in_collection(AssertionError("collected all the same")))
+    with pytest.raises(error, match=message):
+        write(failing(AssertionError("collected all the same")), **about)
     assert content_digest(root) == before
 
 
 def test_overwrite_replaces_it(root):
     write()
-    write(lambda: make_recording(100.0), overwrite=True)
+    write(lambda: make_episodes(100.0), overwrite=True)
     episodes = list(minari.load_dataset(DATASET_ID).iterate_episodes())
     np.testing.assert_array_equal(np.concatenate([episode.rewards for episode in episodes]), np.arange(100, 108))
     assert listed() == {DATASET_ID}
     assert [path.name for path in root.iterdir()] == ["recreated"]
 
 
-def test_a_data_set_that_appears_during_the_collection_is_not_replaced(root):
-    def collect_while_another_writes() -> dict:
-        write()
-        return make_recording(100.0)
+def test_a_data_set_that_appears_during_the_collection_is_not_replaced(root, monkeypatch):
+    def collect_while_another_writes():
+        with monkeypatch.context() as other_process:
+            other_process.setenv("MINARI_DATASETS_PATH", str(root))
+            write()
+        yield from make_episodes(100.0)
 
     with pytest.raises(ValueError, match="already exists"):
         write(collect_while_another_writes)
@@ -249,15 +193,15 @@ def test_a_data_set_that_appears_during_the_collection_is_not_replaced(root):
 # --- whole or not at all ---
 
 
-@pytest.mark.parametrize("fail", [fail_in_collection, fail_in_write], ids=["collection", "write"])
+@pytest.mark.parametrize("after", [0, 1])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
-def test_a_failure_leaves_what_was_there_and_nothing_else(fail, error, root):
+def test_a_failure_leaves_what_was_there_and_nothing_else(after, error, root):
     for there in (set(), {DATASET_ID}):
         if there:
             write()
         before = content_digest(root)
         with pytest.raises(error):
-            write(fail(error()), overwrite=True)
+            write(failing(error(), after), overwrite=True)
         assert content_digest(root) == before
         assert listed() == there
         assert {path.name for path in root.iterdir()} == {"recreated"} & {name.split("/")[0] for name in there}
@@ -281,7 +225,7 @@ def test_an_interrupt_at_the_exchange_leaves_an_existing_data_set_whole(root, mo
     monkeypatch.setattr(os, "rename", interrupting(os.rename))
     monkeypatch.setattr(os, "replace", interrupting(os.replace))
     with pytest.raises(KeyboardInterrupt):
-        write(lambda: make_recording(100.0), overwrite=True)
+        write(lambda: make_episodes(100.0), overwrite=True)
     assert listed() == {DATASET_ID}
     assert content_digest(final) == before
 
@@ -320,7 +264,6 @@ def test_a_data_set_in_the_hands_of_a_dead_writer_is_put_back(root):
     leftover = make_leftover(root, dead_process())
     (leftover / "replaced" / DATASET_ID).parent.mkdir(parents=True)
     (root / DATASET_ID).rename(leftover / "replaced" / DATASET_ID)
-    assert listed() == set()
     clear_leftovers(root)
     assert listed() == {DATASET_ID}
     assert content_digest(root / DATASET_ID) == before

@@ -4,16 +4,14 @@ import json
 import pathlib
 import shutil
 import socket
-import warnings
 
-import gymnasium
 import huggingface_hub
 import minari
 import minari.storage.remotes
 import numpy as np
 import pytest
-from minari.data_collector import EpisodeBuffer
 from minari.storage.remotes.cloud_storage import CloudStorage
+from minari_sets import write_minari
 
 from rvdt_jax.data import remote
 from rvdt_jax.data.minari import content_digest, find_local, list_local, minari_root
@@ -47,11 +45,7 @@ class Folder(CloudStorage):
     def download_namespace_metadata(self, namespace, path):
         shutil.copy(self.root / namespace / "namespace_metadata.json", path / namespace)
 
-    def upload_dataset(self, dataset_id):
-        raise NotImplementedError
-
-    def upload_namespace(self, namespace):
-        raise NotImplementedError
+    upload_dataset = upload_namespace = None
 
 
 def breaking_off_with(error):
@@ -87,27 +81,11 @@ def server(tmp_path, monkeypatch, serve):
 
 
 def publish(folder, monkeypatch, dataset_id, **metadata):
-    """Puts a data set of one episode on the server; its observations are 0, 1, 2."""
-    (folder / dataset_id).parent.mkdir(parents=True, exist_ok=True)
-    buffer = EpisodeBuffer(
-        observations=np.arange(4, dtype=np.float32)[:, None],
-        actions=np.zeros((3, 1), np.float32),
-        rewards=np.zeros(3),
-        terminations=np.zeros(3, bool),
-        truncations=np.array([False, False, True]),
-        infos={},
-    )
-    with warnings.catch_warnings(), monkeypatch.context() as patch:
-        warnings.simplefilter("ignore")  # Minari asks for an author, an e-mail address and a link to the code
+    """Puts a data set of one episode on the server."""
+    folder.joinpath(dataset_id).parent.mkdir(parents=True, exist_ok=True)
+    with monkeypatch.context() as patch:
         patch.setenv("MINARI_DATASETS_PATH", str(folder))
-        minari.create_dataset_from_buffers(
-            dataset_id,
-            [buffer],
-            observation_space=gymnasium.spaces.Box(-9, 9, (1,)),
-            action_space=gymnasium.spaces.Box(-1, 1, (1,)),
-            data_format="hdf5",
-        )
-    path = folder / dataset_id / "data" / "metadata.json"
+        path = write_minari(dataset_id, [{"rewards": np.zeros(3)}]) / "metadata.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | metadata))
 
 
@@ -119,13 +97,14 @@ def everything() -> set[str]:
 # What is downloaded.
 
 
-def test_what_is_downloaded_is_what_the_server_has(server, caplog):
+def test_what_is_downloaded_is_what_the_server_has(server, caplog, monkeypatch):
+    monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", lambda *_, **__: pytest.fail("Hugging Face was asked"))
     with caplog.at_level("INFO", logger="rvdt_jax"):
         download(DATASET)
     assert f"{DATASET} is not on this machine: asking Minari's servers" in caplog.text
     folder = find_local(DATASET)
     assert content_digest(folder) == content_digest(server / DATASET / "data")
-    np.testing.assert_array_equal(read_minari(DATASET, folder).observations[:, 0], [0, 1, 2])
+    assert read_minari(DATASET, folder).lengths.tolist() == [3]
     assert list_local() == list(minari.list_local_datasets()) == [DATASET]
     assert not [name for name in everything() if name.startswith(".")]
 
@@ -159,18 +138,6 @@ def test_a_download_that_breaks_off_leaves_nothing_behind_and_can_be_repeated(se
     serve()
     download(DATASET)
     assert content_digest(find_local(DATASET)) == content_digest(server / DATASET / "data")
-
-
-def test_what_else_is_here_stays_as_it_is(server, serve, monkeypatch):
-    publish(minari_root(), monkeypatch, "toy/run-v1")
-    before = content_digest(find_local("toy/run-v1"))
-    serve(breaking_off_with(OSError("connection lost")))
-    with pytest.raises(Unreachable):
-        download(DATASET)
-    serve()
-    download(DATASET)
-    assert list_local() == ["toy/run-v1", DATASET]
-    assert content_digest(find_local("toy/run-v1")) == before
 
 
 def test_another_process_may_be_faster(server, serve):
@@ -210,25 +177,13 @@ def test_minaris_word_on_a_namespace_comes_along(server):
         ("walk-v1", r".*find any version"),
         ("toy/walk-v7", r".*toy/walk-v1"),  # the one that they have
         ("toy/walk", ": .*version"),
+        ("toy/future-v1", r" .*compatible"),  # of a Minari that does not exist yet
     ],
 )
-def test_an_id_that_the_servers_do_not_have_is_named(server, dataset_id, words):
+def test_an_id_that_the_servers_do_not_have_is_named(server, monkeypatch, dataset_id, words):
+    publish(server, monkeypatch, "toy/future-v1", minari_version="99.0.0")
     with pytest.raises(Unreachable, match=f"did not give {dataset_id}{words}"):
         download(dataset_id)
-    assert everything() == set()
-
-
-def test_data_that_this_minari_cannot_read_is_not_downloaded(server, monkeypatch):
-    publish(server, monkeypatch, "toy/future-v1", minari_version="99.0.0")
-    with pytest.raises(Unreachable, match=r"did not give toy/future-v1 .*compatible"):
-        download("toy/future-v1")
-    assert everything() == set()
-
-
-def test_a_server_of_no_known_kind_is_named(monkeypatch):
-    monkeypatch.setenv("MINARI_REMOTE", "carrier-pigeon://loft")
-    with pytest.raises(Unreachable, match=rf"did not give {DATASET} .*carrier-pigeon"):
-        download(DATASET)
     assert everything() == set()
 
 
@@ -237,57 +192,33 @@ def test_a_server_of_no_known_kind_is_named(monkeypatch):
 
 @pytest.fixture
 def hugging_face(monkeypatch):
-    """A function that makes an address the server, with no proxy between."""
+    """A function that makes an address the server, with no proxy between; Minari, which would try again, fails."""
     for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
     monkeypatch.delenv("MINARI_REMOTE", raising=False)
-    return lambda address: monkeypatch.setattr(huggingface_hub.HfApi, "__init__", _at(address))
-
-
-def _at(address):
-    original = huggingface_hub.HfApi.__init__
-    return lambda self, **options: original(self, endpoint=address, **options)
-
-
-@pytest.fixture
-def socket_address():
-    """A local address, and the socket that is bound to it and does not listen."""
-    with socket.socket() as holder:
-        holder.bind(("127.0.0.1", 0))
-        yield f"http://127.0.0.1:{holder.getsockname()[1]}", holder
-
-
-@pytest.fixture
-def one_try(monkeypatch):
-    """Minari, which would try again and again, is not asked."""
     monkeypatch.setattr(minari, "download_dataset", lambda dataset_id: pytest.fail("it went on"))
+    original = huggingface_hub.HfApi.__init__
+
+    def choose(address):
+        monkeypatch.setattr(huggingface_hub.HfApi, "__init__", lambda self: original(self, endpoint=address))
+
+    return choose
 
 
-def test_a_server_that_refuses_is_named_at_once(hugging_face, socket_address, one_try):
-    hugging_face(socket_address[0])
-    with pytest.raises(Unreachable, match=rf"did not give {DATASET} \(ConnectError: .*refused"):
-        download(DATASET)
-    assert not minari_root().exists()
-
-
-def test_a_server_that_never_answers_is_given_up(hugging_face, socket_address, one_try, monkeypatch):
-    address, silent = socket_address
-    silent.listen()
+def test_a_server_that_never_answers_is_given_up(hugging_face, monkeypatch):
     monkeypatch.setattr(remote, "_TIMEOUT", 0.05)
-    hugging_face(address)
-    with pytest.raises(Unreachable, match=r"Timeout"):
-        download(DATASET)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        hugging_face(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        with pytest.raises(Unreachable, match=r"Timeout"):
+            download(DATASET)
 
 
 @pytest.mark.parametrize("address", ["https://minari.invalid", "mirror.example"])  # no such name (RFC 2606), no scheme
-def test_an_address_that_leads_nowhere_is_an_error(hugging_face, one_try, address):
+def test_an_address_that_leads_nowhere_is_an_error(hugging_face, address):
     hugging_face(address)
     with pytest.raises(Unreachable, match=f"did not give {DATASET} "):
         download(DATASET)
-
-
-def test_other_servers_are_left_to_minari(server, monkeypatch):
-    monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", lambda *_, **__: pytest.fail("Hugging Face was asked"))
-    download(DATASET)
-    assert find_local(DATASET)
+    assert not minari_root().exists()

@@ -14,7 +14,6 @@ from rvdt_jax.data.cache import cache_folder, read_cache, write_cache
 from rvdt_jax.data.source import load_local
 
 DATASET = "toy/walk-v1"
-ARRAYS = ("observations", "actions", "rewards", "lengths", "terminated")
 
 
 @pytest.fixture
@@ -43,11 +42,6 @@ def warnings_in(caplog):
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-def assert_equal(left, right):
-    for field in ARRAYS:
-        assert getattr(left, field).tobytes() == getattr(right, field).tobytes(), field
-
-
 def cache_file():
     (path,) = cache_folder().iterdir()
     return path
@@ -57,7 +51,7 @@ def test_the_second_load_is_equal_and_reads_the_cache_alone(dataset, no_minari, 
     first, provenance = load_local(DATASET)
     no_minari()
     second, again = load_local(DATASET)
-    assert_equal(first, second)
+    assert second.digest() == first.digest()
     assert again == provenance
     assert second.name == first.name == DATASET
     assert warnings_in(caplog) == []
@@ -84,7 +78,6 @@ def dict_dataset():
 
 ENTRIES = {
     ("front",): [[0], [1], [2]],
-    ("back",): [[0], [2], [4]],
     ("front", "back"): [[0, 0], [1, 2], [2, 4]],
     ("back", "front"): [[0, 0], [2, 1], [4, 2]],
 }
@@ -115,11 +108,11 @@ def test_a_corrupt_cache_is_rebuilt_and_that_is_said(dataset, no_minari, caplog,
     path = cache_file()
     corrupt(path)
     again, _ = load_local(DATASET)
-    assert_equal(expected, again)
+    assert again.digest() == expected.digest()
     (warning,) = warnings_in(caplog)
     assert "rebuilding the cache" in warning
     no_minari()
-    assert_equal(expected, load_local(DATASET)[0])  # the rebuilt one is whole
+    assert load_local(DATASET)[0].digest() == expected.digest()  # the rebuilt one is whole
     assert cache_file() == path
 
 
@@ -131,7 +124,7 @@ def test_a_cache_that_cannot_be_written_is_done_without_and_that_is_said(dataset
     for _ in range(2):
         caplog.clear()
         again, provenance = load_local(DATASET)
-        assert_equal(expected, again)
+        assert again.digest() == expected.digest()
         assert provenance["dataset_id"] == DATASET
         (warning,) = warnings_in(caplog)
         assert "going on without a cache" in warning

@@ -16,9 +16,6 @@ NESTED = {
     ("keys", "expected"),
     [
         (("hand",), [[1, 2], [3, 4]]),
-        (("goal.lamp",), [[13], [14]]),
-        (("goal.kettle",), [[5, 6, 7, 8], [9, 10, 11, 12]]),
-        (("hand", "goal.lamp"), [[1, 2, 13], [3, 4, 14]]),
         (("goal.lamp", "hand"), [[13, 1, 2], [14, 3, 4]]),
         (("goal.kettle", "hand", "goal.lamp"), [[5, 6, 7, 8, 1, 2, 13], [9, 10, 11, 12, 3, 4, 14]]),
     ],
@@ -44,20 +41,14 @@ def test_arrays_of_any_shape_and_type_become_rows_of_floats(observations, expect
     assert flat.dtype == np.float32
 
 
-def test_a_dict_without_keys_is_refused_with_everything_in_it():
-    with pytest.raises(ValueError, match=r"hand, goal\.kettle, goal\.lamp; .*config\.data\.observation_keys"):
-        flatten_observations(NESTED, ())
-
-
 @pytest.mark.parametrize("key", ["arm", "goal.oven", "hand.left", "goal.lamp.x", "kettle", ""])
 def test_an_entry_that_is_not_there_is_named_with_those_there_are(key):
     with pytest.raises(ValueError, match=rf"no entry '{key}'; there are hand, goal\.kettle, goal\.lamp\."):
         flatten_observations(NESTED, ("hand", key))
-
-
-def test_keys_for_an_array_are_refused():
     with pytest.raises(ValueError, match=r"no entry 'hand'; there are none: they are arrays"):
         flatten_observations(np.zeros((2, 3)), ("hand",))
+    with pytest.raises(ValueError, match=r"hand, goal\.kettle, goal\.lamp; .*config\.data\.observation_keys"):
+        flatten_observations(NESTED, ())
 
 
 def test_the_names_of_leaves_are_dotted_and_in_order():
@@ -77,13 +68,10 @@ LOW, HIGH = np.array([0.0, -2.0]), np.array([4.0, 6.0])
 PAIRS = [([0.0, -2.0], [-1.0, -1.0]), ([2.0, 2.0], [0.0, 0.0]), ([4.0, 6.0], [1.0, 1.0]), ([1.0, 4.0], [-0.5, 0.5])]
 
 
-@pytest.mark.parametrize(("given", "scaled"), PAIRS)
-def test_actions_are_scaled_and_back_by_hand(given, scaled):
-    np.testing.assert_array_equal(scale_actions(np.array(given), LOW, HIGH), scaled)
-    np.testing.assert_array_equal(unscale_actions(np.array(scaled), LOW, HIGH), given)
-
-
-def test_no_action_that_goes_out_is_beyond_the_bounds():
+def test_actions_are_scaled_and_back_by_hand_and_never_go_out_beyond_the_bounds():
+    for given, scaled in PAIRS:
+        np.testing.assert_array_equal(scale_actions(np.array(given), LOW, HIGH), scaled)
+        np.testing.assert_array_equal(unscale_actions(np.array(scaled), LOW, HIGH), given)
     np.testing.assert_array_equal(unscale_actions(np.array([[1.7, -1.2], [9.0, 9.0]]), LOW, HIGH), [[4, -2], [4, 6]])
 
 

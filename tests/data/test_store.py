@@ -34,8 +34,9 @@ def made(episodes, experts):
 
 
 def test_every_field_matches_a_slow_loop(episodes, experts, made):
-    made = jax.device_get(made)
-    for number, (start, end) in enumerate(split(episodes)):
+    made, start, expert_steps = jax.device_get(made), 0, []
+    for number, length in enumerate(episodes.lengths):
+        end = start + int(length)
         for step in range(start, end):
             np.testing.assert_array_equal(made.actions[step], episodes.actions[step])
             assert made.rewards[step] == episodes.rewards[step]
@@ -43,21 +44,21 @@ def test_every_field_matches_a_slow_loop(episodes, experts, made):
             assert made.returns_to_go[step] == pytest.approx(to_go / SCALE, rel=1e-6)
             assert made.timesteps[step] == step - start
             assert made.last_steps[step] == end - 1
+            assert made.terminals[step] == (episodes.terminated[number] and step == end - 1)
             assert made.expert[step] == experts.mask[number]
+            expert_steps += [step] if experts.mask[number] else []
+        start = end
     assert len(made.rewards) == end
+    assert 0 < made.terminals.sum() < episodes.lengths.size  # some end, some are cut
+    assert 0 < len(expert_steps) == experts.steps
+    np.testing.assert_array_equal(made.expert_steps, expert_steps)
 
 
 def test_the_critic_learns_from_shifted_rewards_and_the_policy_from_raw_returns():
     """QT's 4 (r - 0.5) of antmaze-large-diverse: -2 without and 2 with success."""
     task = get_task("antmaze-large-diverse-v0")
-    episodes = Episodes(
-        name="toy",
-        observations=np.zeros((5, 1), np.float32),
-        actions=np.zeros((5, 1), np.float32),
-        rewards=np.array([0, 0, 1, 0, 0], np.float32),
-        lengths=np.array([3, 2]),
-        terminated=np.array([True, False]),
-    )
+    vectors, rewards = np.zeros((5, 1), np.float32), np.array([0, 0, 1, 0, 0], np.float32)
+    episodes = Episodes("toy", vectors, vectors, rewards, np.array([3, 2]), np.array([True, False]))
     experts = select_experts(episodes.returns, episodes.lengths)
     scales = {"reward_scale": task.reward_scale, "reward_shift": task.reward_shift}
     store = make_store(episodes, experts, make_normalizer(episodes), return_scale=1.0, **scales)

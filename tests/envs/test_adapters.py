@@ -45,16 +45,10 @@ def echo():
     registry.pop("test/Echo-v0", None)
 
 
-def pendulum_state_after(env, action) -> np.ndarray:
-    env.reset(seed=0)
-    return env.step(np.array([action], np.float32))[0]
-
-
 @pytest.mark.parametrize(
     ("bounds", "given", "meant"),
     [
         (((-2.0,), (2.0,)), 0.5, 1.0),
-        (((-2.0,), (2.0,)), -1.0, -2.0),
         (((-2.0,), (2.0,)), 3.0, 2.0),
         (((-1.0,), (2.0,)), 0.0, 0.5),
         (((-8.0,), (8.0,)), 0.75, 2.0),  # clipped to what the environment takes
@@ -66,7 +60,10 @@ def test_actions_stand_for_what_they_stood_for_in_the_data(bounds, given, meant)
     adapted = make_env(Environment("Pendulum-v1", None, None, (), *bounds))
     plain = gymnasium.make("Pendulum-v1")
     assert adapted.action_space == BOX(-1.0, 1.0, (1,), np.float32)
-    np.testing.assert_array_equal(pendulum_state_after(adapted, given), pendulum_state_after(plain, meant))
+    adapted.reset(seed=0)
+    plain.reset(seed=0)
+    after = [env.step(np.array([action], np.float32))[0] for env, action in ((adapted, given), (plain, meant))]
+    np.testing.assert_array_equal(*after)
 
 
 def test_arrays_of_any_shape_are_flattened_and_the_rest_is_passed_on(echo):
@@ -113,19 +110,12 @@ def test_entries_that_are_no_boxes_are_refused_only_where_they_are_seen(echo):
     assert make_env(echo(observation_space=space, keys=("deep.x",))).observation_space.shape == (1,)
 
 
-def test_bounds_for_another_number_of_actions_are_refused():
-    with pytest.raises(ValueError, match="actions of Pendulum-v1 have 1 numbers, but those of the data have 2"):
-        make_env(Environment("Pendulum-v1", action_low=(-1.0, -1.0), action_high=(1.0, 1.0)))
-
-
 @pytest.mark.parametrize(
     ("env_id", "reason", "remedy"),
     [
         ("Hoper-v4", "Did you mean: `Hopper`", "module:id"),
         ("Hopper-v99", "v99", "module:id"),
-        ("rvd/maze2d-umaze-v1", "Did you mean: `rvdt`", "module:id"),
         ("", "Malformed", "module:id"),
-        ("a b", "Malformed", "module:id"),
         ("Hopper-v1", "deprecated", "module:id"),
         ("no_such_module:Hopper-v4", "ModuleNotFoundError: No module named 'no_such_module'", "Install what it needs"),
         ("a:b:c", "ValueError", "Name another"),
@@ -180,9 +170,11 @@ def test_only_the_advice_to_take_a_newer_version_is_silenced():
         make_env(Environment("Hopper")).close()
 
 
-def test_actions_on_another_scale_than_the_environments_are_warned_of():
+def test_actions_on_another_scale_or_of_another_number_are_warned_of_or_refused():
     with pytest.warns(UserWarning, match=r"actions of Pendulum-v1 are bounded by low=\[-2\.\], those of the data by"):
         make_env(Environment("Pendulum-v1"))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         make_env(Environment("Pendulum-v1", action_low=(-2.0,), action_high=(2.0,)))
+    with pytest.raises(ValueError, match="actions of Pendulum-v1 have 1 numbers, but those of the data have 2"):
+        make_env(Environment("Pendulum-v1", action_low=(-1.0, -1.0), action_high=(1.0, 1.0)))

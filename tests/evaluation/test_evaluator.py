@@ -81,7 +81,7 @@ def test_sampled_actions_differ_from_wave_to_wave(trained):
     assert (first != second).all()
 
 
-def test_many_seeds_at_once_equal_each_alone(trained):
+def test_many_seeds_at_once_equal_each_alone_and_start_elsewhere(trained):
     together = evaluate(trained, SEEDS)
     assert [(record["seed"], record["target"]) for record in together] == [(s, t) for s in range(3) for t in (100, 20)]
     for seed in range(3):
@@ -91,21 +91,8 @@ def test_many_seeds_at_once_equal_each_alone(trained):
             np.testing.assert_allclose(left["returns"], right["returns"], rtol=1e-3)
     later = evaluate(trained, SEEDS, step=50)  # starts do not change with the step
     assert [(record["step"], record["returns"]) for record in later] == [(50, each["returns"]) for each in together]
-
-
-def test_seeds_start_elsewhere(trained):
-    actor, params = trained
-    same = jax.tree.map(lambda leaf: jnp.stack([leaf[0]] * 3), params)
-    records = evaluate((actor, same), SEEDS, targets=(20.0,))
-    assert len({tuple(record["returns"]) for record in records}) == 3
-
-
-def test_a_policy_without_returns_has_one_target(trained):
-    actor, _ = trained
-    blind = dataclasses.replace(actor, policy=actor.policy.clone(condition_on_return=False))
-    params = jax.tree.map(lambda leaf: leaf[None], init_policy(jax.random.key(0), blind.policy))
-    records = evaluate((blind, params), (0,))
-    assert [record["target"] for record in records] == ["none"]
+    same = jax.tree.map(lambda leaf: jnp.stack([leaf[0]] * 3), trained[1])
+    assert len({tuple(record["returns"]) for record in evaluate((trained[0], same), SEEDS, targets=(20.0,))}) == 3
 
 
 def test_a_failed_episode_is_on_record_and_has_no_return(trained, monkeypatch):

@@ -2,17 +2,15 @@
 
 import dataclasses
 import json
-import os
 import pathlib
 import shutil
 import subprocess
 import sys
 
-import numpy as np
 import pytest
+from conftest import make_episodes, snapshot
 
 from rvdt_jax.data.cache import write_cache
-from rvdt_jax.data.episodes import Episodes
 from rvdt_jax.evaluation.score_run import load_scored
 from rvdt_jax.evaluation.score_run import score_run as score_loaded
 from rvdt_jax.evaluation.video import check_video, record_video
@@ -26,10 +24,8 @@ def train(small_config, tmp_path_factory):
     """A function that trains a run on random data."""
 
     def train(**settings):
-        folder, rng = tmp_path_factory.mktemp("trained"), np.random.default_rng(0)
-        arrays = rng.normal(size=(200, 4)), rng.uniform(-1, 1, (200, 2)), np.ones(200), np.full(10, 20)
-        episodes = Episodes("random", *arrays, np.zeros(10, bool))
-        write_cache(folder / "data.npz", episodes, {"dataset_id": "test/random", "recreated": True})
+        folder = tmp_path_factory.mktemp("trained")
+        write_cache(folder / "data.npz", make_episodes(), {"dataset_id": "test/random", "recreated": True})
         place = {"data__source": "file", "data__path": str(folder / "data.npz"), "workdir": str(folder / "run")}
         return run_config(small_config(**settings, **place), progress=False)
 
@@ -53,22 +49,17 @@ def score_run(folder, episodes=None, **options):
     return score_loaded(load_scored(folder, **options), episodes=episodes)
 
 
-def files(folder: pathlib.Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
 def test_a_run_is_scored_as_it_was_and_nothing_is_replaced(run):
-    before = files(run.folder)
+    before = snapshot(run.folder)
     scores, path = score_run(run.folder)
     assert scores["final"] == run.results["final"]
-    assert path.name == "scores-6.json"
     assert json.loads(path.read_text())["final"] == run.results["final"]
     assert scores["provenance"]["recreated"] is True
     again, second = score_run(run.folder)
-    assert second.name == "scores-6-2.json"
+    assert (path.name, second.name) == ("scores-6.json", "scores-6-2.json")
     assert again["evaluations"] == scores["evaluations"]
-    after = files(run.folder)
-    assert {name: after[name] for name in before} == before
+    after = snapshot(run.folder)
+    assert before.items() <= after.items()
     assert set(after) - set(before) == {"scores-6.json", "scores-6-2.json"}
 
 
@@ -78,25 +69,30 @@ def test_other_episodes_targets_and_checkpoints(run):
     assert [len(record["returns"]) for record in scores["evaluations"]] == [3, 3]
 
 
+def test_bad_values_are_named_and_leave_nothing(run):
+    before = snapshot(run.folder)
+    refusals = {
+        "no checkpoint of update 5; there are those of": {"step": 5},
+        "--episodes=0": {"episodes": 0},
+        r"--targets is \(\)": {"targets": ()},
+        "--targets is .*nan": {"targets": (float("nan"),)},
+    }
+    for message, arguments in refusals.items():
+        with pytest.raises(ValueError, match=message):
+            score_run(run.folder, **arguments)
+    assert snapshot(run.folder) == before
+
+
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("settings", "targets", "words"),
     [
-        ({"step": 5}, "no checkpoint of update 5; there are those of"),
-        ({"episodes": 0}, "--episodes=0"),
-        ({"targets": ()}, "--targets is"),
-        ({"targets": (float("nan"),)}, "--targets is"),
+        ({"task": None}, None, r"name no environment.*config\.env"),
+        ({"variant": "BC"}, (5.0,), "BC sees no target return"),
     ],
 )
-def test_bad_values_are_named_and_leave_nothing(run, arguments, message):
-    before = files(run.folder)
-    with pytest.raises(ValueError, match=message):
-        score_run(run.folder, **arguments)
-    assert files(run.folder) == before
-
-
-def test_a_run_on_data_without_an_environment_cannot_be_scored(train):
-    with pytest.raises(ValueError, match=r"name no environment.*config\.env"):
-        score_run(train(task=None).folder)
+def test_no_environment_and_targets_for_a_policy_that_sees_none_are_refused(train, settings, targets, words):
+    with pytest.raises(ValueError, match=words):
+        score_run(train(**settings).folder, targets=targets)
 
 
 def test_what_was_trained_without_scores_is_scored_elsewhere(train):
@@ -105,11 +101,6 @@ def test_what_was_trained_without_scores_is_scored_elsewhere(train):
     scores, _ = score_run(run.folder, episodes=1)
     assert scores["environment"] == "rvdt/maze2d-umaze-v1"
     assert scores["final"]["50.0"]["aggregate"]["episodes"] == 1
-
-
-def test_targets_for_a_policy_that_sees_none_are_refused(train):
-    with pytest.raises(ValueError, match="BC sees no target return"):
-        score_run(train(variant="BC").folder, targets=(5.0,))
 
 
 def test_a_video_shows_the_whole_episode(run, tmp_path):
@@ -122,43 +113,28 @@ def test_a_video_shows_the_whole_episode(run, tmp_path):
     assert sorted(path.name for path in tmp_path.glob("*out*")) == ["out.gif"]
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [("there.gif", "exists"), ("nowhere/out.mp4", "is no folder"), ("out.avi", r"ends in \.mp4 or \.gif")],
-)
-def test_a_video_that_cannot_be_written_is_refused_at_once(run, tmp_path, name, message):
+def test_a_video_that_cannot_be_written_is_refused_at_once(run, tmp_path):
     (tmp_path / "there.gif").write_text("mine")
-    with pytest.raises(ValueError, match=message):
-        check_video(load_scored(run.folder), tmp_path / name)
+    loaded = load_scored(run.folder)
+    refusals = {"there.gif": "exists", "nowhere/out.mp4": "is no folder", "out.avi": r"ends in \.mp4 or \.gif"}
+    for name, message in refusals.items():
+        with pytest.raises(ValueError, match=message):
+            check_video(loaded, tmp_path / name)
     assert (tmp_path / "there.gif").read_text() == "mine"
-
-
-def start(*command):
-    return subprocess.run(
-        [sys.executable, *command], cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, check=False
-    )
 
 
 def test_the_command_prints_scores_and_films_with_one_load_of_the_checkpoint(run, tmp_path):
     pytest.importorskip("imageio_ffmpeg")
     code = (
-        "import sys, runpy, rvdt_jax.evaluation.score_run as scoring\nload, loads = scoring.load_run, []\n"
+        "import atexit, sys, runpy, rvdt_jax.evaluation.score_run as scoring\nload, loads = scoring.load_run, []\n"
         "def counted(*arguments, **options):\n    loads.append(arguments)\n    return load(*arguments, **options)\n"
-        "scoring.load_run = counted\nimport atexit\natexit.register(lambda: print('loads:', len(loads)))\n"
+        "scoring.load_run = counted\natexit.register(lambda: print('loads:', len(loads)))\n"
         "sys.path.insert(0, 'experiments')\nrunpy.run_path('experiments/evaluate.py', run_name='__main__')"
     )
     flags = f"--workdir={run.folder}", "--episodes=2", "--targets=50,5", f"--video={tmp_path / 'out.mp4'}"
-    done = start("-c", code, *flags)
+    done = subprocess.run([sys.executable, "-c", code, *flags], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "loads: 1\n" in done.stdout
     assert "recreated data, not D4RL's files" in done.stdout
     assert (tmp_path / "out.mp4").stat().st_size > 1000
     assert (run.folder / "scores-6.json").exists()
-
-
-@pytest.mark.parametrize("flag", ["--targets=5,high", "--workdir=/nowhere"])
-def test_the_command_ends_mistakes_in_one_line(run, flag):
-    done = start("experiments/evaluate.py", f"--workdir={run.folder}", flag)
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: ")
-    assert len(done.stderr.splitlines()) == 1

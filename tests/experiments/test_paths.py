@@ -1,9 +1,6 @@
-"""Paths of saved runs: what is recorded is what the evaluator plays, and the command writes its two files."""
+"""Paths of saved runs: what is recorded is what the evaluator plays."""
 
 import dataclasses
-import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -15,8 +12,6 @@ from rvdt_jax.data.cache import write_cache
 from rvdt_jax.evaluation.score_run import load_scored, score_run
 from rvdt_jax.runs.fit import run_config
 from rvdt_jax.tasks import Environment, get_task
-
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -56,13 +51,3 @@ def test_a_run_in_no_maze_and_a_seed_that_was_not_trained_are_refused(runs, monk
     monkeypatch.setattr(playing, "load_scored", lambda folder: elsewhere)
     with pytest.raises(ValueError, match="DT: is scored in Hopper-v4, but paths are drawn in maze2d's mazes only"):
         record_paths(runs["DT"], episodes=1)
-
-
-def test_the_command_draws_and_films(runs, tmp_path):
-    flags = f"--runs={runs['DT']},{runs['RVDT']}", f"--out={tmp_path / 'out'}", "--episodes=4", "--seed=7"
-    command = [sys.executable, str(ROOT / "experiments" / "paths.py"), *flags]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
-    assert result.returncode == 0, result.stderr
-    assert (tmp_path / "out" / "paths.png").read_bytes().startswith(b"\x89PNG")
-    assert (tmp_path / "out" / "paths.gif").read_bytes().startswith(b"GIF89a")
-    assert "over 4 episodes of seed 7" in result.stdout

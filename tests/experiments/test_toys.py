@@ -7,12 +7,10 @@ import sys
 
 import numpy as np
 import pytest
-from toy_problems import ENVIRONMENTS, START, bandit_trajectories, corridor_trajectories
+from toy_problems import START, corridor_trajectories
 
 from rvdt_jax.data.coverage import group_states
-from rvdt_jax.envs.adapters import make_env
 from rvdt_jax.report.records import read_json
-from rvdt_jax.tasks import Environment
 
 pytestmark = pytest.mark.slow
 
@@ -58,34 +56,3 @@ def test_coverage_is_not_what_the_bandit_lacks(folder):
     measured = read_json(folder / "bandit" / "coverage.json")
     assert measured["group_sizes"] == [8000]
     assert measured["before"]["by_group_low"][0][measured["asked_bin"]] > 0.05
-
-
-def test_no_trajectory_of_the_corridor_goes_all_the_way():
-    data = corridor_trajectories()
-    starts = np.cumsum(data["lengths"]) - data["lengths"]
-    returns = np.add.reduceat(data["rewards"], starts)
-    assert returns.max() == 1
-    assert returns[data["observations"][starts, 0] < -0.25].max() == 0
-
-
-def test_the_environments_are_those_of_the_data():
-    env = make_env(Environment(ENVIRONMENTS["corridor"]))
-    observation, _ = env.reset(seed=0)
-    steps = 0
-    while observation[0] < 0.9:
-        observation, reward, terminated, truncated, _ = env.step(np.array([1.0]))
-        steps += 1
-    assert (steps, reward, terminated, truncated) == (9, 1.0, True, False)
-
-    env = make_env(Environment(ENVIRONMENTS["bandit"]))
-    throws = []
-    for seed in range(500):
-        env.reset(seed=seed)
-        observation, reward, terminated, _, _ = env.step(np.array([0.5]))
-        assert (observation.tolist(), terminated) == ([1.0], False)
-        throws.append(reward)
-        assert env.step(np.array([0.0]))[1:3] == (0.0, True)
-    data = bandit_trajectories()
-    near = np.abs(data["actions"][::2, 0] - 0.5) < 0.1
-    assert np.mean(throws) == pytest.approx(0.5 + 0.8 * 0.5 + 3 * 0.05, abs=0.1)
-    assert data["rewards"][::2][near].mean() == pytest.approx(np.mean(throws), abs=0.2)

@@ -99,46 +99,30 @@ def test_a_waypoint_is_passed_when_near_and_slow():
 
 
 @pytest.mark.parametrize(
-    ("before", "position", "arrived"),
+    ("before", "position", "target", "arrived"),
     [
-        ((1.0, 1.0), (1.05, 1.05), True),
-        ((1.0, 1.09), (1.0, 1.0), True),
-        ((1.08, 1.08), (1.08, 1.08), False),  # .113 away
-        ((1.0, 1.15), (1.0, 1.04), False),  # near, but it moved by .11
-        ((0.95, 1.0), (0.89, 1.0), False),
+        ((1.0, 1.0), (1.05, 1.05), (1.0, 1.0), True),
+        ((1.0, 1.0), (1.0, 1.0), (1.09, 1.09), True),  # near the target's cell, not the target
+        ((1.09, 1.09), (1.09, 1.09), (1.09, 1.09), False),  # .127 away
+        ((1.0, 1.15), (1.0, 1.04), (1.0, 1.0), False),  # near, but it moved by .11
     ],
 )
-def test_the_ball_has_arrived_when_near_and_slow(before, position, arrived):
+def test_the_ball_has_arrived_when_near_its_targets_cell_and_slow(before, position, target, arrived):
     controller = WaypointController(MAZES["umaze"], Halves())
-    controller.act(before, REST, (1.0, 1.0))
-    assert controller.act(position, REST, (1.0, 1.0))[2] is arrived
-
-
-def test_arrival_is_measured_from_the_targets_cell_not_from_the_target():
-    controller = WaypointController(MAZES["umaze"], Halves())
-    controller.act((1.0, 1.0), REST, (1.09, 1.09))
-    assert controller.act((1.0, 1.0), REST, (1.09, 1.09))[2]
-    controller.act((1.09, 1.09), REST, (1.09, 1.09))
-    assert not controller.act((1.09, 1.09), REST, (1.09, 1.09))[2]
+    controller.act(before, REST, target)
+    assert controller.act(position, REST, target)[2] is arrived
 
 
 # --- planning ---
 
 
-def test_a_plan_draws_once_a_cell_and_once_more_for_each_waypoint_but_the_last():
-    rng = Halves()
-    WaypointController(MAZES["umaze"], rng).act((3.0, 1.0), REST, (1.0, 1.0))
-    assert rng.draws == 6 + 5  # the order and number of draws fix every recreated data set
-
-
-def test_it_does_not_plan_anew_while_the_targets_cell_stays():
+def test_it_plans_once_while_the_targets_cell_stays_and_draws_for_each_cell_and_waypoint_but_the_last():
     rng = Halves()
     controller = WaypointController(MAZES["umaze"], rng)
     controller.act((3.0, 1.0), REST, (1.0, 1.0))
-    planned = rng.draws
     for position, target in (((1.0, 3.0), (1.0, 1.0)), ((2.0, 3.0), (1.1, 0.9)), ((3.0, 3.0), (0.6, 1.4))):
         assert aim(controller, position, target) == pytest.approx((2.9, 1.9))  # still the first plan's first waypoint
-    assert rng.draws == planned
+    assert rng.draws == 6 + 5  # the order and number of draws fix every recreated data set
 
 
 def test_it_plans_anew_from_where_the_ball_is_when_the_targets_cell_changes():

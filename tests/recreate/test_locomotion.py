@@ -122,7 +122,6 @@ def test_without_a_buffer_the_command_that_trains_one_is_named(tmp_path, monkeyp
         ({"robot": "walker2d"}, {}, "belongs to the robot walker2d, not hopper"),
         ({"about": None}, {}, "holds no replay buffer"),
         ({"rewards": np.zeros(5, np.float32)}, {}, "do not belong together"),
-        ({"actions": np.zeros(6, np.float32)}, {}, "do not belong together"),
         ({}, {"steps": 7}, "--steps=7: .* holds 6 steps"),
         ({"seed": 3}, {"seed": 2}, "--seed=2: .* seed 3"),
     ],

@@ -15,21 +15,14 @@ HOPPER = Environment("Hopper-v4", horizon=30)
 FIELDS = {"observations", "actions", "rewards", "terminations", "truncations"}
 
 
-class Random:
-    """Uniform actions; remembers what it was shown."""
-
-    def __init__(self, size=3, seed=0):
-        self.rng, self.size, self.begun = np.random.default_rng(seed), size, 0
-
-    def begin(self, observations):
-        self.begun += 1
-
-    def act(self, observations):
-        return self.rng.uniform(-1, 1, (len(observations), self.size)).astype(np.float32)
+def draw_actions(first, seed=0):
+    """A policy of uniform actions."""
+    rng = np.random.default_rng(seed)
+    return lambda observations: rng.uniform(-1, 1, (len(observations), 3)).astype(np.float32)
 
 
-def run(steps=700, environment=HOPPER, seed=3, policy=None, progress=lambda done: None):
-    return list(collect(environment, policy or Random(), steps, np.random.default_rng(seed), progress))
+def run(steps=700, begin=draw_actions, progress=lambda done: None):
+    return list(collect(HOPPER, begin, steps, np.random.default_rng(3), progress))
 
 
 @functools.cache
@@ -76,9 +69,14 @@ def test_what_is_collected_does_not_depend_on_the_number_of_processes(count, mon
 
 def test_more_steps_than_the_copies_take_at_once_begin_new_episodes(monkeypatch):
     monkeypatch.setattr(rollouts, "COPIES", 4)
-    policy, seen = Random(), []
-    found = run(300, policy=policy, progress=seen.append)
-    assert policy.begun > 1
+    begun, seen = [], []
+
+    def begin(first):
+        begun.append(first)
+        return draw_actions(first, seed=len(begun))
+
+    found = run(300, begin, progress=seen.append)
+    assert len(begun) > 1
     assert sum(len(episode["rewards"]) for episode in found) == 300
     assert sum(seen) == 300
     starts = np.stack([episode["observations"][0] for episode in found])

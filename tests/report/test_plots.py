@@ -7,18 +7,12 @@ import pytest
 from rvdt_jax.report import plots
 from rvdt_jax.report.plots import COLOURS, curve, plot_learning_curves
 
-
-def evaluation(step, seed, target, *returns):
-    return {"step": step, "seed": seed, "target": target, "returns": list(returns)}
-
-
 EVALUATIONS = [
-    evaluation(20, 1, 50.0, 8.0, 10.0),
-    evaluation(10, 0, 50.0, 1.0, 3.0),
-    evaluation(10, 0, "300 200", 77.0),
-    evaluation(10, 1, 50.0, 4.0, 4.0),
-    evaluation(20, 0, 50.0, 5.0, 7.0),
-    evaluation(30, 0, 50.0, 100.0),  # which seed 1 lacks
+    {"step": step, "seed": seed, "target": target, "returns": returns}
+    for step, seed, target, returns in (
+        *((20, 1, 50.0, [8.0, 10.0]), (10, 0, 50.0, [1.0, 3.0]), (10, 0, "300 200", [77.0])),
+        *((10, 1, 50.0, [4.0, 4.0]), (20, 0, 50.0, [5.0, 7.0]), (30, 0, 50.0, [100.0])),  # seed 1 lacks the last
+    )
 ]
 
 

@@ -5,57 +5,27 @@ import sys
 
 import pytest
 
-from rvdt_jax.report import plots
+from rvdt_jax.report import plots, provenance
 from rvdt_jax.report.records import append_lines, summarise
-from rvdt_jax.report.results import (
-    data_label,
-    format_scores,
-    print_results,
-    target_name,
-    write_results,
-)
+from rvdt_jax.report.results import data_label, format_scores, hardware_label, print_results, target_name, write_results
 
-SETTINGS = {
-    "task": "maze2d-umaze-v1",
-    "variant": "RVDT",
-    "seeds": (0, 1),
-    "train": {"steps": 20, "batch_size": 8},
-    "eval": {"action_selection": "best_of"},
-}
+SETTINGS = {"task": "maze2d-umaze-v1", "variant": "RVDT", "seeds": (0, 1), "train": {"steps": 20, "batch_size": 8}}
+SETTINGS |= {"eval": {"action_selection": "best_of"}}
 RECREATED = {"dataset_id": "recreated/maze2d-umaze-v1", "recreated": True}
 OWN = {"dataset_id": "toy/walk-v1"}
-FACTS = {
-    "environment": "rvdt/maze2d-umaze-v1",
-    "ref_min_return": 10.0,
-    "ref_max_return": 60.0,
-    "provenance": RECREATED,
-    "hardware": "1 x cpu",
-    "versions": {"numpy": "2"},
-}
+FACTS = {"environment": "rvdt/maze2d-umaze-v1", "ref_min_return": 10.0, "ref_max_return": 60.0}
+FACTS |= {"provenance": RECREATED, "hardware": "1 x cpu", "versions": {"numpy": "2"}}
 OF_OWN_DATA = FACTS | {"environment": None, "ref_min_return": None, "ref_max_return": None, "provenance": OWN}
 
 
 def evaluate(folder, *returns):
     """Records of a run of one seed per return, at two steps and two targets."""
-    append_lines(
-        folder / "evaluations.jsonl",
-        (
-            {"step": step, "seed": seed, "target": target, "final": step == 20, "returns": [value + target]}
-            for step in (10, 20)
-            for seed, value in enumerate(returns)
-            for target in (5.0, 0.0)
-        ),
+    places = [(step, seed, target) for step in (10, 20) for seed in range(len(returns)) for target in (5.0, 0.0)]
+    records = (
+        {"step": step, "seed": seed, "target": target, "final": step == 20, "returns": [returns[seed] + target]}
+        for step, seed, target in places
     )
-
-
-@pytest.fixture
-def drawn(monkeypatch):
-    """The labels and options of what would have been drawn."""
-    found = []
-    monkeypatch.setattr(
-        plots, "plot_learning_curves", lambda curves, path, **options: found.append((list(curves), options))
-    )
-    return found
+    append_lines(folder / "evaluations.jsonl", records)
 
 
 def test_results_hold_scores_settings_and_facts(tmp_path):
@@ -76,19 +46,15 @@ def test_results_hold_scores_settings_and_facts(tmp_path):
     ("task", "facts", "title"),
     [("maze2d-umaze-v1", FACTS, "maze2d-umaze-v1 (recreated data)"), (None, OF_OWN_DATA, "own data (toy/walk-v1)")],
 )
-def test_the_picture_says_what_it_shows(tmp_path, drawn, task, facts, title):
-    evaluate(tmp_path, 10.0, 20.0)
+def test_the_picture_says_what_it_shows_and_without_scores_there_is_none(tmp_path, monkeypatch, task, facts, title):
+    drawn = []
+    monkeypatch.setattr(plots, "plot_learning_curves", lambda *curves, **options: drawn.append((*curves[0], options)))
     results = write_results(SETTINGS | {"task": task}, tmp_path, facts)
+    assert (results["headline_target"], results["final"], results["best"], drawn) == (None, {}, {}, [])
+    evaluate(tmp_path, 10.0, 20.0)
+    write_results(SETTINGS | {"task": task}, tmp_path, facts)
     references = {name: facts[name] for name in ("ref_min_return", "ref_max_return")}
-    assert drawn == [(["RVDT (target 5)"], {"title": title} | references)]
-    if task is None:
-        assert results["final"]["5.0"]["aggregate"]["normalized_score"] is None
-
-
-def test_a_run_that_was_not_scored_has_results_and_no_picture(tmp_path):
-    results = write_results(SETTINGS | {"task": None}, tmp_path, OF_OWN_DATA)
-    assert (results["headline_target"], results["final"], results["best"]) == (None, {}, {})
-    assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
+    assert drawn == [("RVDT (target 5)", {"title": title} | references)]
 
 
 def test_without_matplotlib_there_are_results_and_a_warning(tmp_path, monkeypatch, caplog):
@@ -110,45 +76,47 @@ def results_of(rows, *, references=(10.0, 60.0), variant="RVDT", **outcomes):
     return facts | summarise(records, *references)
 
 
+SUCCESS = {"success": [[True, False]], "tasks": [[["kettle", "microwave"], ["kettle"]]]}
+
+
 @pytest.mark.parametrize(
-    ("rows", "references", "words"),
+    ("rows", "facts", "words"),
     [
         # 15 and 20: 17.5 on average, 3.54 apart; twice that for scores
-        ([[14.0, 16.0], [20.0, 20.0]], (10.0, 60.0), "RVDT 150.0 15.0 +- 7.1 17.5 +- 3.5 2 4"),
-        ([[14.0, 16.0]], (10.0, 60.0), "RVDT 150.0 10.0 15.0 1 2"),
-        ([[14.0, 16.0], [20.0, 20.0]], (None, None), "RVDT 150.0 - 17.5 +- 3.5 2 4"),
+        ([[14.0, 16.0], [20.0, 20.0]], {}, "15.0 +- 7.1 17.5 +- 3.5 2 4"),
+        ([[14.0, 16.0]], {}, "10.0 15.0 1 2"),
+        ([[14.0, 16.0], [20.0, 20.0]], {"references": (None, None)}, "- 17.5 +- 3.5 2 4"),
+        ([[14.0, 16.0]], SUCCESS, "10.0 15.0 1 2 success 50.0 % 1.50 sub-tasks"),
+        ([[1.0, None]], {"failed": [[None, "it broke"]]}, "- - 1 2 1 of 2 episodes failed: no score"),
     ],
 )
-def test_a_line_holds_variant_target_score_return_seeds_and_episodes(rows, references, words):
-    (line,) = format_scores(results_of(rows, references=references))
-    assert line.split() == words.split()
+def test_a_line_holds_variant_target_score_return_seeds_episodes_and_outcomes(rows, facts, words):
+    (line,) = format_scores(results_of(rows, **facts))
+    assert line.split() == ["RVDT", "150.0", *words.split()]
 
 
-def test_the_other_outcomes_end_the_line():
-    success, tasks = [[True, False], [True, True]], [[["kettle"], []], [["kettle", "microwave"], ["kettle"]]]
-    (line,) = format_scores(results_of([[1.0, 0.0], [2.0, 1.0]], success=success, tasks=tasks))
-    assert line.endswith("  success 75.0 %  1.00 sub-tasks")
-    (line,) = format_scores(results_of([[1.0, None], [2.0, 1.0]], failed=[[None, "it broke"], [None, None]]))
-    assert line.split()[2:4] == ["-", "-"]
-    assert line.endswith("1 of 4 episodes failed: no score")
-
-
-def test_labels():
+def test_labels(monkeypatch):
     assert data_label(RECREATED) == "recreated/maze2d-umaze-v1: recreated data, not D4RL's files"
     assert data_label(OWN) == data_label(OWN | {"recreated": False}) == "data: toy/walk-v1"
     names = {"150.0": "target 150", "0.5": "target 0.5", "none": "no target", "3 2": "target 3 2"}
     assert {target: target_name({"headline_target": target}) for target in names} == names
+    monkeypatch.setattr(provenance, "processor", lambda: "AMD EPYC")
+    monkeypatch.setattr(provenance, "usable_cores", lambda: 2)
+    assert provenance.describe_hardware("cpu") == "1 x AMD EPYC (2 cores)"
+    assert provenance.describe_hardware("NVIDIA H100", devices=4) == "4 x NVIDIA H100"
+    several = provenance.describe_hardware("cpu", devices=4, processes=2)
+    assert several == "2 processes x 2 x AMD EPYC (2 cores)"
+    assert hardware_label({"hardware": "1 x cpu"}) == "1 x CPU (name not recorded)"
 
 
 def test_what_is_printed(capsys):
     print_results([results_of([[14.0, 16.0], [20.0, 20.0]]), results_of([[30.0]], variant="DT")], "runs/x")
-    empty, subject, *table, end = capsys.readouterr().out.splitlines()
-    assert (empty, end) == ("", "Records and learning curve: runs/x")
+    _, subject, *table, end = capsys.readouterr().out.splitlines()
+    assert end == "Records and learning curve: runs/x"
     assert subject == f"maze2d-umaze-v1: final checkpoint after 20 updates ({data_label(RECREATED)})"
     assert [line.split()[0] for line in table] == ["variant", "RVDT", "DT"]
     assert len({len(line) for line in table}) == 1  # the columns stand below their headings
-    own = results_of([]) | {"task": None, "provenance": OWN}
-    print_results([own], "runs/x")
+    print_results([results_of([]) | {"task": None, "provenance": OWN}], "runs/x")
     subject, end = capsys.readouterr().out.splitlines()[1:]
     assert subject == "toy/walk-v1: final checkpoint after 20 updates (data: toy/walk-v1)"
     assert end == "Nothing was scored. Records: runs/x"

@@ -8,17 +8,17 @@ import time
 
 import pytest
 
-from rvdt_jax.report.tensorboard import make_writer
+from rvdt_jax.report.tensorboard import Writer
 
 pytest.importorskip("tensorboardX")
 
 
-def read_events(folder):
-    """The (tag, step, value) of every scalar in the event files of ``folder``, sorted."""
+def read_events(folder, seed):
+    """The (tag, step, value) of every scalar in the event files of that seed, sorted."""
     from tensorboardX.proto import event_pb2
 
     found = []
-    for path in folder.glob("*tfevents*"):
+    for path in (folder / "tensorboard" / f"seed-{seed}").glob("*tfevents*"):
         content = path.read_bytes()
         while content:
             (length,) = struct.unpack("<Q", content[:8])
@@ -29,7 +29,7 @@ def read_events(folder):
 
 
 def write(folder):
-    writer = make_writer(folder)
+    writer = Writer(folder / "tensorboard")
     writer.write({"step": 100, "seed": 3, "policy/nll": 0.5, "critic/td_loss": 2.0})
     writer.write({"step": 100, "seed": 4, "policy/nll": 0.25})
     writer.write({"step": 200, "seed": 3, "policy/nll": 0.125})
@@ -39,14 +39,14 @@ def write(folder):
 def test_every_value_is_an_event_of_its_seed_and_a_resumed_run_adds_to_them(tmp_path, monkeypatch):
     write(tmp_path).close()
     expected = [("critic/td_loss", 100, 2.0), ("policy/nll", 100, 0.5), ("policy/nll", 200, 0.125)]
-    assert read_events(tmp_path / "tensorboard" / "seed-3") == expected
+    assert read_events(tmp_path, 3) == expected
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now)  # another process within the same second
     monkeypatch.setattr(os, "getpid", lambda: 1)
-    writer = make_writer(tmp_path)
+    writer = Writer(tmp_path / "tensorboard")
     writer.write({"step": 300, "seed": 4, "policy/nll": 1.0})
     writer.close()
-    assert read_events(tmp_path / "tensorboard" / "seed-4") == [("policy/nll", 100, 0.25), ("policy/nll", 300, 1.0)]
+    assert read_events(tmp_path, 4) == [("policy/nll", 100, 0.25), ("policy/nll", 300, 1.0)]
 
 
 def test_without_tensorboardx_nothing_is_written_and_the_log_says_so(tmp_path, monkeypatch, caplog):
@@ -65,4 +65,4 @@ def test_a_full_disk_ends_the_events_and_nothing_else(tmp_path, caplog):
         writer.write({"step": step, "seed": 3, "policy/nll": 0.5})
     writer.close()
     assert caplog.text.count("no more TensorBoard events: [Errno 28] No space left on device") == 1
-    assert read_events(tmp_path / "tensorboard" / "seed-3")
+    assert read_events(tmp_path, 3)

@@ -27,16 +27,21 @@ def jobs(tmp_path):
     return jobs
 
 
-def test_records_and_commands_of_finished_cells_are_kept_once(jobs, tmp_path):
+def test_records_and_commands_of_finished_cells_are_kept_once_and_never_replaced(jobs, tmp_path):
     assert keep_records(tmp_path / "out", jobs, tmp_path / "kept") == 2
     cells = read_cells([tmp_path / "kept"])
     assert {variant: (cell.mean, cell.command) for (_, variant, _), cell in cells.items()} == {
         "DT": (pytest.approx(10.0), "run DT"),
         "QT": (pytest.approx(20.0), "run QT"),
     }
-    files = {path.name for path in (tmp_path / "kept" / TASK / "DT").iterdir()}
-    assert files == {"config.json", "evaluations.jsonl", "results.json"}
+    folder = tmp_path / "kept" / TASK / "DT"
+    assert {path.name for path in folder.iterdir()} == {"config.json", "evaluations.jsonl", "results.json"}
     assert keep_records(tmp_path / "out", jobs, tmp_path / "kept") == 0
+    held = json.loads((folder / "results.json").read_text()) | {"steps": 7}
+    (folder / "results.json").write_text(json.dumps(held))
+    with pytest.raises(ValueError, match=r"kept/.*DT: holds other records than .*out/.*DT"):
+        keep_records(tmp_path / "out", jobs, tmp_path / "kept")
+    assert json.loads((folder / "results.json").read_text()) == held
 
 
 def test_a_failure_is_kept_until_the_cell_succeeds(jobs, tmp_path):
@@ -48,13 +53,3 @@ def test_a_failure_is_kept_until_the_cell_succeeds(jobs, tmp_path):
     assert keep_records(tmp_path / "out", jobs, tmp_path / "kept") == 1
     cell = read_cells([tmp_path / "kept"])[TASK, "RVDT", ""]
     assert (cell.mean, cell.failed, cell.command) == (pytest.approx(30.0), "", "")
-
-
-def test_other_records_of_a_cell_are_not_replaced(jobs, tmp_path):
-    keep_records(tmp_path / "out", jobs, tmp_path / "kept")
-    path = tmp_path / "kept" / TASK / "DT" / "results.json"
-    held = json.loads(path.read_text()) | {"steps": 7}
-    path.write_text(json.dumps(held))
-    with pytest.raises(ValueError, match=r"kept/.*DT: holds other records than .*out/.*DT"):
-        keep_records(tmp_path / "out", jobs, tmp_path / "kept")
-    assert json.loads(path.read_text()) == held

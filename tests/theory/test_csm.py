@@ -62,23 +62,13 @@ def test_performance_is_that_of_playing(seed):
 def test_without_slips_asking_for_the_experts_return_is_optimal():
     for seed in range(20):
         problem, behaviour = small(seed, epsilon=0.0)
-        returns = csm.return_distributions(problem, behaviour)
-        achieved = csm.performance(problem, csm.csm_policy(behaviour, returns), mdp.expert_returns(problem), behaviour)
+        policy = csm.csm_policy(behaviour, csm.return_distributions(problem, behaviour))
+        achieved = csm.performance(problem, policy, mdp.expert_returns(problem), behaviour)
         assert achieved == pytest.approx(csm.optimal_performance(problem))
 
 
-def test_skill_is_a_dial_for_coverage():
-    problem, _ = small(0, epsilon=0.05)
-    targets = mdp.expert_returns(problem)
-    found = [
-        csm.coverage(problem, csm.return_distributions(problem, mdp.mixed_behaviour(problem, skill, 0)), targets)
-        for skill in (0.1, 0.3, 0.6, 1.0)
-    ]
-    assert found == sorted(found)
-    assert found[-1] >= 0.95**3 - 1e-9 > found[0]
-
-
 def test_many_trajectories_teach_the_exact_policy():
+    """And a uniform one where there are no data."""
     problem, behaviour = small(1)
     returns = csm.return_distributions(problem, behaviour)
     exact = csm.csm_policy(behaviour, returns)
@@ -87,16 +77,7 @@ def test_many_trajectories_teach_the_exact_policy():
     learned = csm.learned_policy(problem, states, actions, to_go)
     often = returns.state[0] * problem.initial[:, None] > 0.02
     np.testing.assert_allclose(learned[0][often], exact[0][often], atol=0.05)
+    assert (learned[0][returns.state[0] == 0] == 0.5).all()
     targets = mdp.expert_returns(problem)
     here, there = (csm.performance(problem, policy, targets, behaviour) for policy in (learned, exact))
     assert here == pytest.approx(there, abs=0.02)
-
-
-def test_the_policy_is_uniform_where_there_are_no_data():
-    problem, behaviour = small(2)
-    states, actions, to_go = csm.sample_trajectories(problem, behaviour, 50, seed=0)
-    learned = csm.learned_policy(problem, states, actions, to_go)
-    unseen = np.ones(learned.shape[:3], bool)
-    unseen[np.broadcast_to(np.arange(3), states.shape), states, to_go] = False
-    assert unseen.any()
-    assert (learned[unseen] == 0.5).all()

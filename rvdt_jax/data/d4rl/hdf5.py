@@ -121,25 +121,22 @@ def _find(file: D4rlFile, opened, key: str, names: list[str]):
 
     if key not in names:
         raise _missing(file, key, names)
+    found = "its values lie in another file, and only what is in the file itself is read"
+    elsewhere = file.error(key, found, "copy the values into it")
     link = opened.get(key, getlink=True)
     if isinstance(link, h5py.ExternalLink):
-        raise _outside(file, key, f"a link to {link.filename}")
+        raise elsewhere
     try:
         found = opened[key]
-    except (KeyError, OSError, RuntimeError) as error:
-        what = f"it is a link to {link.path}, " if isinstance(link, h5py.SoftLink) else "it "
-        raise file.error(key, f"{what}which cannot be opened ({error})") from error
-    if not isinstance(found, h5py.Dataset):
+        kind = found.dtype.kind if isinstance(found, h5py.Dataset) else None
+    except (KeyError, OSError, RuntimeError, TypeError) as error:  # TypeError: NumPy has no such type
+        what = f"it is a link to {link.path}, which" if isinstance(link, h5py.SoftLink) else "it"
+        raise file.error(key, f"{what} cannot be opened ({error})") from error
+    if kind is None:
         parts = f" (of {', '.join(found)})" if isinstance(found, h5py.Group) else ""
         raise file.error(key, f"it is a group{parts}, not an array")
-    if found.file != opened:  # a soft link over an external one
-        raise _outside(file, key, f"a link to {found.file.filename}")
-    if found.external or found.is_virtual:
-        raise _outside(file, key, "a reference to data in other files")
-    try:
-        kind = found.dtype.kind
-    except TypeError as error:
-        raise file.error(key, f"it holds no numbers ({error})") from error
+    if found.file != opened or found.external or found.is_virtual:  # the first by a soft link over an external one
+        raise elsewhere
     if kind not in ("fiub" if key in _FLAGS else "fiu"):
         what = "objects, text or lists of any length" if kind == "O" else f"values of type {found.dtype}"
         raise file.error(key, f"it holds {what}, not numbers")
@@ -174,24 +171,18 @@ def _missing(file: D4rlFile, key: str, names: list[str]) -> UserError:
     return file.error(key, f"there is no such key; the file has {', '.join(names[:20]) or 'nothing at all'}.{hint}")
 
 
-def _outside(file: D4rlFile, key: str, what: str) -> UserError:
-    return file.error(key, f"it is {what}, and only what is in the file itself is read", "copy the values into it")
-
-
 def _check_file(path: pathlib.Path, url: str) -> None:
     """Refuses a path that holds no HDF5 file, and says what is there instead."""
     import h5py
 
-    if path.is_dir():
-        inside = sorted(file.name for file in path.glob("*.hdf5"))
-        hint = f"; it has {', '.join(inside[:5])}" if inside else ""
-        raise UserError(f"{path}: this is a folder. Name the .hdf5 file itself with --file{hint}.")
     if not path.exists():
         near = nearest(path.name, [file.name for file in path.parent.glob("*.hdf5")])
         hint = f" Did you mean {near!r}, which is there?" if near else ""
         raise UserError(f"{path}: there is no such file.{hint} D4RL's is at {url}")
     if not path.is_file():
-        raise UserError(f"{path}: this is no regular file. Name a .hdf5 file with --file.")
+        inside = sorted(file.name for file in path.glob("*.hdf5"))
+        hint = f"; it has {', '.join(inside[:5])}" if inside else ""
+        raise UserError(f"{path}: this is no file. Name the .hdf5 file itself with --file{hint}.")
     try:
         with path.open("rb") as file:
             start = file.read(4096)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from importlib import metadata
 
+import numpy as np
 from tqdm import tqdm
 
 from rvdt_jax.data.d4rl.hdf5 import D4rlFile, file_state, read_d4rl
@@ -29,6 +30,8 @@ _SIZES = {
     "maze2d": (4, 2),
     "antmaze": (29, 8),
 }
+
+_REWARDS = {"kitchen": "counts", "maze2d": "sparse", "antmaze": "sparse"}  # see ``check_recording``
 
 _DESCRIPTION = (
     "One of D4RL's data sets (Fu et al. 2020, D4RL: Datasets for Deep Data-Driven Reinforcement Learning, "
@@ -90,10 +93,13 @@ def import_d4rl(task_name: str, path: str | pathlib.Path, *, overwrite: bool = F
     check_free(dataset_id, overwrite=overwrite)
     file = read_d4rl(path, urls[task_name])
     _check_sizes(file, task_name)
-    recording = check_recording(file, horizon=_horizon(task_name), **_expected_rewards(task_name))
+    known, family = all_tasks().get(task_name), _family(task_name)
+    horizon = known.horizon if known else 700 if "-umaze" in task_name else 1000  # antmaze -v2: that of -v0
+    rewards = "dense" if "-dense" in task_name else _REWARDS.get(family, "any")
+    recording = check_recording(file, horizon=horizon, rewards=rewards, is_ant=family == "antmaze")
     about = _about(task_name, file, recording)
 
-    def make_episodes() -> Iterator[dict]:
+    def make_episodes() -> Generator[dict]:
         episodes = split_recording(recording.columns, recording.terminations, recording.truncations)
         yield from tqdm(episodes, total=recording.ends.size, desc="writing", unit="episode", disable=not progress)
 
@@ -123,21 +129,6 @@ def _family(task_name: str) -> str:
     return task_name.split("-")[0]
 
 
-def _horizon(task_name: str) -> int:
-    """Steps of an episode; antmaze -v2, which is no task of the table, has those of -v0."""
-    known = all_tasks().get(task_name)
-    return known.horizon if known else 700 if "-umaze" in task_name else 1000
-
-
-def _expected_rewards(task_name: str) -> dict:
-    """What ``check_recording`` must know of a task's values."""
-    if _family(task_name) == "antmaze":
-        return {"rewards": "sparse", "is_ant": True}
-    if _family(task_name) == "maze2d":
-        return {"rewards": "dense" if "-dense" in task_name else "sparse"}
-    return {"rewards": "counts" if _family(task_name) == "kitchen" else "any"}
-
-
 def _check_sizes(file: D4rlFile, task_name: str) -> None:
     found = tuple(file.arrays[key].shape[1] for key in ("observations", "actions"))
     fitting = [name for name in d4rl_files() if _SIZES[_family(name)] == found]
@@ -154,7 +145,8 @@ def _about(task_name: str, file: D4rlFile, recording: Recording) -> About:
     Raises:
         UserError: the file was changed since it was read.
     """
-    task, returns, family = all_tasks().get(task_name), recording.returns, _family(task_name)
+    task, family, starts = all_tasks().get(task_name), _family(task_name), np.append(0, recording.ends[:-1] + 1)
+    returns = np.add.reduceat(recording.columns["rewards"], starts, dtype=np.float64)
     env_id = task.source("import").env_id if task else f"rvdt/{task_name}"
     noticed = list(recording.noticed)
     if family == "maze2d" and recording.terminations.any():
@@ -172,14 +164,14 @@ def _about(task_name: str, file: D4rlFile, recording: Recording) -> About:
         action_size=_SIZES[family][1],
         algorithm="see D4RL",
         description=" ".join([*filter(None, notes), *(f"Noticed on import: {what}." for what in noticed)]),
-        ref_min_return=task.ref_min_return if task else 0.0,
-        ref_max_return=task.ref_max_return if task else 1.0,
         facts={
             "d4rl_task": task_name,
             "original_file": {"name": file.path.name, "bytes": file.path.stat().st_size, "sha256": digest},
             "counts": recording.counts,
             "return_range": [float(returns.min()), float(returns.max())],
             "noticed": noticed,
+            "ref_min_score": task.ref_min_return if task else 0.0,
+            "ref_max_score": task.ref_max_return if task else 1.0,
             "final_observation": "next_observations" if "next_observations" in recording.columns else "repeated",
             "versions": {name: metadata.version(name) for name in ("h5py", "gymnasium", "minari", "numpy")},
         },

@@ -45,12 +45,6 @@ class Recording:
     noticed: list[str]
     counts: dict[str, int]
 
-    @property
-    def returns(self) -> np.ndarray:
-        """(E,) float64 undiscounted returns."""
-        starts = np.append(0, self.ends[:-1] + 1)
-        return np.add.reduceat(self.columns["rewards"], starts, dtype=np.float64)
-
 
 def check_recording(file: D4rlFile, *, horizon: int, rewards: str = "any", is_ant: bool = False) -> Recording:
     """Checks every value.

@@ -15,7 +15,7 @@ import pathlib
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 
 import numpy as np
 
@@ -41,8 +41,8 @@ class About:
         observation_size, action_size: S and A; actions lie in [-1, 1].
         algorithm: what acted.
         description: sentences for its users.
-        ref_min_return, ref_max_return: the raw returns that score 0 and 100.
-        facts: further metadata, JSON values by name.
+        facts: further metadata, JSON values by name. Of these, Minari knows ``ref_min_score`` and ``ref_max_score``,
+            the raw returns that score 0 and 100.
     """
 
     env_id: str
@@ -50,55 +50,36 @@ class About:
     action_size: int
     algorithm: str
     description: str
-    ref_min_return: float
-    ref_max_return: float
     facts: dict
 
 
 def write_dataset(
-    dataset_id: str, about: About, make_episodes: Callable[[], Iterable[dict]], *, overwrite: bool = False
+    dataset_id: str, about: About, make_episodes: Callable[[], Generator[dict]], *, overwrite: bool = False
 ) -> str:
     """Writes and publishes a data set.
 
     Args:
         dataset_id: its Minari id.
         about: its metadata.
-        make_episodes: called once the id is known to be free. Gives one dict per episode, of ``observations``
-            (T + 1, S), ``actions`` (T, A), ``rewards``, ``terminations`` and ``truncations`` (T,). They are taken one
-            by one, so that a generator never holds more than one in memory.
+        make_episodes: called once the id is known to be free. Generates one dict per episode, of ``observations``
+            (T + 1, S), ``actions`` (T, A), ``rewards``, ``terminations`` and ``truncations`` (T,), never more than one
+            in memory. Meanwhile Minari's root is a hidden folder.
         overwrite: replace an existing data set; it stays whole until the new one is.
 
     Raises:
         DatasetExists: the data set exists, and ``overwrite`` is False.
         gymnasium.error.Error: no environment has that id; raised before any episode is made.
     """
-    with staging(dataset_id, overwrite=overwrite) as root:
+    with staging(dataset_id, overwrite=overwrite):
         env_spec = _env_spec(about.env_id)
-        with contextlib.closing(_outside(root, make_episodes)) as episodes:
+        with contextlib.closing(make_episodes()) as episodes:  # it may hold processes
             _write(dataset_id, about, env_spec, episodes)
     return dataset_id
 
 
-def _outside(root: pathlib.Path, make_episodes: Callable[[], Iterable[dict]]) -> Iterator[dict]:
-    """The episodes. Each is made with the Minari root that the caller sees, not with the hidden folder."""
-    with _minari_root(root):
-        episodes = iter(make_episodes())
-    try:
-        while True:
-            with _minari_root(root):
-                episode = next(episodes, None)
-            if episode is None:
-                return
-            yield episode
-    finally:
-        getattr(episodes, "close", lambda: None)()  # a generator may hold processes
-
-
 @contextlib.contextmanager
-def staging(dataset_id: str, *, overwrite: bool = False) -> Iterator[pathlib.Path]:
+def staging(dataset_id: str, *, overwrite: bool = False) -> Iterator[None]:
     """Within this context Minari writes into a hidden folder; at its end every new data set is moved into place.
-
-    Yields the Minari root that they are moved to.
 
     Raises:
         DatasetExists: the data set exists, and ``overwrite`` is False.
@@ -110,7 +91,7 @@ def staging(dataset_id: str, *, overwrite: bool = False) -> Iterator[pathlib.Pat
     hidden = pathlib.Path(tempfile.mkdtemp(prefix=f"{_HIDDEN}{owner()}-", dir=root))
     try:
         with _minari_root(hidden):
-            yield root
+            yield
         check_free(dataset_id, overwrite=overwrite)  # another writer may have been faster
         for data in sorted(hidden.glob("**/data/metadata.json")):
             found = data.parent.parent.relative_to(hidden).as_posix()
@@ -134,7 +115,7 @@ def check_free(dataset_id: str, *, overwrite: bool = False) -> None:
         )
 
 
-def split_recording(columns: dict[str, np.ndarray], terminated: np.ndarray, truncated: np.ndarray) -> Iterator[dict]:
+def split_recording(columns: dict[str, np.ndarray], terminated: np.ndarray, truncated: np.ndarray) -> Generator[dict]:
     """Cuts steps that were recorded one after the other into episodes, as ``write_dataset`` takes them.
 
     Args:
@@ -185,8 +166,7 @@ def _write(dataset_id: str, about: About, env_spec: str, episodes: Iterable[dict
         )
     # Given the environment itself, Minari would make one, a simulator started to write an array; and without it, it
     # keeps no reference scores.
-    references = {"ref_min_score": about.ref_min_return, "ref_max_score": about.ref_max_return}
-    dataset.storage.update_metadata(about.facts | references | {"env_spec": env_spec})
+    dataset.storage.update_metadata(about.facts | {"env_spec": env_spec})
 
 
 def _publish(hidden: pathlib.Path, dataset_id: str, root: pathlib.Path) -> None:

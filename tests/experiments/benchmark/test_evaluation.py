@@ -20,11 +20,6 @@ def test_steps_per_second(small_config, monkeypatch):
         assert row["mean"][f"ratio_to_{loop}"]["all"] == pytest.approx(expected, rel=2e-3)
 
 
-def test_candidates_reach_from_target_to_target():
-    found = evaluation.candidates((300.0, 20.0, 100.0))
-    assert (found.size, found[0], found[-1]) == (50, 20.0, 300.0)
-
-
 def test_the_peers_window_is_the_recent_past():
     pytest.importorskip("torch")
     from benchmark.peer_acting import _window
@@ -37,7 +32,6 @@ def test_the_peers_window_is_the_recent_past():
     np.testing.assert_array_equal(done[0, :, 1], [2, 3, 4, 0])  # the current action is still to be chosen
     np.testing.assert_array_equal(returns, [[8, 7, 6, 5], [18, 17, 16, 15]])
     np.testing.assert_array_equal(steps[0], [2, 3, 4, 5])
-    assert mask.min() == 1
     seen, done, returns, steps, mask = _window(past[:2], actions[:1], conditioning[:2], 1, 4, "cpu")
     np.testing.assert_array_equal(seen[0, :, 0], [0, 1, 0, 0])
     np.testing.assert_array_equal(done[0, :, 0], [0, 0, 0, 0])

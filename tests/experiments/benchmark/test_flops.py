@@ -1,31 +1,24 @@
 """The formulas for FLOPs, against products counted by hand, in the traced update, and by the compiler."""
 
-import jax.numpy as jnp
 import pytest
 from benchmark.data import make_episodes
-from benchmark.flop_count import measure_flops, traced_flops
-from benchmark.flops import Sizes, block, critic, executed_flops, model_flops, sizes_of
+from benchmark.flop_count import measure_flops
+from benchmark.flops import Sizes, block, critic, executed_flops, model_flops
 from benchmark.updates import Case, Data
 
-from rvdt_jax.algorithms.sequence import SEQUENCE
-from rvdt_jax.algorithms.sequence_spec import make_coefficients, make_spec
-from rvdt_jax.train.driver import init_states, train_chunk
+pytestmark = pytest.mark.slow
 
 SIZES = Sizes(
     batch=2, steps=3, observation=4, action=2, width=8, layers=2, critic_width=16, critic_layers=2, guided=True
 )
 
 
-def test_terms_by_hand():
+def test_the_plain_update_by_hand():
     # 8 tokens of width 8, 3 of them queries: k, v; scores and mixture; q and output; 8 -> 32 -> 8.
     assert block(SIZES, 8, 3) == 2 * 2 * 8 * 8 * 8 + 2 * 2 * 3 * 8 * 8 + 2 * 2 * 3 * 8 * 8 + 2 * 2 * 3 * 8 * 32
     assert critic(SIZES) == 2 * (6 * 16 + 16 * 16 + 16 * 1)
-
-
-def test_the_plain_update_by_hand():
-    tokens = 9
+    tokens, pairs = 9, 2 * 3
     forward = 2 * (7 * 3) * 8 + 2 * block(SIZES, tokens, tokens) + 2 * 3 * 8 * 2
-    pairs = 2 * 3
     assert model_flops(SIZES) == 2 * 4 * forward + critic(SIZES) * (9 * pairs + 2 * 2) + 2 * 2 * 3 * 3
     assert executed_flops(SIZES) < model_flops(SIZES)
 
@@ -37,23 +30,10 @@ def data():
 
 @pytest.mark.parametrize("variant", ["BC", "RVDT"])
 def test_the_traced_update_multiplies_what_the_formula_says(variant, small_config, data):
-    config = small_config(
-        variant=variant,
-        model__layers=3,
-        model__width=48,
-        model__context_length=7,
-        model__dropout=0.1,
-        model__critic_width=24,
-        model__critic_layers=3,
-    )
-    spec, coefficients = make_spec(config, *data.sizes), make_coefficients(config)
-    states = init_states(jnp.zeros(1, jnp.int32), SEQUENCE, spec)
-
-    def one(*arguments):
-        return train_chunk(*arguments, algorithm=SEQUENCE, spec=spec, updates=2, map_seeds="loop")
-
-    counted = traced_flops(one, states, data.store(config), coefficients)
-    assert counted == pytest.approx(2 * executed_flops(sizes_of(config)), rel=3e-3)
+    model = {"layers": 3, "width": 48, "context_length": 7, "dropout": 0.1, "critic_width": 24, "critic_layers": 3}
+    config = small_config(variant=variant, **{f"model__{name}": value for name, value in model.items()})
+    row = measure_flops(Case("small", config, 1, "loop", 1, 1), data)
+    assert row["traced_over_formula"] == pytest.approx(1.0, rel=3e-3)
 
 
 def test_the_compiler_counts_little_else_where_products_dominate(small_config, data):

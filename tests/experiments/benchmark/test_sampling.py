@@ -5,7 +5,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from benchmark.peer_sampling import FlatSampler, TrajectorySampler, returns_to_go  # noqa: E402
+from benchmark.peer_sampling import FlatSampler, TrajectorySampler  # noqa: E402
 
 from rvdt_jax.data.episodes import Episodes  # noqa: E402
 
@@ -55,7 +55,3 @@ def test_windows(sampler, numbered):
     np.testing.assert_array_equal(batch.expert.numpy(), experts[episode[starts]])
     counts = np.bincount(starts, minlength=STEPS)  # every step begins a window as often as another: chi-square
     assert ((counts - 4000 / STEPS) ** 2 / (4000 / STEPS)).sum() < 2.5 * STEPS
-
-
-def test_returns_to_go_are_summed_from_the_end():
-    np.testing.assert_array_equal(returns_to_go(np.array([1.0, 0.0, 2.0, 4.0])), [7.0, 6.0, 6.0, 4.0])

@@ -1,8 +1,8 @@
 """The table of a search, from made-up records."""
 
-import json
-
 from reporting.tuning import read_search, search_table
+
+from rvdt_jax.report.records import write_json
 
 TASKS = ("maze2d-umaze-v1", "maze2d-medium-v1")
 
@@ -11,17 +11,12 @@ def write(root, setting, task, scores, variant="RVDT"):
     """A run with the first score as its headline, scored again under ``mean`` with the others."""
     folder = root / setting / task / variant
     folder.mkdir(parents=True)
+    facts = {"task": task, "variant": variant, "seeds": [100, 101]}
     for number, score in enumerate(scores):
         selection, target = ("mean", f"{number}.0") if number else ("best_of", "300.0")
-        record = {
-            "task": task,
-            "variant": variant,
-            "seeds": [100, 101],
-            "action_selection": selection,
-            "headline_target": target,
-            "final": {target: {"aggregate": {"normalized_score": score, "normalized_score_std": 2.0}}},
-        }
-        (folder / (f"scores-{number}.json" if number else "results.json")).write_text(json.dumps(record))
+        final = {target: {"aggregate": {"normalized_score": score, "normalized_score_std": 2.0}}}
+        record = facts | {"action_selection": selection, "headline_target": target, "final": final}
+        write_json(folder / (f"scores-{number}.json" if number else "results.json"), record)
     folder.with_name(f"{variant}.command").write_text(f"python experiments/run.py --setting={setting}\n")
 
 

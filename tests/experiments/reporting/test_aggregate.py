@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 from made_up_runs import line_of, write_run
+from reporting.aggregate import aggregates, probability_of_improvement
 from rliable import metrics
 
-from rvdt_jax.report.aggregate import aggregates, probability_of_improvement
 from rvdt_jax.report.cells import read_cells
 from rvdt_jax.report.tables import make_table
 
@@ -15,14 +15,14 @@ TASKS = ("maze2d-umaze-v1", "maze2d-medium-v1", "maze2d-large-v1")
 
 
 def test_the_interquartile_mean_and_the_probability_of_improvement(tmp_path):
-    """QT: 0, 10, 20, 30 on two tasks. RVDT: 100 to 160 in seven runs on these, in eight on a third.
+    """QT: 0, 10, 20, 30 on two tasks. RVDT: 15 to 75 in seven runs on these, in eight on a third.
 
     Only final checkpoints count: half-way every run was at 500.
     """
     for number, task in enumerate(TASKS):
         if number < 2:
             write_run(tmp_path / f"QT{number}", task, "QT", {seed: 10.0 * seed for seed in range(4)})
-        rvdt = {seed: 100 + 10.0 * seed for seed in range(7)} | ({7: 1e6} if number == 2 else {})
+        rvdt = {seed: 15 + 10.0 * seed for seed in range(7)} | ({7: 1e6} if number == 2 else {})
         write_run(tmp_path / f"RVDT{number}", task, "RVDT", rvdt)
     table = make_table("maze2d", read_cells([tmp_path]))
     np.random.seed(5)
@@ -31,23 +31,13 @@ def test_the_interquartile_mean_and_the_probability_of_improvement(tmp_path):
     tasks, runs, mean = line_of(text, "QT")[1:]
     assert (tasks, runs, mean.split()[0]) == ("2", "4", "15.0")  # of 0 0 10 10 20 20 30 30 the middle half
     assert line_of(text, "RVDT")[1:3] == ["3", "7"]  # the eighth run has one task only
-    assert line_of(text, "RVDT > QT")[1:] == ["2", "7 and 4", "1.00 [1.00, 1.00]"]
+    tasks, runs, improvement = line_of(text, "RVDT > QT")[1:]
+    assert (tasks, runs, improvement.split()[0]) == ("2", "7 and 4", "0.89")  # 25 of 28 pairs
+    low, high = (float(word.strip("[,]")) for word in improvement.split()[1:])
+    assert 0.6 < low < 0.89 < high <= 1.0
     assert "Interquartile means over different tasks cannot be compared." in text
-    assert "95 % intervals by stratified bootstrap, 200 resamples" in text
     assert text == aggregates(table, resamples=200)
     np.testing.assert_array_equal(np.random.get_state()[1], before)  # the caller's random numbers are left alone
-
-
-def test_the_interval_of_a_close_comparison_over_eight_mazes(tmp_path):
-    for task in [row.task for row in make_table("maze2d-reward", {}).rows]:
-        for variant, count, low in (("DT", 5, 0.0), ("QT", 10, 100.5), ("RVDT", 10, 100.0)):
-            write_run(tmp_path / task / variant, task, variant, {seed: low + seed for seed in range(count)})
-    text = aggregates(make_table("maze2d-reward", read_cells([tmp_path])), resamples=100)
-    assert line_of(text, "QT > DT")[1:] == ["8", "10 and 5", "1.00 [1.00, 1.00]"]
-    tasks, runs, improvement = line_of(text, "RVDT > QT")[1:]
-    assert (tasks, runs, improvement.split()[0]) == ("8", "10 and 10", "0.45")  # 45 of 100 pairs
-    low, high = (float(word.strip("[,]")) for word in improvement.split()[1:])
-    assert 0.3 < low < 0.45 < high < 0.6
 
 
 def test_the_probability_is_rliables():
