@@ -23,8 +23,9 @@ def main(argv: list[str]) -> int:
     keep_compiled_programs()
     from toy_problems import TARGETS, bandit_trajectories, corridor_trajectories
 
+    from rvdt_jax.data.contract import check_episodes
     from rvdt_jax.data.coverage import measure_coverage
-    from rvdt_jax.data.episodes import Episodes, check_episodes
+    from rvdt_jax.data.episodes import Episodes
     from rvdt_jax.data.rebalance import select_expert_episodes
     from rvdt_jax.report.coverage import plot_coverage, verdict
     from rvdt_jax.report.records import write_json

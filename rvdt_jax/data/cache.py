@@ -14,7 +14,8 @@ import urllib.parse
 
 import numpy as np
 
-from rvdt_jax.data.episodes import Episodes, check_episodes
+from rvdt_jax.data.contract import check_episodes
+from rvdt_jax.data.episodes import Episodes
 from rvdt_jax.errors import UserError
 from rvdt_jax.files import atomic_write, check_npz
 

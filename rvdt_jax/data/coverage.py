@@ -58,10 +58,8 @@ def measure_coverage(
     Raises:
         UserError: ``target`` is not finite, or ``bins`` or ``groups`` is not positive, or alpha is negative.
     """
-    if not np.isfinite(target):
-        raise UserError(f"--target={target}: give a finite return.")
-    if bins < 1 or groups < 1:
-        raise UserError(f"--bins={bins}, --groups={groups}: both must be positive.")
+    if not np.isfinite(target) or bins < 1 or groups < 1:
+        raise UserError(f"--target={target}, --bins={bins}, --groups={groups}: finite, and the last two positive.")
     returns = episodes.returns
     edges, bin_of, asked_bin = _bin(returns, target, bins)
     rounding = _ROUNDING * np.abs(edges[[0, -1]]).max()  # targets taken from data are given in six digits

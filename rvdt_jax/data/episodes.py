@@ -1,4 +1,4 @@
-"""The contract for logged data of any source, and the checker that every reader calls. NumPy only.
+"""Logged data of any source as one record; ``data.contract`` checks it. NumPy only.
 
 An episode has T observations, actions and rewards, and a flag: it *terminated* (the MDP ended) or was *truncated* (a
 time-out, or the recording stopped).
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import math
 import os
 from collections.abc import Mapping, Sequence
 
@@ -213,89 +212,3 @@ def end_at_first_reward(episodes: Episodes) -> Episodes:
         lengths=ends - episodes.starts + 1,
         terminated=episodes.terminated | (first == ends),
     )
-
-
-NO_EPISODES = "the data set has no episodes. Check its id, or collect it again."
-_REPAIR = "Repair it when reading."
-_TYPES = dict.fromkeys(("observations", "actions", "rewards", "action_low", "action_high"), np.float32)
-_TYPES |= {"lengths": np.int64, "terminated": np.bool_}
-
-
-def check_episodes(episodes: Episodes) -> Episodes:
-    """Returns ``episodes``, converted to the contract's types, if they keep the contract.
-
-    Raises:
-        UserError: naming the data set, the episode, the field and the remedy.
-    """
-    episodes = _convert(episodes)
-    name, lengths = episodes.name, episodes.lengths
-    if lengths.size == 0:
-        raise UserError(f"{name}: {NO_EPISODES}")
-    if lengths.ndim != 1:
-        raise UserError(f"{name}: lengths have shape {lengths.shape}, not one number per episode. {_REPAIR}")
-    if episodes.terminated.shape != lengths.shape:
-        shape = episodes.terminated.shape
-        raise UserError(f"{name}: terminated has shape {shape}, not one flag per episode. {_REPAIR}")
-    if (lengths <= 0).any():
-        raise UserError(f"{name}: episode {int((lengths <= 0).argmax())} has no steps. Remove it from the data set.")
-    for field, dimensions in (("observations", 2), ("actions", 2), ("rewards", 1)):
-        _check_values(episodes, field, dimensions)
-    largest = np.abs(episodes.actions).max(1)
-    if largest.max() > 1.0 + 1e-6:
-        worst = int(largest.argmax())
-        raise UserError(
-            f"{name}: actions reach {largest[worst]:g} (episode {_episode_of(episodes, worst)}); the policy acts in "
-            "[-1, 1]. Scale them when reading."
-        )
-    _check_bounds(episodes)
-    if episodes.action_shape is not None and math.prod(episodes.action_shape) != episodes.actions.shape[1]:
-        size = episodes.actions.shape[1]
-        raise UserError(f"{name}: action_shape={episodes.action_shape} does not hold {size} numbers. {_REPAIR}")
-    return episodes
-
-
-def _check_values(episodes: Episodes, field: str, dimensions: int) -> None:
-    values, steps = getattr(episodes, field), int(episodes.lengths.sum())
-    if values.ndim != dimensions or values.shape[0] != steps or 0 in values.shape:
-        expected = f"expected {steps} steps of {dimensions}-d data"
-        raise UserError(f"{episodes.name}: {field} have shape {values.shape}; {expected}. {_REPAIR}")
-    if not np.isfinite(values).all():
-        place = tuple(np.argwhere(~np.isfinite(values))[0])
-        episode = _episode_of(episodes, place[0])
-        raise UserError(
-            f"{episodes.name}: episode {episode}, {field}, step {place[0] - episodes.starts[episode]}: found "
-            f"{values[place]}. Every value must be finite; repair or drop that episode."
-        )
-
-
-def _check_bounds(episodes: Episodes) -> None:
-    name, low, high = episodes.name, episodes.action_low, episodes.action_high
-    if low is None and high is None:
-        return
-    size = episodes.actions.shape[1]
-    if low is None or high is None or low.shape != (size,) or high.shape != (size,):
-        raise UserError(f"{name}: action_low and action_high must both be given, one number per action. {_REPAIR}")
-    if not (np.isfinite(low).all() and np.isfinite(high).all() and (low <= high).all()):
-        raise UserError(f"{name}: action_low={low} and action_high={high} are no finite, ordered bounds. {_REPAIR}")
-
-
-def _episode_of(episodes: Episodes, step: int) -> int:
-    return int(np.searchsorted(np.cumsum(episodes.lengths), step, side="right"))
-
-
-def _convert(episodes: Episodes) -> Episodes:
-    """Converts every field whose values allow it; a float32 overflow becomes inf, which the checker finds."""
-    converted = {}
-    for field, kind in _TYPES.items():
-        if getattr(episodes, field) is None:
-            continue
-        values = np.asarray(getattr(episodes, field))
-        fits = values.dtype.kind in "fiub"
-        with np.errstate(over="ignore", invalid="ignore"):
-            converted[field] = values.astype(kind, copy=False) if fits else values
-        if not (fits and (kind is np.float32 or np.array_equal(converted[field], values))):
-            raise UserError(
-                f"{episodes.name}: {field} have type {values.dtype}, with values that do not fit {kind.__name__}. "
-                "Convert them when reading."
-            )
-    return dataclasses.replace(episodes, **converted)

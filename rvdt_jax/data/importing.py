@@ -10,7 +10,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from rvdt_jax.data.columns import Cut, action_bounds, count_beyond, cut_episodes
-from rvdt_jax.data.episodes import Episodes, check_episodes
+from rvdt_jax.data.contract import check_episodes
+from rvdt_jax.data.episodes import Episodes
 from rvdt_jax.data.spaces import scale_actions
 from rvdt_jax.data.tables import ArrayTable, Table, open_table
 from rvdt_jax.errors import UserError

@@ -20,7 +20,8 @@ from rvdt_jax.algorithms.base import get_algorithm
 from rvdt_jax.config.checks import check_names_data
 from rvdt_jax.config.serialization import to_json
 from rvdt_jax.config.settings import Config, complete_config, left_open, settings_for
-from rvdt_jax.data.episodes import Episodes, check_episodes
+from rvdt_jax.data.contract import check_episodes
+from rvdt_jax.data.episodes import Episodes
 from rvdt_jax.errors import UserError
 from rvdt_jax.report.provenance import describe_hardware, installed_versions
 from rvdt_jax.report.records import read_json

@@ -7,7 +7,8 @@ import pytest
 
 from rvdt_jax.algorithms import losses
 from rvdt_jax.algorithms.sequence import SEQUENCE, make_coefficients, make_spec
-from rvdt_jax.data.episodes import Episodes, check_episodes
+from rvdt_jax.data.contract import check_episodes
+from rvdt_jax.data.episodes import Episodes
 from rvdt_jax.data.rebalance import expert_weight, select_experts
 from rvdt_jax.data.store import make_normalizer, make_store
 from rvdt_jax.train.driver import init_states, train_chunk

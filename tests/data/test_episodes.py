@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from rvdt_jax.data.episodes import Episodes, check_episodes, draw_episodes, keep_episodes
+from rvdt_jax.data.contract import check_episodes
+from rvdt_jax.data.episodes import Episodes, draw_episodes, keep_episodes
 
 LENGTHS = np.array([3, 1, 4])
 

@@ -9,7 +9,8 @@ import pathlib
 import numpy as np
 
 from rvdt_jax.data.columns import action_bounds
-from rvdt_jax.data.episodes import NO_EPISODES, Episodes, check_episodes
+from rvdt_jax.data.contract import NO_EPISODES, check_episodes
+from rvdt_jax.data.episodes import Episodes
 from rvdt_jax.data.minari import corrupt, one_line
 from rvdt_jax.data.spaces import entry_of, flatten_observations, observation_shapes, scale_actions
 from rvdt_jax.errors import UserError
