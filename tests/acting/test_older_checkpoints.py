@@ -30,7 +30,9 @@ def as_format_4(folder):
         manager.save(step, args=ocp.args.Composite(arrays=arrays, about=ocp.args.JsonSave(about)), force=True)
 
 
-@pytest.mark.parametrize(("variant", "selection"), [("QT", "best_of"), ("DT", "mean")])
+@pytest.mark.parametrize(
+    ("variant", "selection"), [("DT", "mean"), pytest.param("QT", "best_of", marks=pytest.mark.slow)]
+)
 def test_a_checkpoint_of_format_4_acts_as_it_did_and_is_not_resumed(variant, selection, make_run_config):
     settings = {"variant": variant, "env": "none", "eval__action_selection": selection, "seeds": (0, 1)}
     run = run_config(make_run_config(**settings), progress=False)
