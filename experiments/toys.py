@@ -59,7 +59,7 @@ def train(name: str, episodes, variant: str, workdir: pathlib.Path) -> list[floa
     settings.train.update(steps=_UPDATES.value, batch_size=64, learning_rate=3e-3, grad_clip_norm=10.0, log_every=100)
     settings.model.update(width=16, layers=1, heads=1, dropout=0.0, critic_width=32, critic_layers=2)
     settings.model.context_length = min(4, int(episodes.lengths.max()))
-    settings.loss.target_rate = 0.05
+    settings.loss.target_rate, settings.loss.reward_scale = 0.05, 1.0
     if variant == "RVDT":
         settings.loss.eta = 10.0
     settings.ema.update(every=1, decay=0.95, start=0)

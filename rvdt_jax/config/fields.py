@@ -92,9 +92,10 @@ class LossConfig:
     rebalancing: str = setting(None, "How expert trajectories gain weight.", choices=REBALANCINGS,
         of_variant="rebalancing", unset="the variant's")
     q_guidance: bool = setting(None, "Learn a critic and follow it.", of_variant="q_guidance", unset="the variant's")
-    reward_scale: float = setting(1.0,
-        "The critic learns from reward_scale * (r + reward_shift); returns and scores stay in raw units.", low=POSITIVE,
-        of_task="reward_scale", unset="QT's for this task, 1 without a task")
+    reward_scale: float | None = setting(None,
+        "The critic learns from reward_scale * (r + reward_shift); returns and scores stay in raw units.", low=0,
+        from_data=True, of_task="reward_scale",
+        unset="QT's for this task; without a task 10 divided by the data's largest absolute return")
     reward_shift: float = setting(0.0, "See loss.reward_scale.", of_task="reward_shift",
         unset="QT's for this task, 0 without a task")
     target_rate: float = setting(0.005, "Polyak rate of the target critic (QT).", low=0, high=1, sized=True)

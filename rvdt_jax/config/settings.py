@@ -20,6 +20,7 @@ from rvdt_jax.config.fields import FIELDS, Config
 from rvdt_jax.config.filling import fill_in
 from rvdt_jax.config.serialization import from_leaves, to_json
 
+VALUE_SCALE = 10.0  # of the critics' values, where the data alone say how large returns are
 CONTEXT_LENGTH = 20  # without a task: QT's for most of its tasks
 
 
@@ -64,10 +65,11 @@ def complete_config(
     Raises:
         UserError: as ``resolve``.
     """
-    leaves = flat(to_json(config))
+    leaves, largest = flat(to_json(config)), float(np.abs(returns).max()) or 1.0
     found = {
         "model.context_length": min(CONTEXT_LENGTH, longest),
-        "policy.return_scale": float(np.abs(returns).max()) or 1.0,
+        "policy.return_scale": largest,
+        "loss.reward_scale": VALUE_SCALE / largest,  # guidance must not depend on the unit of the rewards
         "eval.targets": targets_of(returns, reachable),
     }
     if config.data.source != "file":

@@ -135,3 +135,26 @@ def test_the_same_from_the_command_line(tmp_path):
     keys = read_json(tmp_path / "run" / "results.json")["provenance"]["observation_keys"]
     assert keys == ["achieved_goal", "observation"]
     assert rvdt_jax.load_policy(tmp_path / "run")._actor.policy.observation_size == 29
+
+
+def test_guidance_does_not_depend_on_the_unit_of_the_rewards(small, tmp_path):
+    """What the critic learns from is the same; only its record of the scale differs."""
+    rng = np.random.default_rng(0)
+    actions = rng.uniform(-1, 1, (400, 1))
+    observations = rng.normal(size=(400, 2))
+
+    def metrics(unit: float) -> tuple[list, float]:
+        rewards = unit * (1.0 - (actions[:, 0] - 0.75) ** 2)
+        data = rvdt_jax.Episodes.from_arrays(
+            observations, actions, rewards, terminals=np.arange(400) % 4 == 3, action_low=-1, action_high=1
+        )
+        settings = small(workdir=str(tmp_path / f"{unit:g}"), env="none", variant="QT", model__context_length=3)
+        run = fit(data, settings, progress=False)
+        losses = [line["critic/td_loss"] for line in read_lines(run.folder / "metrics.jsonl")]
+        return losses, read_json(run.folder / "config.json")["loss"]["reward_scale"]
+
+    losses, scale = metrics(1.0)
+    for power in (20, -20):  # powers of two round alike
+        scaled_losses, scaled = metrics(2.0**power)
+        assert scaled_losses == losses
+        assert scaled == scale / 2.0**power
