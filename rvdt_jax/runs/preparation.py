@@ -14,6 +14,7 @@ from rvdt_jax.config.serialization import to_json
 from rvdt_jax.config.settings import Config
 from rvdt_jax.data.episodes import Episodes, draw_episodes, keep_episodes
 from rvdt_jax.data.rebalance import ExpertSet, select_expert_episodes
+from rvdt_jax.data.summary import describe_data
 from rvdt_jax.errors import UserError, not_installed
 from rvdt_jax.evaluation.target import Scoring, choose_scoring
 from rvdt_jax.runs.processes import Group
@@ -74,7 +75,9 @@ def prepare(
     expert = config.expert
     how = {"fraction": expert.fraction, "threshold": expert.threshold, "measure": expert.measure}
     experts = select_expert_episodes(episodes, by=expert.by, **how)
-    log.info("data: %s, %d episodes, %d steps", episodes.name, episodes.lengths.size, episodes.rewards.size)
+    horizon = config.eval.horizon if environment is None else environment.horizon
+    for line in describe_data(episodes, config.eval.targets, horizon):
+        log.info("data: %s", line)
     log.info("expert set: %s", experts.describe())
     provenance = {name: value for name, value in provenance.items() if name != "env_spec"}  # now in ``scoring``
     provenance |= {"content_digest": digest, "expert_set": experts.describe()}
