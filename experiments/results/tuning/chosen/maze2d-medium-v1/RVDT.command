@@ -1,0 +1,1 @@
+python experiments/run.py --config=configs/maze2d_small.py --config.task=maze2d-medium-v1 --config.variant=RVDT --config.seeds=100,101,102,103 '--config.eval.targets=(600.0,)' --workdir=runs/tuning/chosen/maze2d-medium-v1/RVDT

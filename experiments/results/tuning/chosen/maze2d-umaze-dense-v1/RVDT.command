@@ -1,0 +1,1 @@
+python experiments/run.py --config=configs/maze2d.py:small --config.task=maze2d-umaze-dense-v1 --config.variant=RVDT --config.seeds=100,101,102,103 --workdir=runs/tuning/chosen/maze2d-umaze-dense-v1/RVDT

@@ -1,0 +1,1 @@
+python experiments/run.py --config=configs/maze2d_small.py --config.task=maze2d-umaze-dense-v1 --config.variant=VDT --config.seeds=100,101,102,103 '--config.eval.targets=(300.0,)' --config.loss.eta=40.0 --workdir=runs/tuning/chosen/maze2d-umaze-dense-v1/VDT
