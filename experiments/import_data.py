@@ -32,6 +32,8 @@ _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace the data set of that
 
 def main(argv: list[str]) -> None:
     """Reads, checks, writes and describes."""
+    from rvdt_jax.data.contract import check_episodes
+    from rvdt_jax.data.episodes import Episodes
     from rvdt_jax.data.imported import check_free, write_imported
     from rvdt_jax.data.importing import choose_roles, import_table
     from rvdt_jax.data.summary import describe_import
@@ -44,9 +46,10 @@ def main(argv: list[str]) -> None:
     for role, flag in singles.items():
         named[role] = None if flag.value is None else [flag.value] if flag.value else []
     bounds = {"low": numbers(_LOW), "high": numbers(_HIGH)}
-    imported = import_table(table, choose_roles(table, named), _ID.value, gap=_GAP.value, **bounds)
-    path = write_imported(_ID.value, imported, _FILE.value, overwrite=_OVERWRITE.value)
-    print(describe_import(imported))
+    imported = import_table(table, choose_roles(table, named), gap=_GAP.value, **bounds)
+    episodes = check_episodes(Episodes(name=_ID.value, **imported.arrays))
+    path = write_imported(imported, episodes, _FILE.value, overwrite=_OVERWRITE.value)
+    print(describe_import(imported, episodes))
     print(f"\nWritten to {path}. Train on it with:")
     print(f"python experiments/run.py --config=configs/own.py:small --config.data.minari_id={_ID.value}")
 

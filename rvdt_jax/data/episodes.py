@@ -80,7 +80,8 @@ class Episodes:
 
         named = {"observations": observations, "actions": actions, "reward": reward, "episode": episode}
         named |= {"terminal": terminal, "timeout": timeout, "time": time}
-        return import_columns(columns, name, named, gap=gap, low=action_low, high=action_high).episodes
+        imported = import_columns(columns, name, named, gap=gap, low=action_low, high=action_high)
+        return cls(name=name, **imported.arrays)
 
     @classmethod
     def from_arrays(

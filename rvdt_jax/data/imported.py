@@ -7,6 +7,7 @@ import pathlib
 import re
 
 from rvdt_jax.data.cache import write_cache
+from rvdt_jax.data.episodes import Episodes
 from rvdt_jax.data.importing import Imported
 from rvdt_jax.data.minari import find_local
 from rvdt_jax.errors import UserError
@@ -52,12 +53,14 @@ def check_free(dataset_id: str, *, overwrite: bool = False) -> None:
         )
 
 
-def write_imported(dataset_id: str, imported: Imported, files: list[str], *, overwrite: bool = False) -> pathlib.Path:
+def write_imported(
+    imported: Imported, episodes: Episodes, files: list[str], *, overwrite: bool = False
+) -> pathlib.Path:
     """Writes the data set, whole or not at all.
 
     Args:
-        dataset_id: its id.
         imported: what was read.
+        episodes: it, checked; their name is the id.
         files: what it was read from, for the record.
         overwrite: replace one of that id; it stays whole until the new one is.
 
@@ -65,21 +68,21 @@ def write_imported(dataset_id: str, imported: Imported, files: list[str], *, ove
         UserError: the id is taken.
         OSError: the file cannot be written.
     """
-    check_free(dataset_id, overwrite=overwrite)
-    path = imported_path(dataset_id)
+    check_free(episodes.name, overwrite=overwrite)
+    path = imported_path(episodes.name)
     columns = {
         role: value
         for role in ("observations", "actions", "reward", "episode", "terminal", "timeout", "time")
         if (value := getattr(imported.roles, role))
     }
     provenance = {
-        "dataset_id": dataset_id,
+        "dataset_id": episodes.name,
         "source": "import",
         "files": files,
         "columns": columns,
         "actions_beyond_bounds": int(imported.beyond.sum()),
-        "content_digest": imported.episodes.digest(),
+        "content_digest": episodes.digest(),
         "observation_keys": [],
     }
-    write_cache(path, imported.episodes, provenance)
+    write_cache(path, episodes, provenance)
     return path

@@ -10,8 +10,6 @@ from collections.abc import Mapping
 import numpy as np
 
 from rvdt_jax.data.columns import Cut, action_bounds, count_beyond, cut_episodes
-from rvdt_jax.data.contract import check_episodes
-from rvdt_jax.data.episodes import Episodes
 from rvdt_jax.data.spaces import scale_actions
 from rvdt_jax.data.tables import ArrayTable, Table, open_table
 from rvdt_jax.errors import UserError
@@ -93,7 +91,7 @@ class Imported:
     """Episodes from a log, and what a person should check.
 
     Attributes:
-        episodes: they keep the contract.
+        arrays: the fields of ``Episodes``, by name, but for its own.
         roles: which columns they were made of.
         timeouts: episodes that a time-out ended; those that neither it nor a terminal ended were cut off.
         beyond: (A,) actions that lay beyond the bounds, and were moved to them.
@@ -102,7 +100,7 @@ class Imported:
         notes: sentences on what was done that a reader may not expect.
     """
 
-    episodes: Episodes
+    arrays: dict[str, np.ndarray]
     roles: Roles
     timeouts: int
     beyond: np.ndarray
@@ -115,7 +113,6 @@ class Imported:
 def import_table(
     table: Table,
     roles: Roles,
-    name: str,
     *,
     gap: float | None = None,
     low: list[float] | None = None,
@@ -126,7 +123,6 @@ def import_table(
     Args:
         table: the log.
         roles: which column is what.
-        name: of the data set.
         gap: the time between two rows from which on they belong to two episodes.
         low, high: the bounds of the actions, one number for all or one for each; None takes them from the data.
 
@@ -146,10 +142,10 @@ def import_table(
     if cut.order is not None:
         for part in ("observations", "actions", "rewards"):
             columns[part] = columns[part][cut.order]
-    return _assemble(table, roles, name, columns, cut, low, high)
+    return _assemble(table, roles, columns, cut, low, high)
 
 
-def _assemble(table: Table, roles: Roles, name: str, columns: dict, cut: Cut, low, high) -> Imported:
+def _assemble(table: Table, roles: Roles, columns: dict, cut: Cut, low, high) -> Imported:
     actions = columns["actions"]
     found_low, found_high = action_bounds(actions)
     bounds = [
@@ -162,18 +158,17 @@ def _assemble(table: Table, roles: Roles, name: str, columns: dict, cut: Cut, lo
         )
     beyond = count_beyond(actions, *bounds)
     np.clip(actions, *(bound.astype(np.float32) for bound in bounds), out=actions)
-    episodes = Episodes(
-        name=name,
-        observations=columns["observations"],
-        actions=np.clip(scale_actions(actions, *bounds), -1.0, 1.0),
-        rewards=columns["rewards"],
-        lengths=cut.lengths,
-        terminated=cut.terminated,
-        action_low=bounds[0].astype(np.float32),
-        action_high=bounds[1].astype(np.float32),
-    )
+    arrays = {
+        "observations": columns["observations"],
+        "actions": np.clip(scale_actions(actions, *bounds), -1.0, 1.0),
+        "rewards": columns["rewards"],
+        "lengths": cut.lengths,
+        "terminated": cut.terminated,
+        "action_low": bounds[0].astype(np.float32),
+        "action_high": bounds[1].astype(np.float32),
+    }
     return Imported(
-        episodes=check_episodes(episodes),
+        arrays=arrays,
         roles=roles,
         timeouts=cut.timeouts,
         beyond=beyond,
@@ -260,4 +255,4 @@ def import_columns(columns: Mapping | str | os.PathLike, name: str, named: dict,
         end: None if options.get(end) is None else np.atleast_1d(np.asarray(options[end], np.float64)).tolist()
         for end in ("low", "high")
     }
-    return import_table(table, choose_roles(table, lists), name, gap=options.get("gap"), **bounds)
+    return import_table(table, choose_roles(table, lists), gap=options.get("gap"), **bounds)

@@ -41,9 +41,9 @@ def describe_data(episodes: Episodes, targets: tuple[float, ...], horizon: int |
     ]
 
 
-def describe_import(imported: Imported) -> str:
+def describe_import(imported: Imported, episodes: Episodes) -> str:
     """Episodes, ends, returns, and a line for every column with what is suspicious about it."""
-    episodes, roles = imported.episodes, imported.roles
+    roles = imported.roles
     lengths, returns = episodes.lengths, episodes.returns
     terminal = int(episodes.terminated.sum())
     cut_off = lengths.size - terminal - imported.timeouts
@@ -59,12 +59,11 @@ def describe_import(imported: Imported) -> str:
             names = ", ".join(value) if isinstance(value, tuple) else value
             lines.append(f"{role}: {names}{' (guessed by the name)' if role in roles.guessed else ''}")
     lines += [f"note: {note}" for note in imported.notes]
-    lines += ["", *_column_lines(imported)]
+    lines += ["", *_column_lines(imported, episodes)]
     return "\n".join(lines)
 
 
-def _column_lines(imported: Imported) -> list[str]:
-    episodes = imported.episodes
+def _column_lines(imported: Imported, episodes: Episodes) -> list[str]:
     low, high = episodes.action_low.astype(np.float64), episodes.action_high.astype(np.float64)
     rows = [("column", "min", "median", "max", "std", "")]
     for name, values in zip(imported.observation_names, episodes.observations.T, strict=True):
@@ -73,7 +72,7 @@ def _column_lines(imported: Imported) -> list[str]:
         values = low[column] + 0.5 * (episodes.actions[:, column].astype(np.float64) + 1.0) * (
             high[column] - low[column]
         )
-        rows.append((name, *_figures(values), _action_remarks(imported, column)))
+        rows.append((name, *_figures(values), _action_remarks(imported, episodes, column)))
     rows.append((imported.roles.reward, *_figures(episodes.rewards), _suspicion(episodes.rewards)))
     shown = (
         rows
@@ -103,8 +102,7 @@ def _suspicion(values: np.ndarray) -> str:
     return f"one value lies {furthest:.0f} standard deviations from the mean" if furthest > _FAR else ""
 
 
-def _action_remarks(imported: Imported, column: int) -> str:
-    episodes = imported.episodes
+def _action_remarks(imported: Imported, episodes: Episodes, column: int) -> str:
     low, high = episodes.action_low[column], episodes.action_high[column]
     where = "declared" if imported.declared else "from the data"
     if low == high:

@@ -4,6 +4,7 @@ import json
 import pathlib
 import subprocess
 import sys
+import types
 
 import h5py
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from rvdt_jax import Episodes
 from rvdt_jax.data.cache import read_cache
+from rvdt_jax.data.contract import check_episodes
 from rvdt_jax.data.importing import choose_roles, import_table
 from rvdt_jax.data.summary import describe_data
 from rvdt_jax.data.tables import open_table
@@ -53,7 +55,9 @@ def write(path: pathlib.Path, columns: dict) -> pathlib.Path:
 def read(*files, group=None, **named):
     table = open_table(list(files), group)
     options = {name: named.pop(name) for name in ("gap", "low", "high") if name in named}
-    return import_table(table, choose_roles(table, named), "my/log-v0", **options)
+    imported = import_table(table, choose_roles(table, named), **options)
+    episodes = check_episodes(Episodes(name="my/log-v0", **imported.arrays))
+    return types.SimpleNamespace(**vars(imported), episodes=episodes)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".npz", ".h5", ".parquet"])
