@@ -1,0 +1,1 @@
+python experiments/run.py --config=configs/maze2d.py:small --config.task=maze2d-medium-v1 --config.variant=QT --config.seeds=100,101,102,103 --config.loss.eta=3.0 --workdir=runs/tuning/eta-3/maze2d-medium-v1/QT
