@@ -13,6 +13,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import torch
 
 from benchmark.peer_update import Draws, Peer, PeerBatch, Style
@@ -183,17 +184,12 @@ def _compare_tensors(peer: Peer, start: dict, after: TrainState) -> dict[str, fl
         moved = [{key: tree[key] - start[name][key] for key in tree} for tree in (ours, theirs)]
         deviations[f"move/{name}"] = _distance(*moved)
         if name in ("policy", "critic"):
-            moments = first_moments(after.learners[name].optimizer)
+            moments = optax.tree_utils.tree_get(after.learners[name].optimizer, "mu")
             moments = jax.tree.map(lambda leaf: np.asarray(leaf[0]), moments)
             optimizer = getattr(peer, f"{name}_optimizer").state
             named = {key: optimizer[value]["exp_avg"].cpu() for key, value in network.named_parameters()}
             deviations[f"gradient/{name}"] = _distance(convert(moments), named)
     return deviations
-
-
-def first_moments(optimizer_state):
-    """Adam's first moments, out of the state of an optax chain."""
-    return next(part.mu for part in jax.tree.leaves(optimizer_state, is_leaf=lambda node: hasattr(node, "mu")))
 
 
 def _distance(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> float:

@@ -69,8 +69,8 @@ def cut_episodes(
     order = _order(codes, time)
     codes, time = (values if values is None or order is None else values[order] for values in (codes, time))
     flags = [
-        np.zeros(rows, bool) if values is None else _flags(name, what, values)
-        for what, values in (("terminal", terminals), ("time-out", timeouts))
+        np.zeros(rows, bool) if values is None else as_flags(name, what, values)
+        for what, values in (("the terminal flags", terminals), ("the time-out flags", timeouts))
     ]
     terminal, timeout = (values if order is None else values[order] for values in flags)
     ends, notes = _ends(name, codes, terminal, timeout, time, gap)
@@ -169,10 +169,15 @@ def _numbers(name: str, what: str, values: np.ndarray) -> np.ndarray:
     return values.astype(np.float64)
 
 
-def _flags(name: str, what: str, values: np.ndarray) -> np.ndarray:
+def as_flags(name: str, what: str, values: np.ndarray) -> np.ndarray:
+    """The values as bool.
+
+    Raises:
+        UserError: some are neither true or false nor 1 or 0; it names the log and ``what`` they are.
+    """
     values = np.asarray(values)
     if values.dtype.kind not in "fiub" or not np.isin(values, (0, 1)).all():
-        raise UserError(f"{name}: the {what} flags must be true or false, or 1 or 0, in every row.")
+        raise UserError(f"{name}: {what} must be true or false, or 1 or 0, in every row. Correct the others.")
     return values.astype(bool)
 
 

@@ -31,7 +31,7 @@ BINS, GROUPS = 20, 8
 _PER_GROUP = 50  # trajectories that a group should have on average
 _NORMAL_95 = 1.959963984540054
 
-_ROUNDING = 1e-5  # relative distance at which a return still counts as the target
+ROUNDING = 1e-5  # relative distance at which a return still counts as the target
 
 
 def measure_coverage(
@@ -62,7 +62,7 @@ def measure_coverage(
         raise UserError(f"--target={target}, --bins={bins}, --groups={groups}: finite, and the last two positive.")
     returns = episodes.returns
     edges, bin_of, asked_bin = _bin(returns, target, bins)
-    rounding = _ROUNDING * np.abs(edges[[0, -1]]).max()  # targets taken from data are given in six digits
+    rounding = ROUNDING * np.abs(edges[[0, -1]]).max()  # targets taken from data are given in six digits
     labels = group_states(episodes.observations[episodes.starts], groups, seed)
     weights = {"before": np.ones(returns.size), "after": loss_weights(experts.mask, alpha)}
     return {

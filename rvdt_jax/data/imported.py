@@ -8,7 +8,7 @@ import re
 
 from rvdt_jax.data.cache import write_cache
 from rvdt_jax.data.episodes import Episodes
-from rvdt_jax.data.importing import Imported
+from rvdt_jax.data.importing import KNOWN, Imported
 from rvdt_jax.data.minari import find_local
 from rvdt_jax.errors import UserError
 
@@ -70,11 +70,7 @@ def write_imported(
     """
     check_free(episodes.name, overwrite=overwrite)
     path = imported_path(episodes.name)
-    columns = {
-        role: value
-        for role in ("observations", "actions", "reward", "episode", "terminal", "timeout", "time")
-        if (value := getattr(imported.roles, role))
-    }
+    columns = {role: value for role in KNOWN if (value := getattr(imported.roles, role))}
     provenance = {
         "dataset_id": episodes.name,
         "source": "import",

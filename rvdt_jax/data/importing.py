@@ -157,7 +157,6 @@ def _assemble(table: Table, roles: Roles, columns: dict, cut: Cut, low, high) ->
             f"{table.name}: the actions' lower bounds {bounds[0]} are not below the upper ones {bounds[1]}."
         )
     beyond = count_beyond(actions, *bounds)
-    np.clip(actions, *(bound.astype(np.float32) for bound in bounds), out=actions)
     arrays = {
         "observations": columns["observations"],
         "actions": np.clip(scale_actions(actions, *bounds), -1.0, 1.0),

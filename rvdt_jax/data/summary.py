@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from rvdt_jax.data.coverage import ROUNDING
 from rvdt_jax.data.episodes import Episodes
-from rvdt_jax.data.importing import Imported
+from rvdt_jax.data.importing import KNOWN, Imported
+from rvdt_jax.data.spaces import unscale_actions
 
 _SAMPLE = 200_000  # rows that medians are taken of
 _FAR = 50.0  # standard deviations from the mean: one such value is taken for a glitch
@@ -23,7 +25,7 @@ def describe_data(episodes: Episodes, targets: tuple[float, ...], horizon: int |
     lengths, returns = episodes.lengths, episodes.returns
     median, longest = int(np.median(lengths)), int(lengths.max())
     asked = targets[0]
-    share = (returns >= asked - 1e-5 * abs(asked)).mean()
+    share = (returns >= asked - ROUNDING * abs(asked)).mean()
     reached = f"{share:.2%} of the episodes reach it" if share else "no episode reaches it"
     cut = "" if horizon is None or horizon == longest else f"; evaluation cuts at {horizon:,}"
     constant = int((episodes.observations.min(0) == episodes.observations.max(0)).sum())
@@ -53,7 +55,7 @@ def describe_import(imported: Imported, episodes: Episodes) -> str:
         f"ends: {terminal:,} terminal, {imported.timeouts:,} time-outs, {cut_off:,} cut off where the log ends",
         f"returns: {returns.min():.6g} to {returns.max():.6g}, mean {returns.mean():.6g}",
     ]
-    for role in ("observations", "actions", "reward", "episode", "terminal", "timeout", "time"):
+    for role in KNOWN:
         value = getattr(roles, role)
         if value:
             names = ", ".join(value) if isinstance(value, tuple) else value
@@ -64,21 +66,17 @@ def describe_import(imported: Imported, episodes: Episodes) -> str:
 
 
 def _column_lines(imported: Imported, episodes: Episodes) -> list[str]:
-    low, high = episodes.action_low.astype(np.float64), episodes.action_high.astype(np.float64)
+    low, high = episodes.action_low, episodes.action_high
     rows = [("column", "min", "median", "max", "std", "")]
     for name, values in zip(imported.observation_names, episodes.observations.T, strict=True):
         rows.append((name, *_figures(values), _suspicion(values)))
     for column, name in enumerate(imported.action_names):
-        values = low[column] + 0.5 * (episodes.actions[:, column].astype(np.float64) + 1.0) * (
-            high[column] - low[column]
-        )
+        values = unscale_actions(episodes.actions[:, column], low[column], high[column])
         rows.append((name, *_figures(values), _action_remarks(imported, episodes, column)))
     rows.append((imported.roles.reward, *_figures(episodes.rewards), _suspicion(episodes.rewards)))
-    shown = (
-        rows
-        if len(rows) <= _MOST
-        else [*rows[: _MOST - 2], ("...", "", "", "", "", f"{len(rows) - _MOST} more"), rows[-1]]
-    )
+    shown = rows
+    if len(rows) > _MOST:
+        shown = [*rows[: _MOST - 2], ("...", "", "", "", "", f"{len(rows) - _MOST} more"), rows[-1]]
     widths = [max(len(row[i]) for row in shown) for i in range(5)]
     return [
         f"{row[0]:<{widths[0]}}  "

@@ -1,7 +1,8 @@
 """Many copies of one environment, stepped in worker processes.
 
 Each worker steps several copies. Gymnasium's ``AsyncVectorEnv`` has a process for each copy: 300 steps of 16 copies of
-HalfCheetah-v4 on 2 cores took 2.6 to 3.2 s there and 0.9 to 1.3 s here (2 workers), and the start 15 s and 3 s.
+HalfCheetah-v4 on 2 cores, which other programs used too, took 1.5, 2.4 and 2.8 times as long there as here (2 workers;
+three turns), and the start 15 s and 3 s.
 
 Workers are programs of their own (``envs.worker``), not ``multiprocessing``'s children: forking a process that runs JAX
 can hang, and spawning imports the user's script again, which would start an unguarded script anew.

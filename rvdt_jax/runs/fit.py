@@ -55,8 +55,8 @@ def fit(
     """Trains on data named or handed over, then evaluates and scores as ``config`` says.
 
     Args:
-        data: a Minari id (looked for on this machine, then on Minari's servers; a task's own is recreated where it has
-            a recipe), or ``Episodes``.
+        data: an id, of an imported log or a Minari data set (looked for on this machine, then on Minari's servers; a
+            task's own is recreated where it has a recipe); or ``Episodes``.
         config: settings, as ``default_config`` makes them or as ``resolve`` returned them; None takes the defaults.
             Where they name no task, targets and scales come from the data. ``data`` takes the place of ``config.data``.
         resume: continue the run in the work directory from its last checkpoint; see ``run_config``.

@@ -33,12 +33,12 @@ def load_episodes(config: Config, *, progress: bool = True) -> tuple[Episodes, d
     """
     check_names_data(config)
     if config.data.source == "file":
-        return _load_file(config)
+        return _load_file(config, pathlib.Path(config.data.path).expanduser())
     if config.data.source == "memory":
         raise UserError("config.data.source=memory means episodes given to rvdt_jax.fit; choose auto, minari or file.")
     imported = config.data.source == "auto" and config.data.minari_id and find_imported(config.data.minari_id)
     if imported:
-        return read_cache(imported)
+        return _load_file(config, imported)
     candidates = _candidates(config)
     source = next((source for _, source in candidates if find_local(source.dataset_id)), None)
     if source is None:
@@ -52,14 +52,14 @@ def load_episodes(config: Config, *, progress: bool = True) -> tuple[Episodes, d
     return load_local(source.dataset_id, keys, end_at_reward=source.end_at_reward)
 
 
-def _load_file(config: Config) -> tuple[Episodes, dict]:
-    """A flat cache file, which holds the entries of dict observations that it was written with, and no others."""
-    episodes, provenance = read_cache(pathlib.Path(config.data.path).expanduser())
+def _load_file(config: Config, path: pathlib.Path) -> tuple[Episodes, dict]:
+    """A flat file, which holds the entries of dict observations that it was written with, and no others."""
+    episodes, provenance = read_cache(path)
     wanted = config.data.observation_keys
     held = provenance.setdefault("observation_keys", list(wanted or ()))  # a user's own file may not name them
     if wanted is not None and list(wanted) != held:
         raise UserError(
-            f"config.data.observation_keys={','.join(wanted)}: {config.data.path} holds "
+            f"config.data.observation_keys={','.join(wanted)}: {path} holds "
             f"{','.join(held) or 'plain observations'}. Leave it unset, or read the data set itself."
         )
     return episodes, provenance

@@ -1,6 +1,5 @@
 """Logs in files: every kind is read alike, usual names are guessed, and what is misread elsewhere is refused here."""
 
-import json
 import pathlib
 import subprocess
 import sys
@@ -11,12 +10,14 @@ import numpy as np
 import pytest
 
 from rvdt_jax import Episodes
+from rvdt_jax.config import default_config, resolve
 from rvdt_jax.data.cache import read_cache
 from rvdt_jax.data.contract import check_episodes
 from rvdt_jax.data.importing import choose_roles, import_table
 from rvdt_jax.data.summary import describe_data
 from rvdt_jax.data.tables import open_table
 from rvdt_jax.errors import UserError
+from rvdt_jax.runs.load import load_episodes
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "rvdt_jax" / "data" / "examples" / "heating_log.csv"
@@ -203,7 +204,13 @@ def test_the_launcher_writes_a_data_set_and_says_what_to_check(tmp_path, monkeyp
     assert broken.returncode != 0
     assert "no column 'nothing'" in broken.stderr
     assert (tmp_path / "data" / "my" / "log-v0.npz").read_bytes() == before
-    assert json.dumps(provenance)
+
+    settings = default_config()
+    settings.update_from_flattened_dict({"data.minari_id": "my/log-v0", "variant": "DT"})
+    assert load_episodes(resolve(settings))[1] == provenance
+    settings.data.observation_keys = ("temp_in",)
+    with pytest.raises(UserError, match=r"observation_keys=temp_in: .*log-v0.npz holds plain observations"):
+        load_episodes(resolve(settings))
 
 
 def test_four_lines_say_what_the_data_are():

@@ -8,7 +8,7 @@ import pathlib
 
 import numpy as np
 
-from rvdt_jax.data.columns import action_bounds
+from rvdt_jax.data.columns import action_bounds, as_flags
 from rvdt_jax.data.contract import NO_EPISODES, check_episodes
 from rvdt_jax.data.episodes import Episodes
 from rvdt_jax.data.minari import corrupt, one_line
@@ -141,17 +141,13 @@ def _read_episode(dataset_id: str, episode, seen: dict, action_shape: tuple[int,
             raise UserError(f"{where} has no {_name(key)}. {_REMEDY}") from error
         parts.append(flatten_observations(_array(where, _name(key), values, shape, steps + 1), ())[:-1])
     actions = _array(where, "actions", episode.actions, action_shape, steps)
-    flags = [_flags(where, name, getattr(episode, name), steps) for name in ("terminations", "truncations")]
+    flags = [
+        as_flags(where, name, _array(where, name, getattr(episode, name), (), steps))
+        for name in ("terminations", "truncations")
+    ]
     ends = flags[0] | flags[1] | (np.arange(steps) == steps - 1)
     last = np.flatnonzero(ends)
     return np.concatenate(parts, axis=1), actions.reshape(steps, -1), rewards, np.diff(last, prepend=-1), flags[0][last]
-
-
-def _flags(where: str, field: str, values, steps: int) -> np.ndarray:
-    array = _array(where, field, values, (), steps)
-    if not np.isin(array, (0, 1)).all():
-        raise UserError(f"{where}: {field} must be true or false at every step. {_REMEDY}")
-    return array.astype(bool)
 
 
 def _array(where: str, field: str, values, shape: tuple[int, ...], length: int | None = None) -> np.ndarray:
