@@ -160,9 +160,11 @@ def update_key(state: TrainState) -> Array:
     return jax.random.fold_in(state.key, state.step)
 
 
-def draw_batch(key: Array, store: Store, spec: Spec, expert_probability: Array | float = 0.0) -> Batch:
-    """A batch of windows, laid over the devices; see ``data.sampler.sample_starts`` for their distribution."""
-    batch = sample_batch(key, store, spec.batch_size, spec.context_length, expert_probability)
+def draw_batch(
+    key: Array, store: Store, spec: Spec, expert_probability: Array | float = 0.0, length: int | None = None
+) -> Batch:
+    """A batch of windows, of K steps or ``length``, laid over the devices; ``data.sampler`` says which."""
+    batch = sample_batch(key, store, spec.batch_size, length or spec.context_length, expert_probability)
     return batch if spec.batch_sharding is None else jax.lax.with_sharding_constraint(batch, spec.batch_sharding)
 
 

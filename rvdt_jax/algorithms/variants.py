@@ -45,6 +45,20 @@ class Variant:
         return any(name == known or name.startswith(f"{known}.") for known in (*_READ_BY_ALL, *self.reads))
 
 
+# What the algorithms on single transitions read; their settings are in ``reference/algorithm_settings.csv``.
+_TRANSITIONS = (
+    *("train.batch_size", "train.learning_rate", "train.critic_learning_rate", "train.grad_clip_norm"),
+    *("model.critic_width", "model.critic_layers", "model.critic_norm", "model.dtype", "loss.gamma"),
+    *("model.critic_fourier_features", "model.policy_fourier_features", "model.fourier_scale", "loss.target_rate"),
+)
+_TD3 = (*_TRANSITIONS, "loss.eta", "td3")
+_IQL = (*_TRANSITIONS, "train.lr_decay_steps", "iql")
+
+
+def _on_transitions(algorithm: str, head: str, reads: tuple[str, ...]) -> Variant:
+    return Variant("none", True, head, False, algorithm=f"rvdt_jax.algorithms.{algorithm}", reads=reads)
+
+
 VARIANTS = {
     "BC": Variant("none", False, "deterministic", condition_on_return=False),
     "%BC": Variant("none", False, "deterministic", condition_on_return=False, expert_only=True, expert_by="return"),
@@ -56,6 +70,10 @@ VARIANTS = {
     "RVDT-Dup": Variant("dup", True, "gaussian"),
     "RVDT-Determ": Variant("kl", True, "deterministic"),
     "RVDT": Variant("kl", True, "gaussian"),
+    "TD3+BC": _on_transitions("td3_bc:TD3_BC", "deterministic", _TD3),
+    "ReBRAC": _on_transitions("td3_bc:TD3_BC", "deterministic", _TD3),
+    "IQL": _on_transitions("iql:IQL", "gaussian", _IQL),
+    "O-RL": _on_transitions("iql:ONE_STEP", "gaussian", _IQL),
 }
 
 

@@ -6,7 +6,7 @@ from ml_collections import ConfigDict, config_dict
 
 from rvdt_jax.config.declaration import POSITIVE, Setting, nested
 from rvdt_jax.config.fields import FIELDS
-from rvdt_jax.config.filling import small_rows
+from rvdt_jax.config.filling import read_rows
 
 
 def default_config() -> ConfigDict:
@@ -23,7 +23,14 @@ def settings_page() -> str:
     lines = [_INTRODUCTION, "| field | default | what it does |", "|---|---|---|"]
     lines += [f"| `{name}` | {_default(field)} | {_what(field)} |" for name, field in FIELDS.items()]
     lines += ["", _SMALL, "| tasks | field | value | why |", "|---|---|---|---|"]
-    lines += [f"| `{row['tasks']}` | `{row['field']}` | {row['value']} | {row['why']} |" for row in small_rows()]
+    lines += [
+        f"| `{row['tasks']}` | `{row['field']}` | {row['value']} | {row['why']} |"
+        for row in read_rows("small_settings")
+    ]
+    lines += ["", _ALGORITHMS, "| variants | size | tasks | field | value | source |", "|---|---|---|---|---|---|"]
+    for row in read_rows("algorithm_settings"):
+        cells = row["variants"], row["size"], f"`{row['tasks']}`", f"`{row['field']}`", row["value"], row["source"]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -54,4 +61,9 @@ _SMALL = """## The small size
 `--config=configs/antmaze.py:small`, or `config.size = "small"`, fills unset fields with these values instead, for every
 task and variant. If several rows of a field fit the task, the last one counts. `horizon` and `ref_max_return` are the
 task's own numbers.
+"""
+_ALGORITHMS = """## Other algorithms
+
+For these variants the settings of their papers come before those of the small size and of the task. If several rows of
+a field fit, the last one counts.
 """

@@ -59,11 +59,12 @@ class ModelConfig:
         sized=True)
     dtype: str = setting("float32", "Arithmetic of the networks; parameters stay float32.",
         choices=("float32", "bfloat16"))
-    critic_width: int = setting(256, "Width of each critic's hidden layers (QT).", low=1, sized=True)
-    critic_layers: int = setting(3, "Hidden layers of each critic (QT).", low=1)
+    critic_width: int = setting(256, "Width of the hidden layers of critics (QT), and of policies that are MLPs.",
+        low=1, sized=True)
+    critic_layers: int = setting(3, "Hidden layers of critics (QT), and of policies that are MLPs.", low=1, sized=True)
     critic_norm: str = setting("none",
         "Critics without normalisation (none, QT) or with LayerNorm before every activation (layer, ReBRAC).",
-        choices=("none", "layer"), older="none")
+        choices=("none", "layer"), sized=True, older="none")
     critic_fourier_features: int = setting(0, "Learned sines and cosines of the observation that the critics also see.",
         low=0, sized=True, older=0)
     policy_fourier_features: int = setting(0, "The same for the policy.", low=0, older=0)
@@ -101,6 +102,26 @@ class LossConfig:
     target_rate: float = setting(0.005, "Polyak rate of the target critic (QT).", low=0, high=1, sized=True)
     state_prediction: float = setting(0.0, "Weight of QT's next-observation loss (QT: 1); above 0 adds the head.",
         low=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class TD3Config:
+    """TD3+BC (Fujimoto and Gu 2021) and ReBRAC (Tarasov et al. 2023)."""
+
+    policy_noise: float = setting(0.2, "Std of the noise on the action of a TD target (TD3).", low=0, older=0.2)
+    noise_clip: float = setting(0.5, "Largest such noise (TD3).", low=0, older=0.5)
+    policy_every: int = setting(2, "Updates of the critics between two of policy and targets (TD3).", low=1, older=2)
+    critic_penalty: float = setting(0.0, "Weight of |a~ - a'|^2 in a TD target (ReBRAC).", low=0, sized=True, older=0.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class IQLConfig:
+    """IQL (Kostrikov et al. 2021), and one-step RL (Brandfonbrener et al. 2021)."""
+
+    expectile: float = setting(0.7, "tau of the values' expectile regression, eq. (5).", low=POSITIVE, high=1,
+        sized=True, older=0.7)
+    temperature: float = setting(3.0, "Inverse temperature beta of the policy's weights, eq. (7).", low=0, sized=True,
+        older=3.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,6 +236,8 @@ class Config:
     train: TrainConfig
     model: ModelConfig
     loss: LossConfig
+    td3: TD3Config
+    iql: IQLConfig
     ema: EmaConfig
     expert: ExpertConfig
     policy: PolicyConfig

@@ -25,6 +25,7 @@ def fill_in(leaves: dict[str, object]) -> None:
     variant, task = get_variant(leaves["variant"]), get_task(leaves["task"]) if leaves["task"] else None
     _ignore_unread(leaves, variant)
     _fill(leaves, dict(variant.fills))
+    _fill(leaves, algorithm_settings(leaves["variant"], leaves["size"], task))
     _fill(leaves, _facts(variant, "of_variant"))
     _ignore_unused(leaves)
     if not leaves["loss.q_guidance"]:
@@ -49,16 +50,27 @@ def _facts(record: Task | Variant, declared: str) -> dict[str, object]:
 
 
 @functools.cache
-def small_rows() -> tuple[dict[str, str], ...]:
-    """The table of the small size, ``reference/small_settings.csv``."""
-    text = (resources.files("rvdt_jax") / "reference" / "small_settings.csv").read_text(encoding="utf-8")
+def read_rows(name: str) -> tuple[dict[str, str], ...]:
+    """The rows of a table of settings in ``reference``."""
+    text = (resources.files("rvdt_jax") / "reference" / f"{name}.csv").read_text(encoding="utf-8")
     return tuple(csv.DictReader(text.splitlines()))
 
 
 def small_settings(task: Task | None) -> dict[str, object]:
-    """What the small size fills on a task, by field; of several rows that fit, the last counts."""
+    """What the small size fills on a task, by field."""
+    return _settings_of(read_rows("small_settings"), task)
+
+
+def algorithm_settings(variant: str, size: str, task: Task | None) -> dict[str, object]:
+    """What the papers of the algorithms other than the RVDT family fill, by field."""
+    rows = [row for row in read_rows("algorithm_settings") if variant in row["variants"].split()]
+    return _settings_of([row for row in rows if row["size"] in ("*", size)], task)
+
+
+def _settings_of(rows, task: Task | None) -> dict[str, object]:
+    """The settings of the rows whose tasks fit; of several rows of a field, the last counts."""
     name = task.name if task else ""
-    texts = {row["field"]: row["value"] for row in small_rows() if fnmatch.fnmatchcase(name, row["tasks"])}
+    texts = {row["field"]: row["value"] for row in rows if fnmatch.fnmatchcase(name, row["tasks"])}
     return {field: _parse(field, text, task) for field, text in texts.items()}
 
 

@@ -32,7 +32,7 @@ def complete_older(values: dict) -> dict:
     """``to_json``'s values, or some of their sections, of any version, with today's fields."""
     leaves = {name: value for name, value in flat(values).items() if name not in GONE}
     for name, field in FIELDS.items():
-        if name in leaves or (name.count(".") and name.split(".")[0] not in values):
+        if name in leaves or (field.resume != "same" and name.count(".") and name.split(".")[0] not in values):
             continue
         if field.older is not REQUIRED:
             leaves[name] = field.older

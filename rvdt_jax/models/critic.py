@@ -24,7 +24,7 @@ def plain_mish(x: Array) -> Array:
 
 
 class MLP(nn.Module):
-    """Hidden layers of one width, each followed by Mish; with ``norm`` LayerNorm stands before every Mish."""
+    """Hidden layers of one width, each followed by its activation; with ``norm`` LayerNorm stands before it."""
 
     width: int
     layers: int
@@ -32,6 +32,7 @@ class MLP(nn.Module):
     dtype: jnp.dtype = jnp.float32
     plain: bool = False
     norm: bool = False
+    activation: str = "mish"  # or ``relu``
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -39,7 +40,7 @@ class MLP(nn.Module):
         return self._layers(x)
 
     def _layers(self, x: Array) -> Array:
-        activation = plain_mish if self.plain else mish
+        activation = nn.relu if self.activation == "relu" else plain_mish if self.plain else mish
         for index in range(self.layers):
             x = self._dense(self.width, self.dtype, index)(x)
             if self.norm:
@@ -63,6 +64,18 @@ class QFunction(MLP):
         return self._layers(jnp.concatenate([encode(self.encoder, observations), actions], axis=-1))[..., 0]
 
 
+class ValueFunction(MLP):
+    """One V(s): an MLP on the encoded observation."""
+
+    output_size: int = 1
+    encoder: Encoder | None = None
+
+    @nn.compact
+    def __call__(self, observations: Array) -> Array:
+        """Maps (..., S) to (...) values."""
+        return self._layers(encode(self.encoder, observations))[..., 0]
+
+
 QS = ("q1", "q2")
 
 
@@ -75,6 +88,7 @@ class TwinCritic(nn.Module):
     plain: bool = False  # use flax's layers, to check the fast version
     norm: bool = False  # whether LayerNorm stands before every activation
     encoder: Encoder | None = None  # of observations
+    activation: str = "mish"  # or ``relu``
 
     @nn.compact
     def __call__(self, observations: Array, actions: Array) -> Array:
@@ -91,7 +105,7 @@ class TwinCritic(nn.Module):
 
     @nn.nowrap
     def _q(self, name: str | None) -> QFunction:
-        sizes = self.width, self.layers, 1, self.dtype, self.plain, self.norm, self.encoder
+        sizes = self.width, self.layers, 1, self.dtype, self.plain, self.norm, self.activation, self.encoder
         return QFunction(*sizes, name=name) if name else QFunction(*sizes, parent=None)
 
 

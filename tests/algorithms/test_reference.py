@@ -9,6 +9,7 @@ import functools
 import jax
 import numpy as np
 import pytest
+from float64 import check_gradient, dense, double, layer_norm
 
 from rvdt_jax.algorithms import sequence as update_module
 from rvdt_jax.algorithms.base import update_key
@@ -17,19 +18,6 @@ from rvdt_jax.algorithms.sequence import draw_batch, init, make_coefficients, ma
 HEADS, LAYERS, STD, PERIOD = 2, 2, 0.1, 3
 STEP = 4  # updates done before: a warm-up of 10 stands at .4
 SCALE = 10.0  # of the store's returns-to-go
-
-
-def double(tree):
-    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), tree)
-
-
-def dense(p, x):
-    return x @ p["kernel"] + p["bias"]
-
-
-def layer_norm(p, x):
-    centred = x - x.mean(-1, keepdims=True)
-    return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-6) * p["scale"] + p["bias"]
 
 
 def attention(p, x):
@@ -136,17 +124,6 @@ def policy_loss(policy, critic, batch, alpha, eta, swap, scale=None, guided=None
     return np.mean(nll) - eta * first.mean() / scale, scale
 
 
-def adam_step(params, gradients, learning_rate, clip, decay):
-    """The first step of Adam from zero moments, after clipping and L2."""
-    norm = np.sqrt(sum((leaf**2).sum() for leaf in jax.tree.leaves(gradients)))
-
-    def step(p, g):
-        g = g * min(1.0, clip / norm) + decay * p
-        return p - learning_rate * g / (np.abs(g) + 1e-8)
-
-    return jax.tree.map(step, params, gradients)
-
-
 SWITCHES = {
     "as published": {},
     "LayerNorm": {"model__critic_norm": "layer"},
@@ -194,20 +171,6 @@ def setting(request, small_config, store, monkeypatch):
     return spec, coefficients, state, store, batch, swap
 
 
-def directional(loss, params, direction, size=1e-6):
-    ahead, behind = (jax.tree.map(lambda p, d, s=s: p + s * d, params, direction) for s in (size, -size))
-    return (loss(ahead) - loss(behind)) / (2 * size)
-
-
-def random_direction(params, seed):
-    rng = np.random.default_rng(seed)
-    return jax.tree.map(lambda leaf: rng.normal(size=leaf.shape), params)
-
-
-def inner(left, right):
-    return sum((a * b).sum() for a, b in zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True))
-
-
 def test_a_whole_update_matches_the_reference(setting):
     spec, coefficients, state, store, batch, swap = setting
     lengths = np.asarray(batch.mask.sum(1))
@@ -242,20 +205,3 @@ def test_a_whole_update_matches_the_reference(setting):
     compare = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6)
     jax.tree.map(compare, after["critic"].target, expected)
     jax.tree.map(np.testing.assert_array_equal, after["policy"].target, after["policy"].params)  # before ema.start
-
-
-def check_gradient(loss, params, norm, learner, decay, clip=0.05):
-    """From zero moments Adam's first momentum is a tenth of the clipped gradient: there the gradient is read."""
-    momentum = next(part.mu for part in learner.optimizer if hasattr(part, "mu"))
-    clipped = jax.tree.map(lambda m, p: 10.0 * m - decay * p, momentum, params)
-    gradient = jax.tree.map(lambda g: g * max(1.0, float(norm) / clip), clipped)
-    assert float(norm) > clip  # the clip is in effect
-    length = np.sqrt(inner(gradient, gradient))
-    np.testing.assert_allclose(length, norm, rtol=1e-3)
-    for seed in range(3):
-        direction = random_direction(params, seed)
-        assert abs(inner(gradient, direction) - directional(loss, params, direction)) < 2e-3 * length
-    moved = jax.tree.map(lambda e, p: e - p, adam_step(params, gradient, 3e-4, clip, decay), params)
-    measured = jax.tree.map(lambda t, p: t - p, learner.params, params)
-    difference = jax.tree.map(lambda a, b: a - b, moved, measured)
-    assert np.sqrt(inner(difference, difference)) < 2e-2 * np.sqrt(inner(moved, moved))

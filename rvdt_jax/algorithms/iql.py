@@ -1,0 +1,130 @@
+"""IQL (Kostrikov et al. 2021) and one-step RL (Brandfonbrener et al. 2021): policies drawn out of the data.
+
+    L_V  = E_D |tau - 1[u < 0]| u^2,  u = min_k Q'_k(s, a) - V(s)                     (IQL, eq. (5))
+    L_Q  = E_D sum_k (Q_k(s, a) - r - gamma V(s'))^2 / 2                              (eq. (6))
+    L_pi = - E_D min(exp(beta (min_k Q'_k(s, a) - V(s))), 100) log pi(a | s)          (eq. (7))
+
+In one-step RL the critics evaluate the data's own policy: Q'(s', a') stands for V(s') (SARSA), and V is its mean
+(tau = 1/2). Of the three policies that the paper compares, this is the exponentially weighted one.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import flax.struct
+import jax.numpy as jnp
+
+from rvdt_jax.algorithms import base, losses
+from rvdt_jax.algorithms.base import Metrics, descend, from_setting, make_optimizer
+from rvdt_jax.algorithms.transitions import Coefficients as Shared
+from rvdt_jax.algorithms.transitions import (
+    Spec,
+    Transitions,
+    acting_params,
+    draw_transitions,
+    follow,
+    init_learners,
+    make_spec,
+    mean_over,
+    td_error,
+)
+from rvdt_jax.models.critic import ValueFunction
+from rvdt_jax.types import Array, Learner, Params, Store, TrainState
+
+LARGEST_WEIGHT = 100.0  # IQL's bound of exp(beta u)
+Learners = dict[str, Learner]
+
+
+@flax.struct.dataclass
+class Coefficients(Shared):
+    """The scalars of the objective."""
+
+    expectile: Array = from_setting("iql.expectile")  # tau
+    temperature: Array = from_setting("iql.temperature")  # beta: 0 clones the data, a large one maximises the value
+
+
+def update(
+    state: TrainState, store: Store, coefficients: Coefficients, spec: Spec, *, sarsa: bool
+) -> tuple[TrainState, Metrics]:
+    """One update of V, the policy and the critics, in the order of IQL's Algorithm 1; ``sarsa`` for one-step RL."""
+    batch = draw_transitions(base.update_key(state), store, spec)
+    learners, step = dict(state.learners), state.step
+    target = {"params": learners["critic"].target}
+    values = spec.critic.apply(target, batch.observations, batch.actions).min(0)
+    learners["value"], advantages, metrics = update_value(learners["value"], values, batch, coefficients, spec)
+    learners["policy"], of_policy = update_policy(learners["policy"], step, advantages, batch, coefficients, spec)
+    if sarsa:
+        following = spec.critic.apply(target, batch.next_observations, batch.next_actions).min(0)
+    else:
+        following = spec.value.apply({"params": learners["value"].params}, batch.next_observations)
+    critic, of_critic = update_critic(learners["critic"], following, batch, coefficients, spec)
+    learners["critic"] = follow(critic, coefficients.target_rate)
+    return state.replace(step=step + 1, learners=learners), metrics | of_policy | of_critic
+
+
+def update_value(
+    learner: Learner, values: Array, batch: Transitions, coefficients: Coefficients, spec: Spec
+) -> tuple[Learner, Array, Metrics]:
+    """Expectile regression of V on the (B,) ``values`` of the data's actions; also the advantages, (B,)."""
+
+    def loss(params: Params) -> tuple[Array, tuple[Array, Metrics]]:
+        advantages = values - spec.value.apply({"params": params}, batch.observations)
+        loss = mean_over(expectile_loss(advantages, coefficients.expectile), batch.mask)
+        return loss, (advantages, {"value/loss": loss, "value/advantage": mean_over(advantages, batch.mask)})
+
+    optimizer = make_optimizer(coefficients, 0, peak=coefficients.critic_learning_rate)  # a constant rate
+    learner, (advantages, metrics), norm = descend(learner, loss, optimizer)
+    return learner, advantages, metrics | {"value/grad_norm": norm}
+
+
+def expectile_loss(differences: Array, expectile: Array) -> Array:
+    """|tau - 1[u < 0]| u^2, elementwise; eq. (5)."""
+    return jnp.abs(expectile - (differences < 0)) * jnp.square(differences)
+
+
+def update_policy(
+    learner: Learner, step: Array, advantages: Array, batch: Transitions, coefficients: Coefficients, spec: Spec
+) -> tuple[Learner, Metrics]:
+    """Advantage-weighted cloning; its learning rate falls on a cosine."""
+    weights = jnp.minimum(jnp.exp(coefficients.temperature * advantages), LARGEST_WEIGHT)
+
+    def loss(params: Params) -> tuple[Array, Metrics]:
+        output = spec.policy.apply({"params": params}, batch.observations)
+        loss = mean_over(weights * nll(output.mean, output.log_std, batch.actions), batch.mask)
+        return loss, {"policy/loss": loss, "policy/weight": mean_over(weights, batch.mask)}
+
+    learner, metrics, norm = descend(learner, loss, make_optimizer(coefficients, step))
+    return learner, metrics | {"policy/grad_norm": norm}
+
+
+def nll(mean: Array, log_std: Array, actions: Array) -> Array:
+    """-log pi(a | s) of a factorised Gaussian, summed over action dimensions: (B, A) to (B,)."""
+    return (0.5 * jnp.square((actions - mean) * jnp.exp(-log_std)) + log_std + 0.5 * losses.LOG_2PI).sum(-1)
+
+
+def update_critic(
+    learner: Learner, following: Array, batch: Transitions, coefficients: Coefficients, spec: Spec
+) -> tuple[Learner, Metrics]:
+    """TD learning of both critics toward r + gamma ``following``, the (B,) values of what follows."""
+    targets = batch.rewards + coefficients.gamma * batch.continues * following
+
+    def loss(params: Params) -> tuple[Array, Metrics]:
+        values = spec.critic.apply({"params": params}, batch.observations, batch.actions)
+        error = 0.5 * td_error(values, targets, batch.mask)
+        return error, {"critic/td_loss": error, "critic/value": mean_over(values[0], batch.mask)}
+
+    optimizer = make_optimizer(coefficients, 0, peak=coefficients.critic_learning_rate)
+    learner, metrics, norm = descend(learner, loss, optimizer)
+    return learner, metrics | {"critic/grad_norm": norm}
+
+
+def make_coefficients(config) -> Coefficients:
+    """The traced scalars of a run."""
+    return base.read_coefficients(Coefficients, config)
+
+
+_make_spec = functools.partial(make_spec, learn_std=True, value=ValueFunction)
+_update_iql, _update_one_step = functools.partial(update, sarsa=False), functools.partial(update, sarsa=True)
+IQL = base.Algorithm(_make_spec, _update_iql, init_learners, make_coefficients, acting_params)
+ONE_STEP = base.Algorithm(_make_spec, _update_one_step, init_learners, make_coefficients, acting_params)

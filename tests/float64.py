@@ -1,0 +1,59 @@
+"""Layers and gradients in float64 NumPy, for references that share no code with the package."""
+
+import jax
+import numpy as np
+
+
+def double(tree):
+    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), tree)
+
+
+def dense(p, x):
+    return x @ p["kernel"] + p["bias"]
+
+
+def layer_norm(p, x):
+    centred = x - x.mean(-1, keepdims=True)
+    return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-6) * p["scale"] + p["bias"]
+
+
+def adam_step(params, gradients, learning_rate, clip, decay):
+    """The first step of Adam from zero moments, after clipping and L2."""
+    norm = np.sqrt(sum((leaf**2).sum() for leaf in jax.tree.leaves(gradients)))
+
+    def step(p, g):
+        g = g * min(1.0, clip / norm) + decay * p
+        return p - learning_rate * g / (np.abs(g) + 1e-8)
+
+    return jax.tree.map(step, params, gradients)
+
+
+def directional(loss, params, direction, size=1e-6):
+    ahead, behind = (jax.tree.map(lambda p, d, s=s: p + s * d, params, direction) for s in (size, -size))
+    return (loss(ahead) - loss(behind)) / (2 * size)
+
+
+def random_direction(params, seed):
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(lambda leaf: rng.normal(size=leaf.shape), params)
+
+
+def inner(left, right):
+    return sum((a * b).sum() for a, b in zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True))
+
+
+def check_gradient(loss, params, norm, learner, decay, clip=0.05):
+    """From zero moments Adam's first momentum is a tenth of the clipped gradient: there the gradient is read."""
+    momentum = next(part.mu for part in learner.optimizer if hasattr(part, "mu"))
+    clipped = jax.tree.map(lambda m, p: 10.0 * m - decay * p, momentum, params)
+    gradient = jax.tree.map(lambda g: g * max(1.0, float(norm) / clip), clipped)
+    assert float(norm) > clip  # the clip is in effect
+    length = np.sqrt(inner(gradient, gradient))
+    np.testing.assert_allclose(length, norm, rtol=1e-3)
+    for seed in range(3):
+        direction = random_direction(params, seed)
+        assert abs(inner(gradient, direction) - directional(loss, params, direction)) < 2e-3 * length
+    moved = jax.tree.map(lambda e, p: e - p, adam_step(params, gradient, 3e-4, clip, decay), params)
+    measured = jax.tree.map(lambda t, p: t - p, learner.params, params)
+    difference = jax.tree.map(lambda a, b: a - b, moved, measured)
+    assert np.sqrt(inner(difference, difference)) < 2e-2 * np.sqrt(inner(moved, moved))
