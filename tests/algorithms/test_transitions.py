@@ -193,7 +193,7 @@ def corridor():
 
 
 # One-step RL cannot pass the corridor: under the data's own policy, which turns back, going on is worth nothing.
-KNOWN = [(name, bandit) for name in NAMES] + [(name, corridor) for name in ("TD3+BC", "ReBRAC", "IQL")]
+KNOWN = [(name, bandit) for name in NAMES] + [(name, corridor) for name in ("TD3+BC", "IQL")]
 
 
 @pytest.mark.slow
