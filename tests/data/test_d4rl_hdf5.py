@@ -90,7 +90,7 @@ def write_file(path: pathlib.Path, task: str, arrays: dict[str, np.ndarray] | No
 
 
 def bring(path: pathlib.Path, task: str, **options) -> str:
-    return import_d4rl(task, path, progress=False, **options)
+    return import_d4rl(task, path, progress=False, **{"anyway": True} | options)
 
 
 def bring_new(folder: pathlib.Path, task: str, ends: str | None = None, **changes) -> str:

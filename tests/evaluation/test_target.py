@@ -104,7 +104,8 @@ def test_the_horizon_is_the_users_or_else_the_tasks(overrides, horizon):
 
 
 def test_observations_and_actions_are_those_of_the_data():
-    assert spaces_of(EPISODES, UNKNOWING) == {"observation_keys": (), "action_low": (), "action_high": ()}
+    names = ("observation_keys", "action_low", "action_high", "observation_offset")
+    assert spaces_of(EPISODES, UNKNOWING) == dict.fromkeys(names, ())
     provenance = KNOWING | {"observation_keys": ["goal", "position"]}
     for overrides in ({}, {"env": "Acrobot-v1"}, {"task": "antmaze-umaze-v0"}):
         environment = choose(provenance, BOUNDED, **overrides).environment
