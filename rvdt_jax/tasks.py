@@ -256,6 +256,6 @@ def get_task(name: str) -> Task:
     if name in tasks:
         return tasks[name]
     raise UserError(
-        f"task: there is no task {name!r}.{did_you_mean(name, tasks)} Known tasks: {', '.join(tasks)}. Other data, D4RL's "
-        "too, are imported with experiments/import_data.py and trained on with config.data.minari_id."
+        f"task: there is no task {name!r}.{did_you_mean(name, tasks)} Known tasks: {', '.join(tasks)}. Other data, "
+        "D4RL's too, are imported with experiments/import_data.py and trained on with config.data.minari_id."
     )

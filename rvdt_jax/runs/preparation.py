@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rvdt_jax.evaluation.evaluator import Evaluator
 
 log = logging.getLogger(__name__)
+_MOST_TIMESTEPS = 10_000  # later ones share the last embedding: a million rows would be most of the parameters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,11 +42,11 @@ class Data:
 
 
 def sizes_of(episodes: Episodes) -> dict[str, int]:
-    """What of the data decides the shapes of networks: S, A, and the steps of the longest episode."""
+    """What of the data decides the shapes of networks: S, A, and how many timesteps have an embedding of their own."""
     return {
         "observation_size": episodes.observations.shape[1],
         "action_size": episodes.actions.shape[1],
-        "max_timestep": int(episodes.lengths.max()),
+        "max_timestep": min(int(episodes.lengths.max()), _MOST_TIMESTEPS),
     }
 
 
