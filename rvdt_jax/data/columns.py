@@ -135,7 +135,7 @@ def _ends(
 
 def _codes(name: str, episode: np.ndarray, ordered: bool) -> np.ndarray:
     """(N,) whole numbers that rise with the first appearance of an episode id."""
-    if episode.dtype.kind == "f" and np.isnan(episode).any():
+    if (episode != episode).any() or (episode.dtype.kind == "O" and any(each is None for each in episode)):
         raise UserError(f"{name}: the column of episode ids has empty entries. Fill or drop those rows.")
     changes = np.flatnonzero(episode[1:] != episode[:-1]) + 1
     heads = np.concatenate([[0], changes])
@@ -162,7 +162,7 @@ def _order(codes: np.ndarray | None, time: np.ndarray | None) -> np.ndarray | No
 
 def _numbers(name: str, what: str, values: np.ndarray) -> np.ndarray:
     values = np.asarray(values)
-    if values.dtype.kind == "M":
+    if values.dtype.kind == "M" and not np.isnat(values).any():
         return (values - values[0]) / np.timedelta64(1, "s")
     if values.dtype.kind not in "fiub" or not np.isfinite(values).all():
         raise UserError(f"{name}: the {what} column must hold finite numbers in every row.")

@@ -153,9 +153,10 @@ def _assemble(table: Table, roles: Roles, columns: dict, cut: Cut, low, high) ->
         found if given is None else _given_bound(table, what, given, found.size)
         for what, given, found in (("low", low, found_low), ("high", high, found_high))
     ]
-    if not (bounds[0] <= bounds[1]).all():
+    if not (np.isfinite(bounds).all() and (bounds[0] <= bounds[1]).all()):
         raise UserError(
-            f"{table.name}: the actions' lower bounds {bounds[0]} are not below the upper ones {bounds[1]}."
+            f"{table.name}: the actions' lower bounds {bounds[0]} are not below the upper ones {bounds[1]}, or not "
+            "finite. Correct --action_low and --action_high, or leave them unset to take the bounds from the data."
         )
     beyond = count_beyond(actions, *bounds)
     if 2 * beyond.sum() > actions.size:
@@ -223,7 +224,10 @@ def _read(table: Table, roles: Roles) -> dict[str, np.ndarray | None]:
             parts.append(batch[getattr(roles, role)])
         done += count
     filled = {part: values[:done] for part, values in result.items()}
-    filled |= {"rewards": filled["rewards"][:, 0], "observation_offset": offset if offset.any() else None}
+    filled |= {
+        "rewards": filled["rewards"][:, 0],
+        "observation_offset": offset if offset is not None and offset.any() else None,
+    }
     return filled | {role: np.concatenate(single[role]) if role in single else None for role in _OPTIONAL}
 
 
