@@ -113,7 +113,7 @@ def check_room(name: str, claimed: int, remedy: str) -> None:
         UserError: this machine has less memory.
     """
     try:
-        check_memory(2 * claimed, f"{name}: {_size(claimed)} as float32, held twice to train:")
+        check_memory(2 * claimed, f"{name}, as read and as trained on,")
     except ValueError as error:
         raise UserError(f"{error}. {remedy}") from error
     if claimed > 2**30:

@@ -63,7 +63,7 @@ def cut_episodes(
         UserError: nothing says where episodes end, rows of an episode are apart or have equal times, or flags hold
             other values than 0 and 1.
     """
-    _check_cues(name, rows, (episode, terminals, timeouts, gap), time)
+    _check_cues(name, (episode, terminals, timeouts, gap), time)
     codes = None if episode is None else _codes(name, np.asarray(episode), time is not None)
     time = None if time is None else _numbers(name, "time", time)
     order = _order(codes, time)
@@ -84,9 +84,7 @@ def cut_episodes(
     )
 
 
-def _check_cues(name: str, rows: int, cues: tuple, time: np.ndarray | None) -> None:
-    if rows == 0:
-        raise UserError(f"{name}: there are no rows. Check the file.")
+def _check_cues(name: str, cues: tuple, time: np.ndarray | None) -> None:
     if all(cue is None for cue in cues):
         raise UserError(
             f"{name}: nothing says where an episode ends. Name a column of episode ids, flags of terminal steps or of "

@@ -204,6 +204,8 @@ def _expanded(table: Table, names: tuple[str, ...]) -> tuple[str, ...]:
 def _read(table: Table, roles: Roles) -> dict[str, np.ndarray | None]:
     """Every role's values; observations, actions and rewards as float32, in arrays of their final size."""
     rows = table.rows
+    if rows == 0:
+        raise UserError(f"{table.name}: there are no rows. Check the file.")
     wide = {"observations": roles.observations, "actions": roles.actions, "rewards": (roles.reward,)}
     widths = {part: sum(table.columns[name].width for name in names) for part, names in wide.items()}
     check_room(table.name, 4 * rows * sum(widths.values()), "Leave columns out, or make images smaller.")
@@ -226,7 +228,7 @@ def _read(table: Table, roles: Roles) -> dict[str, np.ndarray | None]:
     filled = {part: values[:done] for part, values in result.items()}
     filled |= {
         "rewards": filled["rewards"][:, 0],
-        "observation_offset": offset if offset is not None and offset.any() else None,
+        "observation_offset": offset if offset.any() else None,
     }
     return filled | {role: np.concatenate(single[role]) if role in single else None for role in _OPTIONAL}
 

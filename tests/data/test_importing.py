@@ -13,6 +13,7 @@ from rvdt_jax import Episodes
 from rvdt_jax.config import default_config, resolve
 from rvdt_jax.data.cache import read_cache
 from rvdt_jax.data.contract import check_episodes
+from rvdt_jax.data.imported import write_imported
 from rvdt_jax.data.importing import choose_roles, import_table
 from rvdt_jax.data.summary import describe_data
 from rvdt_jax.data.tables import open_table
@@ -106,7 +107,7 @@ def test_lerobots_names_are_known(tmp_path):
     assert imported.timeouts == 2
 
 
-def test_d4rls_names_are_known(tmp_path):
+def test_d4rls_names_are_known_and_its_scores_come_with_them(tmp_path, monkeypatch):
     columns = {
         "observations": np.zeros((5, 3)) + np.arange(5)[:, None],
         "actions": np.linspace(-1, 1, 10).reshape(5, 2),
@@ -116,9 +117,13 @@ def test_d4rls_names_are_known(tmp_path):
         "infos/qpos": np.zeros((5, 9)),
         "metadata/policy/bias": np.zeros(7),
     }
-    episodes = read(write(tmp_path / "door-human-v1.h5", columns)).episodes
-    assert episodes.lengths.tolist() == [3, 2]
-    assert episodes.terminated.tolist() == [True, False]
+    path = write(tmp_path / "door-human-v1.h5", columns)
+    imported = read(path)
+    assert imported.episodes.lengths.tolist() == [3, 2]
+    assert imported.episodes.terminated.tolist() == [True, False]
+    monkeypatch.setenv("RVDT_JAX_DATA", str(tmp_path / "data"))
+    provenance = read_cache(write_imported(imported, imported.episodes, [str(path)]))[1]
+    assert (provenance["ref_min_score"], provenance["ref_max_score"]) == (-56.512833, 2880.5693087298737)
 
 
 def test_groups_that_hold_an_episode_each(tmp_path):

@@ -124,6 +124,7 @@ ANTMAZE = of("D4RL/antmaze/umaze-v1"), {"task": "antmaze-umaze-v0"}
         *((ANTMAZE[0], ANTMAZE[1] | {"env": env}, (0.0, 1.0)) for env in (None, "none", "Acrobot-v1")),
         (ANTMAZE[0], {}, (0.0, 1.0)),
         (KNOWING, {}, (-10.0, 30.0)),
+        (UNKNOWING | {"ref_min_score": 1.0, "ref_max_score": 9.0}, {"env": "Pendulum-v1"}, (1.0, 9.0)),
         (KNOWING, {"env": "Acrobot-v1"}, (None, None)),  # a data set's references serve its own environment only
         *((KNOWING | {"ref_min_score": low, "ref_max_score": high}, {}, (None, None)) for low, high in UNUSABLE),
     ],
