@@ -57,7 +57,7 @@ def check_names_data(config: Config) -> None:
     if not (config.task or config.data.minari_id or config.data.path):
         raise UserError(
             "config.task is not set. Name a task, e.g. --config.task=maze2d-umaze-v1, or data of your own: "
-            "--config.data.minari_id=ID for a Minari data set."
+            "--config.data.minari_id=ID, of a log that experiments/import_data.py imported or of a Minari data set."
         )
 
 

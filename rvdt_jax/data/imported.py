@@ -54,7 +54,7 @@ def check_free(dataset_id: str, *, overwrite: bool = False) -> None:
         )
 
 
-def _d4rl_facts(dataset_id: str, files: list[str]) -> dict:
+def d4rl_facts(dataset_id: str, files: list[str]) -> dict:
     """D4RL's name and reference scores of a data set whose file or id has that name; {} for others."""
     names = [pathlib.PurePath(file).stem.replace("_", "-") for file in files] if len(files) == 1 else []
     for name in (*names, dataset_id.rpartition("/")[2]):
@@ -90,6 +90,6 @@ def write_imported(
         "actions_beyond_bounds": int(imported.beyond.sum()),
         "content_digest": episodes.digest(),
         "observation_keys": [],
-    } | _d4rl_facts(episodes.name, files)
+    } | d4rl_facts(episodes.name, files)
     write_cache(path, episodes, provenance)
     return path
