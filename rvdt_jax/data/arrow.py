@@ -11,6 +11,7 @@ import numpy as np
 from rvdt_jax.data.tables import BATCH, Column, Table
 from rvdt_jax.errors import UserError
 
+_BLOCK = 1 << 24  # bytes of a CSV file that are in memory at once
 _EXACT = 2**53  # larger whole numbers are ids; float64 would merge neighbours
 
 
@@ -41,7 +42,7 @@ class CsvTable(Table):
         csv = self._csv
         types = {name: self._types[name] for name in names or () if name in self._types}
         convert = csv.ConvertOptions(include_columns=names or None, column_types=types or None)
-        parse, read = csv.ParseOptions(delimiter=self._separator), csv.ReadOptions(block_size=1 << 24)
+        parse, read = csv.ParseOptions(delimiter=self._separator), csv.ReadOptions(block_size=_BLOCK)
         try:
             with csv.open_csv(self._file, read_options=read, parse_options=parse, convert_options=convert) as reader:
                 yield from reader

@@ -83,16 +83,15 @@ def _episode_of(episodes: Episodes, step: int) -> int:
 
 
 def _take_off(episodes: Episodes) -> Episodes:
-    """Takes the means off columns that float32 cannot hold far from 0; see ``spaces.far_offset``."""
+    """Takes the mean off columns that vary far from 0, where float32 cannot hold them; see ``spaces.far_offset``."""
     values = np.asarray(episodes.observations)
-    if episodes.observation_offset is not None or values.dtype.kind not in "fiu" or values.ndim != 2:
+    if episodes.observation_offset is not None or values.dtype.kind not in "fiu" or values.ndim != 2 or not values.size:
         return episodes
     offset = far_offset(values)
-    return (
-        dataclasses.replace(episodes, observations=values - offset, observation_offset=offset)
-        if offset.any()
-        else episodes
-    )
+    if offset.any():
+        offset = np.where(values.min(0) < values.max(0), offset, 0.0)
+        return dataclasses.replace(episodes, observations=values - offset, observation_offset=offset)
+    return episodes
 
 
 def _convert(episodes: Episodes) -> Episodes:

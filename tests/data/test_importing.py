@@ -209,3 +209,12 @@ def test_four_lines_say_what_the_data_are():
         "not 0, of mean size 2",
     ]
     assert "no episode reaches it" in describe_data(episodes, (4.0,), None)[1]
+
+
+def test_a_column_of_csv_may_begin_with_whole_numbers(tmp_path, monkeypatch):
+    pytest.importorskip("pyarrow")
+    monkeypatch.setattr("rvdt_jax.data.arrow._BLOCK", 64)
+    columns = log() | {"temp_in": np.append(np.zeros(59, int), 1).astype(object)}
+    columns["temp_in"][50] = 0.5
+    episodes = read(write(tmp_path / "log.csv", columns), observations=["temp_in"], actions=["valve"]).episodes
+    assert episodes.observations[[49, 50, 59], 0].tolist() == [0, 0.5, 1]
