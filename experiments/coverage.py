@@ -48,7 +48,9 @@ def main(argv: list[str]) -> int:
     settings.variant, settings.task, settings.data.minari_id = "DT", _TASK.value, _DATASET.value
     config = resolve(settings)
     episodes, provenance = load_episodes(config)
-    targets = complete_config(config, episodes.returns, int(episodes.lengths.max())).eval.targets
+    longest = int(episodes.lengths.max())
+    reachable = episodes.reachable_return(config.eval.horizon or longest)
+    targets = complete_config(config, episodes.returns, longest, reachable=reachable).eval.targets
     targets = targets if _TARGET.value is None else (_TARGET.value,)
     environment = choose_scoring(config, episodes, provenance).environment
     how = {"fraction": _FRACTION.value, "threshold": _THRESHOLD.value, "measure": _MEASURE.value}
