@@ -54,7 +54,7 @@ class FlatEnv(gymnasium.Wrapper):
                 f"config.env: {environment.id} has no time limit, so that an episode might never end. Set "
                 "config.eval.horizon."
             )
-        self._keys = environment.observation_keys
+        self._keys, self._offset = environment.observation_keys, environment.observation_offset
         try:
             shapes = observation_shapes(env.observation_space, self._keys).values()
         except UserError as error:
@@ -70,12 +70,16 @@ class FlatEnv(gymnasium.Wrapper):
         return self._flatten(observation), info
 
     def step(self, action):
-        """As ``gymnasium.Env.step``."""
+        """As ``gymnasium.Env.step``; a reward or a flag may be an array of one element.
+
+        Raises:
+            TypeError, ValueError: they are something else.
+        """
         observation, reward, terminated, truncated, info = self.env.step(self._unscale(action))
-        return self._flatten(observation), reward, terminated, truncated, info
+        return self._flatten(observation), float(np.asarray(reward).item()), bool(terminated), bool(truncated), info
 
     def _flatten(self, observation) -> np.ndarray:
-        return flatten_observations(one_step(observation), self._keys)[0]
+        return flatten_observations(one_step(observation), self._keys, self._offset)[0]
 
     def _unscale(self, action) -> np.ndarray:
         values, space = np.clip(np.asarray(action, np.float32), -1.0, 1.0), self.env.action_space
