@@ -151,4 +151,4 @@ def test_links_lead_somewhere(name):
 
 def test_the_table_of_algorithms_is_complete():
     section = TEXT.split("## Algorithms")[1].split("\n## ")[0]
-    assert set(re.findall(r"^\| `([A-Z%][A-Za-z%-]*)`", section, flags=re.MULTILINE)) == set(VARIANTS)
+    assert set(re.findall(r"^\| `([A-Z%][A-Za-z0-9+%-]*)`", section, flags=re.MULTILINE)) == set(VARIANTS)

@@ -19,7 +19,7 @@ class Setting:
     choices: tuple[str, ...] = ()  # of a string, the permitted values
     low: float | None = None  # the range of a number, ends included; None: no limit. Every number must be finite
     high: float | None = None
-    sized: bool = False  # with ``config.size=small`` its default is that of ``reference/small_settings.csv``
+    sized: bool = False  # a table in ``reference`` may fill it: of the small size, or of the variant's paper
     from_data: bool = False  # it may stay open until the data have been read
     of_task: str | None = None  # the attribute of the ``Task`` that fills it
     of_variant: str | None = None  # the attribute of the ``Variant`` that fills it

@@ -26,7 +26,8 @@ EXTRAS = {
     "QT with its state prediction": {"variant": "QT", "loss__state_prediction": 1.0},
     "RDT with learned std": {"variant": "RDT", "policy__learn_std": True},
 }
-CASES = {name: {"variant": name} for name in VARIANTS} | EXTRAS
+FAMILY = [name for name, variant in VARIANTS.items() if variant.algorithm.endswith(":SEQUENCE")]
+CASES = {name: {"variant": name} for name in FAMILY} | EXTRAS
 FAST = ("BC", "QT", "RVDT", "RVDT with kl_explicit")
 
 

@@ -13,6 +13,7 @@ from rvdt_jax.config.defaults import default_config
 from rvdt_jax.config.fields import FIELDS
 from rvdt_jax.config.settings import resolve
 
+READERS = {"td3": "TD3+BC", "iql": "IQL"}  # of sections that RVDT does not read
 NUMBERS = [field for field in FIELDS.values() if field.kind in (int, float)]
 
 
@@ -25,7 +26,7 @@ def test_a_number_out_of_range_is_named(field):
     for value in bad:
         value = field.kind(value)
         with pytest.raises(ValueError, match=rf"config\.{re.escape(field.name)} is ") as caught:
-            resolved({field.name: value})
+            resolved({field.name: value, "variant": READERS.get(field.name.split(".")[0], "RVDT")})
         message = str(caught.value)
         assert message.startswith(f"config.{field.name} is {value}; it must be finite")
         assert field.low is None or re.search(r"between \S+ and|at least \S+", message)

@@ -14,7 +14,7 @@ from rvdt_jax.config.checks import check_value
 from rvdt_jax.config.declaration import REQUIRED, flat, setting, settings_of
 from rvdt_jax.config.defaults import default_config, settings_page
 from rvdt_jax.config.fields import FIELDS
-from rvdt_jax.config.filling import small_rows
+from rvdt_jax.config.filling import read_rows
 from rvdt_jax.config.serialization import complete_older, to_json
 from rvdt_jax.config.settings import complete_config, resolve, settings_for, targets_of
 from rvdt_jax.tasks import all_tasks, get_task
@@ -188,9 +188,23 @@ def test_the_small_size_of_other_tasks_aims_at_a_score_of_100_and_of_ones_own_da
     assert (config.train.steps, config.model.width, config.loss.eta, config.eval.targets) == (8000, 32, 1.0, None)
 
 
-def test_the_table_of_the_small_size_has_a_row_for_every_field_of_two_sizes():
-    rows = small_rows()
-    assert {row["field"] for row in rows} == {name for name, field in FIELDS.items() if field.sized}
+def test_a_field_that_a_table_fills_has_a_row_and_says_so():
+    rows = (*read_rows("small_settings"), *read_rows("algorithm_settings"))
+    fillable = {name for name, field in FIELDS.items() if field.begins_unset}
+    assert {name for name, field in FIELDS.items() if field.sized} <= {row["field"] for row in rows} <= fillable
+    assert {name for row in read_rows("algorithm_settings") for name in row["variants"].split()} <= set(VARIANTS)
+
+
+def test_other_algorithms_have_their_papers_settings_whatever_the_size_unless_they_are_given():
+    for size, steps in (("reference", 1_000_000), ("small", 100_000)):
+        config = resolved(variant="IQL", size=size)
+        assert (config.train.steps, config.train.lr_decay_steps, config.train.batch_size) == (steps, steps, 256)
+        assert (config.loss.gamma, config.iql.expectile, config.iql.temperature) == (0.99, 0.7, 3.0)
+    config = resolved(variant="IQL", task="antmaze-umaze-v0")
+    assert (config.iql.expectile, config.iql.temperature, config.loss.reward_shift) == (0.9, 10.0, -1.0)
+    config = resolved({"loss.eta": 3.0}, variant="ReBRAC")
+    assert (config.loss.eta, config.model.critic_norm, config.td3.critic_penalty) == (3.0, "layer", 0.001)
+    assert resolved(variant="TD3+BC").loss.eta == 2.5
 
 
 # Without a task, the data fill what is left open.
