@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import itertools
 import math
 import os
 import pathlib
 import platform
 import zipfile
 from collections.abc import Iterator
+
+from rvdt_jax.errors import UserError
 
 MOST_JSON = 64 * 2**20  # bytes; the largest record of ours, and the largest metadata, have a hundredth of it
 # Deflate packs at most 1032 to 1. What claims to be packed more tightly than this is damaged, or meant to be harmful.
@@ -166,3 +169,17 @@ def _size(count: float) -> str:
             return f"{count:.3g} {unit}"
         count /= 1024
     return f"{count:.3g} TiB"
+
+
+def check_writable(folder: pathlib.Path) -> None:
+    """Refuses a run directory that takes no new record, by a UserError."""
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"{folder}: cannot be written, but the scores go there. Correct its permissions.")
+
+
+def reserve(folder: pathlib.Path, name: str) -> pathlib.Path:
+    """A new, empty ``<name>.json``, with a number if that exists."""
+    for number in itertools.count(1):
+        path = folder / (f"{name}.json" if number == 1 else f"{name}-{number}.json")
+        with contextlib.suppress(FileExistsError), path.open("x"):
+            return path
