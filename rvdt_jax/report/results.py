@@ -74,7 +74,7 @@ def print_results(results: list[dict], folder: pathlib.Path, what: str = "Record
     print(f"\n{subject(first)}: final checkpoint after {first['steps']} updates ({data_label(first['provenance'])})")
     for result in results:
         if "holdout" in result:
-            about = first["provenance"]["holdout"]
+            about = result["provenance"]["holdout"]
             print(f"{result['variant']}, {about['episodes']} of {about['of']} trajectories held out:", end=" ")
             print(describe_holdout(result["holdout"]))
     if not first["final"]:

@@ -105,7 +105,9 @@ def hold_out(config: Config, episodes: Episodes, provenance: dict) -> tuple[Epis
         return episodes, None, provenance
     apart = draw_episodes(count, data.holdout, np.random.SeedSequence([data.subset_seed, _APART]))
     if apart.all():
-        raise UserError(f"config.data.holdout={data.holdout:g}: {episodes.name} has one trajectory. Set it to 0.")
+        raise UserError(
+            f"config.data.holdout={data.holdout:g} holds out all of {count} trajectories. Lower it, or set 0."
+        )
     held = keep_episodes(episodes, apart)
     about = {"share": data.holdout, "seed": data.subset_seed, "episodes": held.lengths.size, "of": count}
     log.info("data.holdout=%g: %d of %d trajectories are held out", data.holdout, held.lengths.size, count)

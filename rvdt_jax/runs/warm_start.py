@@ -97,7 +97,7 @@ def _begin(mine: Learner, found: dict, rows: jax.Array) -> Learner:
 
     if mine.target is None:
         return mine.replace(params=take(found["params"]))
-    target = found["params"] if found["target"] is None else found["target"]
+    target = found["params"] if found.get("target") is None else found["target"]
     return mine.replace(params=take(found["params"]), target=take(target))
 
 

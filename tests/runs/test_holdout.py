@@ -37,7 +37,7 @@ def test_the_draw_takes_whole_trajectories_and_does_not_depend_on_the_share_that
     assert same.digest() == held.digest()
     assert take_share(configure(data__fraction=0.5), part, {})[0].lengths.size == 12
     assert hold_out(configure(data__subset_seed=1), episodes, {})[1].digest() != held.digest()
-    with pytest.raises(UserError, match=r"data\.holdout=0\.2: random has one trajectory\. Set it to 0"):
+    with pytest.raises(UserError, match=r"data\.holdout=0\.2 holds out all of 1 trajectories"):
         hold_out(configure(), keep_episodes(episodes, np.arange(30) == 0), {})
 
 
