@@ -26,19 +26,20 @@ def run(small_config, tmp_path_factory):
     )
     write_cache(folder / "data.npz", paid, {"dataset_id": "test/paid", "recreated": True})
     settings = {"variant": "RDT", "seeds": (3, 5), "env": "none", "loss__gamma": 0.9, "loss__reward_scale": 0.5}
-    settings |= {"model__critic_width": 32, "train__learning_rate": 1e-3, "eval__targets": (50.0, 20.0)}
+    settings |= {"model__critic_width": 32, "model__critic_layers": 2, "train__batch_size": 64}
+    settings |= {"train__learning_rate": 1e-3, "eval__targets": (50.0, 20.0)}
     place = {"data__source": "file", "data__path": str(folder / "data.npz"), "workdir": str(folder / "run")}
     return run_config(small_config(data__holdout=0.2, **settings, **place), progress=False)
 
 
 def test_the_estimates_of_every_seed_and_target_are_on_record(run):
-    record, path = evaluate_fqe(run.folder, updates=1000)
+    record, path = evaluate_fqe(run.folder, updates=2000)
     assert [(each["seed"], each["target"]) for each in record["estimates"]] == [
         (seed, target) for target in (50.0, 20.0) for seed in (3, 5)
     ]
     for each in record["estimates"]:
         assert each["estimate"] == pytest.approx(10.0, rel=0.05)
-    assert (record["gamma"], record["initial_states"], record["updates"]) == (0.9, 24, 1000)
+    assert (record["gamma"], record["initial_states"], record["updates"]) == (0.9, 24, 2000)
     assert read_json(path) == record
     again, second = evaluate_fqe(run.folder, updates=1, targets=(20.0,), step=4)
     assert (path.name, second.name, len(again["estimates"])) == ("fqe-6.json", "fqe-4.json", 2)

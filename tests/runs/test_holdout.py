@@ -42,7 +42,8 @@ def test_the_draw_takes_whole_trajectories_and_does_not_depend_on_the_share_that
 
 
 def test_nothing_is_learned_from_them_and_what_is_on_record_is_what_the_policy_does(configure, tmp_path, caplog):
-    run = train(configure())
+    with caplog.at_level("INFO"):
+        run = train(configure())
     kept, held, _ = hold_out(configure(), make_episodes(), {})
     write_cache(tmp_path / "kept.npz", kept, {"dataset_id": "test/random", "recreated": True})
     alone = train(configure("alone", data__holdout=0.0, data__path=str(tmp_path / "kept.npz")))
