@@ -60,6 +60,7 @@ class Policy:
         self._params = jax.tree.map(lambda leaf: leaf[row : row + 1], saved.params)
         self._saved, self._actor = saved, saved.actor
         self._observation_keys = tuple(saved.spaces["observation_keys"])
+        self._offset = tuple(saved.spaces.get("observation_offset", ()))  # older runs have none
         self._bounds = [np.array(saved.spaces[name], np.float32) for name in ("action_low", "action_high")]
         shape = saved.spaces.get("action_shape")  # older runs do not say
         self._action_shape = (saved.actor.policy.action_size,) if shape is None else tuple(shape)
@@ -124,7 +125,8 @@ class Policy:
 
     def _flatten(self, observation, episodes: int) -> np.ndarray:
         """(F, S) float32 of what ``act`` was given."""
-        flat = flatten_observations(one_step(observation) if self._single else observation, self._observation_keys)
+        rows = one_step(observation) if self._single else observation
+        flat = flatten_observations(rows, self._observation_keys, self._offset)
         expected = (episodes, self._actor.policy.observation_size)
         if flat.shape != expected:
             given = "entries of other sizes" if isinstance(observation, dict) else f"shape {np.shape(observation)}"
