@@ -43,7 +43,7 @@ def main(argv: list[str]) -> int:
         return 0
     from rvdt_jax.evaluation.score_run import load_scored, score_run
     from rvdt_jax.evaluation.video import check_video, record_video
-    from rvdt_jax.report.results import print_results
+    from rvdt_jax.report.results import check_scored, print_results
 
     video = pathlib.Path(_VIDEO.value) if _VIDEO.value else None
     place = {"env": _ENV.value, "horizon": _HORIZON.value}
@@ -57,6 +57,7 @@ def main(argv: list[str]) -> int:
     if video is not None:
         record_video(run, video)
         print(f"Video: {video}")
+    check_scored(scores, path)
     return 0
 
 
