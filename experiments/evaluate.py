@@ -1,8 +1,10 @@
-"""Scores a saved run again, and films it.
+"""Scores a saved run again, films it, or estimates its return without a simulator.
 
     python experiments/evaluate.py --workdir=runs/maze2d-umaze-v1/RVDT --episodes=100 --targets=150,200 --video=out.mp4
 
-The scores are printed and written into the run directory as ``scores-<update>.json``; nothing is overwritten.
+The scores are printed and written into the run directory as ``scores-<update>.json``; nothing is overwritten. A run
+that was trained without an environment is scored in one that ``--env`` names. ``--fqe`` needs none: fitted Q
+evaluation estimates the discounted return from the run's data, and writes ``fqe-<update>.json``.
 """
 
 import os
@@ -22,6 +24,10 @@ _SELECTION = flags.DEFINE_string("action_selection", None, "mean, sample, critic
 _PROCESSES = flags.DEFINE_integer("processes", None, "For simulators; unset: the run's setting.", lower_bound=0)
 _PARALLEL = flags.DEFINE_integer("parallel_episodes", None, "Simulators at once; unset: the run's.", lower_bound=1)
 _VIDEO = flags.DEFINE_string("video", None, "Film one episode of the first seed into this file, .mp4 or .gif.")
+_ENV = flags.DEFINE_string("env", None, "Gymnasium id of the environment to score in; unset: the run's.")
+_HORIZON = flags.DEFINE_integer("horizon", None, "Steps after which an episode is cut; unset: the run's.")
+_FQE = flags.DEFINE_bool("fqe", False, "Estimate the return from the data by fitted Q evaluation, and play nothing.")
+_FQE_UPDATES = flags.DEFINE_integer("fqe_updates", None, "Updates of each Q; unset: as many as the run's training.")
 
 
 def main(argv: list[str]) -> int:
@@ -29,13 +35,19 @@ def main(argv: list[str]) -> int:
     keep_compiled_programs()
     if _VIDEO.value and sys.platform == "linux" and not os.environ.get("DISPLAY"):
         os.environ.setdefault("MUJOCO_GL", "egl")  # MuJoCo reads it when it is loaded
+    folder, targets = pathlib.Path(_WORKDIR.value), _parse_targets(_TARGETS.value)
+    if _FQE.value:
+        from rvdt_jax.runs.fqe import evaluate_fqe, print_fqe
+
+        print_fqe(*evaluate_fqe(folder, step=_STEP.value, targets=targets, updates=_FQE_UPDATES.value))
+        return 0
     from rvdt_jax.evaluation.score_run import load_scored, score_run
     from rvdt_jax.evaluation.video import check_video, record_video
     from rvdt_jax.report.results import check_scored, print_results
 
-    folder, targets = pathlib.Path(_WORKDIR.value), _parse_targets(_TARGETS.value)
     video = pathlib.Path(_VIDEO.value) if _VIDEO.value else None
-    run = load_scored(folder, step=_STEP.value, targets=targets, selection=_SELECTION.value)
+    place = {"env": _ENV.value, "horizon": _HORIZON.value}
+    run = load_scored(folder, step=_STEP.value, targets=targets, selection=_SELECTION.value, **place)
     if video is not None:
         check_video(run, video)
     scores, path = score_run(

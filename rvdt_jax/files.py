@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import itertools
 import logging
 import math
 import os
@@ -189,3 +190,17 @@ def _size(count: float) -> str:
             return f"{count:.3g} {unit}"
         count /= 1024
     return f"{count:.3g} TiB"
+
+
+def check_writable(folder: pathlib.Path) -> None:
+    """Refuses a run directory that takes no new record, by a UserError."""
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"{folder}: cannot be written, but the scores go there. Correct its permissions.")
+
+
+def reserve(folder: pathlib.Path, name: str) -> pathlib.Path:
+    """A new, empty ``<name>.json``, with a number if that exists."""
+    for number in itertools.count(1):
+        path = folder / (f"{name}.json" if number == 1 else f"{name}-{number}.json")
+        with contextlib.suppress(FileExistsError), path.open("x"):
+            return path

@@ -9,18 +9,15 @@ from typing import Literal
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 
 from rvdt_jax.acting.episodes import EPISODE_STREAM, Acting, action_keys
+from rvdt_jax.acting.saved import read_checkpoint
 from rvdt_jax.acting.selection import Actor, make_actor
 from rvdt_jax.algorithms.base import Algorithm, get_algorithm
-from rvdt_jax.config.checks import check_config
-from rvdt_jax.config.serialization import from_json
+from rvdt_jax.config.checks import check_config, check_targets
 from rvdt_jax.config.settings import Config
 from rvdt_jax.data.spaces import entry_of, flatten_observations, one_step, unscale_actions
 from rvdt_jax.errors import UserError
-from rvdt_jax.files import check_memory
-from rvdt_jax.report.records import best_step, read_lines
 from rvdt_jax.types import Learner, Normalizer, Params, TrainState
 
 
@@ -171,43 +168,21 @@ def load_policy(
 
 
 def load_run(
-    run_dir: str | pathlib.Path, *, step: int | Literal["best"] | None = None, selection: str | None = None
+    run_dir: str | pathlib.Path,
+    *,
+    step: int | Literal["best"] | None = None,
+    selection: str | None = None,
+    targets: tuple[float, ...] | None = None,
 ) -> SavedRun:
     """Everything that it takes to act with a run's policies or to score them, of every seed; see ``load_policy``.
 
-    It comes out of the checkpoint, onto this machine's first device, wherever it was trained.
+    It comes out of the checkpoint, onto this machine's first device, wherever it was trained. ``targets`` take the
+    place of the run's ``eval.targets``.
     """
     folder = pathlib.Path(run_dir)
-    checkpoints = folder / "checkpoints"
-    if not checkpoints.is_dir():
-        raise UserError(f"{folder}: holds no run with a checkpoint.")
-    options = ocp.CheckpointManagerOptions(create=False)
-    handlers = {"arrays": ocp.StandardCheckpointHandler(), "about": ocp.JsonCheckpointHandler()}
-    with ocp.CheckpointManager(checkpoints.absolute(), options=options, item_handlers=handlers) as manager:
-        steps = sorted(manager.all_steps())
-        if step == "best":
-            step = best_step(read_lines(folder / "evaluations.jsonl"))
-            if step is None:
-                raise UserError(f"{folder}: nothing was evaluated, so that no checkpoint is the best one.")
-        if not steps or step not in (None, *steps):
-            known = f"there are those of {', '.join(map(str, steps))}" if steps else "there is none yet"
-            raise UserError(f"{folder}: has no checkpoint{'' if step is None else f' of update {step}'}; {known}.")
-        step = steps[-1] if step is None else step
-        try:
-            about = manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore()))["about"]
-            if "spaces" not in about:
-                raise ValueError(f"it has format {about.get('format_version')}, of an older version of this package")
-            shapes = manager.item_metadata(step)["arrays"]
-            leaves = jax.tree.leaves(shapes)
-            check_memory(sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves), "it")
-            wanted = ocp.args.StandardRestore(_on_first_device(shapes))
-            arrays = manager.restore(step, args=ocp.args.Composite(arrays=wanted))["arrays"]
-            config = from_json(about["config"])
-        except Exception as error:  # a damaged file makes Orbax raise almost anything
-            raise UserError(
-                f"{checkpoints / str(step)}: the checkpoint cannot be read ({type(error).__name__}: {error})."
-            ) from error
-    config = _choose_selection(config, about, selection, checkpoints / str(step))
+    step, config, about, arrays = read_checkpoint(folder, step)
+    config = _choose_selection(config, about, selection, folder / "checkpoints" / str(step))
+    config = _choose_targets(config, targets)
     algorithm = get_algorithm(config.variant)
     spec = algorithm.make_spec(config, **about["sizes"])
     return SavedRun(
@@ -234,14 +209,18 @@ def _choose_selection(config: Config, about: dict, selection: str | None, path: 
     return config
 
 
+def _choose_targets(config: Config, targets: tuple[float, ...] | None) -> Config:
+    if targets is None:
+        return config
+    if not config.policy.condition_on_return:
+        raise UserError(f"--targets: {config.variant} sees no target return. Leave it unset.")
+    targets = check_targets(targets, "--targets")
+    return dataclasses.replace(config, eval=dataclasses.replace(config.eval, targets=targets))
+
+
 def _acting_params(algorithm: Algorithm, states: dict) -> dict[str, Params | None]:
     """What acts, out of the restored states."""
     if "learners" not in states:  # formats up to 4, which held the RVDT family alone
         return {"policy": states["policy"], "critic": states["target_critic"]}
     learners = {name: Learner(**parts) for name, parts in states["learners"].items()}
     return algorithm.acting_params(TrainState(states["step"], states["key"], learners))
-
-
-def _on_first_device(shapes):
-    sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), shapes)

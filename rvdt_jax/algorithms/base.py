@@ -112,6 +112,8 @@ class Algorithm:
         make_coefficients: ``config -> Coefficients``; the default has those of the optimiser alone.
         acting_params: ``state -> {"policy": params, "critic": params or None}``, what acts; also of states with a
             leading axis of seeds.
+        nll: ``(output, actions, spec) -> (...)``, the loss of logged (..., A) actions at every step, which is recorded
+            for trajectories that are held out; None records their action error alone.
     """
 
     make_spec: Callable[..., Spec]
@@ -119,6 +121,7 @@ class Algorithm:
     init: Callable[[Array, Any], TrainState] = init_policy_alone
     make_coefficients: Callable[[Any], Coefficients] = optimizer_coefficients
     acting_params: Callable[[TrainState], dict[str, Params | None]] = policy_alone
+    nll: Callable[[PolicyOutput, Array, Any], Array] | None = None
 
 
 def get_algorithm(variant: str) -> Algorithm:

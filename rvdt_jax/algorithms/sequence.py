@@ -131,10 +131,7 @@ def policy_loss(
     """The objective of the policy, eqs. (1) to (3), as a function of its parameters ``params``."""
     dropout_key, action_key, swap_key = jax.random.split(key, 3)
     output = apply_policy(spec, params, batch, dropout_key=dropout_key)
-    if spec.gaussian:
-        nll = losses.gaussian_nll(output.mean, output.log_std, batch.actions, spec.std)
-    else:
-        nll = losses.squared_error(output.mean, batch.actions)
+    nll = step_nll(output, batch.actions, spec)
     alpha = coefficients.alpha if spec.rebalancing == "kl" else 0.0
     loss = losses.weighted_nll(nll, batch.mask, expert_weight(batch.expert, alpha))
     metrics = {"policy/nll": losses.masked_mean(nll, batch.mask), "policy/weighted_nll": loss}
@@ -156,6 +153,13 @@ def policy_loss(
         metrics["policy/state_loss"] = losses.state_prediction(output.next_observations, batch.observations, batch.mask)
         loss += coefficients.state_prediction * metrics["policy/state_loss"]
     return loss, metrics | {"policy/loss": loss}
+
+
+def step_nll(output: PolicyOutput, actions: Array, spec: Spec) -> Array:
+    """The NLL of (..., A) actions as the objective has it: a deterministic policy's is the squared error."""
+    if spec.gaussian:
+        return losses.gaussian_nll(output.mean, output.log_std, actions, spec.std)
+    return losses.squared_error(output.mean, actions)
 
 
 def guided_output(
@@ -213,4 +217,4 @@ def update_targets(learners: Learners, step: Array, coefficients: Coefficients) 
     return learners | {"policy": policy.replace(target=ema), "critic": critic.replace(target=target)}
 
 
-SEQUENCE = base.Algorithm(make_spec, update, init, make_coefficients, acting_params)
+SEQUENCE = base.Algorithm(make_spec, update, init, make_coefficients, acting_params, step_nll)

@@ -72,13 +72,11 @@ def make_spec(
         encoder: takes the place of the Fourier features in every network; see ``models.encoder``.
     """
     model = config.model
-    sizes = {"width": model.critic_width, "layers": model.critic_layers, "dtype": jnp.dtype(model.dtype)}
-    seen = encoder or fourier_encoder(model.critic_fourier_features, model.fourier_scale)
     return Spec(
         **base.shared_fields(config, sharding),
         policy=make_policy(config, observation_size, action_size, max_timestep, encoder),
-        critic=TwinCritic(**sizes, norm=model.critic_norm == "layer", encoder=seen),
-        expert=ExpertPolicy(action_size, **sizes, encoder=encoder),
+        critic=make_critic(model, encoder),
+        expert=ExpertPolicy(action_size, **_mlp_sizes(model), encoder=encoder),
         gaussian=config.policy.head == "gaussian",
         std=config.policy.std,
         rebalancing=config.loss.rebalancing,
@@ -110,6 +108,16 @@ def make_policy(
         positions=model.positions,
         encoder=encoder or fourier_encoder(model.policy_fourier_features, model.fourier_scale),
     )
+
+
+def make_critic(model, encoder: Encoder | None = None) -> TwinCritic:
+    """The critics of the settings ``config.model``."""
+    seen = encoder or fourier_encoder(model.critic_fourier_features, model.fourier_scale)
+    return TwinCritic(**_mlp_sizes(model), norm=model.critic_norm == "layer", encoder=seen)
+
+
+def _mlp_sizes(model) -> dict:
+    return {"width": model.critic_width, "layers": model.critic_layers, "dtype": jnp.dtype(model.dtype)}
 
 
 def init(key: Array, spec: Spec) -> TrainState:

@@ -24,8 +24,12 @@ _SHARES = ", ".join(f"{name}: {100 * share:g} %" for name, share in LOW_DATA.ite
 class TrainConfig:
     """Length and optimisation of training."""
 
-    steps: int = setting(100_000, "Number of updates.", low=1, sized=True, resume="kept", of_task="train_steps",
-        unset="where QT stops on this task, 100,000 without a task")
+    steps: int = setting(100_000, "Number of updates. A resumed run may be given more; its learning rate still falls "
+        "to 0 at its own train.lr_decay_steps, unless that is given too.", low=1, sized=True, resume="kept",
+        of_task="train_steps", unset="where QT stops on this task, 100,000 without a task")
+    init_from: str | None = setting(None, "Run directory whose last checkpoint's parameters begin this run, of equal "
+        "sizes; the optimiser is new, the update is 0, and statistics and scales are this run's.", older=None,
+        unset="fresh parameters")
     batch_size: int = setting(256, "Windows per update (QT).", low=1, sized=True)
     learning_rate: float = setting(3e-4, "Peak rate for policy, cloned expert and critic (QT).", low=0, sized=True)
     critic_learning_rate: float = setting(None, "Peak rate for the critic.", low=0, unset="train.learning_rate",
@@ -206,7 +210,10 @@ class DataConfig:
         choices=tuple(LOW_DATA), older=None, unset="data.fraction decides")
     fraction: float = setting(1.0, "Share of the trajectories that is kept, drawn at random.", low=POSITIVE, high=1,
         older=1.0, unset="the regime's, or all")
-    subset_seed: int = setting(0, "Seed of that draw; a smaller share is part of a larger one.", low=0, older=0)
+    subset_seed: int = setting(0, "Seed of that draw, and of data.holdout's; a smaller share is part of a larger one.",
+        low=0, older=0)
+    holdout: float = setting(0.0, "Share of the trajectories that is held out at random, before data.fraction: nothing "
+        "is learned from them, and the policy's action error and NLL on them are recorded.", low=0, high=0.9, older=0.0)
 
 
 @dataclasses.dataclass(frozen=True)

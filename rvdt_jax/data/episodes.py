@@ -198,7 +198,7 @@ def _keep_steps(episodes: Episodes, kept: np.ndarray) -> Episodes:
     return dataclasses.replace(episodes, **columns)
 
 
-def draw_episodes(count: int, fraction: float, seed: int) -> np.ndarray:
+def draw_episodes(count: int, fraction: float, seed: int | np.random.SeedSequence) -> np.ndarray:
     """(E,) bool: a random share of ``count`` episodes, at least one; a smaller share of one seed lies in a larger."""
     order = np.random.Generator(np.random.Philox(seed)).permutation(count)
     kept = np.zeros(count, bool)

@@ -18,7 +18,7 @@ def make_normalizer(episodes: Episodes) -> Normalizer:
 
 def make_store(
     episodes: Episodes,
-    experts: ExpertSet,
+    experts: ExpertSet | None,
     normalizer: Normalizer,
     *,
     return_scale: float,
@@ -29,7 +29,7 @@ def make_store(
 
     Args:
         episodes: the checked data.
-        experts: the expert episodes.
+        experts: the expert episodes; None: there are none, in data that nothing trains on.
         normalizer: observation statistics.
         return_scale: returns-to-go, sums of raw rewards, are divided by it.
         reward_scale, reward_shift: the critic learns from reward_scale * (r + reward_shift). (QT transforms the
@@ -39,7 +39,7 @@ def make_store(
     steps = np.arange(int(lengths.sum()))
     first = np.repeat(episodes.starts, lengths)
     last = np.repeat(episodes.starts + lengths - 1, lengths)
-    expert = np.repeat(experts.mask, lengths)
+    expert = np.zeros(steps.size, bool) if experts is None else np.repeat(experts.mask, lengths)
     mean, std = np.asarray(normalizer.mean), np.asarray(normalizer.std)
     return Store(
         observations=jnp.asarray((episodes.observations - mean) / std, jnp.float32),

@@ -52,7 +52,7 @@ class FlatEnv(gymnasium.Wrapper):
         if self.horizon is None:
             raise UserError(
                 f"config.env: {environment.id} has no time limit, so that an episode might never end. Set "
-                "config.eval.horizon."
+                "config.eval.horizon (evaluate.py: --horizon)."
             )
         self._keys, self._offset = environment.observation_keys, environment.observation_offset
         try:

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import itertools
 import logging
-import os
 import pathlib
 
 import jax
 
 from rvdt_jax.acting.policy import SavedRun, load_run
-from rvdt_jax.config.checks import check_targets
 from rvdt_jax.config.serialization import to_json
+from rvdt_jax.envs.vector import environment_sizes
 from rvdt_jax.errors import UserError
 from rvdt_jax.evaluation.evaluator import Evaluator
 from rvdt_jax.evaluation.target import Scoring, scoring_from_json
+from rvdt_jax.files import check_writable, reserve
 from rvdt_jax.report.provenance import describe_hardware, installed_versions
 from rvdt_jax.report.records import extrapolation, write_json
 from rvdt_jax.report.results import assemble_results
+from rvdt_jax.tasks import Environment
 
 log = logging.getLogger(__name__)
 
@@ -45,28 +45,60 @@ def load_scored(
     step: int | None = None,
     targets: tuple[float, ...] | None = None,
     selection: str | None = None,
+    env: str | None = None,
+    horizon: int | None = None,
 ) -> ScoredRun:
-    """Loads a run's checkpoint, to be scored in the environment that it names.
+    """Loads a run's checkpoint, to be scored in the environment that it names, or in another.
 
     Args:
         folder: the run directory.
         step: the checkpoint's update; None takes the newest.
         targets: raw target returns, the first is the headline; None takes the run's.
         selection: as ``eval.action_selection``; None takes the run's.
+        env: Gymnasium id of an environment; None takes the run's. Another than the run's has no reference returns,
+            unless the run has a task.
+        horizon: steps after which an episode is cut; None: as in the run's settings, or else as registered.
 
     Raises:
-        UserError: there is no such run or checkpoint, a value is bad, or the run has no evaluation environment.
+        UserError: there is no such run or checkpoint, a value is bad, the run has no evaluation environment, or the one
+            that is named has other observations or actions.
     """
-    saved = load_run(folder, step=step, selection=selection)
+    saved = load_run(folder, step=step, selection=selection, targets=targets)
     scoring = scoring_from_json(saved.scoring)
+    if env is not None:
+        scoring = _score_in(env, saved, scoring)
     if scoring.environment is None:
-        raise UserError(f"{folder}: was trained on data that name no environment, and without config.env.")
-    if targets is not None:
-        if not saved.actor.policy.condition_on_return:
-            raise UserError(f"--targets: {saved.config.variant} sees no target return. Leave it unset.")
-        scored = dataclasses.replace(saved.config.eval, targets=check_targets(targets, "--targets"))
-        saved = dataclasses.replace(saved, config=dataclasses.replace(saved.config, eval=scored))
+        raise UserError(
+            f"{folder}: was trained on data that name no environment, and without config.env. Name one with --env=ID, "
+            "a Gymnasium id (module:id if importing a module registers it); --fqe needs none."
+        )
+    if horizon is not None:
+        if horizon < 1:
+            raise UserError(f"--horizon={horizon}: give at least one step.")
+        scoring = dataclasses.replace(scoring, environment=dataclasses.replace(scoring.environment, horizon=horizon))
+    if env is not None:
+        _check_sizes(saved, scoring.environment, folder)
     return ScoredRun(pathlib.Path(folder), saved, scoring)
+
+
+def _score_in(env: str, saved: SavedRun, scoring: Scoring) -> Scoring:
+    """As ``config.env`` would have been: with the run's observation entries and action bounds."""
+    if scoring.environment is not None and scoring.environment.id == env:
+        return scoring
+    spaces = {name: tuple(saved.spaces[name]) for name in ("observation_keys", "action_low", "action_high")}
+    environment = Environment(env, horizon=saved.config.eval.horizon, **spaces)
+    references = (scoring.ref_min_return, scoring.ref_max_return) if saved.config.task else (None, None)
+    return Scoring(environment, *references)
+
+
+def _check_sizes(saved: SavedRun, environment: Environment, folder: pathlib.Path) -> None:
+    policy, found = saved.actor.policy, environment_sizes(environment)
+    expected = policy.observation_size, policy.action_size
+    if found != expected:
+        raise UserError(
+            f"--env={environment.id}: its observations and actions have sizes {found}, but those that {folder} was "
+            f"trained on have {expected}. Name another environment."
+        )
 
 
 def score_run(
@@ -92,8 +124,7 @@ def score_run(
         UserError: a value is bad, or the run's folder cannot be written.
     """
     saved, settings = run.saved, run.saved.config.eval
-    if not os.access(run.folder, os.W_OK):
-        raise UserError(f"{run.folder}: cannot be written, but the scores go there. Correct its permissions.")
+    check_writable(run.folder)
     episodes = settings.episodes if episodes is None else episodes
     if episodes < 1:
         raise UserError(f"--episodes={episodes}: play at least one.")
@@ -104,7 +135,7 @@ def score_run(
     for warning in filter(None, map(extrapolation, records)):
         log.warning("%s", warning)
     scores = _summary(run, [record | {"final": True} for record in records])
-    path = _reserve(run.folder, saved.step)
+    path = reserve(run.folder, f"scores-{saved.step}")
     write_json(path, scores)
     return scores, path
 
@@ -137,11 +168,3 @@ def _summary(run: ScoredRun, records: list[dict]) -> dict:
     results = assemble_results(to_json(run.saved.config), run.saved.step, records, facts)
     del results["best"]
     return results | {"evaluations": records}
-
-
-def _reserve(folder: pathlib.Path, step: int) -> pathlib.Path:
-    """A new, empty ``scores-<step>.json``, with a number if that exists."""
-    for number in itertools.count(1):
-        path = folder / (f"scores-{step}.json" if number == 1 else f"scores-{step}-{number}.json")
-        with contextlib.suppress(FileExistsError), path.open("x"):
-            return path

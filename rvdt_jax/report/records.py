@@ -6,6 +6,8 @@ timing.jsonl       {"step", "seconds", "updates_per_second"}; wall-clock time, s
 evaluations.jsonl  {"step", "seed", "target", "final", "returns": [...], "lengths": [...]}; every raw episode; if the
                    environment reports them also "success": [true, ...] and "tasks": [[name, ...], ...]; if episodes
                    failed also "failed": [reason or null, ...], and their returns are null
+holdout.jsonl      {"step", "seed", "action_error", "nll", "bins": [{"returns", "episodes", "steps", "action_error",
+                   "nll"}, ...]}; of ``data.holdout``, see ``summarise_holdout``
 results.json       see ``summarise``
 """
 
@@ -181,8 +183,44 @@ def aggregate(cells: list[dict]) -> dict:
         result["failed_episodes"] = failed
     for name in ("return", "normalized_score", "success_rate", "tasks_completed"):
         if name in cells[0]:
-            values = [cell[name] for cell in cells]
-            known = None not in values
-            result[name] = float(np.mean(values)) if known else None
-            result[f"{name}_std"] = float(np.std(values, ddof=1)) if known and len(values) > 1 else None
+            result |= _mean_and_std(name, [cell[name] for cell in cells])
     return result
+
+
+def _mean_and_std(name: str, values: list[float | None]) -> dict[str, float | None]:
+    known = None not in values
+    std = float(np.std(values, ddof=1)) if known and len(values) > 1 else None
+    return {name: float(np.mean(values)) if known else None, f"{name}_std": std}
+
+
+HELD_OUT = ("action_error", "nll")
+
+
+def summarise_holdout(records: list[dict]) -> dict:
+    """What the last update's policies do on held-out trajectories: means and standard deviations over seeds.
+
+    ``action_error`` is the squared error of the policy's mean action under the trajectory's own returns-to-go, in the
+    environment's units of action, a mean over the numbers of an action and over steps. ``nll`` is the loss that
+    ``metrics.jsonl`` calls ``policy/nll``; an algorithm may have none. ``bins`` are tenths of the trajectories (single
+    ones, where there are fewer), ordered by return, with their smallest and largest return.
+    """
+    last = [record for record in records if record["step"] == records[-1]["step"]]
+    bins = [_over_seeds(cells) for cells in zip(*(record["bins"] for record in last), strict=True)]
+    about = ("returns", "episodes", "steps")
+    bins = [{name: first[name] for name in about} | cell for first, cell in zip(last[0]["bins"], bins, strict=True)]
+    return {"step": last[0]["step"]} | _over_seeds(last) | {"bins": bins}
+
+
+def _over_seeds(cells) -> dict[str, float | None]:
+    summary = {}
+    for name in HELD_OUT:
+        if name in cells[0]:
+            summary |= _mean_and_std(name, [cell[name] for cell in cells])
+    return summary
+
+
+def describe_holdout(summary: dict) -> str:
+    """``summarise_holdout`` in one line."""
+    errors = [bin["action_error"] for bin in summary["bins"]]
+    nll = f", NLL {summary['nll']:.4g}" if "nll" in summary else ""
+    return f"action error {summary['action_error']:.4g} (lowest returns {errors[0]:.4g}, highest {errors[-1]:.4g}){nll}"

@@ -6,7 +6,7 @@ import logging
 import pathlib
 
 from rvdt_jax.errors import UserError, not_installed
-from rvdt_jax.report.records import read_lines, summarise, write_json
+from rvdt_jax.report.records import describe_holdout, read_lines, summarise, summarise_holdout, write_json
 
 log = logging.getLogger(__name__)
 
@@ -22,9 +22,12 @@ def write_results(settings: dict, folder: pathlib.Path, facts: dict) -> dict:
     """
     evaluations = read_lines(folder / "evaluations.jsonl")
     results = assemble_results(settings, settings["train"]["steps"], evaluations, facts)
+    held = read_lines(folder / "holdout.jsonl")
+    if held:
+        results["holdout"] = summarise_holdout(held)
     write_json(folder / "results.json", results)
-    if evaluations:
-        _plot(results, evaluations, folder / "learning_curve.png")
+    if evaluations or held:
+        _plot(results, evaluations, held, folder / "learning_curve.png")
     return results
 
 
@@ -42,7 +45,7 @@ def assemble_results(settings: dict, steps: int, evaluations: list[dict], facts:
     }
 
 
-def _plot(results: dict, evaluations: list[dict], path: pathlib.Path) -> None:
+def _plot(results: dict, evaluations: list[dict], held: list[dict], path: pathlib.Path) -> None:
     try:
         from rvdt_jax.report.plots import plot_learning_curves
     except ImportError as error:
@@ -50,9 +53,15 @@ def _plot(results: dict, evaluations: list[dict], path: pathlib.Path) -> None:
         return
     provenance = results["provenance"]
     data = "recreated data" if provenance.get("recreated") else provenance["dataset_id"]
+    scored = (
+        {f"{results['variant']} ({target_name(results)})": (evaluations, evaluations[0]["target"])}
+        if evaluations
+        else {}
+    )
     plot_learning_curves(
-        {f"{results['variant']} ({target_name(results)})": (evaluations, evaluations[0]["target"])},
+        scored,
         path,
+        held=held,
         title=f"{results['task'] or 'own data'} ({data})",
         ref_min_return=results["ref_min_return"],
         ref_max_return=results["ref_max_return"],
@@ -63,6 +72,11 @@ def print_results(results: list[dict], folder: pathlib.Path, what: str = "Record
     """Prints the final-checkpoint scores of runs on one task, and the folder with the files named by ``what``."""
     first = results[0]
     print(f"\n{subject(first)}: final checkpoint after {first['steps']} updates ({data_label(first['provenance'])})")
+    for result in results:
+        if "holdout" in result:
+            about = result["provenance"]["holdout"]
+            print(f"{result['variant']}, {about['episodes']} of {about['of']} trajectories held out:", end=" ")
+            print(describe_holdout(result["holdout"]))
     if not first["final"]:
         print(f"Nothing was scored. Records: {folder}")
         return

@@ -27,10 +27,11 @@ from rvdt_jax.report.provenance import describe_hardware, installed_versions
 from rvdt_jax.report.records import read_json
 from rvdt_jax.report.results import write_results
 from rvdt_jax.runs.load import load_episodes
-from rvdt_jax.runs.preparation import Data, prepare, sizes_of, take_share, to_agree_on
+from rvdt_jax.runs.preparation import Data, hold_out, prepare, sizes_of, take_share, to_agree_on
 from rvdt_jax.runs.processes import Group
 from rvdt_jax.runs.resuming import keep_settings
 from rvdt_jax.runs.training import train_run
+from rvdt_jax.runs.warm_start import source_of
 from rvdt_jax.runs.workdir import check_workdir, default_workdir
 from rvdt_jax.train.parallel import batch_sharding, make_mesh
 
@@ -116,29 +117,31 @@ def _run(config: Config, load: Load, resume: bool, progress: bool, unset: tuple[
             config = keep_settings(config, group.lead(lambda: read_json(folder / "config.json")), unset)
         mesh = make_mesh(config.parallel.devices, 1 if config.parallel.seeds == "loop" else len(config.seeds))
         sharding = batch_sharding(mesh, config.train.batch_size)
-        episodes, provenance = take_share(config, *group.in_turn(lambda: load(config, progress and group.leads)))
+        loaded = group.in_turn(lambda: load(config, progress and group.leads))
+        episodes, held, provenance = hold_out(config, *loaded)
+        episodes, provenance = take_share(config, episodes, provenance)
         longest = int(episodes.lengths.max())
         reachable = episodes.reachable_return(config.eval.horizon or longest)
         config = complete_config(config, episodes.returns, longest, provenance["dataset_id"], reachable)
-        data = prepare(config, episodes, provenance, folder, group, resume)
+        data = prepare(config, episodes, provenance, folder, group, resume, held)
         algorithm = get_algorithm(config.variant)
         spec = algorithm.make_spec(config, **sizes_of(episodes), sharding=sharding)
         signal = train_run(config, folder, algorithm, spec, mesh, data, group, resume=resume, progress=progress)
         if signal is None:
-            results = group.lead(lambda: write_results(to_json(config), folder, _facts(data, mesh, group)))
+            results = group.lead(lambda: write_results(to_json(config), folder, _facts(data, folder, mesh, group)))
             return Run(folder, results)
         if group.leads:
             log.warning("interrupted; the state is saved in %s: continue with --resume", folder / "checkpoints")
         return Run(folder, results={}, signal=signal)
 
 
-def _facts(data: Data, mesh: Mesh | None, group: Group) -> dict:
+def _facts(data: Data, folder: pathlib.Path, mesh: Mesh | None, group: Group) -> dict:
     """What belongs into the results besides scores."""
     return {
         "environment": data.environment and data.environment.id,
         "ref_min_return": data.scoring.ref_min_return,
         "ref_max_return": data.scoring.ref_max_return,
-        "provenance": data.provenance,
+        "provenance": data.provenance | source_of(folder),
         "hardware": describe_hardware(jax.devices()[0].device_kind, mesh.size if mesh else 1, group.count),
         "versions": installed_versions(),
     }

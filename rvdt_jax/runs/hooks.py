@@ -25,6 +25,7 @@ from rvdt_jax.types import Normalizer, TrainState
 
 if TYPE_CHECKING:  # a run on a machine without a simulator does not load it
     from rvdt_jax.evaluation.evaluator import Evaluator
+    from rvdt_jax.runs.holdout import Holdout
 
 log = logging.getLogger(__name__)
 
@@ -44,15 +45,17 @@ class Session:
         normalizer: Normalizer,
         interruption: Interruption,
         evaluator: Evaluator | None,
+        holdout: Holdout | None,
         progress: bool,
     ):
         self._config, self._folder, self._checkpoints, self._normalizer = config, folder, checkpoints, normalizer
-        self._interruption, self._evaluator = interruption, evaluator
+        self._interruption, self._evaluator, self._holdout = interruption, evaluator, holdout
         self._bar = tqdm(
             total=config.train.steps, unit="update", desc=config.variant, disable=not progress, dynamic_ncols=True
         )
         self._writer = Writer(folder / "tensorboard")
         self._evaluations: list[dict] = []
+        self._measured: set[int] = set()  # updates whose policies were measured on held-out trajectories
         self._clock, self._step = time.perf_counter(), 0  # when and where the last compiled call ended
         self._compilation: dict[str, float] = {}  # what timing.jsonl has yet to say of it
         self._saved: int | None = None  # the update of the newest checkpoint
@@ -69,14 +72,13 @@ class Session:
 
     def rewind(self, step: int) -> None:
         """Makes the records end where the states stand."""
-        for name in ("metrics.jsonl", "timing.jsonl", "evaluations.jsonl"):
+        for name in ("metrics.jsonl", "timing.jsonl", "evaluations.jsonl", "holdout.jsonl"):
             keep_lines(self._folder / name, lambda record: record["step"] <= step)
         evaluations = self._folder / "evaluations.jsonl"
         if self._evaluator is not None:
-            # An evaluation that was cut short in the writing is done again.
-            counts = collections.Counter(record["step"] for record in read_lines(evaluations))
-            expected = len(self._config.seeds) * len(self._evaluator.target_names)
-            keep_lines(evaluations, lambda record: counts[record["step"]] == expected)
+            _drop_incomplete(evaluations, len(self._config.seeds) * len(self._evaluator.target_names))
+        _drop_incomplete(self._folder / "holdout.jsonl", len(self._config.seeds))
+        self._measured = {record["step"] for record in read_lines(self._folder / "holdout.jsonl")}
         on_disk.change_lines(evaluations, self._as_of_now)
         self._evaluations = _in_short(read_lines(evaluations))
         self._bar.initial = self._bar.n = self._step = self._saved = step
@@ -163,8 +165,14 @@ class Session:
         self._saved = step
 
     def is_due(self, step: int) -> bool:
-        """Whether the policies of this step are still to be scored."""
+        """Whether the policies of this step are still to be scored, or measured on held-out trajectories."""
+        return self._is_unscored(step) or self._is_unmeasured(step)
+
+    def _is_unscored(self, step: int) -> bool:
         return self._evaluator is not None and all(record["step"] != step for record in self._evaluations)
+
+    def _is_unmeasured(self, step: int) -> bool:
+        return self._holdout is not None and step not in self._measured
 
     @property
     def best_step(self) -> int | None:
@@ -172,12 +180,16 @@ class Session:
         return best_step(self._evaluations)
 
     def score(self, step: int, params: dict) -> tuple[bool, bool]:
-        """Appends to evaluations.jsonl what policies are worth; of their ``params`` the leaves have an axis R.
+        """Appends to evaluations.jsonl and holdout.jsonl what policies are worth; leaves of ``params`` have an axis R.
 
         Returns:
             Whether a signal came, so that nothing was appended; and whether the checkpoint of this step is still to be
             written: to go on from, or as the best one so far.
         """
+        if self._is_unmeasured(step):
+            self._measure(step, params)
+        if not self._is_unscored(step):
+            return False, False
         final = step == self._config.train.steps
         episodes = self._config.eval.episodes if final else self._config.eval.curve_episodes
         try:
@@ -187,6 +199,17 @@ class Session:
             return True, self._saved != step
         self._record(step, final, records)
         return False, self._saved != step and self.best_step == step
+
+    def _measure(self, step: int, params: dict) -> None:
+        """Puts on record how far the policies are from held-out trajectories."""
+        records = self._holdout(params["policy"], step)
+        append_lines(self._folder / "holdout.jsonl", records)
+        self._measured.add(step)
+        for record in records:
+            measures = {f"holdout/{name}": record[name] for name in on_disk.HELD_OUT if name in record}
+            self._writer.write({"step": step, "seed": record["seed"]} | measures)
+        log.info("update %d: held out: %s", step, on_disk.describe_holdout(on_disk.summarise_holdout(records)))
+        self._clock = time.perf_counter()
 
     def _record(self, step: int, final: bool, records: list[dict]) -> None:
         """Puts an evaluation on record, and what is to be noted of it into the log."""
@@ -204,6 +227,12 @@ class Session:
         headline = [mean_return(record) for record in records if record["target"] == records[0]["target"]]
         log.info("update %d: mean return %.1f at target %s", step, np.mean(headline), records[0]["target"])
         self._clock = time.perf_counter()  # training speed does not count evaluations
+
+
+def _drop_incomplete(path: pathlib.Path, expected: int) -> None:
+    """Drops the records of updates that have another number of them: cut short in the writing, they are made again."""
+    counts = collections.Counter(record["step"] for record in read_lines(path))
+    keep_lines(path, lambda record: counts[record["step"]] == expected)
 
 
 def _in_short(records: list[dict]) -> list[dict]:

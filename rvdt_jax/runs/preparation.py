@@ -7,6 +7,8 @@ import logging
 import pathlib
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from rvdt_jax import __version__
 from rvdt_jax.acting.selection import make_actor
 from rvdt_jax.algorithms.base import Spec
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 _MOST_TIMESTEPS = 10_000  # later ones share the last embedding: a million rows would be most of the parameters
+_APART = 0x4E1D  # separates the draw of the held-out trajectories from that of ``data.fraction``
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Data:
     provenance: dict  # as ``results.json`` records it
     scoring: Scoring | None  # what can score policies trained on them; None in processes that do not lead
     environment: Environment | None  # what scores this run's; None with config.env=none, or where there is none
+    held: Episodes | None  # trajectories that are held out
 
 
 def sizes_of(episodes: Episodes) -> dict[str, int]:
@@ -58,7 +62,13 @@ def to_agree_on(config: Config, resume: bool) -> dict:
 
 
 def prepare(
-    config: Config, episodes: Episodes, provenance: dict, folder: pathlib.Path, group: Group, resume: bool
+    config: Config,
+    episodes: Episodes,
+    provenance: dict,
+    folder: pathlib.Path,
+    group: Group,
+    resume: bool,
+    held: Episodes | None = None,
 ) -> Data:
     """Checks what only the data could tell, and says what the run learns from.
 
@@ -82,7 +92,27 @@ def prepare(
     log.info("expert set: %s", experts.describe())
     provenance = {name: value for name, value in provenance.items() if name != "env_spec"}  # now in ``scoring``
     provenance |= {"content_digest": digest, "expert_set": experts.describe()}
-    return Data(episodes, experts, provenance, scoring, environment)
+    return Data(episodes, experts, provenance, scoring, environment, held)
+
+
+def hold_out(config: Config, episodes: Episodes, provenance: dict) -> tuple[Episodes, Episodes | None, dict]:
+    """The trajectories to learn from, those that ``config.data.holdout`` keeps apart, and a provenance that says so.
+
+    Raises:
+        UserError: none would be left to learn from.
+    """
+    data, count = config.data, episodes.lengths.size
+    if not data.holdout:
+        return episodes, None, provenance
+    apart = draw_episodes(count, data.holdout, np.random.SeedSequence([data.subset_seed, _APART]))
+    if apart.all():
+        raise UserError(
+            f"config.data.holdout={data.holdout:g} holds out all of {count} trajectories. Lower it, or set 0."
+        )
+    held = keep_episodes(episodes, apart)
+    about = {"share": data.holdout, "seed": data.subset_seed, "episodes": held.lengths.size, "of": count}
+    log.info("data.holdout=%g: %d of %d trajectories are held out", data.holdout, held.lengths.size, count)
+    return keep_episodes(episodes, ~apart), held, provenance | {"holdout": about | {"steps": held.rewards.size}}
 
 
 def take_share(config: Config, episodes: Episodes, provenance: dict) -> tuple[Episodes, dict]:

@@ -20,12 +20,14 @@ from rvdt_jax.data.store import make_normalizer, make_store
 from rvdt_jax.errors import UserError
 from rvdt_jax.evaluation.target import spaces_of
 from rvdt_jax.report.records import write_json
+from rvdt_jax.runs.holdout import make_holdout
 from rvdt_jax.runs.hooks import Diverged, Session
 from rvdt_jax.runs.preparation import Data, make_evaluator, sizes_of
 from rvdt_jax.runs.processes import Group
 from rvdt_jax.runs.resuming import begin_again
 from rvdt_jax.runs.shared_hooks import SharedSession
 from rvdt_jax.runs.signals import Interrupted, Interruption
+from rvdt_jax.runs.warm_start import begin_from, keep_source, source_of
 from rvdt_jax.runs.workdir import check_workdir, lock_workdir
 from rvdt_jax.train.checkpoint import Checkpoints
 from rvdt_jax.train.driver import Schedule, init_states, train
@@ -55,13 +57,17 @@ def train_run(
         interruption = Interruption()
 
         def lead() -> None:
-            nonlocal states, session, checkpoints
+            nonlocal begin, states, session, checkpoints
             evaluator = make_evaluator(config, spec, normalizer, data)
+            holdout = make_holdout(config, algorithm, spec, normalizer, data.held)
+            begin, source = begin_from(begin, config, folder, resume)
+            states = begin()
             _enter(stack, folder, config, resume)
+            keep_source(folder, source)
             stack.enter_context(interruption)
-            saving = folder / "checkpoints", config.train.keep_checkpoints, _about(config, data)
+            saving = folder / "checkpoints", config.train.keep_checkpoints, _about(config, data, folder)
             checkpoints = stack.enter_context(Checkpoints(*saving, lambda: session.best_step, training_settings))
-            how = checkpoints, normalizer, interruption, evaluator, progress
+            how = checkpoints, normalizer, interruption, evaluator, holdout, progress
             session = stack.enter_context(Session(config, folder, *how))
             if resume:
                 states = _restore(states, normalizer, checkpoints, folder, config)
@@ -153,7 +159,7 @@ def _restore(
     return states
 
 
-def _about(config: Config, data: Data) -> dict:
+def _about(config: Config, data: Data, folder: pathlib.Path) -> dict:
     """What a checkpoint says of itself: what must be the same to continue it, and what it takes to act with it."""
     sizes, settings = sizes_of(data.episodes), to_json(config)
     identity = {"config": training_settings(settings), "sizes": sizes}
@@ -164,5 +170,5 @@ def _about(config: Config, data: Data) -> dict:
         "spaces": spaces_of(data.episodes, data.provenance) | {"action_shape": data.episodes.action_shape},
         "scoring": dataclasses.asdict(data.scoring),
         "return_range": list(data.episodes.return_range),
-        "provenance": data.provenance,
+        "provenance": data.provenance | source_of(folder),
     }

@@ -86,6 +86,7 @@ def make_toy_config(toy, make_run_config):
 
 def test_forty_lines_train_resume_are_scored_and_act(make_toy_config, monkeypatch):
     assert len(TOY.splitlines()) <= 40
+    make_toy_config = functools.partial(make_toy_config, data__holdout=0.2)
     whole = run_config(make_toy_config("whole"), progress=False)
     assert [read_json(whole.folder / "config.json")[name] for name in ("variant", "seeds")] == ["toy:LINEAR", [0, 3]]
     interrupted(monkeypatch)
@@ -96,6 +97,9 @@ def test_forty_lines_train_resume_are_scored_and_act(make_toy_config, monkeypatc
     assert run.results["final"] == whole.results["final"]
     assert_same_run(whole.folder, run.folder)
     assert set(read_lines(run.folder / "metrics.jsonl")[0]) == {"step", "seed", "policy/error"}
+
+    measured = read_lines(run.folder / "holdout.jsonl")[0]  # it offers no NLL
+    assert set(measured) == {"step", "seed", "action_error", "bins"}
 
     scores, _ = score_run(load_scored(run.folder))
     assert scores["final"] == run.results["final"]

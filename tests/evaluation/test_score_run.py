@@ -69,6 +69,21 @@ def test_other_episodes_targets_and_checkpoints(run):
     assert [len(record["returns"]) for record in scores["evaluations"]] == [3, 3]
 
 
+def test_a_run_without_an_environment_is_scored_in_one_that_is_named(train):
+    run = train(task=None, env="none", policy__return_scale=10.0, loss__reward_scale=1.0)
+    with pytest.raises(ValueError, match=r"was trained on data that name no environment.* Name one with --env=ID"):
+        load_scored(run.folder)
+    scores, _ = score_run(run.folder, env="rvdt/maze2d-umaze-v1", horizon=7)
+    assert scores["environment"] == "rvdt/maze2d-umaze-v1"
+    assert scores["evaluations"][0]["lengths"] == [7, 7]
+    cell = scores["final"]["50.0"]["aggregate"]
+    assert (cell["episodes"], cell["normalized_score"]) == (2, None)  # the raw return alone
+    with pytest.raises(ValueError, match=r"--env=Pendulum-v1: .* have sizes \(3, 1\), .*\(4, 2\)"):
+        load_scored(run.folder, env="Pendulum-v1")
+    with pytest.raises(ValueError, match="no environment 'Nowhere-v0' can be made"):
+        load_scored(run.folder, env="Nowhere-v0")
+
+
 def test_bad_values_are_named_and_leave_nothing(run):
     before = snapshot(run.folder)
     refusals = {

@@ -1,0 +1,68 @@
+"""A run that another one's parameters begin."""
+
+import functools
+
+import jax
+import pytest
+
+from rvdt_jax.acting.policy import load_run
+from rvdt_jax.errors import UserError
+from rvdt_jax.report.records import read_json, read_lines
+from rvdt_jax.runs.fit import run_config
+
+
+@pytest.fixture
+def configure(make_run_config):
+    return functools.partial(make_run_config, variant="DT", env="none", seeds=(3, 5))
+
+
+def train(config, **options):
+    return run_config(config, progress=False, **options)
+
+
+@pytest.fixture
+def first(configure):
+    return train(configure("first", train__steps=4))
+
+
+def policies(run):
+    return jax.tree.leaves(load_run(run.folder).params["policy"])
+
+
+def are_equal(one, other):
+    return all((left == right).all() for left, right in zip(policies(one), policies(other), strict=True))
+
+
+def test_it_begins_with_the_parameters_at_update_0_and_says_so(configure, first):
+    frozen = configure("frozen", train__init_from=str(first.folder), train__learning_rate=0.0)
+    run = train(frozen)
+    assert are_equal(run, first)
+    assert not are_equal(train(configure("fresh", train__learning_rate=0.0)), first)
+    assert [line["step"] for line in read_lines(run.folder / "metrics.jsonl")][:2] == [2, 2]
+    source = {"run": str(first.folder), "step": 4, "learners": ["policy"]}
+    assert run.results["provenance"]["init_from"] == source
+    first.folder.rename(first.folder.with_name("elsewhere"))  # a run that goes on needs it no more
+    train(frozen, resume=True)
+    assert read_json(run.folder / "results.json")["provenance"]["init_from"] == source
+
+
+def test_seeds_take_their_own_and_a_learner_that_is_not_there_stays_fresh(configure, first):
+    run = train(configure(variant="QT", seeds=(5,), train__init_from=str(first.folder), train__learning_rate=0.0))
+    for left, right in zip(policies(run), policies(first), strict=True):
+        assert (left[0] == right[1]).all()
+    assert run.results["provenance"]["init_from"]["learners"] == ["policy"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"model__width": 16}, r"sizes differ: policy/.*; policy/action/bias is \(16,\) here and \(8,\) there; "),
+        ({"seeds": (3, 4)}, r"has the seeds \(3, 5\), but this run's are \(3, 4\)"),
+        ({"train__init_from": "nowhere"}, "nowhere: holds no run with a checkpoint"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_anything_is_written(changes, complaint, configure, first):
+    config = configure(**{"train__init_from": str(first.folder)} | changes)
+    with pytest.raises(UserError, match=complaint):
+        train(config)
+    assert not (first.folder.parent / "run").exists()
