@@ -11,7 +11,7 @@ import pathlib
 
 import jax
 
-from rvdt_jax.acting.policy import SavedRun, load_run
+from rvdt_jax.acting.saved import SavedRun, load_run
 from rvdt_jax.config.checks import check_targets
 from rvdt_jax.config.serialization import to_json
 from rvdt_jax.errors import UserError
