@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import jax
 
+from benchmark.acting import measure_acting
 from benchmark.data import make_episodes
 from benchmark.flop_count import measure_flops
 from benchmark.machine import OtherWork, matmul_peak, torch_matmul_peak
@@ -18,6 +19,7 @@ from benchmark.startup import measure_startup
 from benchmark.updates import Case, Data, measure_case
 
 AGREEMENT_BATCH = 16  # windows of the update that is compared with the peer's before anything is timed
+ACT_CALLS = 500
 # Horizons and turns, by preset and size: a step of the reference size takes a second on two cores.
 _EVALUATION = {
     "cpu": {
@@ -39,7 +41,7 @@ def measure(
 
     Args:
         results: where they go.
-        sections: ``updates`` and ``peer`` (beside them), ``evaluation``, ``startup``, ``profile``.
+        sections: ``updates`` and ``peer`` (beside them), ``evaluation``, ``acting``, ``startup``, ``profile``.
         cases: the rows of ``updates``.
         sizes: what makes the settings of ``reference`` and ``demo``.
         preset: ``cpu`` or ``gpu``.
@@ -55,6 +57,8 @@ def measure(
         if "evaluation" in sections:
             with_options = functools.partial(_evaluate, config, data, _EVALUATION[preset][size])
             results.measure("evaluation", size, with_options)
+        if "acting" in sections:
+            results.measure("acting", size, functools.partial(measure_acting, config, data, calls=ACT_CALLS))
         if "profile" in sections:
             results.measure("profile", case.name, functools.partial(measure_profile, case, data))
             results.measure("flops", case.name, functools.partial(measure_flops, case, data))
