@@ -18,7 +18,7 @@ from rvdt_jax.acting.episodes import Player
 from rvdt_jax.acting.exported import FACTS, FORMAT_VERSION, PLATFORMS, PROGRAM, WEIGHTS, digest
 from rvdt_jax.acting.saved import SavedRun, interface_of, load_run, one_seed, player_of
 from rvdt_jax.acting.selection import Actor, choose_actions
-from rvdt_jax.acting.window import Windows, empty_windows
+from rvdt_jax.acting.window import Windows
 from rvdt_jax.config.serialization import to_json
 from rvdt_jax.errors import UserError, optional_imports
 from rvdt_jax.files import naming
@@ -61,11 +61,11 @@ def write_export(saved: SavedRun, out: pathlib.Path, seed: int | None = None) ->
     seed, params = one_seed(saved, seed)
     player = player_of(saved, params)
     needed = ("policy", "critic") if saved.actor.selection in ("critic", "best_of") else ("policy",)
-    weights, program = _lower(saved.actor, player, {name: params[name] for name in needed})
     out.parent.mkdir(parents=True, exist_ok=True)
     with naming(out), tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as hidden:
         folder = pathlib.Path(hidden, out.name)
         folder.mkdir()
+        weights, program = _lower(saved.actor, player, {name: params[name] for name in needed})
         np.savez(folder / WEIGHTS, **weights)
         (folder / PROGRAM).write_bytes(program.serialize())
         digests = {name: digest(folder / name) for name in (WEIGHTS, PROGRAM)}
@@ -78,24 +78,22 @@ def _lower(actor: Actor, player: Player, params: Params) -> tuple[dict[str, np.n
     """The weights by name, and the function of them, the windows, ``last``, the keys and the step."""
     leaves, treedef = jax.tree.flatten_with_path(params)
     weights = {jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf) for path, leaf in leaves}
+    names = list(weights)  # in the order of the leaves; a dict that JAX has flattened comes back sorted
 
     def act(weights: dict, windows: dict, last, keys, step):
         params = jax.tree.unflatten(treedef, [weights[name] for name in names])
         return choose_actions(params, Windows(**windows), last, keys, step, actor=actor)
 
-    names = list(weights)  # a dict that JAX has flattened comes back sorted
-    episodes, conditionings = jax.export.symbolic_shape("F, C")
-    sizes = player.context_length, player.observation_size, player.action_size
-    windows = vars(empty_windows(1, 1, 1, *sizes))
-    axes = {"observations": (1, episodes), "actions": (1, episodes)}
-    axes["returns_to_go"] = 1, conditionings if actor.asks_all else 1, episodes
+    (episodes, conditionings), length = jax.export.symbolic_shape("F, C"), player.context_length
     shapes = {
-        name: jax.ShapeDtypeStruct(axes.get(name, ()) + array.shape[len(axes.get(name, ())) :], array.dtype)
-        for name, array in windows.items()
+        "observations": (1, episodes, length, player.observation_size),
+        "actions": (1, episodes, length, player.action_size),
+        "returns_to_go": (1, conditionings if actor.asks_all else 1, episodes, length),
     }
-    number, keys = jax.ShapeDtypeStruct((), jnp.int32), jax.ShapeDtypeStruct((1,), jax.random.key(0).dtype)
-    lowered = jax.export.export(jax.jit(act), platforms=PLATFORMS)
-    return weights, lowered(jax.eval_shape(lambda tree: tree, weights), shapes, number, keys, number)
+    windows = {name: jax.ShapeDtypeStruct(shape, jnp.float32) for name, shape in shapes.items()}
+    windows["timesteps"] = jax.ShapeDtypeStruct((length,), jnp.int32)
+    number, keys = np.int32(0), jax.random.split(jax.random.key(0), 1)
+    return weights, jax.export.export(jax.jit(act), platforms=PLATFORMS)(weights, windows, number, keys, number)
 
 
 def _facts(saved: SavedRun, seed: int, player: Player) -> dict:
