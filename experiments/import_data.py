@@ -34,7 +34,7 @@ def main(argv: list[str]) -> None:
     """Reads, checks, writes and describes."""
     from rvdt_jax.data.contract import check_episodes
     from rvdt_jax.data.episodes import Episodes
-    from rvdt_jax.data.imported import check_free, write_imported
+    from rvdt_jax.data.imported import check_free, d4rl_facts, write_imported
     from rvdt_jax.data.importing import choose_roles, import_table
     from rvdt_jax.data.summary import describe_import
     from rvdt_jax.data.tables import open_table
@@ -50,6 +50,9 @@ def main(argv: list[str]) -> None:
     episodes = check_episodes(Episodes(name=_ID.value, **imported.arrays))
     path = write_imported(imported, episodes, _FILE.value, overwrite=_OVERWRITE.value)
     print(describe_import(imported, episodes))
+    known = d4rl_facts(_ID.value, _FILE.value)
+    if known:
+        print("references of D4RL's {d4rl_task}: {ref_min_score:g} and {ref_max_score:g}".format(**known))
     print(f"\nWritten to {path}. Train on it with:")
     print(f"python experiments/run.py --config=configs/own.py:small --config.data.minari_id={_ID.value}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import logging
 import math
 import os
 import pathlib
@@ -11,6 +12,9 @@ import platform
 import zipfile
 from collections.abc import Iterator
 
+from rvdt_jax.errors import UserError
+
+log = logging.getLogger(__name__)
 MOST_JSON = 64 * 2**20  # bytes; the largest record of ours, and the largest metadata, have a hundredth of it
 # Deflate packs at most 1032 to 1. What claims to be packed more tightly than this is damaged, or meant to be harmful.
 _MOST_PACKED, _HARMLESS = 1100, 64 * 2**20
@@ -95,6 +99,25 @@ def check_memory(claimed: int, what: str) -> None:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if claimed > memory:
         raise ValueError(f"{what} claims {_size(claimed)}, and this machine has {_size(memory)} of memory")
+
+
+def check_room(name: str, claimed: int, remedy: str) -> None:
+    """Says what data will take in memory, if that is much.
+
+    Args:
+        name: of the data.
+        claimed: bytes of their numbers as float32; training holds them twice, as read and as stored on the device.
+        remedy: the end of the message.
+
+    Raises:
+        UserError: this machine has less memory.
+    """
+    try:
+        check_memory(2 * claimed, f"{name}, as read and as trained on,")
+    except ValueError as error:
+        raise UserError(f"{error}. {remedy}") from error
+    if claimed > 2**30:
+        log.info("%s: its numbers take %s of memory as float32", name, _size(claimed))
 
 
 def check_stored(claimed: int, stored: int, what: str) -> None:

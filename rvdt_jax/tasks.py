@@ -50,6 +50,7 @@ class Environment:
         observation_keys: entries of dict observations that are seen, in order; () for plain arrays.
         action_low, action_high: the environment's values that the policy's -1 and 1 stand for, one number per action;
             () where they are -1 and 1.
+        observation_offset: what is taken off observations before they are rounded to float32; () for nothing.
     """
 
     id: str
@@ -58,6 +59,7 @@ class Environment:
     observation_keys: tuple[str, ...] = ()
     action_low: tuple[float, ...] = ()
     action_high: tuple[float, ...] = ()
+    observation_offset: tuple[float, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,6 +186,18 @@ def d4rl_files() -> dict[str, str]:
     return {name: row["url"] for name, row in _read_reference("d4rl_files.csv").items()}
 
 
+def d4rl_counts(name: str) -> dict[str, int]:
+    """How many ``episodes`` and ``steps`` D4RL's file of that name has; of what is not known, nothing."""
+    row = _read_reference("d4rl_files.csv")[name]
+    return {what: int(row[what]) for what in ("episodes", "steps") if row[what]}
+
+
+def d4rl_references(name: str) -> tuple[float, float] | None:
+    """The raw returns that D4RL scores 0 and 100, by D4RL's name of a data set; None where it publishes none."""
+    row = _read_reference("d4rl_reference_scores.csv").get(name)
+    return None if row is None else (float(row["ref_min_return"]), float(row["ref_max_return"]))
+
+
 def d4rl_datasets() -> dict[str, dict[str, str]]:
     """What is known of the contents of D4RL's files, by D4RL's name; numbers that are not are ''."""
     return _read_reference("d4rl_datasets.csv")
@@ -195,7 +209,7 @@ def all_tasks() -> dict[str, Task]:
     scores = _read_reference("d4rl_reference_scores.csv")
     settings = _read_reference("qt_settings.csv")
     files = d4rl_files()
-    return {name: _make_task(name, scores[name], settings[name], files[name]) for name in scores}
+    return {name: _make_task(name, scores[name], settings[name], files[name]) for name in scores if name in settings}
 
 
 def _make_task(name: str, scores: dict[str, str], settings: dict[str, str], file_url: str) -> Task:
@@ -241,4 +255,7 @@ def get_task(name: str) -> Task:
     tasks = all_tasks()
     if name in tasks:
         return tasks[name]
-    raise UserError(f"task: there is no task {name!r}.{did_you_mean(name, tasks)} Known tasks: {', '.join(tasks)}.")
+    raise UserError(
+        f"task: there is no task {name!r}.{did_you_mean(name, tasks)} Known tasks: {', '.join(tasks)}. Other data, "
+        "D4RL's too, are imported with experiments/import_data.py and trained on with config.data.minari_id."
+    )

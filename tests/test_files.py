@@ -10,7 +10,8 @@ import h5py
 import numpy as np
 import pytest
 
-from rvdt_jax.files import atomic_write, check_hdf5, check_memory, check_npz, check_stored, owner, read_text
+from rvdt_jax.errors import UserError
+from rvdt_jax.files import atomic_write, check_hdf5, check_memory, check_npz, check_room, check_stored, owner, read_text
 
 
 def header(shape, dtype="<f4"):
@@ -125,3 +126,8 @@ def test_a_write_that_fails_names_the_file(tmp_path):
         write()
     assert error.value.filename == str(path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_data_larger_than_memory_are_refused_with_a_remedy():
+    with pytest.raises(UserError, match=r"images, .*, claims 1\.82e\+03 TiB, .* of memory\. Shrink them\."):
+        check_room("images", 10**15, "Shrink them.")

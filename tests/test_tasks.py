@@ -49,7 +49,7 @@ RECREATED = ("maze2d", "gym", "antmaze")
 
 
 def test_the_tasks_are_the_27_of_the_published_tables():
-    assert list(all_tasks()) == list(read("d4rl_reference_scores.csv"))
+    assert list(all_tasks()) == [name for name in read("d4rl_reference_scores.csv") if name in read("qt_settings.csv")]
     assert set(all_tasks()) == set(SOURCES)
     assert len(SOURCES) == 27
     assert all(task.name == name for name, task in all_tasks().items())

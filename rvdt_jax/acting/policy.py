@@ -23,7 +23,7 @@ class Policy:
     Args:
         player: what acts; for one seed.
         targets: raw returns to aim at where ``reset`` is given none.
-        observation_keys, action_low, action_high: as in ``tasks.Environment``.
+        observation_keys, observation_offset, action_low, action_high: as in ``tasks.Environment``.
         action_shape: of the data set's action space; None: flat.
         seed: of the randomness of an action selection other than ``mean``.
         config: the settings it was trained with.
@@ -40,12 +40,13 @@ class Policy:
         observation_keys: Sequence[str],
         action_low: Sequence[float],
         action_high: Sequence[float],
+        observation_offset: Sequence[float] = (),  # older runs have none
         action_shape: Sequence[int] | None = None,
         seed: int,
         config=None,
     ):
         self.config, self._player, self._targets = config, player, tuple(targets)
-        self._observation_keys = tuple(observation_keys)
+        self._observation_keys, self._offset = tuple(observation_keys), tuple(observation_offset)
         self._bounds = [np.array(bound, np.float32) for bound in (action_low, action_high)]
         self._action_shape = (player.action_size,) if action_shape is None else tuple(action_shape)
         self._seed, self._episode, self._acting = seed, 0, None
@@ -114,7 +115,8 @@ class Policy:
 
     def _flatten(self, observation, episodes: int) -> np.ndarray:
         """(F, S) float32 of what ``act`` was given."""
-        flat = flatten_observations(one_step(observation) if self._single else observation, self._observation_keys)
+        rows = one_step(observation) if self._single else observation
+        flat = flatten_observations(rows, self._observation_keys, self._offset)
         expected = (episodes, self._player.observation_size)
         if flat.shape != expected:
             given = "entries of other sizes" if isinstance(observation, dict) else f"shape {np.shape(observation)}"

@@ -57,7 +57,7 @@ def check_names_data(config: Config) -> None:
     if not (config.task or config.data.minari_id or config.data.path):
         raise UserError(
             "config.task is not set. Name a task, e.g. --config.task=maze2d-umaze-v1, or data of your own: "
-            "--config.data.minari_id=ID for a Minari data set."
+            "--config.data.minari_id=ID, of a log that experiments/import_data.py imported or of a Minari data set."
         )
 
 
@@ -102,9 +102,6 @@ def _check_networks(config: Config) -> None:
         )
     if config.model.width % config.model.heads:
         raise UserError(f"config.model.width={config.model.width} is not a multiple of heads={config.model.heads}.")
-    length = config.model.context_length
-    if loss.q_guidance and length is not None and length < 2:
-        raise UserError("config.model.context_length must be at least 2 with Q-guidance: TD needs a next step.")
     if selection in ("critic", "best_of") and not loss.q_guidance:
         raise UserError(f"config.eval.action_selection={selection} needs a critic: choose a variant with Q-guidance.")
     if selection == "sample" and policy.head != "gaussian":

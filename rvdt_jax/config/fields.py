@@ -178,6 +178,8 @@ class DataConfig:
         unset="the first of the task's data sets that is available")
     observation_keys: tuple[str, ...] | None = setting(None,
         "Entries of dict observations that the policy sees, in order.", unset="the task's")
+    action_bounds: str = setting("space", "Bounds that the actions of a Minari data set are scaled by: of their space, "
+        "or from the data.", choices=("space", "data"), older="space")
     path: str | None = setting(None, "Flat cache file (.npz) for data.source=file.", resume="free", unset="none")
     regime: str | None = setting(None, f"Low-data regime: the share of the trajectories that is kept ({_SHARES}).",
         choices=tuple(LOW_DATA), older=None, unset="data.fraction decides")

@@ -9,6 +9,7 @@ a line in the log. ``complete_config`` fills what only the data can tell.
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -83,14 +84,15 @@ def targets_of(returns: np.ndarray, reachable: float | None = None) -> tuple[flo
     """Target returns for data without a task: the maximum, the 90th percentile, and the maximum plus 20 % of the range.
 
     Where rewards are sparse (``Episodes.reachable_return``) the largest return that an episode can have is one more:
-    data of many purposes show little of what a good policy earns. Six significant digits, so that they read well; equal
-    ones once.
+    data of many purposes show little of what a good policy earns. Rounded to six digits of the range, so that they
+    read well; equal ones once.
     """
     best = float(returns.max())
     chosen = [best, float(np.percentile(returns, 90)), best + 0.2 * (best - float(returns.min()))]
     if reachable is not None and reachable > best:
         chosen.append(reachable)
-    return tuple(dict.fromkeys(float(f"{target:.6g}") for target in chosen))
+    digits = 5 - math.floor(math.log10(float(np.ptp(returns)) or abs(best) or 1.0))
+    return tuple(dict.fromkeys(round(target, digits) for target in chosen))
 
 
 def left_open(settings: Config | ConfigDict | None) -> tuple[str, ...]:

@@ -19,9 +19,9 @@ from rvdt_jax.data.episodes import Episodes
 from rvdt_jax.errors import UserError
 from rvdt_jax.files import atomic_write, check_npz
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 _FIELDS = ("observations", "actions", "rewards", "lengths", "terminated")
-_OPTIONAL = ("action_low", "action_high", "action_shape")
+_OPTIONAL = ("action_low", "action_high", "action_shape", "observation_offset")
 
 
 def cache_folder() -> pathlib.Path:
@@ -31,12 +31,16 @@ def cache_folder() -> pathlib.Path:
 
 
 def cache_path(
-    dataset_id: str, digest: str, observation_keys: tuple[str, ...] = (), end_at_reward: bool = False
+    dataset_id: str,
+    digest: str,
+    observation_keys: tuple[str, ...] = (),
+    end_at_reward: bool = False,
+    bounds_from_data: bool = False,
 ) -> pathlib.Path:
     """The cache file of a data set with that content and these options of ``source.load_local``."""
     parts = [urllib.parse.quote(dataset_id, safe=""), digest]  # another id is another name
-    if observation_keys or end_at_reward:
-        way = json.dumps([observation_keys, end_at_reward]).encode()
+    if observation_keys or end_at_reward or bounds_from_data:
+        way = json.dumps([observation_keys, end_at_reward, bounds_from_data]).encode()
         parts.append(hashlib.blake2b(way, digest_size=4).hexdigest())
     return cache_folder() / f"{'-'.join(parts)}-f{FORMAT_VERSION}.npz"
 

@@ -63,7 +63,7 @@ def cut_episodes(
         UserError: nothing says where episodes end, rows of an episode are apart or have equal times, or flags hold
             other values than 0 and 1.
     """
-    _check_cues(name, rows, (episode, terminals, timeouts, gap), time)
+    _check_cues(name, (episode, terminals, timeouts, gap), time)
     codes = None if episode is None else _codes(name, np.asarray(episode), time is not None)
     time = None if time is None else _numbers(name, "time", time)
     order = _order(codes, time)
@@ -84,9 +84,7 @@ def cut_episodes(
     )
 
 
-def _check_cues(name: str, rows: int, cues: tuple, time: np.ndarray | None) -> None:
-    if rows == 0:
-        raise UserError(f"{name}: there are no rows. Check the file.")
+def _check_cues(name: str, cues: tuple, time: np.ndarray | None) -> None:
     if all(cue is None for cue in cues):
         raise UserError(
             f"{name}: nothing says where an episode ends. Name a column of episode ids, flags of terminal steps or of "
@@ -135,7 +133,7 @@ def _ends(
 
 def _codes(name: str, episode: np.ndarray, ordered: bool) -> np.ndarray:
     """(N,) whole numbers that rise with the first appearance of an episode id."""
-    if episode.dtype.kind == "f" and np.isnan(episode).any():
+    if (episode != episode).any() or (episode.dtype.kind == "O" and any(each is None for each in episode)):
         raise UserError(f"{name}: the column of episode ids has empty entries. Fill or drop those rows.")
     changes = np.flatnonzero(episode[1:] != episode[:-1]) + 1
     heads = np.concatenate([[0], changes])
@@ -162,7 +160,7 @@ def _order(codes: np.ndarray | None, time: np.ndarray | None) -> np.ndarray | No
 
 def _numbers(name: str, what: str, values: np.ndarray) -> np.ndarray:
     values = np.asarray(values)
-    if values.dtype.kind == "M":
+    if values.dtype.kind == "M" and not np.isnat(values).any():
         return (values - values[0]) / np.timedelta64(1, "s")
     if values.dtype.kind not in "fiub" or not np.isfinite(values).all():
         raise UserError(f"{name}: the {what} column must hold finite numbers in every row.")

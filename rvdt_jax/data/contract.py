@@ -8,12 +8,13 @@ import math
 import numpy as np
 
 from rvdt_jax.data.episodes import Episodes
+from rvdt_jax.data.spaces import far_offset
 from rvdt_jax.errors import UserError
 
 NO_EPISODES = "the data set has no episodes. Check its id, or collect it again."
 _REPAIR = "Repair it when reading."
 _TYPES = dict.fromkeys(("observations", "actions", "rewards", "action_low", "action_high"), np.float32)
-_TYPES |= {"lengths": np.int64, "terminated": np.bool_}
+_TYPES |= {"lengths": np.int64, "terminated": np.bool_, "observation_offset": np.float64}
 
 
 def check_episodes(episodes: Episodes) -> Episodes:
@@ -22,7 +23,7 @@ def check_episodes(episodes: Episodes) -> Episodes:
     Raises:
         UserError: naming the data set, the episode, the field and the remedy.
     """
-    episodes = _convert(episodes)
+    episodes = _convert(_take_off(episodes))
     name, lengths = episodes.name, episodes.lengths
     if lengths.size == 0:
         raise UserError(f"{name}: {NO_EPISODES}")
@@ -43,6 +44,9 @@ def check_episodes(episodes: Episodes) -> Episodes:
             "[-1, 1]. Scale them when reading."
         )
     _check_bounds(episodes)
+    offset, size = episodes.observation_offset, episodes.observations.shape[1]
+    if offset is not None and (offset.shape != (size,) or not np.isfinite(offset).all()):
+        raise UserError(f"{name}: observation_offset must be {size} finite numbers, one for each column. {_REPAIR}")
     if episodes.action_shape is not None and math.prod(episodes.action_shape) != episodes.actions.shape[1]:
         size = episodes.actions.shape[1]
         raise UserError(f"{name}: action_shape={episodes.action_shape} does not hold {size} numbers. {_REPAIR}")
@@ -76,6 +80,18 @@ def _check_bounds(episodes: Episodes) -> None:
 
 def _episode_of(episodes: Episodes, step: int) -> int:
     return int(np.searchsorted(np.cumsum(episodes.lengths), step, side="right"))
+
+
+def _take_off(episodes: Episodes) -> Episodes:
+    """Takes the mean off columns that vary far from 0, where float32 cannot hold them; see ``spaces.far_offset``."""
+    values = np.asarray(episodes.observations)
+    if episodes.observation_offset is not None or values.dtype.kind not in "fiu" or values.ndim != 2 or not values.size:
+        return episodes
+    offset = far_offset(values)
+    if offset.any():
+        offset = np.where(values.min(0) < values.max(0), offset, 0.0)
+        return dataclasses.replace(episodes, observations=values - offset, observation_offset=offset)
+    return episodes
 
 
 def _convert(episodes: Episodes) -> Episodes:

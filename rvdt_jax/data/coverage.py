@@ -31,7 +31,7 @@ BINS, GROUPS = 20, 8
 _PER_GROUP = 50  # trajectories that a group should have on average
 _NORMAL_95 = 1.959963984540054
 
-ROUNDING = 1e-5  # relative distance at which a return still counts as the target
+_ROUNDING = 1e-5  # of the range of returns
 
 
 def measure_coverage(
@@ -62,12 +62,12 @@ def measure_coverage(
         raise UserError(f"--target={target}, --bins={bins}, --groups={groups}: finite, and the last two positive.")
     returns = episodes.returns
     edges, bin_of, asked_bin = _bin(returns, target, bins)
-    rounding = ROUNDING * np.abs(edges[[0, -1]]).max()  # targets taken from data are given in six digits
+    near = rounding(returns)
     labels = group_states(episodes.observations[episodes.starts], groups, seed)
     weights = {"before": np.ones(returns.size), "after": loss_weights(experts.mask, alpha)}
     return {
         "target": float(target),
-        "target_is_in_range": bool(edges[0] - rounding <= target <= edges[-1] + rounding),
+        "target_is_in_range": bool(edges[0] - near <= target <= edges[-1] + near),
         "alpha": float(alpha),
         "episodes": returns.size,
         "steps": episodes.rewards.size,
@@ -84,6 +84,11 @@ def measure_coverage(
             for name, weight in weights.items()
         },
     }
+
+
+def rounding(returns: np.ndarray) -> float:
+    """How far from a return a target may be and still mean it: targets are rounded to six digits of the range."""
+    return _ROUNDING * float(np.ptp(returns) or np.abs(returns).max())
 
 
 def _weighted_shares(lengths, expert, labels, bin_of, asked_bin: int, weights: np.ndarray, bins: int) -> dict:
@@ -106,11 +111,11 @@ def _weighted_shares(lengths, expert, labels, bin_of, asked_bin: int, weights: n
 def group_states(states: np.ndarray, groups: int, seed: int) -> np.ndarray:
     """(E,) labels 0, 1, ... of (E, S) initial observations; no label is left out."""
     groups = max(1, min(groups, len(states) // _PER_GROUP))
-    spread = states.std(0)
-    standard = (states - states.mean(0)) / np.where(spread > 1e-6, spread, 1.0)
-    if groups == 1 or not (spread > 1e-6).any():
+    states, varies = states.astype(np.float64), states.min(0) < states.max(0)
+    if groups == 1 or not varies.any():
         return np.zeros(len(states), int)
-    _, labels = kmeans2(standard.astype(np.float64), groups, minit="++", rng=np.random.default_rng(seed))
+    standard = (states - states.mean(0)) / np.where(varies, states.std(0), 1.0)
+    _, labels = kmeans2(standard, groups, minit="++", rng=np.random.default_rng(seed))
     return np.unique(labels, return_inverse=True)[1]
 
 

@@ -30,6 +30,8 @@ class Episodes:
         action_low, action_high: (A,) float32, the environment's values for which -1 and 1 in ``actions`` stand; None if
             they are -1 and 1.
         action_shape: of one action in the environment; None: (A,).
+        observation_offset: (S,) float64, what was taken off the observations before they were rounded to float32; None
+            for nothing. See ``spaces.far_offset``.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Episodes:
     action_low: np.ndarray | None = None
     action_high: np.ndarray | None = None
     action_shape: tuple[int, ...] | None = None
+    observation_offset: np.ndarray | None = None
 
     @classmethod
     def from_columns(
@@ -103,7 +106,7 @@ class Episodes:
 
         Args:
             observations: (N, ...).
-            actions: (N, ...), or (N,) for one action.
+            actions: (N, ...), or (N,) for one action; ``act`` of a trained policy answers in that shape.
             rewards: (N,).
             episode, terminals, timeouts, time: (N,) each, at least one of the first three, or ``time`` with ``gap``.
             gap, action_low, action_high, name: as for ``from_columns``.
@@ -119,7 +122,10 @@ class Episodes:
             raise UserError(f"{name}: the arrays have different numbers of rows: {lengths}.")
         roles = {role: role if role in columns else "" for role in ("episode", "terminal", "timeout", "time")}
         roles |= {"observations": "observations", "actions": "actions", "reward": "rewards"}
-        return cls.from_columns(columns, **roles, gap=gap, action_low=action_low, action_high=action_high, name=name)
+        bounds = {"action_low": action_low, "action_high": action_high}
+        episodes = cls.from_columns(columns, **roles, gap=gap, **bounds, name=name)
+        shape = columns["actions"].shape[1:]
+        return episodes if len(shape) == 1 else dataclasses.replace(episodes, action_shape=shape)
 
     @property
     def starts(self) -> np.ndarray:

@@ -11,6 +11,7 @@ from rvdt_jax.data.episodes import Episodes
 from rvdt_jax.data.importing import KNOWN, Imported
 from rvdt_jax.data.minari import find_local
 from rvdt_jax.errors import UserError
+from rvdt_jax.tasks import d4rl_references
 
 _ID = re.compile(r"\w[\w-]*(/\w[\w-]*)*-v\d+")
 
@@ -53,6 +54,16 @@ def check_free(dataset_id: str, *, overwrite: bool = False) -> None:
         )
 
 
+def d4rl_facts(dataset_id: str, files: list[str]) -> dict:
+    """D4RL's name and reference scores of a data set whose file or id has that name; {} for others."""
+    names = [pathlib.PurePath(file).stem.replace("_", "-") for file in files] if len(files) == 1 else []
+    for name in (*names, dataset_id.rpartition("/")[2]):
+        scores = d4rl_references(name)
+        if scores:
+            return {"d4rl_task": name, "ref_min_score": scores[0], "ref_max_score": scores[1]}
+    return {}
+
+
 def write_imported(
     imported: Imported, episodes: Episodes, files: list[str], *, overwrite: bool = False
 ) -> pathlib.Path:
@@ -79,6 +90,6 @@ def write_imported(
         "actions_beyond_bounds": int(imported.beyond.sum()),
         "content_digest": episodes.digest(),
         "observation_keys": [],
-    }
+    } | d4rl_facts(episodes.name, files)
     write_cache(path, episodes, provenance)
     return path

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from rvdt_jax.data.columns import Cut, action_bounds, count_beyond, cut_episodes
-from rvdt_jax.data.spaces import scale_actions
+from rvdt_jax.data.spaces import far_offset, scale_actions
 from rvdt_jax.data.tables import ArrayTable, Table, open_table
 from rvdt_jax.errors import UserError
+from rvdt_jax.files import check_room
 
 # The names in use: LeRobot's, D4RL's, Minari's, robomimic's, and plain words.
 KNOWN = {
@@ -152,11 +153,18 @@ def _assemble(table: Table, roles: Roles, columns: dict, cut: Cut, low, high) ->
         found if given is None else _given_bound(table, what, given, found.size)
         for what, given, found in (("low", low, found_low), ("high", high, found_high))
     ]
-    if not (bounds[0] <= bounds[1]).all():
+    if not (np.isfinite(bounds).all() and (bounds[0] <= bounds[1]).all()):
         raise UserError(
-            f"{table.name}: the actions' lower bounds {bounds[0]} are not below the upper ones {bounds[1]}."
+            f"{table.name}: the actions' lower bounds {bounds[0]} are not below the upper ones {bounds[1]}, or not "
+            "finite. Correct --action_low and --action_high, or leave them unset to take the bounds from the data."
         )
     beyond = count_beyond(actions, *bounds)
+    if 2 * beyond.sum() > actions.size:
+        raise UserError(
+            f"{table.name}: {beyond.sum() / actions.size:.0%} of the action values lie beyond the bounds "
+            f"{bounds[0]} to {bounds[1]}. Correct --action_low and --action_high, or leave them unset to take the "
+            "bounds from the data."
+        )
     arrays = {
         "observations": columns["observations"],
         "actions": np.clip(scale_actions(actions, *bounds), -1.0, 1.0),
@@ -165,6 +173,7 @@ def _assemble(table: Table, roles: Roles, columns: dict, cut: Cut, low, high) ->
         "terminated": cut.terminated,
         "action_low": bounds[0].astype(np.float32),
         "action_high": bounds[1].astype(np.float32),
+        "observation_offset": columns["observation_offset"],
     }
     return Imported(
         arrays=arrays,
@@ -195,37 +204,59 @@ def _expanded(table: Table, names: tuple[str, ...]) -> tuple[str, ...]:
 def _read(table: Table, roles: Roles) -> dict[str, np.ndarray | None]:
     """Every role's values; observations, actions and rewards as float32, in arrays of their final size."""
     rows = table.rows
+    if rows == 0:
+        raise UserError(f"{table.name}: there are no rows. Check the file.")
     wide = {"observations": roles.observations, "actions": roles.actions, "rewards": (roles.reward,)}
-    result = {
-        part: np.empty((rows, sum(table.columns[name].width for name in names)), np.float32)
-        for part, names in wide.items()
-    }
+    widths = {part: sum(table.columns[name].width for name in names) for part, names in wide.items()}
+    check_room(table.name, 4 * rows * sum(widths.values()), "Leave columns out, or make images smaller.")
+    result = {part: np.empty((rows, width), np.float32) for part, width in widths.items()}
+    offset = None
     single = {role: [] for role in _OPTIONAL if getattr(roles, role)}
     done = 0
     for batch in table.batches(roles.names()):
         count = len(batch[roles.reward])
         if done + count > rows:
             raise UserError(f"{table.name}: it has more rows than it says. Is another program writing it?")
+        if offset is None:  # the first rows decide
+            offset = np.concatenate([_offset_of(batch[name]) for name in roles.observations])
         for part, names in wide.items():
-            _fill(table, result[part][done : done + count], batch, names, done)
+            shift = offset if part == "observations" else np.zeros(widths[part])
+            _fill(table, result[part][done : done + count], batch, names, done, shift)
         for role, parts in single.items():
             parts.append(batch[getattr(roles, role)])
         done += count
     filled = {part: values[:done] for part, values in result.items()}
-    filled["rewards"] = filled["rewards"][:, 0]
+    filled |= {
+        "rewards": filled["rewards"][:, 0],
+        "observation_offset": offset if offset.any() else None,
+    }
     return filled | {role: np.concatenate(single[role]) if role in single else None for role in _OPTIONAL}
 
 
-def _fill(table: Table, place: np.ndarray, batch: dict[str, np.ndarray], names: tuple[str, ...], done: int) -> None:
-    """Copies columns beside each other into ``place``, (n, W), and refuses what is not finite."""
+def _offset_of(values: np.ndarray) -> np.ndarray:
+    """What to take off a column of numbers; see ``spaces.far_offset``."""
+    rows = values.reshape(len(values), -1)
+    return far_offset(rows) if rows.dtype.kind in "fiu" else np.zeros(rows.shape[1])
+
+
+def _fill(
+    table: Table,
+    place: np.ndarray,
+    batch: dict[str, np.ndarray],
+    names: tuple[str, ...],
+    done: int,
+    offset: np.ndarray,
+) -> None:
+    """Copies columns beside each other into ``place``, (n, W), less (W,) offsets, and refuses what is not finite."""
     column = 0
     for name in names:
         values = batch[name] if batch[name].ndim == 2 else batch[name][:, None]
         if values.dtype.kind not in "fiub":
             raise UserError(f"{table.name}: column {name!r} has entries that are no numbers or are missing.")
+        own = slice(column, column + values.shape[1])
         with np.errstate(over="ignore", invalid="ignore"):
-            place[:, column : column + values.shape[1]] = values
-        bad = ~np.isfinite(place[:, column : column + values.shape[1]]).all(1)
+            place[:, own] = values - offset[own] if offset[own].any() else values
+        bad = ~np.isfinite(place[:, own]).all(1)
         if bad.any():
             row = int(np.flatnonzero(bad)[0])
             raise UserError(

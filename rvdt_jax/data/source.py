@@ -14,7 +14,11 @@ log = logging.getLogger(__name__)
 
 
 def load_local(
-    dataset_id: str, observation_keys: tuple[str, ...] = (), *, end_at_reward: bool = False
+    dataset_id: str,
+    observation_keys: tuple[str, ...] = (),
+    *,
+    end_at_reward: bool = False,
+    bounds_from_data: bool = False,
 ) -> tuple[Episodes, dict]:
     """Episodes and provenance of a local Minari data set.
 
@@ -24,6 +28,7 @@ def load_local(
     Args:
         dataset_id: its Minari id.
         observation_keys: the entries of dict observations that are read, in order; see ``spaces``.
+        bounds_from_data: take the bounds of the actions from the data, not from their space.
         end_at_reward: read every episode up to its first reward only; see ``episodes.end_at_first_reward``.
 
     Raises:
@@ -34,7 +39,7 @@ def load_local(
     if folder is None:
         raise FileNotFoundError(f"{dataset_id}: there is no such Minari data set on this machine.")
     digest = content_digest(folder)
-    path = cache_path(dataset_id, digest, observation_keys, end_at_reward)
+    path = cache_path(dataset_id, digest, observation_keys, end_at_reward, bounds_from_data)
     try:
         if path.exists():
             return read_cache(path)
@@ -43,7 +48,7 @@ def load_local(
     log.info("reading %s; a flat cache will make the next start fast", dataset_id)
     provenance = read_provenance(dataset_id, folder) | {"content_digest": digest}
     provenance["observation_keys"] = list(observation_keys)
-    episodes = read_minari(dataset_id, folder, observation_keys)
+    episodes = read_minari(dataset_id, folder, observation_keys, bounds_from_data=bounds_from_data)
     if end_at_reward:
         episodes = end_at_first_reward(episodes)
         provenance["episodes_end"] = "at the first reward, as the task's do; the data set goes on"

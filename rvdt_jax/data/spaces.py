@@ -12,19 +12,42 @@ import numpy as np
 
 from rvdt_jax.errors import UserError
 
+_FAR = 1e-3  # std over mean below which float32 loses too many digits
 
-def flatten_observations(observations, keys: tuple[str, ...]) -> np.ndarray:
+
+def flatten_observations(observations, keys: tuple[str, ...], offset: tuple[float, ...] = ()) -> np.ndarray:
     """Observations of T steps as (T, S) vectors, float32.
 
     Args:
         observations: (T, ...) array; or a dict of such arrays, as Minari and batched environments give for dict spaces.
         keys: the entries of the dict that are concatenated, in order, each flattened row by row; ``a.b`` names entry b
             of a nested dict. () for an array.
+        offset: (S,) what is taken off before rounding to float32, see ``far_offset``; () for nothing.
 
     Raises:
         UserError: an unknown key, a dict without keys, or keys for an array.
     """
-    return np.concatenate([_rows(values) for values in _entries(observations, keys).values()], axis=1)
+    rows = np.concatenate([_rows(values) for values in _entries(observations, keys).values()], axis=1)
+    with np.errstate(over="ignore"):  # what is too large for float32 becomes inf, and the checker finds it
+        return (rows - np.asarray(offset) if len(offset) == rows.shape[1] else rows).astype(np.float32, copy=False)
+
+
+def far_offset(observations: np.ndarray) -> np.ndarray:
+    """(S,) float64, what to take off (N, S) observations before they are rounded to float32.
+
+    The mean of a column whose mean is over a thousand times its std and whose values float32 would round: a clock, a
+    pressure in Pa. 0 for all others, of which float32 keeps enough.
+    """
+    offset = np.zeros(observations.shape[1])
+    if np.can_cast(observations.dtype, np.float32):
+        return offset
+    with np.errstate(over="ignore", invalid="ignore"):
+        for place, column in enumerate(observations.T):
+            mean, std = column.mean(dtype=np.float64), column.std(dtype=np.float64)
+            is_far = std < _FAR * abs(mean) and np.isfinite(np.float32(mean))
+            if is_far and (column.astype(np.float32) != column).any():
+                offset[place] = mean
+    return offset
 
 
 def observation_shapes(space, keys: tuple[str, ...]) -> dict[str | None, tuple[int, ...]]:
@@ -44,9 +67,10 @@ def observation_shapes(space, keys: tuple[str, ...]) -> dict[str | None, tuple[i
     for key, part in entries.items():
         if not isinstance(part, Box):
             what = "observations" if key is None else f"observations.{key}"
+            name = "" if key is None else "name other entries with config.data.observation_keys, or "
             raise UserError(
-                f"{what} are {' '.join(str(part).split())}; only Box spaces, or dicts of them, can be read. Name other "
-                "entries with config.data.observation_keys, or choose another data set or environment."
+                f"{what} are {' '.join(str(part).split())}; only Box spaces, or dicts of them, can be read: {name}"
+                "choose another data set or environment, or one that gives them as arrays of numbers."
             )
     return {key: part.shape for key, part in entries.items()}
 
@@ -97,8 +121,7 @@ def _rows(values) -> np.ndarray:
     values = np.asarray(values)
     if values.dtype.kind not in "fiub":
         raise UserError(f"observations have type {values.dtype}; only real numbers can be read.")
-    with np.errstate(over="ignore"):  # what is too large for float32 becomes inf, and the checker finds it
-        return values.reshape(len(values), -1).astype(np.float32)
+    return values.reshape(len(values), -1)
 
 
 def _entries(observations, keys: tuple[str, ...]) -> dict:

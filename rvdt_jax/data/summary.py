@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rvdt_jax.data.coverage import ROUNDING
+from rvdt_jax.data.coverage import rounding
 from rvdt_jax.data.episodes import Episodes
 from rvdt_jax.data.importing import KNOWN, Imported
 from rvdt_jax.data.spaces import unscale_actions
@@ -25,7 +25,7 @@ def describe_data(episodes: Episodes, targets: tuple[float, ...], horizon: int |
     lengths, returns = episodes.lengths, episodes.returns
     median, longest = int(np.median(lengths)), int(lengths.max())
     asked = targets[0]
-    share = (returns >= asked - ROUNDING * abs(asked)).mean()
+    share = (returns >= asked - rounding(returns)).mean()
     reached = f"{share:.2%} of the episodes reach it" if share else "no episode reaches it"
     cut = "" if horizon is None or horizon == longest else f"; evaluation cuts at {horizon:,}"
     constant = int((episodes.observations.min(0) == episodes.observations.max(0)).sum())
@@ -68,8 +68,11 @@ def describe_import(imported: Imported, episodes: Episodes) -> str:
 def _column_lines(imported: Imported, episodes: Episodes) -> list[str]:
     low, high = episodes.action_low, episodes.action_high
     rows = [("column", "min", "median", "max", "std", "")]
-    for name, values in zip(imported.observation_names, episodes.observations.T, strict=True):
-        rows.append((name, *_figures(values), _suspicion(values)))
+    offset = (
+        np.zeros(episodes.observations.shape[1]) if episodes.observation_offset is None else episodes.observation_offset
+    )
+    for column, (name, values) in enumerate(zip(imported.observation_names, episodes.observations.T, strict=True)):
+        rows.append((name, *_figures(values, offset[column]), _suspicion(values)))
     for column, name in enumerate(imported.action_names):
         values = unscale_actions(episodes.actions[:, column], low[column], high[column])
         rows.append((name, *_figures(values), _action_remarks(imported, episodes, column)))
@@ -86,10 +89,10 @@ def _column_lines(imported: Imported, episodes: Episodes) -> list[str]:
     ]
 
 
-def _figures(values: np.ndarray) -> tuple[str, str, str, str]:
+def _figures(values: np.ndarray, offset: float = 0.0) -> tuple[str, str, str, str]:
     sample = values[:: max(1, len(values) // _SAMPLE)]
-    figures = values.min(), np.median(sample), values.max(), values.std(dtype=np.float64)
-    return tuple(f"{float(figure):.5g}" for figure in figures)
+    places = (float(figure) + offset for figure in (values.min(), np.median(sample), values.max()))
+    return tuple(f"{figure:.5g}" for figure in (*places, values.std(dtype=np.float64)))
 
 
 def _suspicion(values: np.ndarray) -> str:

@@ -7,6 +7,7 @@ import fnmatch
 import pathlib
 import re
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 import numpy as np
 
@@ -39,11 +40,13 @@ class Table:
         name: for messages.
         columns: what there is, by name.
         rows: N.
+        left_out: arrays of another number of rows than most, and their number.
     """
 
     name: str
     columns: dict[str, Column]
     rows: int
+    left_out: Mapping[str, int] = MappingProxyType({})
 
     def batches(self, names: tuple[str, ...]) -> Iterator[dict[str, np.ndarray]]:
         """The columns of these names, a few rows at a time: (n,) arrays, or (n, width) where the width is above 1."""
@@ -64,7 +67,11 @@ class Table:
         """The columns, for a message."""
         shown = [f"{each.name} ({each.width})" if each.width > 1 else each.name for each in self.columns.values()]
         more = f" and {len(shown) - 60} more" if len(shown) > 60 else ""
-        return f"The columns are {', '.join(shown[:60])}{more}."
+        others = ", ".join(f"{name} ({rows} rows)" for name, rows in self.left_out.items())
+        others = (
+            f" Other arrays have not {self.rows} rows: {others}. Cut them to one row for each step." if others else ""
+        )
+        return f"The columns are {', '.join(shown[:60])}{more}.{others}"
 
 
 def open_table(files: list[pathlib.Path], group: str | None = None) -> Table:
@@ -80,20 +87,37 @@ def open_table(files: list[pathlib.Path], group: str | None = None) -> Table:
     """
     for file in files:
         if not file.is_file():
-            raise UserError(f"{file}: there is no such file.")
-    kinds = {SUFFIXES.get(file.suffix.lower(), file.suffix) for file in files}
+            what = f"this is a folder. Name its files: '{file}/*.csv'" if file.is_dir() else "there is no such file"
+            raise UserError(f"{file}: {what}.")
+    kinds = {SUFFIXES.get(_suffix(file), _suffix(file)) for file in files}
     if len(kinds) > 1 or not kinds <= set(SUFFIXES.values()):
         raise UserError(
             f"{files[0]}: files must be of one kind, and end in one of {', '.join(SUFFIXES)}; these end in "
-            f"{', '.join(sorted({file.suffix for file in files}))}."
+            f"{', '.join(sorted({_suffix(file) for file in files}))}."
         )
     if group is not None and kinds != {"hdf5"}:
         raise UserError("--group is for HDF5 files, whose groups hold one episode each.")
     kind = kinds.pop()
     options = () if group is None else (group,)
     with optional_imports(str(files[0])):
-        parts = [_KINDS[kind](file, *options) for file in files]
+        parts = [_reader(kind)(file, *options) for file in files]
     return parts[0] if len(parts) == 1 else _Chain(parts)
+
+
+def _suffix(file: pathlib.Path) -> str:
+    """The end of its name in small letters; of a packed CSV file that of the file inside."""
+    suffixes = [suffix.lower() for suffix in file.suffixes]
+    is_packed = suffixes[-1:] == [".gz"] and SUFFIXES.get("".join(suffixes[-2:-1])) == "csv"
+    return "".join(suffixes[-2:-1] if is_packed else suffixes[-1:])
+
+
+def _reader(kind: str):
+    """What opens a file of that kind."""
+    if kind in ("csv", "parquet"):
+        from rvdt_jax.data import arrow
+
+        return {"csv": arrow.CsvTable, "parquet": arrow.ParquetTable}[kind]
+    return {"npz": _npz_table, "hdf5": Hdf5Table}[kind]
 
 
 class _Chain(Table):
@@ -112,79 +136,33 @@ class _Chain(Table):
             yield from part.batches(names)
 
 
-class CsvTable(Table):
-    """A CSV file with a header; the separator is a comma, a semicolon or a tab, whichever the header has most of."""
-
-    def __init__(self, file: pathlib.Path):
-        from pyarrow import csv
-
-        self._file, self.name, self._csv = file, file.name, csv
-        with file.open("rb") as lines:
-            header = lines.readline()
-            self.rows = sum(chunk.count(b"\n") for chunk in iter(lambda: lines.read(1 << 20), b""))
-        self._separator = max(",;\t", key=lambda sign: header.count(sign.encode()))
-        first = next(self._read(None), None)
-        if first is None:
-            raise UserError(f"{file.name}: there are no rows below the header.")
-        self.columns = {field.name: _arrow_column(field, first.column(field.name)) for field in first.schema}
-        with file.open("rb") as lines:
-            lines.seek(-1, 2)
-            self.rows += lines.read(1) != b"\n"  # the last line may end without one
-
-    def _read(self, names: tuple[str, ...] | None):
-        csv = self._csv
-        convert = csv.ConvertOptions(include_columns=names) if names else csv.ConvertOptions()
-        parse, read = csv.ParseOptions(delimiter=self._separator), csv.ReadOptions(block_size=1 << 24)
-        try:
-            with csv.open_csv(self._file, read_options=read, parse_options=parse, convert_options=convert) as reader:
-                yield from reader
-        except Exception as error:  # Arrow's own exception types, ValueErrors all
-            raise UserError(f"{self.name}: not readable as CSV: {' '.join(str(error).split())}") from error
-
-    def batches(self, names: tuple[str, ...]) -> Iterator[dict[str, np.ndarray]]:
-        for batch in self._read(names):
-            yield {name: _from_arrow(self.name, name, batch.column(name)) for name in names}
-
-
-class ParquetTable(Table):
-    """A Parquet file; lists of fixed length are columns of that width."""
-
-    def __init__(self, file: pathlib.Path):
-        from pyarrow import parquet
-
-        self.name = file.name
-        try:
-            self._file = parquet.ParquetFile(file, pre_buffer=False, buffer_size=1 << 20)
-        except Exception as error:
-            raise UserError(f"{file}: not readable as Parquet: {' '.join(str(error).split())}") from error
-        self.rows = self._file.metadata.num_rows
-        first = next(self._file.iter_batches(batch_size=1), None)
-        if first is None:
-            raise UserError(f"{file.name}: there are no rows.")
-        self.columns = {field.name: _arrow_column(field, first.column(field.name)) for field in first.schema}
-
-    def batches(self, names: tuple[str, ...]) -> Iterator[dict[str, np.ndarray]]:
-        for batch in self._file.iter_batches(batch_size=BATCH, columns=list(names)):
-            yield {name: _from_arrow(self.name, name, batch.column(name)) for name in names}
-
-
 class ArrayTable(Table):
     """Arrays in memory: those that have as many rows as most of them.
 
     Args:
         name: for messages.
         arrays: by name; anything that NumPy takes for an array of one or more dimensions, a pandas column included.
+            Those of a dict inside it are named ``outer/inner``. What is masked becomes NaN.
     """
 
     def __init__(self, name: str, arrays: Mapping):
         self.name = name
-        converted = {str(key): np.asarray(arrays[key]) for key in arrays}
-        self._arrays = {key: array for key, array in converted.items() if array.ndim}
-        self.rows, self.columns = _array_columns(name, self._arrays)
+        self._arrays = {key: array for key, array in _flat(arrays) if array.ndim}
+        self.rows, self.columns, self.left_out = _array_columns(name, self._arrays)
 
     def batches(self, names: tuple[str, ...]) -> Iterator[dict[str, np.ndarray]]:
         for start in range(0, self.rows, BATCH):
             yield {name: _rows_of(self._arrays[name], start) for name in names}
+
+
+def _flat(arrays: Mapping, prefix: str = "") -> Iterator[tuple[str, np.ndarray]]:
+    for key in arrays:
+        name, values = f"{prefix}{key}", arrays[key]
+        if isinstance(values, Mapping):
+            yield from _flat(values, f"{name}/")
+        else:
+            masked = np.ma.is_masked(values) and values.dtype.kind in "fiub"
+            yield name, np.ma.filled(values.astype(np.float64), np.nan) if masked else np.asarray(values)
 
 
 def _npz_table(file: pathlib.Path) -> ArrayTable:
@@ -216,10 +194,10 @@ class Hdf5Table(Table):
         self._groups = {"": arrays} if group is None else _grouped(self.name, arrays, group)
         self._counts = {}
         for number, (place, each) in enumerate(self._groups.items()):
-            rows, columns = _array_columns(f"{self.name}: {place}" if place else self.name, each)
+            rows, columns, left_out = _array_columns(f"{self.name}: {place}" if place else self.name, each)
             self._counts[place] = rows
             if number == 0:
-                self.columns = columns
+                self.columns, self.left_out = columns, left_out
         if group is not None:
             self.columns = self.columns | {"(group)": Column("(group)", 1, "i")}
         self.rows = sum(self._counts.values())
@@ -236,36 +214,8 @@ class Hdf5Table(Table):
                 yield batch
 
 
-_KINDS = {"csv": CsvTable, "parquet": ParquetTable, "npz": _npz_table, "hdf5": Hdf5Table}
-
-
-def _arrow_column(field, values) -> Column:
-    import pyarrow as pa
-
-    kind, width = field.type, 1
-    if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind) or pa.types.is_large_list(kind):
-        width, kind = len(values[0].as_py() or ()), kind.value_type
-    try:
-        letter = np.dtype(kind.to_pandas_dtype()).kind
-    except NotImplementedError:
-        letter = "O"
-    return Column(field.name, width, letter)
-
-
-def _from_arrow(table: str, name: str, values) -> np.ndarray:
-    """A column of a batch as NumPy; an empty entry becomes NaN."""
-    import pyarrow as pa
-
-    if pa.types.is_nested(values.type):
-        flat = values.flatten()
-        if values.null_count or len(flat) % max(len(values), 1):
-            raise UserError(f"{table}: the lists of column {name!r} have different lengths.")
-        return flat.to_numpy(zero_copy_only=False).reshape(len(values), -1)
-    return values.to_numpy(zero_copy_only=False)
-
-
-def _array_columns(name: str, arrays: dict) -> tuple[int, dict[str, Column]]:
-    """How many rows most arrays have, and those that have as many."""
+def _array_columns(name: str, arrays: dict) -> tuple[int, dict[str, Column], dict[str, int]]:
+    """How many rows most arrays have, those that have as many, and the number of rows of the others."""
     if not arrays:
         raise UserError(f"{name}: there are no arrays in it.")
     counts = [array.shape[0] for array in arrays.values()]
@@ -275,7 +225,7 @@ def _array_columns(name: str, arrays: dict) -> tuple[int, dict[str, Column]]:
         for key, array in arrays.items()
         if array.shape[0] == rows
     }
-    return rows, columns
+    return rows, columns, {key: array.shape[0] for key, array in arrays.items() if array.shape[0] != rows}
 
 
 def _rows_of(array, start: int, count: int = BATCH) -> np.ndarray:

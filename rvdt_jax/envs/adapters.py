@@ -54,7 +54,7 @@ class FlatEnv(gymnasium.Wrapper):
                 f"config.env: {environment.id} has no time limit, so that an episode might never end. Set "
                 "config.eval.horizon."
             )
-        self._keys = environment.observation_keys
+        self._keys, self._offset = environment.observation_keys, environment.observation_offset
         try:
             shapes = observation_shapes(env.observation_space, self._keys).values()
         except UserError as error:
@@ -75,7 +75,7 @@ class FlatEnv(gymnasium.Wrapper):
         return self._flatten(observation), reward, terminated, truncated, info
 
     def _flatten(self, observation) -> np.ndarray:
-        return flatten_observations(one_step(observation), self._keys)[0]
+        return flatten_observations(one_step(observation), self._keys, self._offset)[0]
 
     def _unscale(self, action) -> np.ndarray:
         values, space = np.clip(np.asarray(action, np.float32), -1.0, 1.0), self.env.action_space

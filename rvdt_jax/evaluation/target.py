@@ -38,18 +38,19 @@ def scoring_from_json(values: dict) -> Scoring:
 
 
 def spaces_of(episodes: Episodes, provenance: dict) -> dict:
-    """The fields of ``Environment`` that say which observation entries and action bounds the data have."""
+    """The fields of ``Environment`` that say how the data's observations and actions are read."""
     bounds = episodes.action_low, episodes.action_high
     low, high = (() if bound is None else tuple(bound.tolist()) for bound in bounds)
-    keys = tuple(provenance.get("observation_keys", ()))
-    return {"observation_keys": keys, "action_low": low, "action_high": high}
+    keys, offset = tuple(provenance.get("observation_keys", ())), episodes.observation_offset
+    spaces = {"observation_keys": keys, "action_low": low, "action_high": high}
+    return spaces | {"observation_offset": () if offset is None else tuple(offset.tolist())}
 
 
 def choose_scoring(config: Config, episodes: Episodes, provenance: dict) -> Scoring:
     """Chooses ``config.env``, else the task's environment for this data set, else the one that the data set names.
 
     A task's environment and references apply to its data sets, with or without ``config.task``, and to other data
-    under ``config.task``. A data set's own references apply to its own environment only.
+    under ``config.task``. A data set's own references apply to its own environment only, or to any if it names none.
 
     Args:
         config: resolved settings.
@@ -62,7 +63,7 @@ def choose_scoring(config: Config, episodes: Episodes, provenance: dict) -> Scor
     env_id, spec = (chosen, None) if chosen else _choose_environment(task, source, episodes.name, provenance)
     if task is not None:
         references = task.ref_min_return, task.ref_max_return
-    elif chosen in (None, _own_id(provenance)):
+    elif _own_id(provenance) in (None, chosen) or chosen is None:
         references = provenance.get("ref_min_score"), provenance.get("ref_max_score")
     else:
         references = None, None

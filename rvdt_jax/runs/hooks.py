@@ -144,10 +144,13 @@ class Session:
                     what = f"{name} of seed {seed} became {value}"
                 else:
                     continue
+                last = self._checkpoints.latest_step()
+                left = (
+                    "no checkpoint was written" if last is None else f"the last checkpoint, of update {last}, is sound"
+                )
                 raise Diverged(
-                    f"training has diverged: {what} between updates {self._step} and {step}; the last checkpoint, of "
-                    f"update {self._checkpoints.latest_step()}, is sound. Lower config.train.learning_rate or "
-                    "config.loss.eta, and start anew in another --workdir."
+                    f"training has diverged: {what} between updates {self._step} and {step}; {left}. Lower "
+                    "config.train.learning_rate or config.loss.eta, and start anew in another --workdir."
                 )
         skipped = sum(metrics.get(SKIPPED, []))
         if skipped:

@@ -49,7 +49,8 @@ def load_episodes(config: Config, *, progress: bool = True) -> tuple[Episodes, d
     keys = source.observation_keys if config.data.observation_keys is None else config.data.observation_keys
     if source.end_at_reward:
         log.info("%s: its episodes continue after success; they are read up to the first reward", source.dataset_id)
-    return load_local(source.dataset_id, keys, end_at_reward=source.end_at_reward)
+    from_data = config.data.action_bounds == "data"
+    return load_local(source.dataset_id, keys, end_at_reward=source.end_at_reward, bounds_from_data=from_data)
 
 
 def _load_file(config: Config, path: pathlib.Path) -> tuple[Episodes, dict]:

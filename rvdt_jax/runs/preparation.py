@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rvdt_jax.evaluation.evaluator import Evaluator
 
 log = logging.getLogger(__name__)
+_MOST_TIMESTEPS = 10_000  # later ones share the last embedding: a million rows would be most of the parameters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,11 +42,11 @@ class Data:
 
 
 def sizes_of(episodes: Episodes) -> dict[str, int]:
-    """What of the data decides the shapes of networks: S, A, and the steps of the longest episode."""
+    """What of the data decides the shapes of networks: S, A, and how many timesteps have an embedding of their own."""
     return {
         "observation_size": episodes.observations.shape[1],
         "action_size": episodes.actions.shape[1],
-        "max_timestep": int(episodes.lengths.max()),
+        "max_timestep": min(int(episodes.lengths.max()), _MOST_TIMESTEPS),
     }
 
 
@@ -97,13 +98,22 @@ def take_share(config: Config, episodes: Episodes, provenance: dict) -> tuple[Ep
 
 
 def check_fit(config: Config, episodes: Episodes, environment: Environment | None) -> None:
-    """Refuses a context that no episode can fill, and data that the environment cannot score, by a UserError."""
+    """Refuses by a UserError a context that does not fit the data, and data that the environment cannot score."""
     longest = int(episodes.lengths.max())
     if config.model.context_length > longest:
         raise UserError(
             f"config.model.context_length={config.model.context_length} is longer than every episode of "
             f"{episodes.name} (the longest has {longest} steps). Set it to {longest} or less."
         )
+    if config.loss.q_guidance and config.model.context_length < 2:
+        if longest > 1:
+            raise UserError("config.model.context_length must be at least 2 with Q-guidance: TD needs a next step.")
+        if not episodes.terminated.any():
+            raise UserError(
+                f"{episodes.name}: every episode is one step, and none is terminal: there is no value to learn. Mark "
+                "the steps as terminal, or choose a variant without Q-guidance, such as RDT."
+            )
+        log.info("every episode is one step: windows have one step, and the critics learn its reward")
     if environment is None:
         return
     try:

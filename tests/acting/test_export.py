@@ -76,9 +76,10 @@ for name in {SELECTIONS}:
 
 def test_observation_entries_bounds_and_shape_travel(run_folder, tmp_path):
     spaces = {"observation_keys": ["arm.angle", "goal"], "action_low": [0.0, 5.0], "action_high": [3.0, 5.0]}
-    saved = dataclasses.replace(load_run(run_folder), spaces=spaces | {"action_shape": [2, 1]})
+    spaces |= {"action_shape": [2, 1], "observation_offset": [1e9, 0.0, 0.0, 0.0]}
+    saved = dataclasses.replace(load_run(run_folder), spaces=spaces)
     write_export(saved, tmp_path / "policy")
-    observation = {"arm": {"angle": np.full((3, 1), 0.5)}, "goal": np.ones(1)}
+    observation = {"arm": {"angle": np.array([1e9 + 0.5, 0.5, 0.5])}, "goal": np.ones(1)}
     answers = []
     for policy in (policy_of(saved), rvdt_jax.Policy.from_export(tmp_path / "policy")):
         policy.reset()

@@ -89,7 +89,6 @@ def test_what_is_no_minari_id_is_refused_with_an_example(dataset_id):
         ({"model.width": 250}, r"config\.model\.width=250 is not a multiple of heads=4"),
         ({"train.log_every": 300}, r"config\.eval\.every=1000 is not a multiple of train\.log_every=300"),
         ({"train.checkpoint_every": 150}, r"config\.train\.checkpoint_every=150 is not a multiple of train\.log_every"),
-        ({"model.context_length": 1}, r"config\.model\.context_length must be at least 2 with Q-guidance"),
         ({"variant": "DT", "loss.rebalancing": "kl_explicit"}, r"config\.loss\.rebalancing=kl_explicit needs"),
     ],
 )

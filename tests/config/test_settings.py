@@ -236,8 +236,7 @@ def test_the_scale_is_the_largest_return_by_size_and_no_context_is_longer_than_t
     assert complete_config(of_own_data(), np.array([-30.0, 20.0]), longest=70).policy.return_scale == 30.0
     assert complete_config(of_own_data(), np.zeros(4), longest=70).policy.return_scale == 1.0
     assert complete_config(of_own_data(variant="DT"), RETURNS, longest=1).model.context_length == 1
-    with pytest.raises(ValueError, match=r"config\.model\.context_length must be at least 2 with Q-guidance"):
-        complete_config(of_own_data(variant="RVDT"), RETURNS, longest=1)
+    assert complete_config(of_own_data(variant="RVDT"), RETURNS, longest=1).model.context_length == 1
 
 
 def test_what_is_given_or_of_the_task_stays_whatever_the_data():

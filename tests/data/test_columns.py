@@ -1,72 +1,11 @@
-"""A log of rows is cut into the right episodes, or refused with what is wrong and where."""
+"""Bounds of actions from data, and logs in memory; which rows make which episodes: test_kinds."""
 
 import numpy as np
 import pytest
 
 from rvdt_jax import Episodes
-from rvdt_jax.data.columns import action_bounds, count_beyond, cut_episodes
+from rvdt_jax.data.columns import action_bounds, count_beyond
 from rvdt_jax.errors import UserError
-
-T, F = True, False
-
-
-@pytest.mark.parametrize(
-    ("cues", "lengths", "terminated"),
-    [
-        ({"episode": [7, 7, 7, 3, 3]}, [3, 2], [F, F]),
-        ({"episode": ["b", "b", "a", "a", "a"]}, [2, 3], [F, F]),
-        ({"terminals": [0, 0, 1, 0, 0]}, [3, 2], [T, F]),
-        ({"terminals": [F, T, F, F, T]}, [2, 3], [T, T]),
-        ({"timeouts": [0, 1, 0, 0, 0]}, [2, 3], [F, F]),
-        ({"terminals": [0, 0, 1, 0, 0], "timeouts": [0, 0, 1, 0, 1]}, [3, 2], [T, F]),
-        ({"episode": [0, 0, 0, 1, 1], "terminals": [0.0, 0.0, 0.0, 0.0, 1.0]}, [3, 2], [F, T]),
-        ({"time": [0, 1, 2, 9, 10], "gap": 5}, [3, 2], [F, F]),
-        ({"time": [3, 4, 5, 0, 1], "gap": 5}, [3, 2], [F, F]),
-        ({"time": np.array([0, 60, 120, 7200, 7260], "datetime64[s]"), "gap": 600}, [3, 2], [F, F]),
-        ({"episode": [0, 0, 0, 0, 0], "timeouts": [1, 1, 1, 1, 1]}, [1] * 5, [F] * 5),
-    ],
-)
-def test_episodes_end_where_the_log_says(cues, lengths, terminated):
-    cues = {name: values if name == "gap" else np.asarray(values) for name, values in cues.items()}
-    cut = cut_episodes("log", 5, **cues)
-    assert cut.lengths.tolist() == lengths
-    assert cut.terminated.tolist() == terminated
-    assert cut.order is None
-
-
-def test_shuffled_rows_are_put_in_order():
-    episode, time = np.array([1, 0, 1, 0, 1]), np.array([2, 1, 0, 0, 1])
-    cut = cut_episodes("log", 5, episode=episode, time=time, terminals=np.array([1, 0, 0, 0, 0]))
-    assert list(zip(episode[cut.order], time[cut.order], strict=True)) == [(1, 0), (1, 1), (1, 2), (0, 0), (0, 1)]
-    assert cut.terminated.tolist() == [True, False]
-
-
-def test_a_flag_inside_an_episode_id_splits_it_and_is_noted():
-    cut = cut_episodes("log", 4, episode=np.zeros(4, int), timeouts=np.array([0, 1, 0, 1]))
-    assert cut.lengths.tolist() == [2, 2]
-    assert cut.timeouts == 2
-    assert "split there" in cut.notes[0]
-
-
-@pytest.mark.parametrize(
-    ("cues", "message"),
-    [
-        ({}, "nothing says where an episode ends"),
-        ({"time": [0, 1, 2, 3]}, "nothing says where an episode ends"),
-        ({"gap": 1.0}, "a gap needs the time column"),
-        ({"episode": [0, 1, 0, 1]}, "rows of episode 0 are not together"),
-        ({"episode": [0.0, np.nan, 1.0, 1.0]}, "empty entries"),
-        ({"episode": [0, 0, 1, 1], "time": [0, 0, 0, 1]}, "rows 0 and 1 of one episode have the same time"),
-        ({"terminals": [0, 0, 0, 1], "time": [0, 2, 1, 3]}, "time falls from 2 to 1 between rows 1 and 2"),
-        ({"terminals": [0, 2, 0, 1]}, "terminal flags must be true or false"),
-        ({"timeouts": ["no", "yes", "no", "no"]}, "time-out flags must be true or false"),
-        ({"time": [0, np.inf, 2, 3], "gap": 1.0}, "time column must hold finite numbers"),
-    ],
-)
-def test_what_cannot_be_cut_is_refused(cues, message):
-    cues = {name: values if name == "gap" else np.asarray(values) for name, values in cues.items()}
-    with pytest.raises(UserError, match=message):
-        cut_episodes("log", 4, **cues)
 
 
 def test_bounds_are_the_extremes_without_glitches():

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from rvdt_jax.config.settings import targets_of
 from rvdt_jax.data.coverage import group_states, measure_coverage, shares_by_group
 from rvdt_jax.data.episodes import Episodes
 from rvdt_jax.data.rebalance import select_experts
@@ -71,6 +72,15 @@ def test_a_target_outside_the_data_is_said_to_be(target, inside, bin_, two_rooms
     assert (found["target_is_in_range"], found["asked_bin"]) == (inside, bin_)
 
 
+@pytest.mark.parametrize("best", [1.580004, 1.580006, 1e6, -1e6, 1e-9])
+def test_the_best_return_as_a_target_is_in_the_data_however_it_is_rounded(best):
+    returns = best - abs(best) * np.linspace(0, 1e-3 if abs(best) > 1e3 else 1, 60)
+    episodes = make_episodes(np.zeros(60), returns)
+    found = measure(episodes, target=targets_of(episodes.returns)[0])
+    assert found["target_is_in_range"]
+    assert not measure(episodes, target=best + 0.001 * np.ptp(returns))["target_is_in_range"]
+
+
 def test_equal_returns_are_one_bin():
     found = measure(make_episodes(np.zeros(60), np.full(60, 3.0)), target=3.0)
     assert found["before"]["histogram"] == [1.0]
@@ -80,7 +90,7 @@ def test_equal_returns_are_one_bin():
 def test_few_trajectories_or_equal_states_are_one_group():
     assert not group_states(np.random.default_rng(0).normal(size=(70, 3)), 8, 0).any()
     assert not group_states(np.ones((1000, 3)), 8, 0).any()
-    labels = group_states(np.random.default_rng(0).normal(size=(1000, 3)), 8, 0)
+    labels = group_states(1e-9 * np.random.default_rng(0).normal(size=(1000, 3)), 8, 0)
     assert set(labels) == set(range(8))
     np.testing.assert_array_equal(labels, group_states(np.random.default_rng(0).normal(size=(1000, 3)), 8, 0))
 

@@ -90,7 +90,7 @@ def write_file(path: pathlib.Path, task: str, arrays: dict[str, np.ndarray] | No
 
 
 def bring(path: pathlib.Path, task: str, **options) -> str:
-    return import_d4rl(task, path, progress=False, **options)
+    return import_d4rl(task, path, progress=False, **{"anyway": True} | options)
 
 
 def bring_new(folder: pathlib.Path, task: str, ends: str | None = None, **changes) -> str:
@@ -498,3 +498,24 @@ def test_the_launcher_knows_the_task_by_the_files_name_and_tells_what_it_found(t
     assert "6 episodes, 16 steps; 3 episodes terminated, 3 truncated" in done.stdout
     assert "returns from 3.75 to 42.75" in done.stdout
     assert "steps behind the last flag, kept as a truncated episode: 3" in done.stdout
+
+
+def test_a_file_of_another_size_than_d4rls_is_imported_only_if_that_is_wanted(tmp_path, root):
+    path = write_file(tmp_path / "pen-human-v1.hdf5", ADROIT)
+    words = "it has 3 episodes and 16 steps, and D4RL's file of pen-human-v1 has 25 episodes and 5,000 steps"
+    with pytest.raises(ValueError, match=f"{words}.*--anyway.*import_data.py"):
+        bring(path, ADROIT, anyway=False)
+    assert not root.exists()
+    assert words in noticed(bring(path, ADROIT))
+    ends = ("." * 199 + "o") * 25
+    whole = make_arrays(ADROIT, ends) | {"actions": np.full((5000, 24), 0.5, np.float32)}
+    bring(write_file(path, ADROIT, whole), ADROIT, anyway=False, overwrite=True)
+    assert about("d4rl-hdf5/pen-human-v1")["noticed"] == []
+
+
+@pytest.mark.parametrize("task", ["door-human-v1", "antmaze-v1"])
+def test_a_data_set_without_a_task_is_sent_to_the_importer_of_other_data(task, tmp_path):
+    with pytest.raises(ValueError, match=r"this package has no such task.*import_data\.py"):
+        bring(tmp_path / "file.hdf5", task)
+    with pytest.raises(ValueError, match=r"is not the file of a task of this package.*import_data\.py"):
+        task_of_file(tmp_path / f"{task}.hdf5")

@@ -226,11 +226,6 @@ CASES = {
     "terminations that are nan": replaced("terminations", np.full(5, np.nan), "episode 1", "terminat"),
     "no episodes": Case(no_episodes, ("no episodes",)),
     # spaces
-    "a tuple of observations": written(
-        "observations are Tuple",
-        observation_space=spaces.Tuple((POSITION, POSITION)),
-        observations=lambda length: (zeros(3)(length),) * 2,
-    ),
     "many actions of whole numbers": written(  # thirty bounds: still one line
         "actions are Box",
         action_space=spaces.Box(np.arange(30), np.arange(30) + 100, dtype=np.int32),

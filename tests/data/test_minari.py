@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 
 import gymnasium
 import numpy as np
@@ -252,3 +253,28 @@ def test_local_data_sets_are_listed_whatever_their_namespace(tmp_path):
 def test_an_id_that_leads_elsewhere_is_none(dataset_id):
     with pytest.raises(ValueError, match="leads out of the folder"):
         find_local(dataset_id)
+
+
+def test_bounds_can_be_taken_from_the_data():
+    folder = write([{**make_episodes()[0], "actions": np.full((LENGTHS[0], 2), 9.0, np.float32)}])
+    with pytest.raises(ValueError, match=r"--config\.data\.action_bounds=data"):
+        read(folder)
+    episodes = read_minari(DATASET, folder, bounds_from_data=True)
+    assert (episodes.action_low.tolist(), episodes.action_high.tolist()) == ([9, 9], [9, 9])
+
+
+def test_what_arrow_needs_is_named_by_the_command_that_installs_it(monkeypatch):
+    folder = write(make_episodes())
+    set_metadata(folder, data_format="arrow")
+    for name in [name for name in sys.modules if name.split(".")[0] == "pyarrow" or "arrow_storage" in name]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ValueError, match=rf"{DATASET}: pyarrow is not installed: pip install 'rvdt-jax\[import\]'"):
+        read(folder)
+
+
+def test_the_room_that_data_take_is_known_before_they_are_read(monkeypatch):
+    monkeypatch.setattr("rvdt_jax.files.check_memory", lambda claimed, what: told.append(claimed))
+    folder, told = write(make_episodes()), []
+    read(folder)
+    assert 2 * 4 * (3 + 2) * sum(LENGTHS) in told

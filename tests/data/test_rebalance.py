@@ -228,3 +228,18 @@ def test_bad_input_is_refused(returns, lengths, options, message):
 def test_bad_alpha_is_refused(alpha):
     with pytest.raises(ValueError, match=r"loss\.alpha"):
         loss_weights([True], alpha)
+
+
+def test_of_many_starts_some_stand_for_their_neighbours(monkeypatch):
+    rng = np.random.default_rng(0)
+    starts, returns, lengths = rng.normal(size=(3000, 2)), rng.normal(size=3000), np.ones(3000, int)
+    exact = select_experts(returns, lengths, starts=starts).mask
+    monkeypatch.setattr("rvdt_jax.data.rebalance._CENTRES", 1000)
+    order = rng.permutation(3000)
+    mask, shuffled = (
+        select_experts(returns, lengths, starts=starts).mask,
+        select_experts(returns[order], lengths, starts=starts[order]).mask,
+    )
+    assert np.array_equal(mask[order], shuffled)
+    assert mask[returns.argmax()]
+    assert (mask == exact).mean() > 0.97

@@ -1,5 +1,6 @@
 """Environments as policies see them: what is seen, what actions stand for, and what is refused in a sentence."""
 
+import dataclasses
 import json
 import warnings
 
@@ -178,3 +179,8 @@ def test_actions_on_another_scale_or_of_another_number_are_warned_of_or_refused(
         make_env(Environment("Pendulum-v1", action_low=(-2.0,), action_high=(2.0,)))
     with pytest.raises(ValueError, match="actions of Pendulum-v1 have 1 numbers, but those of the data have 2"):
         make_env(Environment("Pendulum-v1", action_low=(-1.0, -1.0), action_high=(1.0, 1.0)))
+
+
+def test_what_was_taken_off_the_data_is_taken_off_here(echo):
+    environment = dataclasses.replace(echo(), observation_offset=(0.0, 2.0**-30, 0.0, 3.0, 0.0, 1e9))
+    np.testing.assert_array_equal(make_env(environment).reset()[0], np.float32([0, 1 - 2.0**-30, 2, 0, 4, 5 - 1e9]))

@@ -104,7 +104,8 @@ def test_the_horizon_is_the_users_or_else_the_tasks(overrides, horizon):
 
 
 def test_observations_and_actions_are_those_of_the_data():
-    assert spaces_of(EPISODES, UNKNOWING) == {"observation_keys": (), "action_low": (), "action_high": ()}
+    names = ("observation_keys", "action_low", "action_high", "observation_offset")
+    assert spaces_of(EPISODES, UNKNOWING) == dict.fromkeys(names, ())
     provenance = KNOWING | {"observation_keys": ["goal", "position"]}
     for overrides in ({}, {"env": "Acrobot-v1"}, {"task": "antmaze-umaze-v0"}):
         environment = choose(provenance, BOUNDED, **overrides).environment
@@ -123,6 +124,7 @@ ANTMAZE = of("D4RL/antmaze/umaze-v1"), {"task": "antmaze-umaze-v0"}
         *((ANTMAZE[0], ANTMAZE[1] | {"env": env}, (0.0, 1.0)) for env in (None, "none", "Acrobot-v1")),
         (ANTMAZE[0], {}, (0.0, 1.0)),
         (KNOWING, {}, (-10.0, 30.0)),
+        (UNKNOWING | {"ref_min_score": 1.0, "ref_max_score": 9.0}, {"env": "Pendulum-v1"}, (1.0, 9.0)),
         (KNOWING, {"env": "Acrobot-v1"}, (None, None)),  # a data set's references serve its own environment only
         *((KNOWING | {"ref_min_score": low, "ref_max_score": high}, {}, (None, None)) for low, high in UNUSABLE),
     ],

@@ -201,10 +201,8 @@ def test_no_checkpoint_is_written_of_what_has_diverged(rarely, kept, configure, 
     """Also where the next call has begun by then, and would end with a checkpoint."""
     logged = diverging(monkeypatch, times=1)
     config = configure(**rarely)
-    last = kept[-1] if kept else None
-    message = (
-        f"diverged: policy/loss of seed 3 became nan between updates 2 and 4; the last checkpoint, of update {last}"
-    )
+    left = f"the last checkpoint, of update {kept[-1]}, is sound" if kept else "no checkpoint was written"
+    message = f"diverged: policy/loss of seed 3 became nan between updates 2 and 4; {left}"
     with pytest.raises(ValueError, match=message):
         train(config)
     assert logged == [2, 4]

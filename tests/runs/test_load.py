@@ -296,3 +296,15 @@ def test_a_tasks_data_are_read_as_the_tasks_without_naming_it(calls):
     assert provenance["observation_keys"] == ["achieved_goal", "observation"]
     assert episodes.observations.shape == (2, 5)
     assert (episodes.lengths.tolist(), episodes.terminated.tolist()) == ([2], [True])
+
+
+def test_actions_beyond_their_space_can_set_their_own_bounds():
+    actions = np.array([[5.0], [9.0], [7.0]], np.float32)
+    write_minari(
+        "toy/gain-v0", [{"rewards": np.zeros(3), "actions": actions}], None, gymnasium.spaces.Box(-1.0, 1.0, (1,))
+    )
+    for _ in range(2):  # the second time from the cache
+        episodes, _ = load(minari_id="toy/gain-v0", action_bounds="data")
+        assert episodes.actions.tolist() == [[-1], [1], [0]]
+    with pytest.raises(ValueError, match=r"100% of the actions .* --config\.data\.action_bounds=data"):
+        load(minari_id="toy/gain-v0")

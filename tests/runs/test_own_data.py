@@ -14,6 +14,7 @@ import rvdt_jax.envs  # registers the environments
 from rvdt_jax.config.settings import targets_of
 from rvdt_jax.report.records import read_json, read_lines
 from rvdt_jax.runs.fit import fit, run_config
+from rvdt_jax.runs.preparation import sizes_of
 
 SMALL = {name: value for name, value in TINY.items() if name != "model.context_length"}
 SMALL |= {"train.steps": 2, "eval.curve_episodes": 2, "eval.processes": 1, "parallel.devices": 1, "variant": "DT"}
@@ -158,3 +159,54 @@ def test_guidance_does_not_depend_on_the_unit_of_the_rewards(small, tmp_path):
         scaled_losses, scaled = metrics(2.0**power)
         assert scaled_losses == losses
         assert scaled == scale / 2.0**power
+
+
+def bandit(terminated: bool) -> rvdt_jax.Episodes:
+    rng = np.random.default_rng(0)
+    columns = rng.normal(size=(80, 2)), rng.uniform(-1, 1, (80, 1)), rng.normal(size=80)
+    return rvdt_jax.Episodes("own/bandit", *columns, np.ones(80, int), np.full(80, terminated))
+
+
+def test_episodes_of_one_step_train_with_guidance_in_windows_of_one_step(small, caplog):
+    how = {"variant": "RVDT", "env": "none"}
+    caplog.set_level("INFO", "rvdt_jax")
+    run = fit(bandit(True), small(**how), progress=False)
+    assert read_json(run.folder / "config.json")["model"]["context_length"] == 1
+    assert "every episode is one step" in caplog.text
+    assert all(np.isfinite(line["critic/td_loss"]) and line["critic/td_loss"] > 0 for line in metrics_of(run))
+    for data, more, message in (
+        (bandit(True), {"model__context_length": 2}, r"the longest has 1 steps\). Set it to 1"),
+        (bandit(False), {}, "none is terminal: there is no value to learn. Mark the steps as terminal"),
+        (long_log(0.0), {"model__context_length": 1}, "context_length must be at least 2 with Q-guidance"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            fit(data, small(**how, **more, workdir="nowhere"), progress=False)
+
+
+def metrics_of(run) -> list[dict]:
+    return read_lines(run.folder / "metrics.jsonl")
+
+
+def long_log(offset: float) -> rvdt_jax.Episodes:
+    rng = np.random.default_rng(0)
+    observations = np.round(rng.normal(size=(60, 2)) * 64) / 64 + np.array([0.0, offset])
+    actions, rewards = rng.uniform(-1, 1, (60, 2, 1)), rng.normal(size=60)
+    return rvdt_jax.Episodes.from_arrays(observations, actions, rewards, episode=np.arange(60) // 10, name="own/far")
+
+
+def test_a_policy_is_the_same_wherever_the_zero_of_an_observation_lies(small, tmp_path):
+    """A clock in seconds since 1970: float32 alone would round it to two minutes."""
+    actions = []
+    for offset in (0.0, 2.0**31):
+        run = fit(long_log(offset), small(env="none", workdir=str(tmp_path / f"at {offset}")), progress=False)
+        policy = rvdt_jax.load_policy(run.folder)
+        policy.reset(1.0)
+        actions.append(policy.act(np.array([0.25, offset + 0.5])))
+    assert actions[0].shape == (2, 1)
+    np.testing.assert_allclose(*actions, atol=1e-5)
+
+
+def test_no_more_than_ten_thousand_timesteps_have_an_embedding():
+    rows = np.zeros((20_000, 1))
+    longest = rvdt_jax.Episodes("long", rows, rows, rows[:, 0], np.array([20_000]), np.array([False]))
+    assert sizes_of(longest)["max_timestep"] == 10_000

@@ -17,7 +17,7 @@ from rvdt_jax.data.d4rl.hdf5 import D4rlFile, file_state, read_d4rl
 from rvdt_jax.data.d4rl.recording import Recording, check_recording
 from rvdt_jax.data.minari.writer import About, check_free, split_recording, write_dataset
 from rvdt_jax.errors import UserError, did_you_mean, nearest
-from rvdt_jax.tasks import all_tasks, d4rl_files
+from rvdt_jax.tasks import all_tasks, d4rl_counts, d4rl_files
 
 # Observation and action size, by the beginning of D4RL's names.
 _SIZES = {
@@ -56,19 +56,23 @@ _FAMILY_NOTES = {
         "while the ant stays there, every step is a terminal, and an episode of one step."
     ),
 }
+_OWN_DATA = "Any other file is imported with experiments/import_data.py --file=FILE --id=my/data-v0."
 _ANTMAZE_V0_NOTE = (
     "The time-outs of antmaze -v0 are known to be out of step with the real resets (D4RL issue 77; corrected in -v2): "
     "some episodes hold a jump from one run to the next."
 )
 
 
-def import_d4rl(task_name: str, path: str | pathlib.Path, *, overwrite: bool = False, progress: bool = True) -> str:
+def import_d4rl(
+    task_name: str, path: str | pathlib.Path, *, overwrite: bool = False, anyway: bool = False, progress: bool = True
+) -> str:
     """Writes the local Minari data set ``d4rl-hdf5/<task_name>`` from one of D4RL's files, whole or not at all.
 
     Args:
         task_name: D4RL's name, one of ``tasks.d4rl_files()``.
         path: the file; it is read into memory.
         overwrite: replace a data set of the same id, once the new one is complete.
+        anyway: import a file with another number of episodes or steps than D4RL's, too.
         progress: show a progress bar.
 
     Returns:
@@ -82,7 +86,9 @@ def import_d4rl(task_name: str, path: str | pathlib.Path, *, overwrite: bool = F
     urls, path = d4rl_files(), pathlib.Path(path).expanduser()
     if task_name not in urls:
         hint = did_you_mean(task_name, urls)
-        raise UserError(f"--task={task_name}: D4RL has no such task here.{hint} Known tasks: {', '.join(urls)}.")
+        raise UserError(
+            f"--task={task_name}: this package has no such task.{hint} Its tasks: {', '.join(urls)}. {_OWN_DATA}"
+        )
     named = _names_of_files().get(path.name, task_name)
     if named != task_name:
         raise UserError(
@@ -97,6 +103,7 @@ def import_d4rl(task_name: str, path: str | pathlib.Path, *, overwrite: bool = F
     horizon = known.horizon if known else 700 if "-umaze" in task_name else 1000  # antmaze -v2: that of -v0
     rewards = "dense" if "-dense" in task_name else _REWARDS.get(family, "any")
     recording = check_recording(file, horizon=horizon, rewards=rewards, is_ant=family == "antmaze")
+    _check_counts(file, task_name, recording, anyway)
     about = _about(task_name, file, recording)
 
     def make_episodes() -> Generator[dict]:
@@ -117,7 +124,9 @@ def task_of_file(path: str | pathlib.Path) -> str:
         return known[name]
     near = nearest(name, known)
     hint = f" The nearest is {near} of {known[near]}." if near else ""
-    raise UserError(f"{path}: {name!r} is none of D4RL's file names.{hint} Name its task with --task.")
+    raise UserError(
+        f"{path}: {name!r} is not the file of a task of this package.{hint} Name its task with --task. {_OWN_DATA}"
+    )
 
 
 def _names_of_files() -> dict[str, str]:
@@ -137,6 +146,19 @@ def _check_sizes(file: D4rlFile, task_name: str) -> None:
             what = f"it would fit {', '.join(fitting)}" if fitting else "it fits no task that is known here"
             wrong = f"its rows have {size} numbers, those of {task_name} {right}"
             raise file.error(key, wrong, f"{what}: check --task and --file")
+
+
+def _check_counts(file: D4rlFile, task_name: str, recording: Recording, anyway: bool) -> None:
+    """Refuses a file of another size than D4RL's; with ``anyway`` the difference is noted instead."""
+    known = d4rl_counts(task_name)
+    found = {what: recording.counts[what] for what in known}
+    if found == known:
+        return
+    sizes = (" and ".join(f"{count:,} {what}" for what, count in each.items()) for each in (found, known))
+    words = f"it has {next(sizes)}, and D4RL's file of {task_name} has {next(sizes)}"
+    if not anyway:
+        raise UserError(f"{file.path}: {words}. To import it under the task's name, pass --anyway. {_OWN_DATA}")
+    recording.noticed.append(words)
 
 
 def _about(task_name: str, file: D4rlFile, recording: Recording) -> About:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import pathlib
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -12,9 +14,9 @@ from rvdt_jax.data.columns import action_bounds, as_flags
 from rvdt_jax.data.contract import NO_EPISODES, check_episodes
 from rvdt_jax.data.episodes import Episodes
 from rvdt_jax.data.minari import corrupt, one_line
-from rvdt_jax.data.spaces import entry_of, flatten_observations, observation_shapes, scale_actions
-from rvdt_jax.errors import UserError
-from rvdt_jax.files import check_hdf5, read_text
+from rvdt_jax.data.spaces import entry_of, observation_shapes, scale_actions
+from rvdt_jax.errors import UserError, optional_imports
+from rvdt_jax.files import check_hdf5, check_room, read_text
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +24,13 @@ _OUTSIDE = 1e-5  # actions this far beyond their bounds, in parts of the range, 
 _REMEDY = "Repair or drop that episode."
 
 
-def read_minari(dataset_id: str, folder: pathlib.Path, observation_keys: tuple[str, ...] = ()) -> Episodes:
+def read_minari(
+    dataset_id: str,
+    folder: pathlib.Path,
+    observation_keys: tuple[str, ...] = (),
+    *,
+    bounds_from_data: bool = False,
+) -> Episodes:
     """All episodes of a local Minari data set with Box actions, and Box observations or a dict of them.
 
     The last of Minari's T + 1 observations per episode, after the last action, is dropped.
@@ -31,34 +39,38 @@ def read_minari(dataset_id: str, folder: pathlib.Path, observation_keys: tuple[s
         dataset_id: for messages.
         folder: the data set's.
         observation_keys: the entries of dict observations that are read, in order; see ``spaces``.
+        bounds_from_data: take the bounds of the actions from the data, not from their space.
 
     Raises:
-        UserError: the data set is corrupt, holds other spaces, or breaks the episode contract.
+        UserError: the data set is corrupt, is larger than memory, holds other spaces, or breaks the episode contract.
     """
     import minari
 
     try:  # a corrupt file makes Minari and h5py raise almost anything
         stored = _count_episodes(folder)
         dataset = minari.MinariDataset(folder)
-        observation_space, action_space = dataset.observation_space, dataset.action_space
+        observation_space, action_space, steps = dataset.observation_space, dataset.action_space, dataset.total_steps
+    except ImportError as error:  # Minari's own says nothing of the package
+        with optional_imports(dataset_id):
+            raise error.__context__ or error from None
     except Exception as error:
         raise corrupt(dataset_id, folder, error) from error
     seen = _check_spaces(dataset_id, observation_space, action_space, observation_keys)
-    try:
-        episodes = list(dataset.iterate_episodes())
-    except Exception as error:
-        raise corrupt(dataset_id, folder, error) from error
-    if not episodes:
+    numbers = sum(map(math.prod, [*seen.values(), action_space.shape]))
+    remedy = "Read fewer entries (config.data.observation_keys), or write the data set again with smaller observations."
+    check_room(dataset_id, 4 * numbers * steps, remedy)
+    episodes = _iterate(dataset_id, folder, dataset)
+    columns = [_read_episode(dataset_id, episode, seen, action_space.shape) for episode in episodes]
+    if not columns:
         raise UserError(f"{dataset_id}: {NO_EPISODES}")
-    if stored != len(episodes):
+    if stored != len(columns):
         raise UserError(
-            f"{dataset_id}: its metadata.json says total_episodes={len(episodes)}, but main_data.hdf5 holds {stored}. "
+            f"{dataset_id}: its metadata.json says total_episodes={len(columns)}, but main_data.hdf5 holds {stored}. "
             "Correct the number, or download or collect the data set again."
         )
-    columns = [_read_episode(dataset_id, episode, seen, action_space.shape) for episode in episodes]
     observations, actions, rewards, lengths, terminated = zip(*columns, strict=True)
     _report_split(dataset_id, terminated)
-    actions, low, high = _read_actions(dataset_id, np.concatenate(actions), action_space)
+    actions, low, high = _read_actions(dataset_id, np.concatenate(actions), action_space, bounds_from_data)
     return check_episodes(
         Episodes(
             name=dataset_id,
@@ -72,6 +84,14 @@ def read_minari(dataset_id: str, folder: pathlib.Path, observation_keys: tuple[s
             action_shape=None if len(action_space.shape) == 1 else action_space.shape,
         )
     )
+
+
+def _iterate(dataset_id: str, folder: pathlib.Path, dataset) -> Iterator:
+    """The episodes of an open data set; what breaks on the way is its corruption."""
+    try:
+        yield from dataset.iterate_episodes()
+    except Exception as error:
+        raise corrupt(dataset_id, folder, error) from error
 
 
 def _report_split(dataset_id: str, ends: tuple[np.ndarray, ...]) -> None:
@@ -111,7 +131,7 @@ def _check_spaces(dataset_id: str, observation_space, action_space, keys: tuple[
     if not isinstance(action_space, Box) or action_space.dtype.kind != "f":
         raise UserError(
             f"{dataset_id}: actions are {one_line(action_space)}; only Box spaces of floats can be learned. Choose "
-            "another data set."
+            "another data set, or write this one again with its actions as numbers of such a space."
         )
     try:
         return observation_shapes(observation_space, keys)
@@ -124,7 +144,7 @@ def _name(key: str | None) -> str:
 
 
 def _read_episode(dataset_id: str, episode, seen: dict, action_shape: tuple[int, ...]) -> tuple:
-    """Observations (T, S) float32, actions (T, A), rewards (T,), and the steps and terminal flag of each episode in it.
+    """Observations (T, S) in their own type, actions (T, A), rewards (T,); each episode's steps and terminal flag.
 
     A buffer with flags before its last step holds several episodes: a recording that was stored in one piece.
     """
@@ -139,7 +159,7 @@ def _read_episode(dataset_id: str, episode, seen: dict, action_shape: tuple[int,
             values = episode.observations if key is None else entry_of(episode.observations, key)
         except (KeyError, TypeError) as error:
             raise UserError(f"{where} has no {_name(key)}. {_REMEDY}") from error
-        parts.append(flatten_observations(_array(where, _name(key), values, shape, steps + 1), ())[:-1])
+        parts.append(_array(where, _name(key), values, shape, steps + 1)[:-1].reshape(steps, -1))
     actions = _array(where, "actions", episode.actions, action_shape, steps)
     flags = [
         as_flags(where, name, _array(where, name, getattr(episode, name), (), steps))
@@ -168,17 +188,19 @@ def _array(where: str, field: str, values, shape: tuple[int, ...], length: int |
 
 
 def _read_actions(
-    dataset_id: str, actions: np.ndarray, space
+    dataset_id: str, actions: np.ndarray, space, bounds_from_data: bool
 ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
     """(N, A) actions in [-1, 1], and the bounds those stand for (None for -1 and 1).
 
-    Bounds that are not finite are taken from the data, dimension by dimension. Actions beyond their bounds are clipped,
-    as environments do, with a warning; NaN and inf are left for the checker to name.
+    Bounds that are not finite, or all if so chosen, are taken from the data, dimension by dimension. Actions beyond
+    their bounds are clipped, as environments do, with a warning; NaN and inf are left for the checker to name.
     """
     with np.errstate(over="ignore"):
         finite = np.isfinite(actions.astype(np.float32))
     actions, known = actions.astype(np.float64), np.where(finite, actions, 0.0).astype(np.float64)
     low, high = space.low.astype(np.float64).ravel(), space.high.astype(np.float64).ravel()
+    if bounds_from_data:
+        low, high = np.full_like(low, -np.inf), np.full_like(high, np.inf)
     from_data = action_bounds(known)
     low = np.where(np.isfinite(low), low, np.minimum(from_data[0], high))
     high = np.where(np.isfinite(high), high, np.maximum(from_data[1], low))
@@ -203,7 +225,8 @@ def _report_outside(dataset_id: str, actions: np.ndarray, low: np.ndarray, high:
     if outside.size and outside.mean() > 0.5:  # of the numbers: one joint of many may well be driven beyond its end
         raise UserError(
             f"{dataset_id}: {share:.0%} of the actions lie outside the bounds of its action space, {one_line(low)} to "
-            f"{one_line(high)} (the largest is {worst:g}). Correct the action space."
+            f"{one_line(high)} (the largest is {worst:g}). Correct the action space, or pass "
+            "--config.data.action_bounds=data to take the bounds from the data."
         )
     if share > 0:
         message = "%s: %.2g%% of the actions lie outside their bounds (the largest is %g): clipped, as environments do"
