@@ -25,6 +25,20 @@ EXTRAS = {
     "bench": ["torch>=2.4"],  # the peer of experiments/benchmark, and nothing else
     "test": ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "packaging>=24", "ruff==0.17.6"],
 }
+LAUNCHERS = "rvdt_jax_experiments"  # the package that experiments/ is installed as
+PACKAGES = [LAUNCHERS, *(f"{LAUNCHERS}.{folder}" for folder in ("benchmark", "configs", "reporting"))]
+# Console commands, rvdt-run and so on, each with the launcher of experiments/ that it starts.
+COMMANDS = {
+    "run": "run",
+    "evaluate": "evaluate",
+    "export": "export",
+    "import": "import_data",
+    "import-d4rl": "import_d4rl",
+    "sweep": "sweep",
+    "tables": "tables",
+    "coverage": "coverage",
+    "recreate": "recreate",
+}
 # The others bring PyTorch, CUDA or test tools.
 ALL = ("envs", "data", "import", "export", "plot", "tensorboard", "video", "report")
 
@@ -35,7 +49,11 @@ setup(
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
-    packages=find_packages(include=["rvdt_jax", "rvdt_jax.*"]),
+    packages=[*find_packages(include=["rvdt_jax", "rvdt_jax.*"]), *PACKAGES],
+    package_dir={LAUNCHERS: "experiments"},
+    entry_points={
+        "console_scripts": [f"rvdt-{name} = {LAUNCHERS}.commands:{launcher}" for name, launcher in COMMANDS.items()]
+    },
     package_data={"rvdt_jax": ["reference/*.csv", "data/examples/*.csv", "recreate/policies/*.npz"]},
     python_requires=">=3.11",
     # What training from a flat cache file needs. SciPy is a requirement of JAX anyway.

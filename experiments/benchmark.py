@@ -1,10 +1,14 @@
 """How fast it is: updates, evaluation, acting, start; beside a PyTorch peer, in the same run.
 
     python experiments/benchmark.py [--preset=auto] [--only=updates,peer] [--cases=demo/RVDT] [--out=FILE]
+    python experiments/benchmark.py --minutes=12
+    python experiments/benchmark.py --xla
     python experiments/benchmark.py --table [--write_readme]
 
 A whole run writes experiments/results/benchmark-<device>.json, a partial one runs/benchmark-<device>.json. ``make
 bench`` installs PyTorch for the peer; without it the ratios are not measured, without a simulator evaluation is not.
+``--minutes`` measures the rows that matter most first, begins none that would not fit, and on an accelerator counts as
+a whole run. ``--xla`` compares settings of the compiler for GPUs, each in processes of its own.
 """
 
 import os
@@ -25,6 +29,8 @@ _ONLY = flags.DEFINE_list("only", list(SECTIONS), f"Parts to measure, of {', '.j
 _CASES = flags.DEFINE_list("cases", [], "Rows of updates: those whose names contain one of these.")
 _OUT = flags.DEFINE_string("out", None, "File of results; unset: see above.")
 _PROFILE = flags.DEFINE_bool("profile", False, "Only where the time of an update goes; the same as --only=profile.")
+_MINUTES = flags.DEFINE_float("minutes", None, "Measure the most important rows in this time.", lower_bound=0.0)
+_XLA = flags.DEFINE_bool("xla", False, "Measure what settings of XLA are worth; writes runs/xla-<device>.json.")
 _TABLE = flags.DEFINE_bool("table", False, "Measure nothing: print the table of the committed results.")
 _WRITE_README = flags.DEFINE_bool("write_readme", False, "With --table: put it into experiments/results/README.md.")
 
@@ -41,10 +47,16 @@ def main(argv: list[str]) -> int:
             write_section(folder / "README.md", table, MARKERS)
         print(table)
         return 0
+    if _XLA.value:
+        from benchmark.xla import measure_settings
+
+        return measure_settings(ROOT / "runs", _OUT.value)
     sections = ["profile"] if _PROFILE.value else _ONLY.value
     unknown = sorted(set(sections) - set(SECTIONS))
     if unknown:
         raise UserError(f"--only={','.join(unknown)}: there is no such part. Choose of {', '.join(SECTIONS)}.")
+    if _MINUTES.value is not None and (_CASES.value or len(sections) < len(SECTIONS)):
+        raise UserError("--minutes chooses what is measured: leave out --only, --cases and --profile.")
     results = run(sections, folder)
     print(f"\n{speed_table([results.content])}\n\nRecords: {results.path}")
     return 0
@@ -55,40 +67,32 @@ def run(sections: list[str], folder: pathlib.Path):
     os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # else compiling would be timed as reading
     import jax
     from benchmark.machine import describe_machine, identity
-    from benchmark.plan import accelerator_cases, choose, cpu_cases
+    from benchmark.plan import accelerator_cases, choose, cpu_cases, make_config
     from benchmark.results import Results
     from benchmark.suite import measure
 
     machine = describe_machine()
-    whole = set(sections) == set(SECTIONS) and not _CASES.value
+    preset = _PRESET.value if _PRESET.value != "auto" else "cpu" if jax.default_backend() == "cpu" else "gpu"
+    whole = set(sections) == set(SECTIONS) and not _CASES.value and (_MINUTES.value is None or preset == "gpu")
     slug = re.sub(r"[^a-z0-9]+", "-", machine["device"].lower()).strip("-")
     default = (folder if whole else ROOT / "runs") / f"benchmark-{slug}-{machine['cores']}-cores.json"
-    preset = _PRESET.value if _PRESET.value != "auto" else "cpu" if jax.default_backend() == "cpu" else "gpu"
     sizes = {"reference": make_config(maze2d), "demo": make_config(benchmark_small)}
     log_every = {name: make("RVDT", "float32").train.log_every for name, make in sizes.items()}
+    results = Results(pathlib.Path(_OUT.value or default), machine, identity)
+    if _MINUTES.value is not None:
+        from benchmark.minutes import measure_in_time
+
+        measure_in_time(results, sizes, log_every, preset, _MINUTES.value)
+        results.finish()
+        return results
     if preset == "cpu":
         cases = cpu_cases(**sizes, log_every=log_every["demo"])
     else:
         cases = accelerator_cases(**sizes, log_every=log_every)
     cases = choose(cases, _CASES.value, peers="peer" in sections)
-    results = Results(pathlib.Path(_OUT.value or default), machine, identity)
     measure(results, sections, cases, sizes, preset)
     results.finish()
     return results
-
-
-def make_config(module):
-    """A function from variant and dtype to the resolved settings of a configuration file."""
-
-    def make(variant: str, dtype: str):
-        from rvdt_jax.config.settings import resolve
-
-        settings = module.get_config()
-        settings.variant, settings.model.dtype = variant, dtype
-        settings.seeds = (0,)
-        return resolve(settings)
-
-    return make
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
     python experiments/coverage.py --task=maze2d-umaze-v1
     python experiments/coverage.py --minari_id=my/data-v0 --target=90 --alpha=4 --by=return
 
-Prints a verdict, and writes ``coverage.json`` and ``coverage.png`` into ``--out``. Grouping and binning are
-documented in ``rvdt_jax/data/coverage.py``.
+Prints four lines on the data, as every run does, and a verdict; writes ``coverage.json`` and ``coverage.png`` into
+``--out``. Grouping and binning are documented in ``rvdt_jax/data/coverage.py``.
 """
 
 import pathlib
@@ -35,6 +35,8 @@ def main(argv: list[str]) -> int:
     from rvdt_jax.config.settings import complete_config, resolve
     from rvdt_jax.data.coverage import measure_coverage
     from rvdt_jax.data.rebalance import select_expert_episodes
+    from rvdt_jax.data.summary import describe_data
+    from rvdt_jax.evaluation.target import choose_scoring
     from rvdt_jax.report.coverage import plot_coverage, verdict
     from rvdt_jax.report.records import write_json
     from rvdt_jax.report.results import data_label
@@ -47,13 +49,14 @@ def main(argv: list[str]) -> int:
     config = resolve(settings)
     episodes, provenance = load_episodes(config)
     longest = int(episodes.lengths.max())
-    target = (
-        complete_config(config, episodes.returns, longest).eval.targets[0] if _TARGET.value is None else _TARGET.value
-    )
+    reachable = episodes.reachable_return(config.eval.horizon or longest)
+    targets = complete_config(config, episodes.returns, longest, reachable=reachable).eval.targets
+    targets = targets if _TARGET.value is None else (_TARGET.value,)
+    environment = choose_scoring(config, episodes, provenance).environment
     how = {"fraction": _FRACTION.value, "threshold": _THRESHOLD.value, "measure": _MEASURE.value}
     experts = select_expert_episodes(episodes, by=_BY.value, **how)
     measured = measure_coverage(
-        episodes, experts, target=target, alpha=_ALPHA.value, bins=_BINS.value, groups=_GROUPS.value
+        episodes, experts, target=targets[0], alpha=_ALPHA.value, bins=_BINS.value, groups=_GROUPS.value
     )
     measured = {"task": _TASK.value, "data": data_label(provenance)} | measured
     name = _TASK.value or _DATASET.value
@@ -61,6 +64,7 @@ def main(argv: list[str]) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "coverage.json", measured)
     plot_coverage(measured, folder / "coverage.png", title=f"{name} ({measured['data']})")
+    print("\n".join(describe_data(episodes, targets, environment and environment.horizon)))
     print(f"{measured['data']}\nexpert set: {experts.describe()}\n{verdict(measured)}\n\nNumbers and picture: {folder}")
     return 0
 

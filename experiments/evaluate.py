@@ -31,7 +31,7 @@ def main(argv: list[str]) -> int:
         os.environ.setdefault("MUJOCO_GL", "egl")  # MuJoCo reads it when it is loaded
     from rvdt_jax.evaluation.score_run import load_scored, score_run
     from rvdt_jax.evaluation.video import check_video, record_video
-    from rvdt_jax.report.results import print_results
+    from rvdt_jax.report.results import check_scored, print_results
 
     folder, targets = pathlib.Path(_WORKDIR.value), _parse_targets(_TARGETS.value)
     video = pathlib.Path(_VIDEO.value) if _VIDEO.value else None
@@ -45,6 +45,7 @@ def main(argv: list[str]) -> int:
     if video is not None:
         record_video(run, video)
         print(f"Video: {video}")
+    check_scored(scores, path)
     return 0
 
 

@@ -31,12 +31,13 @@ _REFUSED |= {errno.ENAMETOOLONG, errno.ELOOP}
 def config_flag():
     """The flag --config=FILE or FILE:SIZE, and --config.FIELD=VALUE for each of its fields; the settings are locked."""
     words = "Configuration file, and behind a colon its size: configs/antmaze.py:small."
+    sys.argv = _with_flag_files(sys.argv)  # ml_collections reads it as soon as the flag is defined
     return config_flags.DEFINE_config_file("config", None, words, lock_config=True)
 
 
 def parse_flags(argv: list[str]) -> list[str]:
     """absl's parser, with --config relative to the launcher too, and every mistake in one line."""
-    argv = _resolve_config(argv)
+    sys.argv = argv = _expand(argv)  # ml_collections looks for the fields of a configuration in sys.argv
     try:
         rest = flags.FLAGS(argv)
     except flags.UnrecognizedFlagError as error:
@@ -95,17 +96,34 @@ def _one_line(error: BaseException) -> str:
     return re.sub(r" Other fields present: .*?(?= Did you mean|$)", "", " ".join(str(words).split()))
 
 
-def _resolve_config(argv: list[str]) -> list[str]:
-    """Writes --config FILE, in any of absl's spellings, as --config=PATH of a file that is there."""
-    argv = list(argv)
-    for index, argument in enumerate(argv[1:], start=1):
-        name, equals, value = argument.partition("=")
-        if name in ("--config", "-config"):
-            if not equals and index + 1 < len(argv):
-                value = argv.pop(index + 1)
-            argv[index] = f"--config={_find_config(value)}"
-            break
-    return argv
+def _expand(argv: list[str]) -> list[str]:
+    """The arguments, with those of a --flagfile in its place, --config as a file that is there, and each field once.
+
+    Of a --config.FIELD that is repeated the last value counts; ml_collections would join those of a tuple.
+    """
+    program, *words = _with_flag_files(argv)
+    joined: list[str] = []
+    for word in words:  # --config FILE is --config=FILE
+        if joined and re.fullmatch(r"--?config(\.[^=]+)?", joined[-1]) and not word.startswith("-"):
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    last: dict[str, str] = {}
+    for number, word in enumerate(joined):
+        name, _, value = word.partition("=")
+        is_config = re.fullmatch(r"--?config(\..+)?", name)
+        key = name.lstrip("-") if is_config else str(number)
+        if key in last and "." in key:
+            del last[key]  # the order of the fields is that of their last values
+        last[key] = f"--config={_find_config(value)}" if key == "config" else word
+    return [program, *last.values()]
+
+
+def _with_flag_files(argv: list[str]) -> list[str]:
+    try:
+        return [argv[0], *flags.FLAGS.read_flags_from_files(argv[1:], force_gnu=True)]
+    except (flags.Error, UnicodeDecodeError) as error:
+        fail(f"--flagfile: {_one_line(error).removeprefix('ERROR:: ')}")
 
 
 def split_size(name: str) -> tuple[pathlib.Path, str]:
@@ -151,7 +169,7 @@ def report_errors(main: Callable[[list[str]], int]) -> Callable[[list[str]], int
             # Where a disk is full the libraries' threads have failed too, and would have the last word.
             if _is_full_disk(error):
                 fail_at_once(str(error))
-            _fail_in_configuration(error, _resolve_config(sys.argv))
+            _fail_in_configuration(error, sys.argv)
             if isinstance(error, ImportError) and not_installed(error):
                 fail(not_installed(error))
             refused = isinstance(error, OSError) and error.errno in _REFUSED

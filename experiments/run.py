@@ -50,7 +50,7 @@ def main(argv: list[str]) -> int:
         fail("--config is missing. Name a configuration file, for example --config=configs/maze2d.py:small.")
     keep_compiled_programs()
     from rvdt_jax.config.settings import left_open, resolve
-    from rvdt_jax.report.results import print_results
+    from rvdt_jax.report.results import check_scored, print_results
     from rvdt_jax.runs.fit import run_config
     from rvdt_jax.train import cluster
 
@@ -66,6 +66,7 @@ def main(argv: list[str]) -> int:
         return 128 + run.signal
     if index == 0:
         print_results([run.results], run.folder)
+        check_scored(run.results, run.folder / "evaluations.jsonl")
     return 0
 
 

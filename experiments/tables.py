@@ -13,6 +13,7 @@ import pathlib
 from absl import app, flags
 
 from launcher import parse_flags, report_errors
+from rvdt_jax.errors import UserError
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 RECORDS = ROOT / "experiments" / "results" / "runs"
@@ -40,6 +41,8 @@ def main(argv: list[str]) -> int:
     from rvdt_jax.report.render import as_csv, latex, markdown
     from rvdt_jax.report.tables import make_table
 
+    if not (_RECORDS.value or RECORDS.is_dir()):
+        raise UserError("--records is missing: the committed records are in a checkout of the repository alone.")
     cells = read_cells([pathlib.Path(folder) for folder in _RECORDS.value or [RECORDS]])
     tables = [make_table(name, cells) for name in (TABLES if _TABLE.value == "all" else [_TABLE.value])]
     writers = {"markdown": markdown, "latex": latex, "csv": as_csv}

@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import os
 import re
 import runpy
 import shutil
@@ -11,7 +12,7 @@ from importlib import metadata
 
 import pytest
 import setuptools
-from launching import ROOT
+from launching import ROOT, TINY, flags_of
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -137,6 +138,47 @@ def test_make_installs_what_its_target_needs(target, installed, tmp_path):
     result = subprocess.run(["make", "-n", target], cwd=tmp_path, capture_output=True, text=True, check=True)
     extras = re.findall(r"-e '\.\[([\w,]+)\]'", result.stdout)
     assert {extra for group in extras for extra in group.split(",")} == installed
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """The commands of a new virtual environment with the package; what that depends on is borrowed from ours."""
+    folder = tmp_path_factory.mktemp("installed")
+    for name in ("setup.py", "README.md", "rvdt_jax", "experiments"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, folder / name)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
+    (packages,) = (folder / "venv").glob("lib/python*/site-packages")
+    borrowed = dict.fromkeys(path for path in sys.path if path.endswith("site-packages"))
+    (packages / "borrowed.pth").write_text("\n".join(borrowed))
+    pip, alone = [sys.executable, "-m", "pip", "--quiet"], ["--no-index", "--no-deps"]
+    subprocess.run([*pip, "wheel", *alone, "--no-build-isolation", "-w", folder, folder], check=True)
+    (wheel,) = folder.glob("*.whl")
+    python = folder / "venv" / "bin" / "python"
+    subprocess.run([*pip, "--python", python, "install", *alone, wheel], check=True)
+    return folder / "venv" / "bin"
+
+
+def test_pip_install_brings_the_launchers_as_commands(installed, tmp_path):
+    """Away from the checkout, with the configurations that the package brings."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
+    def start(command, *flags):
+        line = [installed / command, *flags]
+        return subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    for line in setup_arguments()["entry_points"]["console_scripts"]:
+        command, _, launcher = line.partition(" = rvdt_jax_experiments.commands:")
+        text = (ROOT / "experiments" / f"{launcher}.py").read_text(encoding="utf-8")
+        assert text.split('"""')[1].split("\n")[0] in start(command, "--help").stdout, command
+    log = ROOT / "rvdt_jax" / "data" / "examples" / "heating_log.csv"
+    columns = ["--observations=temp_*,hour", "--actions=valve", "--episode=day", "--id=example/heating-v0"]
+    assert start("rvdt-import", f"--file={log}", *columns).returncode == 0
+    flags = ["--config=configs/own.py:small", "--config.data.minari_id=example/heating-v0", "--config.env=none"]
+    run = start("rvdt-run", *flags, *flags_of(TINY), "--config.seeds=0", "--workdir=run")
+    assert run.returncode == 0, run.stderr
+    assert (tmp_path / "run" / "results.json").exists()
+    assert start("rvdt-tables", "--table=maze2d").stderr.startswith("error: --records is missing")
 
 
 def test_cleaning_spares_runs_and_data(tmp_path):

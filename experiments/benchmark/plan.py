@@ -6,12 +6,24 @@ import dataclasses
 from collections.abc import Callable
 
 from benchmark.updates import Case
-from rvdt_jax.config.settings import Config
+from rvdt_jax.config.settings import Config, resolve
 from rvdt_jax.errors import UserError
 
 VARIANTS = ("DT", "QT", "RVDT")
 SEVERAL_SEEDS = (3, 5, 8)
 MakeConfig = Callable[[str, str], Config]  # variant and dtype -> settings
+
+
+def make_config(module) -> MakeConfig:
+    """What makes the resolved settings of a configuration file."""
+
+    def make(variant: str, dtype: str) -> Config:
+        settings = module.get_config()
+        settings.variant, settings.model.dtype = variant, dtype
+        settings.seeds = (0,)
+        return resolve(settings)
+
+    return make
 
 
 def cpu_cases(reference: MakeConfig, demo: MakeConfig, log_every: int) -> list[Case]:

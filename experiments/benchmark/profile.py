@@ -11,6 +11,7 @@ import json
 import pathlib
 import re
 import tempfile
+import time
 from collections.abc import Iterable
 
 import jax
@@ -45,16 +46,23 @@ def measure_profile(case: Case, data: Data) -> dict:
 
     Returns:
         ``by_operation`` and ``by_part``, each a share of the time that operations took, summed over threads; the
-        ``milliseconds_per_update`` of that sum; and the ten slowest operations by name.
+        ``milliseconds_per_update`` of that sum; the ten slowest operations by name; and on an accelerator
+        ``launch_gaps``, the share of a call without the profiler in which none of them runs.
     """
     compiled, call, _ = compile_ours(case, data)
     call()
+    begun = time.perf_counter()
+    call()
+    wall = time.perf_counter() - begun
     with tempfile.TemporaryDirectory() as folder:
         with jax.profiler.trace(folder, create_perfetto_trace=True):
             call()
         (path,) = pathlib.Path(folder).rglob("perfetto_trace.json.gz")
         events = read_events(path)
-    return case.describe() | attribute(events, describe_operations(compiled.as_text()), case.updates)
+    found = attribute(events, describe_operations(compiled.as_text()), case.updates)
+    if jax.default_backend() != "cpu":  # there operations of several threads overlap
+        found["launch_gaps"] = round(max(0.0, 1 - found["milliseconds_per_update"] * case.updates / 1000 / wall), 4)
+    return case.describe() | found
 
 
 def read_events(path: pathlib.Path) -> list[tuple[str, float]]:

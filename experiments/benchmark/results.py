@@ -47,10 +47,14 @@ class Results:
         except Exception as error:  # out of memory, a missing library: the other rows go on
             row = {"failed": f"{type(error).__name__}: {error}".splitlines()[0][:300]}
             self._say(f"  failed: {row['failed']}\n{traceback.format_exc(limit=-3)}")
+        self.note(section, name, row)
+        return row
+
+    def note(self, section: str, name: str, row: dict) -> None:
+        """Puts ``row`` under ``section`` and ``name``, and writes the file."""
         self.content.setdefault(section, {})[name] = row
         self.unfinished.parent.mkdir(parents=True, exist_ok=True)
         write_json(self.unfinished, self.content)
-        return row
 
     def finish(self) -> None:
         """Puts what was measured in its place; to be called when the run is through."""

@@ -48,25 +48,27 @@ def measure(
     """
     data = Data.of(make_episodes())
     if "peer" in sections:
-        _check_agreement(results, cases, data)
+        check_agreement(results, cases, data)
     if "updates" in sections or "peer" in sections:
-        _measure_updates(results, cases, data)
+        measure_updates(results, cases, data)
     for size, make in sizes.items():
-        config = make("RVDT", "bfloat16" if preset == "gpu" and size == "reference" else "float32")
-        case = Case(size, config, 1, "loop", 2 if size == "reference" and preset == "cpu" else 20, 1)
-        if "evaluation" in sections:
-            with_options = functools.partial(_evaluate, config, data, _EVALUATION[preset][size])
-            results.measure("evaluation", size, with_options)
-        if "acting" in sections:
-            results.measure("acting", size, functools.partial(measure_acting, config, data, calls=ACT_CALLS))
-        if "profile" in sections:
-            results.measure("profile", case.name, functools.partial(measure_profile, case, data))
-            results.measure("flops", case.name, functools.partial(measure_flops, case, data))
-        if "startup" in sections:
-            for cached in (False, True):
-                flags = [f"--config={_FILES[size]}", "--config.variant=RVDT", "--config.seeds=0,"]
-                start = functools.partial(measure_startup, flags, data.episodes, compilation_cache=cached)
-                results.measure("startup", f"{size}, {'with' if cached else 'without'} a compilation cache", start)
+        for section, name, call in other_rows(size, make, data, preset):
+            if section in sections or (section == "flops" and "profile" in sections):
+                results.measure(section, name, call)
+
+
+def other_rows(size: str, make: MakeConfig, data: Data, preset: str) -> list[tuple[str, str, Callable[[], dict]]]:
+    """The rows of a size besides those of updates, by importance: section, name, and what measures it."""
+    config = make("RVDT", "bfloat16" if preset == "gpu" and size == "reference" else "float32")
+    case = Case(size, config, 1, "loop", 2 if size == "reference" and preset == "cpu" else 20, 1)
+    rows = [("evaluation", size, functools.partial(_evaluate, config, data, _EVALUATION[preset][size]))]
+    rows.append(("acting", size, functools.partial(measure_acting, config, data, calls=ACT_CALLS)))
+    for cached in (True, False):
+        flags = [f"--config={_FILES[size]}", "--config.variant=RVDT", "--config.seeds=0,"]
+        start = functools.partial(measure_startup, flags, data.episodes, compilation_cache=cached)
+        rows.append(("startup", f"{size}, {'with' if cached else 'without'} a compilation cache", start))
+    rows.append(("profile", case.name, functools.partial(measure_profile, case, data)))
+    return [*rows, ("flops", case.name, functools.partial(measure_flops, case, data))]
 
 
 def _evaluate(config, data: Data, options: dict) -> dict:
@@ -83,7 +85,7 @@ def _evaluate(config, data: Data, options: dict) -> dict:
 _SIMULATORS = ("gymnasium", "gymnasium_robotics", "mujoco")
 
 
-def _check_agreement(results: Results, cases: list[Case], data: Data) -> None:
+def check_agreement(results: Results, cases: list[Case], data: Data) -> None:
     """One update of each style against ours, for every size and variant that is timed beside the peer.
 
     Raises:
@@ -120,16 +122,21 @@ def _check_agreement(results: Results, cases: list[Case], data: Data) -> None:
                 )
 
 
-def _measure_updates(results: Results, cases: list[Case], data: Data) -> None:
-    peaks: dict[str, dict] = {}
-    for dtype in dict.fromkeys(case.config.model.dtype for case in cases):
-        peaks[dtype] = results.measure(
-            "matmul_peak", dtype, lambda dtype=dtype: {"jax": matmul_peak(dtype), "torch": torch_matmul_peak(dtype)}
-        )
+def peak_flops(results: Results, dtype: str) -> float | None:
+    """The matmul peak of the run for a dtype, measured when it is first asked for; None if that failed."""
+    measured = results.content.get("matmul_peak", {}).get(dtype)
+    if measured is None:
+        both = {"jax": matmul_peak, "torch": torch_matmul_peak}
+        measured = results.measure("matmul_peak", dtype, lambda: {name: peak(dtype) for name, peak in both.items()})
+    return measured.get("jax", {}).get("best")
+
+
+def measure_updates(results: Results, cases: list[Case], data: Data) -> None:
+    """Times the rows, each beside the peers that it names."""
 
     def timed(case: Case) -> dict:
         with OtherWork() as others:
-            row = measure_case(case, data, peaks[case.config.model.dtype].get("jax", {}).get("best"))
+            row = measure_case(case, data, peak_flops(results, case.config.model.dtype))
         return row | {"cores_busy_with_other_work": others.cores} | _memory()
 
     for case in cases:

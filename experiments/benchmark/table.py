@@ -14,7 +14,7 @@ BUSY_CORES = 0.2  # other work that kept more cores busy than this is told to th
 _STYLES = ("public", "strong")
 _UPDATES = (
     *("device", "size", "variant", "arithmetic", "seeds", "ms per update", "updates/s", "tokens/s", "GFLOP/s"),
-    *("of JAX's peak", "memory", "compilation", "PyTorch, public style", "PyTorch, tuned"),
+    *("of JAX's peak", "matmul floor", "memory", "compilation", "PyTorch, public style", "PyTorch, tuned"),
 )
 _EVALUATION = (
     *("evaluation, steps/s", "size", "all episodes at once", "one at a time, 50 candidates"),
@@ -79,7 +79,8 @@ def _update_rows(content: dict) -> list[list[str]]:
         if "failed" in row:
             size, variant, dtype, seeds = name.split("/")
             reason = row["failed"].replace("|", "/")
-            rows.append([_device(content["machine"]), size, variant, dtype, seeds, f"failed: {reason}", *[""] * 8])
+            cells = [_device(content["machine"]), size, variant, dtype, seeds, f"failed: {reason}"]
+            rows.append(cells + [""] * (len(_UPDATES) - len(cells)))
             continue
         seeds = str(row["seeds"]) if row["seeds"] == 1 else f"{row['seeds']}, {row['map_seeds']}"
         busy = " (busy machine)" if (row.get("cores_busy_with_other_work") or 0.0) > BUSY_CORES else ""
@@ -93,6 +94,7 @@ def _update_rows(content: dict) -> list[list[str]]:
                 f"{row['tokens_per_second']:,.0f}",
             ]
             + [f"{row['executed_flops_per_second'] / 1e9:,.0f}", MISSING if share is None else f"{100 * share:.0f} %"]
+            + [MISSING if share is None else f"{share * times['median']:,.3g} ms, {1 / share:.1f} x"]
             + [_bytes(row["program_bytes"]), f"{row['compile_seconds'] + row['trace_seconds']:.0f} s"]
             + [_peer(row, style) for style in _STYLES]
         )
@@ -157,6 +159,8 @@ def _profile_rows(content: dict) -> list[list[str]]:
     rows = []
     for name, row in content.get("profile", {}).items():
         cells = [_shares(row.get(kind, {})) or row.get("failed", MISSING) for kind in ("by_operation", "by_part")]
+        if "launch_gaps" in row:
+            cells[0] += f"; nothing runs in {100 * row['launch_gaps']:.0f} % of a call"
         rows.append([_device(content["machine"]), name.replace("/", " "), *cells])
     return rows
 

@@ -177,5 +177,6 @@ def _speed(case: Case, seconds: list[float], peak_flops: float | None) -> dict:
         "model_flops_per_update": needed,
         "executed_flops_per_update": executed,
         "executed_flops_per_second": executed / median,
+        "floor_milliseconds_per_update": 1000 * executed / peak_flops if peak_flops else None,
         "share_of_peak": executed / median / peak_flops if peak_flops else None,
     }

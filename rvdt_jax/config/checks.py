@@ -76,8 +76,11 @@ def check_complete(leaves: dict) -> None:
 def check_seeds(seeds: tuple) -> tuple[int, ...]:
     """Returns one or more different int32 seeds, none negative; UserError if they are not."""
     fine = all(isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed <= MAX_INT for seed in seeds)
-    if not seeds or not fine or len(set(seeds)) < len(seeds):
+    if not seeds or not fine:
         raise UserError(f"config.seeds is {seeds}; give one or more different whole numbers from 0 to {MAX_INT}.")
+    repeated = sorted(seed for seed in set(seeds) if seeds.count(seed) > 1)
+    if repeated:
+        raise UserError(f"config.seeds is {seeds}: {', '.join(map(str, repeated))} is given more than once.")
     return tuple(seeds)
 
 

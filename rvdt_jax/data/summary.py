@@ -17,6 +17,8 @@ _MOST = 60  # rows of the table of columns
 def describe_data(episodes: Episodes, targets: tuple[float, ...], horizon: int | None) -> list[str]:
     """Four lines on a data set: size, returns beside what will be asked for, lengths beside the horizon, columns.
 
+    Every run logs them before it trains, and ``coverage.py`` prints them.
+
     Args:
         episodes: the data.
         targets: raw returns that inference will be conditioned on.
@@ -24,10 +26,13 @@ def describe_data(episodes: Episodes, targets: tuple[float, ...], horizon: int |
     """
     lengths, returns = episodes.lengths, episodes.returns
     median, longest = int(np.median(lengths)), int(lengths.max())
-    asked = targets[0]
-    share = (returns >= asked - rounding(returns)).mean()
-    reached = f"{share:.2%} of the episodes reach it" if share else "no episode reaches it"
-    cut = "" if horizon is None or horizon == longest else f"; evaluation cuts at {horizon:,}"
+    reached = [(returns >= target - rounding(returns)).mean() for target in targets]
+    shares = [f"{share:.2%}" if share else "none" for share in reached]
+    asked = ", ".join(f"{target:.6g} ({share})" for target, share in zip(targets, shares, strict=True))
+    horizons = ""
+    if horizon is not None:
+        longer = f", and {(lengths > horizon).mean():.0%} of these episodes are longer" if longest > horizon else ""
+        horizons = f"; evaluation cuts at {horizon:,}{longer}"
     constant = int((episodes.observations.min(0) == episodes.observations.max(0)).sum())
     at_bounds = (np.abs(episodes.actions) >= 1.0 - 1e-6).mean()
     paid = (episodes.rewards != 0).mean()
@@ -35,9 +40,9 @@ def describe_data(episodes: Episodes, targets: tuple[float, ...], horizon: int |
     return [
         f"{episodes.name}: {lengths.size:,} episodes, {episodes.rewards.size:,} steps; "
         f"{episodes.terminated.mean():.0%} of the episodes end in a terminal step",
-        f"returns {returns.min():.6g} to {returns.max():.6g}, median {np.median(returns):.6g}; asked for first: "
-        f"{asked:.6g}, {reached}",
-        f"episodes of {lengths.min():,} to {longest:,} steps, median {median:,}{cut}",
+        f"returns {returns.min():.6g} to {returns.max():.6g}, median {np.median(returns):.6g}; will be asked for "
+        f"(and share of the episodes that reach it): {asked}",
+        f"episodes of {lengths.min():,} to {longest:,} steps, median {median:,}{horizons}",
         f"{constant} of {episodes.observations.shape[1]} observation columns are constant; {at_bounds:.1%} of the "
         f"action values are at a bound; {paid:.1%} of the rewards are not 0, of mean size {scale:.4g}",
     ]

@@ -70,9 +70,13 @@ class FlatEnv(gymnasium.Wrapper):
         return self._flatten(observation), info
 
     def step(self, action):
-        """As ``gymnasium.Env.step``."""
+        """As ``gymnasium.Env.step``; a reward or a flag may be an array of one element.
+
+        Raises:
+            TypeError, ValueError: they are something else.
+        """
         observation, reward, terminated, truncated, info = self.env.step(self._unscale(action))
-        return self._flatten(observation), reward, terminated, truncated, info
+        return self._flatten(observation), float(np.asarray(reward).item()), bool(terminated), bool(truncated), info
 
     def _flatten(self, observation) -> np.ndarray:
         return flatten_observations(one_step(observation), self._keys, self._offset)[0]

@@ -10,6 +10,7 @@ from gymnasium.utils import seeding
 
 from rvdt_jax.envs.maze2d import MAZE_TASKS, Ball, get_maze, make_model, rewards
 from rvdt_jax.envs.processes import ProcessVectorEnv
+from rvdt_jax.errors import UserError
 from rvdt_jax.tasks import Environment
 
 
@@ -21,16 +22,38 @@ def make_vector_env(environment: Environment, num_envs: int, processes: int = 0)
     return ProcessVectorEnv(environment, num_envs, processes)
 
 
-def environment_sizes(environment: Environment) -> tuple[int, int]:
-    """Observation size S and action size A of an environment, which is made as evaluation makes it.
+def try_environment(environment: Environment) -> tuple[int, int]:
+    """Observation size S and action size A of an environment, of which one step is played as evaluation plays it.
 
     Raises:
-        UserError, RuntimeError: see ``ProcessVectorEnv``.
+        UserError: the step fails, or it gives observations of another size than its space, or numbers that are not
+            finite; or see ``ProcessVectorEnv``.
+        RuntimeError: see ``ProcessVectorEnv``.
     """
     if is_light(environment):
         return BatchMaze2d.observation_size, BatchMaze2d.action_size
     with contextlib.closing(ProcessVectorEnv(environment, 1)) as env:
+        first = env.reset([0])[0]
+        observations, rewards, _, _ = env.step(np.zeros((1, env.action_size)))
+        failed = env.outcomes().get("failed", [None])[0]
+        fault = failed and f"it failed: {failed}"
+        fault = fault or _fault(env.observation_size, first, observations[0], rewards[0])
+        if fault:
+            raise UserError(
+                f"config.env: one step of {environment.id} was tried before training, and {fault}. Correct the "
+                "environment, or train without scores: config.env=none."
+            )
         return env.observation_size, env.action_size
+
+
+def _fault(size: int, first: np.ndarray, second: np.ndarray, reward: float) -> str | None:
+    """What is wrong with two observations of an environment and the reward between them."""
+    for observation in (first, second):
+        if observation.size != size:
+            return f"an observation has {observation.size} numbers, but the observation space {size}"
+        if not np.isfinite(observation).all():
+            return f"an observation is not finite: {observation.tolist()}"
+    return None if np.isfinite(reward) else f"the reward is {reward}"
 
 
 def is_light(environment: Environment) -> bool:

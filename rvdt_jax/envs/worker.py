@@ -133,7 +133,7 @@ class Copy:
         try:
             self.observation, reward, self.terminated, self.truncated, info = self.env.step(action)
             self._note(info)
-            return float(reward)
+            return reward
         except Exception as error:
             self._fail(error)
             return 0.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import pathlib
 
-from rvdt_jax.errors import not_installed
+from rvdt_jax.errors import UserError, not_installed
 from rvdt_jax.report.records import read_lines, summarise, write_json
 
 log = logging.getLogger(__name__)
@@ -72,6 +72,16 @@ def print_results(results: list[dict], folder: pathlib.Path, what: str = "Record
     if first.get("environment"):
         print(f"Scored in {first['environment']}.")
     print(f"{what}: {folder}")
+
+
+def check_scored(results: dict, records: pathlib.Path) -> None:
+    """Refuses results of which every episode failed, by a UserError that names the file with the reasons."""
+    cells = [entry["aggregate"] for entry in results["final"].values()]
+    if cells and all(cell.get("failed_episodes") == cell["episodes"] for cell in cells):
+        raise UserError(
+            f"every episode of the evaluation failed; {records} has the reasons. The checkpoints are sound: correct "
+            "the environment, and score them with evaluate.py."
+        )
 
 
 def format_scores(results: dict) -> list[str]:

@@ -117,10 +117,10 @@ def check_fit(config: Config, episodes: Episodes, environment: Environment | Non
     if environment is None:
         return
     try:
-        from rvdt_jax.envs.vector import environment_sizes
+        from rvdt_jax.envs.vector import try_environment
     except ImportError:
         return  # nothing is scored on this machine
-    sizes, expected = (episodes.observations.shape[1], episodes.actions.shape[1]), environment_sizes(environment)
+    sizes, expected = (episodes.observations.shape[1], episodes.actions.shape[1]), try_environment(environment)
     if sizes != expected:
         raise UserError(
             f"{episodes.name}: observations and actions have sizes {sizes}, but {environment.id}, which scores "

@@ -201,14 +201,14 @@ def test_four_lines_say_what_the_data_are():
         action_high=1,
         name="log",
     )
-    assert describe_data(episodes, (3.0, 9.0), horizon=10) == [
+    assert describe_data(episodes, (3.0, 9.0), horizon=2) == [
         "log: 2 episodes, 6 steps; 50% of the episodes end in a terminal step",
-        "returns 1 to 3, median 2; asked for first: 3, 50.00% of the episodes reach it",
-        "episodes of 3 to 3 steps, median 3; evaluation cuts at 10",
+        "returns 1 to 3, median 2; will be asked for (and share of the episodes that reach it): 3 (50.00%), 9 (none)",
+        "episodes of 3 to 3 steps, median 3; evaluation cuts at 2, and 100% of these episodes are longer",
         "1 of 2 observation columns are constant; 16.7% of the action values are at a bound; 33.3% of the rewards are "
         "not 0, of mean size 2",
     ]
-    assert "no episode reaches it" in describe_data(episodes, (4.0,), None)[1]
+    assert describe_data(episodes, (4.0,), None)[2] == "episodes of 3 to 3 steps, median 3"
 
 
 def test_a_column_of_csv_may_begin_with_whole_numbers(tmp_path, monkeypatch):

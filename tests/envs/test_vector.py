@@ -6,8 +6,11 @@ import gymnasium
 import numpy as np
 import pytest
 
+from rvdt_jax.envs import vector
 from rvdt_jax.envs.processes import ProcessVectorEnv
-from rvdt_jax.envs.vector import BatchMaze2d, environment_sizes, is_light, make_vector_env
+from rvdt_jax.envs.vector import BatchMaze2d, is_light, make_vector_env, try_environment
+from rvdt_jax.envs.worker import Copies
+from rvdt_jax.errors import UserError
 from rvdt_jax.tasks import Environment
 
 HORIZONS = {"open-v0": 150, "umaze-v1": 300, "medium-v1": 600, "large-v1": 800, "umaze-dense-v1": 300}
@@ -76,7 +79,7 @@ def test_maze2d_needs_no_processes(env_id):
     for environment in (Environment(env_id), Environment(env_id, horizon=7)):
         assert is_light(environment)
         assert isinstance(make_vector_env(environment, 2, processes=2), BatchMaze2d)
-        assert environment_sizes(environment) == (4, 2)
+        assert try_environment(environment) == (4, 2)
 
 
 @pytest.mark.parametrize(
@@ -102,4 +105,56 @@ def test_everything_else_runs_in_processes():
     assert isinstance(env, ProcessVectorEnv)
     assert (env.num_envs, env.observation_size, env.action_size, env.horizon) == (2, 11, 3, 5)
     env.close()
-    assert environment_sizes(environment) == (11, 3)
+    assert try_environment(environment) == (11, 3)
+
+
+class Odd(gymnasium.Env):
+    """An environment that answers as it is told to."""
+
+    observation_space = gymnasium.spaces.Box(-1.0, 1.0, (3,), np.float32)
+    action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
+
+    def __init__(self, first=(0.0,) * 3, second=(0.0,) * 3, reward=1.0, flag=False):
+        self.answers = np.array(first), {}
+        self.step_answers = np.array(second), reward, flag, flag, {}
+
+    def reset(self, *, seed=None, options=None):
+        return self.answers
+
+    def step(self, action):
+        return self.step_answers
+
+
+class InThisProcess(Copies):
+    """``ProcessVectorEnv`` without the process, whose start takes seconds."""
+
+    def __init__(self, environment, count):
+        super().__init__()
+        self.observation_size, self.action_size, _ = self.make(environment, count, None)
+
+    def outcomes(self):
+        return {"failed": [report.get("failed") for report in super().outcomes()]}
+
+
+@pytest.mark.parametrize(
+    ("answers", "words"),
+    [
+        ({"reward": np.ones(1), "flag": np.array([True])}, None),
+        ({"reward": np.float32(2.0), "flag": 1}, None),
+        ({"reward": np.ones(2)}, "it failed: ValueError: can only convert an array of size 1"),
+        ({"reward": None}, "it failed: TypeError: "),
+        ({"reward": np.nan}, "the reward is nan"),
+        ({"flag": np.array([True, False])}, "it failed: ValueError: "),
+        ({"first": (0.0, 0.0)}, "an observation has 2 numbers, but the observation space 3"),
+        ({"second": (0.0, 0.0, np.inf)}, r"an observation is not finite: \[0.0, 0.0, inf\]"),
+    ],
+)
+def test_one_step_is_tried_before_training(answers, words, monkeypatch):
+    spec = gymnasium.envs.registration.EnvSpec("Odd-v0", entry_point=Odd, max_episode_steps=4, kwargs=answers)
+    monkeypatch.setitem(gymnasium.registry, "Odd-v0", spec)
+    monkeypatch.setattr(vector, "ProcessVectorEnv", InThisProcess)
+    if words is None:
+        assert try_environment(Environment("Odd-v0")) == (3, 1)
+    else:
+        with pytest.raises(UserError, match=f"one step of Odd-v0 was tried before training, and {words}"):
+            try_environment(Environment("Odd-v0"))

@@ -103,6 +103,34 @@ def test_what_is_no_configuration_is_named(flags, words, tmp_path):
     assert words in refused("run.py", *flags, f"--workdir={tmp_path / 'run'}")
 
 
+@pytest.mark.parametrize(
+    ("flags", "seeds"),
+    [
+        (["--config.seeds=0,1", "--config.seeds=2"], [2]),
+        (["--config.seeds", "0,1", "-config.seeds", "2,3"], [2, 3]),
+        (["--flagfile={file}", "--config.seeds=5"], [5]),
+        (["--config.seeds=5", "--flagfile", "{file}"], [7, 8]),
+    ],
+)
+def test_of_a_field_that_is_given_twice_the_last_value_counts_also_beside_a_file_of_flags(flags, seeds, tmp_path):
+    file = tmp_path / "flags"
+    file.write_text("# a comment\n--config.variant=DT\n--config.seeds=7,8\n")
+    code = "import sys, run; run.parse_flags(sys.argv); "
+    code += "print(list(run._CONFIG.value.seeds), run._CONFIG.value.variant)"
+    argv = ["--config", "configs/maze2d.py:small", *(flag.format(file=file) for flag in flags)]
+    result = in_python(code, *argv)
+    assert result.stdout.strip() == f"{seeds} {'DT' if 'flagfile' in ' '.join(flags) else 'RVDT'}", result.stderr
+
+
+def test_a_configuration_may_be_named_in_a_file_of_flags(tmp_path):
+    file = tmp_path / "flags"
+    file.write_text("--config=configs/maze2d.py:small\n--config.loss.etta=1\n")
+    assert 'Did you mean "eta"' in refused("run.py", f"--flagfile={file}")
+    text = refused("run.py", f"--flagfile={tmp_path / 'none'}")
+    assert text.startswith("error: --flagfile: Unable to open flagfile: ")
+    assert text.count("\n") == 1
+
+
 BROKEN_CONFIGURATIONS = {
     "def get_config():\n    return {}['gym']\n": "line 2: KeyError: gym",
     "def get_config():\n    return open('/nope/x')\n": "line 2: FileNotFoundError: ",
@@ -131,9 +159,9 @@ def test_an_error_in_what_a_configuration_file_says_of_a_table_is_shown_with_fil
     assert refused("run.py", f"--config={path}") == f"error: --config: {path} defines no function get_config().\n"
 
 
-def in_python(code):
+def in_python(code, *argv):
     """The finished process of a program that stands where the launchers do."""
-    command = [sys.executable, "-c", code]
+    command = [sys.executable, "-c", code, *argv]
     return subprocess.run(command, cwd=ROOT / "experiments", capture_output=True, text=True, check=False)
 
 

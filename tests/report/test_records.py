@@ -1,9 +1,11 @@
 """Record files that survive a crash, and scores worked out by hand."""
 
 import json
+from contextlib import nullcontext
 
 import pytest
 
+from rvdt_jax.errors import UserError
 from rvdt_jax.report.records import (
     append_lines,
     best_step,
@@ -14,6 +16,7 @@ from rvdt_jax.report.records import (
     summarise,
     write_json,
 )
+from rvdt_jax.report.results import check_scored
 
 
 @pytest.fixture
@@ -192,6 +195,16 @@ def test_a_failed_episode_leaves_no_score_and_is_counted():
     aggregate = entry["aggregate"]
     assert (aggregate["normalized_score"], aggregate["return_std"], aggregate["failed_episodes"]) == (None, None, 1)
     assert summary["best"] == {}
+
+
+@pytest.mark.parametrize(("returns", "refused"), [([None, None], True), ([None, 2.0], False), ([1.0, 2.0], False)])
+def test_an_evaluation_of_which_every_episode_failed_is_an_error(returns, refused, path):
+    reasons = [None if value else "it broke" for value in returns]
+    summary = summarise([evaluation(10, 0, 50.0, returns, final=True, failed=reasons)], None, None)
+    error = pytest.raises(UserError, match=r"every episode .* failed; .*evaluations.jsonl has")
+    with error if refused else nullcontext():
+        check_scored(summary, path)
+    check_scored({"final": {}}, path)  # nothing was scored on this machine
 
 
 def test_a_warning_of_extrapolation_from_one_hundredth_of_the_steps_on():

@@ -116,6 +116,6 @@ def test_nothing_is_timed_beside_a_peer_that_does_not_agree(row, small_config):
     case = Case("small", small_config(variant="DT"), 1, "loop", 1, 1, peers=("public",), peer_updates=1)
     results = types.SimpleNamespace(content={}, measure=lambda *_: row)
     with pytest.raises(ValueError, match="not shown to compute the same function"):
-        suite._check_agreement(results, [case], None)
+        suite.check_agreement(results, [case], None)
     results.measure = lambda *_: {"worst_over_tolerance": 1.0}
-    suite._check_agreement(results, [case], None)
+    suite.check_agreement(results, [case], None)

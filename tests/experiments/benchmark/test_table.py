@@ -29,7 +29,7 @@ def test_a_row():
     peak = {"float32": {"jax": {"best": 125e9}, "torch": None}}
     table = speed_table([content(updates={"x": row()}, matmul_peak=peak)])
     assert "Box, 2 cores, 2026-01-02: JAX 1.2.3, PyTorch 4.5.6; matmul peak, GFLOP/s: float32 125." in table
-    ours = "Box, 2 cores | demo | RVDT | float32 | 1 | 12.5 | 80 | 307,200 | 76 | 61 % | 1 MiB | 7 s"
+    ours = "Box, 2 cores | demo | RVDT | float32 | 1 | 12.5 | 80 | 307,200 | 76 | 61 % | 7.62 ms, 1.6 x | 1 MiB | 7 s"
     assert f"| {ours} | 50 ms, **4.00 x** | {MISSING} |" in table
 
 

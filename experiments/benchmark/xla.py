@@ -1,0 +1,125 @@
+"""What settings of XLA and of the update are worth on a GPU: one row with each on and off, in processes of its own."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from configs import maze2d
+
+from benchmark.data import make_episodes
+from benchmark.machine import describe_machine, identity
+from benchmark.plan import make_config
+from benchmark.results import Results
+from benchmark.timing import summarise, take_turns
+from benchmark.updates import Case, Data, compile_ours
+from rvdt_jax.config.settings import Config
+from rvdt_jax.models import transformer
+from rvdt_jax.models.layers import dense
+
+# Name -> XLA_FLAGS or a change of the update (a key of CHANGES), on and off.
+SETTINGS = {
+    "latency-hiding scheduler": [f"--xla_gpu_enable_latency_hiding_scheduler={on}" for on in ("true", "false")],
+    "command buffers": ["", "--xla_gpu_enable_command_buffer="],
+    "autotuning": ["--xla_gpu_autotune_level=4", "--xla_gpu_autotune_level=0"],
+    "scan unrolled by 4": ["unroll", ""],
+    "cuDNN attention": ["cudnn", "xla"],
+    "one product for query, key and value": ["one product", "xla"],
+}
+
+
+def attention(how: str) -> type:
+    """Causal attention by ``jax.nn.dot_product_attention``, without dropout of its weights.
+
+    Args:
+        how: ``cudnn`` or ``xla``, its implementation; ``one product`` is ``xla`` with query, key and value from one
+            product where every token is read.
+    """
+
+    class Attention(transformer.CausalSelfAttention):
+        @nn.compact
+        def __call__(self, x, read, drop, site):
+            width, length = x.shape[-1], x.shape[1]
+            if how == "one product" and read is None:
+                projected = jnp.split(dense(3 * width, self.dtype, "all")(x), 3, axis=-1)
+            else:
+                inputs = {"query": transformer.take_tokens(x, read), "key": x, "value": x}
+                projected = [dense(width, self.dtype, name)(each) for name, each in inputs.items()]
+            heads = [each.reshape(*each.shape[:2], self.heads, -1) for each in projected]  # (B, tokens, heads, D)
+            mask = None
+            if read is not None:
+                mask = jnp.arange(length) <= jnp.asarray(read)[..., None]  # (R, L) or (B, R, L)
+                mask = (mask if mask.ndim == 3 else mask[None])[:, None]
+            implementation = "cudnn" if how == "cudnn" else "xla"
+            options = {"mask": mask, "is_causal": read is None, "implementation": implementation}
+            mixed = jax.nn.dot_product_attention(*heads, **options)
+            return dense(width, self.dtype, "output")(mixed.reshape(*mixed.shape[:2], width))
+
+    return Attention
+
+
+CHANGES = {
+    "unroll": lambda: setattr(jax.lax, "scan", functools.partial(jax.lax.scan, unroll=4)),
+    **{
+        how: lambda how=how: setattr(transformer, "CausalSelfAttention", attention(how))
+        for how in ("cudnn", "xla", "one product")
+    },
+}
+
+
+def measure_settings(folder: pathlib.Path, out: str | None) -> int:
+    """Measures every setting on this machine's GPU, and writes each into ``xla-<device>.json`` as it comes."""
+    os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # this process leaves the memory to the others
+    if jax.default_backend() != "gpu":
+        print("There is no GPU here, so there is nothing to measure: these are settings of XLA's compiler for GPUs.")
+        return 0
+    machine = describe_machine()
+    name = re.sub(r"[^a-z0-9]+", "-", machine["device"].lower()).strip("-")
+    results = Results(pathlib.Path(out or folder / f"xla-{name}.json"), machine, identity)
+    for name, ways in SETTINGS.items():
+        row = results.measure("xla", name, functools.partial(compare, *ways))
+        print(f"  with it an update takes {row.get('ratio', 'failed')} times as long")
+    results.finish()
+    return 0
+
+
+def compare(on: str, off: str) -> dict:
+    """Milliseconds per update of both ways, and the ratio of on to off."""
+    ways = {name: _in_a_process(way) for name, way in (("on", on), ("off", off))}
+    ratio = ways["on"]["milliseconds_per_update"]["median"] / ways["off"]["milliseconds_per_update"]["median"]
+    return {**ways, "ratio": round(ratio, 4)}
+
+
+def _in_a_process(way: str) -> dict:
+    change = way if way in CHANGES else ""
+    added = {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {'' if change else way}".strip()}
+    added |= {"JAX_ENABLE_COMPILATION_CACHE": "false", "PYTHONPATH": os.pathsep.join(sys.path)}
+    code = f"from benchmark.xla import main; main({change!r})"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=os.environ | added, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{way or 'the default'}: {(done.stderr.strip().splitlines() or ['no output'])[-1]}")
+    return {"setting": way or "default", **json.loads(done.stdout.splitlines()[-1])}
+
+
+def main(change: str) -> None:
+    """In a process of its own: times the reference row with a change of the update, and prints its record as JSON."""
+    print(json.dumps(measure_change(change, make_config(maze2d)("RVDT", "bfloat16"), Data.of(make_episodes()))))
+
+
+def measure_change(change: str, config: Config, data: Data, repeats: int = 5) -> dict:
+    """Times chunks of one seed with a change of the update (a key of ``CHANGES``, or "")."""
+    CHANGES.get(change, lambda: None)()
+    case = Case("reference", config, 1, "vmap", config.train.log_every, repeats)
+    _, call, facts = compile_ours(case, data)
+    seconds = np.array(take_turns({"ours": call}, repeats)["ours"]) / case.updates
+    return facts | {"milliseconds_per_update": summarise((1000 * seconds).tolist())}

@@ -1,0 +1,89 @@
+"""The benchmark within minutes: the order of its rows, and what it leaves out; the changes that ``--xla`` compares."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from benchmark import minutes, xla
+from benchmark.data import make_episodes
+from benchmark.machine import identity
+from benchmark.results import Results
+from benchmark.updates import Data
+
+from rvdt_jax.models.transformer import CausalSelfAttention
+
+HERE = {"platform": "cpu", "device": "A", "devices": 1, "cores": 2, "date": "2026-01-01"}
+BY_IMPORTANCE = [
+    *("RVDT/bfloat16/1 seed public strong", "RVDT/bfloat16/5 seeds, vmap", "QT/bfloat16/1 seed", "DT/bfloat16/1 seed"),
+    *("RVDT/float32/1 seed", "RVDT/bfloat16/3 seeds, vmap", "RVDT/bfloat16/8 seeds, vmap"),
+]
+
+
+@pytest.mark.parametrize(
+    ("limit", "seconds", "measured"),
+    [
+        (60.0, 1.0, [f"reference/{name}" for name in BY_IMPORTANCE] + ["evaluation", "profile"]),
+        # Each takes 40 s; the fifth, guessed at 20 s by then, would end too late.
+        (2.9, 40.0, [f"reference/{name}" for name in BY_IMPORTANCE[:4]]),
+        (0.0, 1.0, ["demo/RVDT/bfloat16/1 seed"]),
+    ],
+)
+def test_rows_come_by_importance_and_none_is_begun_that_would_not_fit(
+    limit, seconds, measured, small_config, tmp_path, monkeypatch
+):
+    clock, done = [0.0], []
+
+    def measure(name):
+        clock[0] += seconds
+        done.append(name)
+        return {}
+
+    results = Results(tmp_path / "r.json", HERE, identity, say=lambda line: None)
+    monkeypatch.setattr(minutes.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(minutes, "make_episodes", lambda: make_episodes(2000))
+    monkeypatch.setattr(minutes, "peak_flops", lambda results, dtype: 1e12)
+    monkeypatch.setattr(minutes, "check_agreement", lambda results, cases, data: None)
+    monkeypatch.setattr(
+        minutes, "measure_updates", lambda r, cases, data: measure(" ".join([cases[0].name, *cases[0].peers]))
+    )
+    others = [(section, "x", lambda section=section: measure(section)) for section in ("evaluation", "profile")]
+    monkeypatch.setattr(minutes, "other_rows", lambda *_: others)
+
+    def make(variant, dtype):
+        return small_config(variant=variant, model__dtype=dtype)
+
+    sizes = {"reference": make, "demo": make}
+    minutes.measure_in_time(results, sizes, dict.fromkeys(sizes, 10), "gpu", limit)
+    results.note("end", "x", {})
+    assert done == measured
+    skipped = json.loads(results.unfinished.read_text()).get("skipped", {})
+    assert bool(skipped) == (limit < 60)
+    assert all(row["estimated_seconds"] > row["seconds_left"] for row in skipped.values())
+
+
+def test_the_changes_of_attention_compute_the_same():
+    x, keep = jax.random.normal(jax.random.key(0), (2, 7, 8)), lambda x, site: x
+    for read in (None, np.array([1, 4]), np.array([[0, 6], [2, 3]])):
+        arguments = x, read, keep, 0
+        plain = CausalSelfAttention(heads=2, dtype=np.float32, plain=False)
+        params = plain.init(jax.random.key(1), *arguments)
+        expected = plain.apply(params, *arguments)
+        inner = params["params"]
+        joined = {
+            name: np.concatenate([inner[each][name] for each in ("query", "key", "value")], -1)
+            for name in ("kernel", "bias")
+        }
+        for how, own in (("xla", inner), ("one product", inner if read is not None else inner | {"all": joined})):
+            changed = xla.attention(how)(heads=2, dtype=np.float32, plain=False)
+            np.testing.assert_allclose(changed.apply({"params": own}, *arguments), expected, atol=1e-5)
+
+
+def test_a_change_is_timed_and_without_a_gpu_nothing_is(small_config, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(jax.lax, "scan", jax.lax.scan)  # put back afterwards
+    row = xla.measure_change("unroll", small_config(variant="DT"), Data.of(make_episodes(2000)), repeats=1)
+    assert row["milliseconds_per_update"]["median"] > 0
+    assert jax.lax.scan.keywords == {"unroll": 4}
+    assert xla.measure_settings(tmp_path, None) == 0
+    assert "no GPU here" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
