@@ -46,7 +46,7 @@ demo: $(INSTALLED)
 # the comparison are skipped.
 $(TORCH): $(INSTALLED)
 	@{ $(RUN) -c 'import torch' 2>/dev/null || \
-	$(INSTALL) -e '.[bench]'; } && \
+	$(INSTALL) -e '.[bench,export]'; } && \
 	touch $(TORCH) || echo "PyTorch could not be installed: nothing will be compared with it" >&2
 
 bench: $(TORCH)

@@ -16,6 +16,7 @@ EXTRAS = {
     "data": ["minari[hdf5,hf]>=0.5.4", "h5py>=3.10", "huggingface_hub>=0.30"],
     "plot": ["matplotlib>=3.9", "pillow>=10.1"],
     "import": ["pyarrow>=17"],  # reads CSV and Parquet
+    "export": ["flatbuffers>=24.3"],  # of jax.export's files
     "tensorboard": ["tensorboardX>=2.6"],
     "video": ["imageio>=2.34", "imageio-ffmpeg>=0.5"],
     # Statistics over tasks. With pandas 3 the arch that rliable stands on cannot be imported.
@@ -30,6 +31,7 @@ PACKAGES = [LAUNCHERS, *(f"{LAUNCHERS}.{folder}" for folder in ("benchmark", "co
 COMMANDS = {
     "run": "run",
     "evaluate": "evaluate",
+    "export": "export",
     "import": "import_data",
     "import-d4rl": "import_d4rl",
     "sweep": "sweep",
@@ -38,7 +40,7 @@ COMMANDS = {
     "recreate": "recreate",
 }
 # The others bring PyTorch, CUDA or test tools.
-ALL = ("envs", "data", "import", "plot", "tensorboard", "video", "report")
+ALL = ("envs", "data", "import", "export", "plot", "tensorboard", "video", "report")
 
 setup(
     name="rvdt-jax",

@@ -7,6 +7,7 @@ Public names are resolved when first used, so that importing the package loads n
     rvdt_jax.fit              train on a data set, evaluate and score
     rvdt_jax.Episodes         logged data of your own, for ``fit``
     rvdt_jax.load_policy      run directory -> a policy that acts
+    rvdt_jax.Policy           such a policy; ``Policy.from_export`` reads an exported one with JAX and NumPy alone
     rvdt_jax.rebalance        return rebalancing for any trainer, on NumPy arrays
 """
 
@@ -19,7 +20,8 @@ _PUBLIC = {
     "resolve": ("rvdt_jax.config", "resolve"),
     "fit": ("rvdt_jax.runs.fit", "fit"),
     "Episodes": ("rvdt_jax.data.episodes", "Episodes"),
-    "load_policy": ("rvdt_jax.acting.policy", "load_policy"),
+    "load_policy": ("rvdt_jax.acting.saved", "load_policy"),
+    "Policy": ("rvdt_jax.acting.policy", "Policy"),
     "rebalance": ("rvdt_jax.rebalance", None),
 }
 __all__ = ["__version__", *_PUBLIC]

@@ -12,6 +12,7 @@ EXTRAS = {
     **dict.fromkeys(("minari", "h5py", "huggingface_hub"), "data"),
     **dict.fromkeys(("matplotlib", "PIL"), "plot"),
     "pyarrow": "import",
+    "flatbuffers": "export",
     "tensorboardX": "tensorboard",
     **dict.fromkeys(("imageio", "imageio_ffmpeg"), "video"),
     **dict.fromkeys(("rliable", "pandas"), "report"),

@@ -67,6 +67,7 @@ NOT_LOADED = {
     "rvdt_jax.recreate": JAX,
     "rvdt_jax.train": SIMULATORS | {"matplotlib"},
     "rvdt_jax.data": SIMULATORS | {"matplotlib"},
+    "rvdt_jax.acting.policy": JAX - {"jax", "jaxlib"} | SIMULATORS | {"matplotlib", "ml_collections", "absl", "tqdm"},
 }
 
 

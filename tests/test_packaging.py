@@ -127,8 +127,8 @@ def test_the_package_has_its_version_its_public_names_and_its_data():
     [
         ("demo", {"envs", "data", "plot", "tensorboard"}),
         ("test", {"envs", "data", "plot", "tensorboard", "all", "test"}),
-        ("test-slow", {"envs", "data", "plot", "tensorboard", "all", "test", "bench"}),
-        ("bench", {"envs", "data", "plot", "tensorboard", "bench"}),
+        ("test-slow", {"envs", "data", "plot", "tensorboard", "all", "test", "bench", "export"}),
+        ("bench", {"envs", "data", "plot", "tensorboard", "bench", "export"}),
     ],
 )
 def test_make_installs_what_its_target_needs(target, installed, tmp_path):

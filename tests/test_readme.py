@@ -96,6 +96,9 @@ def test_commands_run(command, home, tmp_path, request):
         place = f"--workdir={request.getfixturevalue('trained')}"
         small = {"--workdir": place, "--episodes": "--episodes=1", "--video": f"--video={tmp_path / 'umaze.gif'}"}
         flags = replaced(flags, small)
+    elif script.endswith("export.py"):
+        place = f"--workdir={request.getfixturevalue('trained')}"
+        flags = replaced(flags, {"--workdir": place, "--out": f"--out={tmp_path / 'policy'}"})
     elif script.endswith(("coverage.py", "theory.py")):
         small = ["--mdps=5"] if script.endswith("theory.py") else []
         flags = [*flags, *small, f"--out={tmp_path / 'out'}"]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import jax
 
+from benchmark.acting import measure_acting
 from benchmark.data import make_episodes
 from benchmark.flop_count import measure_flops
 from benchmark.machine import OtherWork, matmul_peak, torch_matmul_peak
@@ -18,6 +19,7 @@ from benchmark.startup import measure_startup
 from benchmark.updates import Case, Data, measure_case
 
 AGREEMENT_BATCH = 16  # windows of the update that is compared with the peer's before anything is timed
+ACT_CALLS = 500
 # Horizons and turns, by preset and size: a step of the reference size takes a second on two cores.
 _EVALUATION = {
     "cpu": {
@@ -39,7 +41,7 @@ def measure(
 
     Args:
         results: where they go.
-        sections: ``updates`` and ``peer`` (beside them), ``evaluation``, ``startup``, ``profile``.
+        sections: ``updates`` and ``peer`` (beside them), ``evaluation``, ``acting``, ``startup``, ``profile``.
         cases: the rows of ``updates``.
         sizes: what makes the settings of ``reference`` and ``demo``.
         preset: ``cpu`` or ``gpu``.
@@ -60,6 +62,7 @@ def other_rows(size: str, make: MakeConfig, data: Data, preset: str) -> list[tup
     config = make("RVDT", "bfloat16" if preset == "gpu" and size == "reference" else "float32")
     case = Case(size, config, 1, "loop", 2 if size == "reference" and preset == "cpu" else 20, 1)
     rows = [("evaluation", size, functools.partial(_evaluate, config, data, _EVALUATION[preset][size]))]
+    rows.append(("acting", size, functools.partial(measure_acting, config, data, calls=ACT_CALLS)))
     for cached in (True, False):
         flags = [f"--config={_FILES[size]}", "--config.variant=RVDT", "--config.seeds=0,"]
         start = functools.partial(measure_startup, flags, data.episodes, compilation_cache=cached)

@@ -20,6 +20,7 @@ _EVALUATION = (
     *("evaluation, steps/s", "size", "all episodes at once", "one at a time, 50 candidates"),
     *("PyTorch, one at a time, 50 candidates", "one at a time, one conditioning"),
 )
+_ACTING = ("one call of act(), one episode", "size", "a run's policy", "exported")
 _PROFILE = ("where an update's time goes", "row", "by operation", "by part")
 _LOOPS = ("loop", "peer_loop", "loop_mean")
 _STARTUP = ("start to first update", "what is started", "first start", "second start", "memory of the process")
@@ -36,7 +37,7 @@ def load_results(folder: pathlib.Path) -> list[dict]:
 
 
 def speed_table(results: list[dict]) -> str:
-    """Markdown: what each was measured on, updates, evaluation, start; "not measured" where nothing is on record."""
+    """Markdown: machines, updates, evaluation, acting, start; "not measured" where nothing is on record."""
     parts = [_machine_line(content) for content in results]
     rows = [row for content in results for row in _update_rows(content)]
     if all(content["machine"]["platform"] == "cpu" for content in results):
@@ -44,6 +45,8 @@ def speed_table(results: list[dict]) -> str:
     parts.append(markdown_table(_UPDATES, rows))
     evaluation = [row for content in results for row in _evaluation_rows(content)]
     parts.append(markdown_table(_EVALUATION, evaluation or [[MISSING] + [""] * 5]))
+    acting = [row for content in results for row in _acting_rows(content)]
+    parts.append(markdown_table(_ACTING, acting or [[MISSING] + [""] * 3]))
     startup = [row for content in results for row in _startup_rows(content)]
     parts.append(markdown_table(_STARTUP, startup or [[MISSING] + [""] * 4]))
     profile = [row for content in results for row in _profile_rows(content)]
@@ -127,6 +130,17 @@ def _loop(row: dict, name: str) -> str:
         return MISSING
     ratio = row["mean"][f"ratio_to_{name}"]["median"]
     return f"{row[name]['steps_per_second']['median']:,.4g}, **{ratio:.{0 if ratio >= 10 else 1}f} x**"
+
+
+def _acting_rows(content: dict) -> list[list[str]]:
+    rows = []
+    for size, row in content.get("acting", {}).items():
+        cells = [row.get("failed", MISSING), ""]
+        if "run" in row:
+            times = [row[policy]["milliseconds"] for policy in ("run", "exported")]
+            cells = [f"{each['median']:.2g} ms (fastest {each['min']:.2g})" for each in times]
+        rows.append([_device(content["machine"]), size, *cells])
+    return rows
 
 
 def _startup_rows(content: dict) -> list[list[str]]:

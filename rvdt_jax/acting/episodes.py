@@ -2,16 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
 
-from rvdt_jax.acting.selection import Actor, choose_actions
 from rvdt_jax.acting.window import empty_windows
-from rvdt_jax.types import Array, Normalizer, Params
 
 EVALUATION_STREAM, EPISODE_STREAM = 0x5C0E, 0xE615  # of random numbers; see ``action_keys``
+
+
+@dataclasses.dataclass(frozen=True)
+class Player:
+    """A policy as ``Acting`` uses it: its compiled step with parameters, and the units of what goes in.
+
+    Attributes:
+        choose: ``choose_actions`` of ``acting.selection`` without its parameters and actor, or the exported one:
+            (windows, last, keys, step) to (R, F, A) actions in [-1, 1].
+        context_length, observation_size, action_size: K, S and A.
+        asks_all: whether all targets together are one set of candidates.
+        mean, std: (S,), the training data's observation statistics.
+        return_scale: returns-to-go are divided by it, as in training.
+        return_range: the smallest and the largest return-to-go of the data, raw.
+    """
+
+    choose: Callable[..., jax.Array]
+    context_length: int
+    observation_size: int
+    action_size: int
+    asks_all: bool
+    mean: np.ndarray
+    std: np.ndarray
+    return_scale: float
+    return_range: tuple[float, float]
 
 
 class Acting:
@@ -20,35 +44,17 @@ class Acting:
     The conditioning is consistent, f(s) = f(s') + r: the target is lowered by each reward received.
 
     Args:
-        actor: the static part.
-        params: see ``choose_actions``.
-        normalizer: the training data's observation statistics.
-        return_scale: returns-to-go are divided by it, as in training.
-        return_range: the smallest and the largest return-to-go of the data, raw.
+        player: what acts.
         keys: (R,) PRNG keys of these episodes.
         targets: (R, C, F) raw returns that are asked for at the first step; C > 1 for selection ``critic`` alone.
     """
 
-    def __init__(
-        self,
-        actor: Actor,
-        params: Params,
-        normalizer: Normalizer,
-        *,
-        return_scale: float,
-        return_range: tuple[float, float],
-        keys: Array,
-        targets: np.ndarray,
-    ):
-        self._actor, self._params, self._keys = actor, params, keys
-        self._mean, self._std = np.asarray(normalizer.mean), np.asarray(normalizer.std)
-        self._scale, (self._low, self._high) = return_scale, return_range
+    def __init__(self, player: Player, *, keys: jax.Array, targets: np.ndarray):
+        self._player, self._keys, self._step = player, keys, 0
         self._remaining = np.array(targets, np.float64)
         seeds, conditionings, episodes = self._remaining.shape
-        policy, conditionings = actor.policy, conditionings + actor.asks_all
-        sizes = actor.context_length, policy.observation_size, policy.action_size
-        self._windows = empty_windows(seeds, conditionings, episodes, *sizes)
-        self._step = 0
+        sizes = player.context_length, player.observation_size, player.action_size
+        self._windows = empty_windows(seeds, conditionings + player.asks_all, episodes, *sizes)
 
     def act(self, observations: np.ndarray, rewards: np.ndarray | None) -> np.ndarray:
         """The next actions.
@@ -62,10 +68,10 @@ class Acting:
         """
         if self._step > 0:
             self._remaining -= rewards[:, None]
-        normalized = (observations - self._mean) / self._std
-        last = self._windows.write(self._step, normalized, self._asked() / self._scale)
-        chosen = choose_actions(self._params, self._windows, last, self._keys, self._step, actor=self._actor)
-        actions = np.asarray(chosen)
+        player = self._player
+        normalized = (observations - player.mean) / player.std
+        last = self._windows.write(self._step, normalized, self._asked() / player.return_scale)
+        actions = np.asarray(player.choose(self._windows, np.int32(last), self._keys, np.int32(self._step)))
         self._windows.actions[:, :, last] = actions
         self._step += 1
         return actions
@@ -73,17 +79,18 @@ class Acting:
     @property
     def is_outside(self) -> np.ndarray:
         """(R, F) bool: whether the first target's return-to-go lies outside what the data hold."""
-        asked = self._remaining[:, 0]
-        return (asked < self._low) | (asked > self._high)
+        asked, (low, high) = self._remaining[:, 0], self._player.return_range
+        return (asked < low) | (asked > high)
 
     def _asked(self) -> np.ndarray:
         """(R, C, F) raw returns-to-go; for ``critic`` one more, which never falls below the largest in the data."""
-        if not self._actor.asks_all:
+        if not self._player.asks_all:
             return self._remaining
-        return np.concatenate([self._remaining, np.maximum(self._remaining.max(1, keepdims=True), self._high)], axis=1)
+        largest = np.maximum(self._remaining.max(1, keepdims=True), self._player.return_range[1])
+        return np.concatenate([self._remaining, largest], axis=1)
 
 
-def action_keys(seeds: Sequence[int], stream: int, number: int) -> Array:
+def action_keys(seeds: Sequence[int], stream: int, number: int) -> jax.Array:
     """(R,) keys for the actions of one evaluation or episode, one per seed.
 
     Training splits a seed's key, which uses the folds 0 and 1; a ``stream`` is neither.

@@ -9,10 +9,12 @@ import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from rvdt_jax.acting.episodes import Player
 from rvdt_jax.acting.window import Windows
 from rvdt_jax.models.policy import sample_actions
-from rvdt_jax.types import Array, Params
+from rvdt_jax.types import Array, Normalizer, Params
 
 _RETURN_NOISE = 0.1  # QT's, on the last return-to-go of a candidate, in scaled units
 
@@ -49,6 +51,28 @@ def make_actor(config, policy: nn.Module, critic: nn.Module | None) -> Actor:
     return Actor(policy, critic, config.model.context_length, *chosen)
 
 
+def make_player(
+    actor: Actor,
+    params: Params,
+    normalizer: Normalizer,
+    *,
+    return_scale: float,
+    return_range: tuple[float, float],
+) -> Player:
+    """The actor with its parameters, see ``choose_actions``, and with the units of its data, see ``Player``."""
+    return Player(
+        functools.partial(choose_actions, params, actor=actor),
+        context_length=actor.context_length,
+        observation_size=actor.policy.observation_size,
+        action_size=actor.policy.action_size,
+        asks_all=actor.asks_all,
+        mean=np.asarray(normalizer.mean),
+        std=np.asarray(normalizer.std),
+        return_scale=return_scale,
+        return_range=return_range,
+    )
+
+
 @functools.partial(jax.jit, static_argnames=("actor",))
 def choose_actions(params: Params, windows: Windows, last: Array, keys: Array, step: Array, *, actor: Actor) -> Array:
     """The actions of all episodes at one time step; parameters are arguments, so new ones compile nothing.
@@ -74,7 +98,7 @@ def choose_actions(params: Params, windows: Windows, last: Array, keys: Array, s
         def one_conditioning(returns_to_go: Array):
             times = jnp.broadcast_to(windows.timesteps, returns_to_go.shape)
             inputs = (observations, actions, returns_to_go, times)
-            return policy.apply({"params": params["policy"]}, *inputs, step=jnp.full(len(times), last))
+            return policy.apply({"params": params["policy"]}, *inputs, step=jnp.full(times.shape[0], last))
 
         draw_key, choice_key = jax.random.split(key)
         if actor.selection == "critic":

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import chex
+import dataclasses
+
+import jax
 import numpy as np
 
 
-@chex.dataclass
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass
 class Windows:
     """What the policy remembers of F parallel episodes per seed: the last K steps, valid ones first (host arrays)."""
 

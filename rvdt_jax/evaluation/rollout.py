@@ -9,7 +9,7 @@ import chex
 import numpy as np
 
 from rvdt_jax.acting.episodes import Acting
-from rvdt_jax.acting.selection import Actor
+from rvdt_jax.acting.selection import Actor, make_player
 from rvdt_jax.errors import UserError
 from rvdt_jax.types import Array, Normalizer, Params
 
@@ -91,8 +91,8 @@ def rollout(
     (seeds, episodes), sets = env_seeds.shape, len(target_sets)
     chex.assert_equal(env.num_envs, seeds * sets * episodes)
     targets = np.tile(np.repeat(target_sets.T, episodes, axis=1), (seeds, 1, 1))  # (R, C, G * E)
-    ranges = {"return_scale": return_scale, "return_range": return_range}
-    acting = Acting(actor, params, normalizer, keys=keys, targets=targets, **ranges)
+    player = make_player(actor, params, normalizer, return_scale=return_scale, return_range=return_range)
+    acting = Acting(player, keys=keys, targets=targets)
     starts = np.tile(env_seeds[:, None], (1, sets, 1)).ravel().tolist()
     arrays, bad = _play(env, acting, starts, (seeds, sets * episodes))
     reports = env.outcomes()

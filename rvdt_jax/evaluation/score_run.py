@@ -9,9 +9,9 @@ import pathlib
 
 import jax
 
-from rvdt_jax.acting.policy import SavedRun, load_run
+from rvdt_jax.acting.saved import SavedRun, load_run
 from rvdt_jax.config.serialization import to_json
-from rvdt_jax.envs.vector import environment_sizes
+from rvdt_jax.envs.vector import try_environment
 from rvdt_jax.errors import UserError
 from rvdt_jax.evaluation.evaluator import Evaluator
 from rvdt_jax.evaluation.target import Scoring, scoring_from_json
@@ -85,14 +85,15 @@ def _score_in(env: str, saved: SavedRun, scoring: Scoring) -> Scoring:
     """As ``config.env`` would have been: with the run's observation entries and action bounds."""
     if scoring.environment is not None and scoring.environment.id == env:
         return scoring
-    spaces = {name: tuple(saved.spaces[name]) for name in ("observation_keys", "action_low", "action_high")}
+    names = ("observation_keys", "observation_offset", "action_low", "action_high")
+    spaces = {name: tuple(saved.spaces.get(name, ())) for name in names}  # older runs have no offset
     environment = Environment(env, horizon=saved.config.eval.horizon, **spaces)
     references = (scoring.ref_min_return, scoring.ref_max_return) if saved.config.task else (None, None)
     return Scoring(environment, *references)
 
 
 def _check_sizes(saved: SavedRun, environment: Environment, folder: pathlib.Path) -> None:
-    policy, found = saved.actor.policy, environment_sizes(environment)
+    policy, found = saved.actor.policy, try_environment(environment)
     expected = policy.observation_size, policy.action_size
     if found != expected:
         raise UserError(

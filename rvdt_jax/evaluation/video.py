@@ -12,6 +12,7 @@ import warnings
 import numpy as np
 
 from rvdt_jax.acting.policy import Policy
+from rvdt_jax.acting.saved import policy_of
 from rvdt_jax.envs.adapters import make_env
 from rvdt_jax.errors import UserError, optional_imports
 from rvdt_jax.evaluation.score_run import ScoredRun
@@ -36,7 +37,7 @@ def record_video(run: ScoredRun, path: pathlib.Path) -> None:
     seed = run.saved.config.seeds[0]
     # The adapted environment gives flat vectors and takes actions in [-1, 1].
     spaces = {"observation_keys": (), "action_low": (), "action_high": ()}
-    policy = Policy(dataclasses.replace(run.saved, spaces=spaces), seed)
+    policy = policy_of(dataclasses.replace(run.saved, spaces=spaces), seed)
     try:
         with warnings.catch_warnings(), contextlib.closing(make_env(run.scoring.environment, "rgb_array")) as env:
             # The encoder's fork runs another program at once, and touches nothing of JAX.

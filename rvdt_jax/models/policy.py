@@ -77,7 +77,7 @@ class TransformerPolicy(nn.Module):
             read = np.arange(period - 2, tokens.shape[1], period)  # the state tokens, then the action tokens
             read = np.concatenate([read, read[:-1] + 1]) if predict else read
         else:
-            chex.assert_shape(step, (len(timesteps),))
+            chex.assert_shape(step, timesteps.shape[:1])
             read = (period * step + period - 2)[:, None]
         trunk = CausalTransformer(self.layers, self.heads, self.dropout, self.dtype, self.plain)
         hidden = trunk(tokens, deterministic, read)

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rvdt_jax.acting.logged import outputs_on_data
-from rvdt_jax.acting.policy import SavedRun, load_run
+from rvdt_jax.acting.saved import SavedRun, load_run
 from rvdt_jax.algorithms.base import Coefficients
 from rvdt_jax.algorithms.sequence_spec import make_critic
 from rvdt_jax.data.episodes import Episodes

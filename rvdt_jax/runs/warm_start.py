@@ -9,7 +9,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from rvdt_jax.acting.saved import read_checkpoint
+from rvdt_jax.acting.checkpoints import read_checkpoint
 from rvdt_jax.config.settings import Config
 from rvdt_jax.errors import UserError
 from rvdt_jax.report.records import read_json, write_json

@@ -1,4 +1,4 @@
-"""Checkpoints of an older format act and score as they did; see ``acting.policy``."""
+"""Checkpoints of an older format act and score as they did; see ``acting.saved``."""
 
 import jax
 import numpy as np

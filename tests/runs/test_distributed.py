@@ -91,7 +91,7 @@ def losses(run):
 
 
 def params(run):
-    from rvdt_jax.acting.policy import load_run
+    from rvdt_jax.acting.saved import load_run
 
     return load_run(run).params
 

@@ -17,7 +17,7 @@ from compilation import ONE_DEVICE
 from conftest import SMALL, interrupted, snapshot
 
 import rvdt_jax
-from rvdt_jax.acting.policy import load_run
+from rvdt_jax.acting.saved import load_run
 from rvdt_jax.config.serialization import from_json
 from rvdt_jax.data.cache import write_cache
 from rvdt_jax.data.episodes import Episodes, draw_episodes, keep_episodes

@@ -8,7 +8,7 @@ from conftest import make_episodes
 from launching import launch
 
 from rvdt_jax.acting.logged import outputs_on_data
-from rvdt_jax.acting.policy import load_policy, load_run
+from rvdt_jax.acting.saved import load_policy, load_run
 from rvdt_jax.data.cache import write_cache
 from rvdt_jax.data.store import make_store
 from rvdt_jax.errors import UserError

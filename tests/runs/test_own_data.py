@@ -135,7 +135,7 @@ def test_the_same_from_the_command_line(tmp_path):
     assert (evaluation["lengths"], evaluation["target"]) == ([7, 7], -30.0)
     keys = read_json(tmp_path / "run" / "results.json")["provenance"]["observation_keys"]
     assert keys == ["achieved_goal", "observation"]
-    assert rvdt_jax.load_policy(tmp_path / "run")._actor.policy.observation_size == 29
+    assert rvdt_jax.load_policy(tmp_path / "run")._player.observation_size == 29
 
 
 def test_guidance_does_not_depend_on_the_unit_of_the_rewards(small, tmp_path):

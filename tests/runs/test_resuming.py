@@ -10,7 +10,7 @@ from conftest import SMALL, interrupted
 from settings_helpers import from_file
 
 import rvdt_jax
-from rvdt_jax.acting.policy import load_run
+from rvdt_jax.acting.saved import load_run
 from rvdt_jax.report.records import read_json, read_lines
 from rvdt_jax.runs.fit import fit, run_config
 from rvdt_jax.runs.resuming import keep_settings

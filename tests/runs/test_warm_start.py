@@ -5,7 +5,7 @@ import functools
 import jax
 import pytest
 
-from rvdt_jax.acting.policy import load_run
+from rvdt_jax.acting.saved import load_run
 from rvdt_jax.errors import UserError
 from rvdt_jax.report.records import read_json, read_lines
 from rvdt_jax.runs.fit import run_config

@@ -1,8 +1,9 @@
-"""The benchmark of evaluation, small; and that the peer's loop shows its policy what ours is shown."""
+"""The benchmarks of evaluation and acting, small; and that the peer's loop shows its policy what ours is shown."""
 
 import numpy as np
 import pytest
 from benchmark import evaluation
+from benchmark.acting import measure_acting
 from benchmark.data import make_episodes
 from benchmark.updates import Data
 
@@ -18,6 +19,13 @@ def test_steps_per_second(small_config, monkeypatch):
     for loop in ("loop", "loop_mean"):
         expected = [mean / other for mean, other in zip(speeds["mean"], speeds[loop], strict=True)]
         assert row["mean"][f"ratio_to_{loop}"]["all"] == pytest.approx(expected, rel=2e-3)
+
+
+def test_milliseconds_of_an_action(small_config):
+    row = measure_acting(small_config(variant="DT"), Data.of(make_episodes(2000)), calls=5)
+    for policy in ("run", "exported"):
+        times = row[policy]["milliseconds"]
+        assert 0 < times["min"] <= times["median"] <= times["max"]
 
 
 def test_the_peers_window_is_the_recent_past():

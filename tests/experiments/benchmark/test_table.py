@@ -55,6 +55,14 @@ def test_where_the_time_goes_and_how_loops_compare():
     assert f"| Box, 2 cores | demo RVDT float32 1 seed | products 80 %, sums 20 % | {MISSING} |" in table
 
 
+def test_how_long_an_action_takes():
+    times = {"milliseconds": {"median": 0.1855, "min": 0.1794, "max": 3.4}}
+    row = {"action_selection": "mean", "run": times, "exported": times}
+    table = speed_table([content(acting={"demo": row, "reference": {"failed": "MemoryError"}})])
+    assert "| Box, 2 cores | demo | 0.19 ms (fastest 0.18) | 0.19 ms (fastest 0.18) |" in table
+    assert "| Box, 2 cores | reference | MemoryError |  |" in table
+
+
 def test_the_peer_imports_no_jax_and_we_no_torch():
     """The check of agreement has both."""
     both = {"agreement.py", "machine.py"}

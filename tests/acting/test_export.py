@@ -1,0 +1,149 @@
+"""Exported policies: they act as the run's do without the packages that trained them, and refuse what is damaged."""
+
+import dataclasses
+import inspect
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import SMALL, make_episodes, snapshot
+from launching import ROOT
+
+import rvdt_jax
+from rvdt_jax.acting import export
+from rvdt_jax.acting.export import export_policy, write_export
+from rvdt_jax.acting.saved import load_run, policy_of
+from rvdt_jax.data.cache import write_cache
+from rvdt_jax.errors import UserError
+from rvdt_jax.runs.fit import run_config
+
+BLOCKED = ("flax", "optax", "orbax", "chex", "minari", "gymnasium", "h5py", "ml_collections", "absl", "tqdm", "mujoco")
+SELECTIONS = ("mean", "sample", "critic", "best_of")
+
+
+def play(policy) -> list:
+    """One episode at the policy's own target, one at another, three side by side; each beyond the context length."""
+    import numpy as np
+
+    rng, actions = np.random.default_rng(0), []
+    for target in (None, 5.0, np.array([1.0, 10.0, 20.0])):
+        shape = () if target is None else np.shape(target)
+        policy.reset(target)
+        actions += [policy.act(rng.normal(size=(*shape, 4)), rng.random(shape)) for _ in range(7)]
+    return actions
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory):
+    """A run of two seeds whose policy can be asked in every way."""
+    place, episodes = tmp_path_factory.mktemp("trained"), make_episodes()
+    write_cache(place / "data.npz", episodes, {"dataset_id": "test/random", "content_digest": episodes.digest()})
+    settings = rvdt_jax.default_config()
+    settings.update_from_flattened_dict(SMALL | {"variant": "RVDT", "env": "none", "workdir": str(place / "run")})
+    settings.update_from_flattened_dict({"seeds": (3, 5), "eval.targets": (10.0, 5.0), "data.source": "file"})
+    settings.data.path = str(place / "data.npz")
+    return run_config(rvdt_jax.resolve(settings), progress=False).folder
+
+
+@pytest.fixture(scope="module")
+def exported(run_folder, tmp_path_factory):
+    return export_policy(run_folder, tmp_path_factory.mktemp("exported") / "new" / "policy", seed=5)
+
+
+@pytest.mark.slow
+def test_exported_policies_act_alike_where_nothing_else_is_installed(run_folder, tmp_path):
+    for selection in SELECTIONS:
+        export_policy(run_folder, tmp_path / selection, seed=5, selection=selection)
+    script = f"""
+import sys
+sys.modules.update(dict.fromkeys({BLOCKED}))
+import numpy, rvdt_jax
+{inspect.getsource(play)}
+for name in {SELECTIONS}:
+    actions = play(rvdt_jax.Policy.from_export({str(tmp_path)!r} + "/" + name))
+    numpy.savez({str(tmp_path)!r} + f"/{{name}}.npz", *actions)
+"""
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
+    for selection in SELECTIONS:
+        with np.load(tmp_path / f"{selection}.npz") as file:
+            theirs = list(file.values())
+        ours = play(rvdt_jax.load_policy(run_folder, seed=5, selection=selection))
+        for one, other in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
+
+
+def test_observation_entries_bounds_and_shape_travel(run_folder, tmp_path):
+    spaces = {"observation_keys": ["arm.angle", "goal"], "action_low": [0.0, 5.0], "action_high": [3.0, 5.0]}
+    spaces |= {"action_shape": [2, 1], "observation_offset": [1e9, 0.0, 0.0, 0.0]}
+    saved = dataclasses.replace(load_run(run_folder), spaces=spaces)
+    write_export(saved, tmp_path / "policy")
+    observation = {"arm": {"angle": np.array([1e9 + 0.5, 0.5, 0.5])}, "goal": np.ones(1)}
+    answers = []
+    for policy in (policy_of(saved), rvdt_jax.Policy.from_export(tmp_path / "policy")):
+        policy.reset()
+        answers += [policy.act(observation)]
+    assert answers[0].shape == (2, 1)
+    assert answers[0][1] == 5.0
+    np.testing.assert_allclose(*answers, rtol=0, atol=1e-6)
+
+
+def test_the_file_names_the_origin(exported):
+    facts = json.loads((exported / "policy.json").read_text())
+    assert facts["origin"]["update"] == 6
+    assert facts["origin"]["data"]["dataset_id"] == "test/random"
+    assert facts["policy"]["seed"] == 5
+    assert rvdt_jax.Policy.from_export(exported).config["variant"] == "RVDT"
+    with np.load(exported / "weights.npz") as weights:
+        assert not [name for name in weights if name.startswith("critic")]  # ``mean`` needs none
+
+
+def test_what_exists_is_not_touched(run_folder, exported, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("mine")
+    before = snapshot(exported)
+    for taken in (exported, tmp_path / "file"):
+        with pytest.raises(UserError, match="exists and is no empty folder"):
+            export_policy(run_folder, taken)
+    assert snapshot(exported) == before
+    with pytest.raises(UserError, match="has no seed 9; trained were 3, 5"):
+        export_policy(run_folder, tmp_path / "policy", seed=9)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(export, "write_json", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        export_policy(run_folder, tmp_path / "policy")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def damage(**changes):
+    """A function that gives ``policy.json`` other values."""
+
+    def change(folder):
+        path = folder / "policy.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda folder: (folder / "policy.json").unlink(), "policy.json"),
+        (lambda folder: (folder / "policy.json").write_text("{"), "JSONDecodeError"),
+        (lambda folder: (folder / "weights.npz").write_bytes(b"PK"), "weights.npz is damaged"),
+        (lambda folder: (folder / "act.stablehlo").unlink(), "act.stablehlo"),
+        (damage(format_version=2), "format 2, of a newer version of rvdt-jax; upgrade"),
+        (damage(player={}), "Export it again"),
+    ],
+)
+def test_what_cannot_be_read_is_refused(exported, tmp_path, change, words):
+    folder = tmp_path / "policy"
+    folder.mkdir()
+    for name, content in snapshot(exported).items():
+        (folder / name).write_bytes(content)
+    change(folder)
+    with pytest.raises(UserError, match=words):
+        rvdt_jax.Policy.from_export(folder)
