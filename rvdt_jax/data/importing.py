@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from rvdt_jax.data.columns import Cut, action_bounds, count_beyond, cut_episodes
+from rvdt_jax.data.layouts import EPISODE
 from rvdt_jax.data.spaces import far_offset, scale_actions
 from rvdt_jax.data.tables import ArrayTable, Table, open_table
 from rvdt_jax.errors import UserError
@@ -18,9 +19,9 @@ from rvdt_jax.files import check_room
 # The names in use: LeRobot's, D4RL's, Minari's, robomimic's, and plain words.
 KNOWN = {
     "observations": ("observation.state", "observations", "observation", "obs", "states", "state"),
-    "actions": ("actions", "action", "act"),
-    "reward": ("next.reward", "rewards", "reward"),
-    "episode": ("episode_index", "episode_id", "episode", "trajectory_id", "traj_id", "(group)"),
+    "actions": ("actions", "action", "act", "acts"),
+    "reward": ("next.reward", "rewards", "reward", "rews"),
+    "episode": ("episode_index", "episode_id", "episode", "trajectory_id", "traj_id", EPISODE),
     "terminal": ("terminals", "terminal", "terminated", "terminations"),
     "timeout": ("timeouts", "timeout", "truncated", "truncations", "next.done", "dones", "done"),
     "time": ("frame_index", "timestep", "step", "timestamp", "time"),

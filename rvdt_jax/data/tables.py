@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from rvdt_jax.data.layouts import EPISODE, by_step
 from rvdt_jax.errors import UserError, optional_imports
 
 BATCH = 131_072  # rows that are in memory besides the result
@@ -80,7 +81,7 @@ def open_table(files: list[pathlib.Path], group: str | None = None) -> Table:
     Args:
         files: one or more.
         group: of an HDF5 file, a glob of groups that hold one episode each (``data/demo_*``); their numbers become the
-            column ``(group)``.
+            column ``EPISODE``.
 
     Raises:
         UserError: a file is missing, of another kind than can be read, or has other columns than the first.
@@ -137,7 +138,7 @@ class _Chain(Table):
 
 
 class ArrayTable(Table):
-    """Arrays in memory: those that have as many rows as most of them.
+    """Arrays in memory, also in the layouts of ``by_step``: those that have as many rows as most of them.
 
     Args:
         name: for messages.
@@ -147,7 +148,7 @@ class ArrayTable(Table):
 
     def __init__(self, name: str, arrays: Mapping):
         self.name = name
-        self._arrays = {key: array for key, array in _flat(arrays) if array.ndim}
+        self._arrays = by_step({key: array for key, array in _flat(arrays) if array.ndim})
         self.rows, self.columns, self.left_out = _array_columns(name, self._arrays)
 
     def batches(self, names: tuple[str, ...]) -> Iterator[dict[str, np.ndarray]]:
@@ -199,7 +200,7 @@ class Hdf5Table(Table):
             if number == 0:
                 self.columns, self.left_out = columns, left_out
         if group is not None:
-            self.columns = self.columns | {"(group)": Column("(group)", 1, "i")}
+            self.columns = self.columns | {EPISODE: Column(EPISODE, 1, "i")}
         self.rows = sum(self._counts.values())
 
     def batches(self, names: tuple[str, ...]) -> Iterator[dict[str, np.ndarray]]:
@@ -208,9 +209,9 @@ class Hdf5Table(Table):
                 count = min(BATCH, self._counts[place] - start)
                 batch = {}
                 for name in names:
-                    if name != "(group)" and name not in arrays:
+                    if name != EPISODE and name not in arrays:
                         raise UserError(f"{self.name}: group {place} has no array {name!r}.")
-                    batch[name] = np.full(count, number) if name == "(group)" else _rows_of(arrays[name], start, count)
+                    batch[name] = np.full(count, number) if name == EPISODE else _rows_of(arrays[name], start, count)
                 yield batch
 
 

@@ -157,6 +157,35 @@ THREE = {"lengths": [3, 3]}
 MANY = np.arange(60) % 10
 
 KINDS = {
+    "stacked episodes": memory(
+        {"observations": [[0], [1], [2], [3], [4], [5]], "actions": SCALED, "lengths": [3, 3]},
+        temp=np.array([0.0, 1, 2, 9, 3, 4, 5, 9]).reshape(2, 4, 1),
+        valve=BASE["valve"].reshape(2, 3, 1),
+        reward=BASE["reward"].reshape(2, 3),
+        episode=None,
+    ),
+    "stacked episodes of several lengths": memory(
+        {"observations": [[0], [1], [3], [4], [5]], "lengths": [2, 3], "terminated": [True, False]},
+        temp=np.array([0.0, 1, 7, 9, 3, 4, 5, 9]).reshape(2, 4, 1),
+        valve=BASE["valve"].reshape(2, 3, 1),
+        reward=BASE["reward"].reshape(2, 3),
+        episode=None,
+        episode_lengths=[2, 3],
+        terminal=[True, False],
+    ),
+    "one observation more an episode, and their ends": memory(
+        {"observations": [[0], [1], [2], [3], [4], [5]], "lengths": [3, 3], "terminated": [False, True]},
+        temp=np.array([0.0, 1, 2, 9, 3, 4, 5, 9]),
+        episode=None,
+        indices=[3],
+        terminal=[False, True],
+    ),
+    "ends of episodes": memory({"lengths": [2, 4]}, episode=None, episode_ends=[2, 6]),
+    "tables whose widths look like steps": memory(
+        {"lengths": [3, 3], "actions": [[-1, -1], [-1, 1], [1, 1], [-1, -1], [-1, 1], [1, 1]]},
+        temp=np.arange(18.0).reshape(6, 3),
+        valve=np.array([[0, 0], [0, 1], [1, 1]] * 2, float),
+    ),
     # episodes
     "two episodes": memory({"lengths": [3, 3], "terminated": [F, F], "actions": SCALED, "returns": [6, 15]}),
     "episodes of one step": memory({"lengths": [1] * 6, "terminated": [T] * 6}, NONE, terminal=np.ones(6)),
