@@ -54,7 +54,7 @@ def test_the_picture_says_what_it_shows_and_without_scores_there_is_none(tmp_pat
     evaluate(tmp_path, 10.0, 20.0)
     write_results(SETTINGS | {"task": task}, tmp_path, facts)
     references = {name: facts[name] for name in ("ref_min_return", "ref_max_return")}
-    assert drawn == [("RVDT (target 5)", {"title": title} | references)]
+    assert drawn == [("RVDT (target 5)", {"title": title, "held": []} | references)]
 
 
 def test_without_matplotlib_there_are_results_and_a_warning(tmp_path, monkeypatch, caplog):

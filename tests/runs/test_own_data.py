@@ -11,6 +11,7 @@ from minari_sets import write_minari
 
 import rvdt_jax
 import rvdt_jax.envs  # registers the environments
+from rvdt_jax.acting.saved import load_run, policy_of
 from rvdt_jax.config.settings import targets_of
 from rvdt_jax.report.records import read_json, read_lines
 from rvdt_jax.runs.fit import fit, run_config
@@ -70,9 +71,11 @@ def test_a_data_set_without_a_task_trains_resumes_is_scored_and_acts(small):
     again = fit("own/pendulum-v0", small(), resume=True, progress=False)
     assert again.results["final"] == run.results["final"]
 
-    policy = rvdt_jax.load_policy(run.folder)
-    scaled = policy._params  # drive the output layer to its ends: the mean is a tanh
-    scaled["policy"]["action_mean"] = {key: value * 1e4 for key, value in scaled["policy"]["action_mean"].items()}
+    saved = load_run(run.folder)  # drive the output layer to its ends: the mean is a tanh
+    saved.params["policy"]["action_mean"] = {
+        key: value * 1e4 for key, value in saved.params["policy"]["action_mean"].items()
+    }
+    policy = policy_of(saved)
     env, actions = gymnasium.make("Pendulum-v1"), []
     for seed in range(20):
         policy.reset()
