@@ -44,18 +44,9 @@ def read_minari(
     Raises:
         UserError: the data set is corrupt, is larger than memory, holds other spaces, or breaks the episode contract.
     """
-    import minari
-
-    try:  # a corrupt file makes Minari and h5py raise almost anything
-        stored = _count_episodes(folder)
-        dataset = minari.MinariDataset(folder)
-        observation_space, action_space, steps = dataset.observation_space, dataset.action_space, dataset.total_steps
-    except ImportError as error:  # Minari's own says nothing of the package
-        with optional_imports(dataset_id):
-            raise error.__context__ or error from None
-    except Exception as error:
-        raise corrupt(dataset_id, folder, error) from error
-    seen = _check_spaces(dataset_id, observation_space, action_space, observation_keys)
+    dataset, stored = _open(dataset_id, folder)
+    action_space, steps = dataset.action_space, dataset.total_steps
+    seen = _check_spaces(dataset_id, dataset.observation_space, action_space, observation_keys)
     numbers = sum(map(math.prod, [*seen.values(), action_space.shape]))
     remedy = "Read fewer entries (config.data.observation_keys), or write the data set again with smaller observations."
     check_room(dataset_id, 4 * numbers * steps, remedy)
@@ -84,6 +75,21 @@ def read_minari(
             action_shape=None if len(action_space.shape) == 1 else action_space.shape,
         )
     )
+
+
+def _open(dataset_id: str, folder: pathlib.Path) -> tuple:
+    """The ``minari.MinariDataset``, its spaces and steps read, and how many episodes its file holds."""
+    import minari
+
+    try:  # a corrupt file makes Minari and h5py raise almost anything
+        stored, dataset = _count_episodes(folder), minari.MinariDataset(folder)
+        _ = dataset.observation_space, dataset.action_space, dataset.total_steps
+    except ImportError as error:  # Minari's own says nothing of the package
+        with optional_imports(dataset_id):
+            raise error.__context__ or error from None
+    except Exception as error:
+        raise corrupt(dataset_id, folder, error) from error
+    return dataset, stored
 
 
 def _iterate(dataset_id: str, folder: pathlib.Path, dataset) -> Iterator:
