@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from rvdt_jax.data.tables import BATCH, Column, Table
+from rvdt_jax.data.table import BATCH, Column, Table
 from rvdt_jax.errors import UserError
 
 _BLOCK = 1 << 24  # bytes of a CSV file that are in memory at once

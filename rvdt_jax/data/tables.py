@@ -2,77 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 import fnmatch
 import pathlib
 import re
 from collections.abc import Iterator, Mapping
-from types import MappingProxyType
 
 import numpy as np
 
 from rvdt_jax.data.layouts import EPISODE, by_step
+from rvdt_jax.data.table import BATCH, Column, Table
 from rvdt_jax.errors import UserError, optional_imports
 
-BATCH = 131_072  # rows that are in memory besides the result
 SUFFIXES = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".pq": "parquet", ".npz": "npz"}
 SUFFIXES |= {".hdf5": "hdf5", ".h5": "hdf5"}
-
-
-@dataclasses.dataclass(frozen=True)
-class Column:
-    """A column of a log.
-
-    Attributes:
-        name: as the file has it.
-        width: numbers a row; 1 for plain columns.
-        kind: the letter of its NumPy type: f, i, u, b are numbers; M a time of day; others cannot be learned from.
-    """
-
-    name: str
-    width: int
-    kind: str
-
-
-class Table:
-    """A log as columns; subclasses read one kind of file.
-
-    Attributes:
-        name: for messages.
-        columns: what there is, by name.
-        rows: N.
-        left_out: arrays of another number of rows than most, and their number.
-    """
-
-    name: str
-    columns: dict[str, Column]
-    rows: int
-    left_out: Mapping[str, int] = MappingProxyType({})
-
-    def batches(self, names: tuple[str, ...]) -> Iterator[dict[str, np.ndarray]]:
-        """The columns of these names, a few rows at a time: (n,) arrays, or (n, width) where the width is above 1."""
-        raise NotImplementedError
-
-    def match(self, pattern: str) -> list[str]:
-        """The names that a name or a glob means, in the order of the file.
-
-        Raises:
-            UserError: none; the message lists what there is.
-        """
-        found = [pattern] if pattern in self.columns else fnmatch.filter(self.columns, pattern)
-        if not found:
-            raise UserError(f"{self.name}: there is no column {pattern!r}. {self.listing()}")
-        return found
-
-    def listing(self) -> str:
-        """The columns, for a message."""
-        shown = [f"{each.name} ({each.width})" if each.width > 1 else each.name for each in self.columns.values()]
-        more = f" and {len(shown) - 60} more" if len(shown) > 60 else ""
-        others = ", ".join(f"{name} ({rows} rows)" for name, rows in self.left_out.items())
-        others = (
-            f" Other arrays have not {self.rows} rows: {others}. Cut them to one row for each step." if others else ""
-        )
-        return f"The columns are {', '.join(shown[:60])}{more}.{others}"
 
 
 def open_table(files: list[pathlib.Path], group: str | None = None) -> Table:

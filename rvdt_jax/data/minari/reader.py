@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 _OUTSIDE = 1e-5  # actions this far beyond their bounds, in parts of the range, are rounding
 _REMEDY = "Repair or drop that episode."
+_SMALLER = "Read fewer entries (config.data.observation_keys), or write the data set again with smaller observations."
 
 
 def read_minari(
@@ -47,9 +48,8 @@ def read_minari(
     dataset, stored = _open(dataset_id, folder)
     action_space, steps = dataset.action_space, dataset.total_steps
     seen = _check_spaces(dataset_id, dataset.observation_space, action_space, observation_keys)
-    numbers = sum(map(math.prod, [*seen.values(), action_space.shape]))
-    remedy = "Read fewer entries (config.data.observation_keys), or write the data set again with smaller observations."
-    check_room(dataset_id, 4 * numbers * steps, remedy)
+    size = 4 * steps * sum(map(math.prod, [*seen.values(), action_space.shape]))
+    check_room(dataset_id, size, _SMALLER)
     episodes = _iterate(dataset_id, folder, dataset)
     columns = [_read_episode(dataset_id, episode, seen, action_space.shape) for episode in episodes]
     if not columns:
