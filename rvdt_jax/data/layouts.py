@@ -9,6 +9,11 @@ _ENDS = ("indices", "episode_ends")  # where episodes end, counted in steps; the
 _LENGTHS = ("episode_lengths", "lengths")
 
 
+def is_by_step(arrays) -> bool:
+    """Whether ``by_step`` leaves arrays of these names and shapes as they are; it may also be given HDF5's."""
+    return _stacked(arrays) is None and not any(name in arrays for name in _ENDS)
+
+
 def by_step(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The arrays with one row a step, and a column of episode numbers, where they lie in one of these two layouts.
 

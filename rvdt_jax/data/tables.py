@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from rvdt_jax.data.layouts import EPISODE, by_step
+from rvdt_jax.data.layouts import EPISODE, by_step, is_by_step
 from rvdt_jax.data.table import BATCH, Column, Table
 from rvdt_jax.errors import UserError, optional_imports
+from rvdt_jax.files import check_room
 
 SUFFIXES = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".pq": "parquet", ".npz": "npz"}
 SUFFIXES |= {".hdf5": "hdf5", ".h5": "hdf5"}
@@ -60,7 +61,7 @@ def _reader(kind: str):
         from rvdt_jax.data import arrow
 
         return {"csv": arrow.CsvTable, "parquet": arrow.ParquetTable}[kind]
-    return {"npz": _npz_table, "hdf5": Hdf5Table}[kind]
+    return {"npz": _npz_table, "hdf5": _hdf5_table}[kind]
 
 
 class _Chain(Table):
@@ -121,6 +122,16 @@ def _npz_table(file: pathlib.Path) -> ArrayTable:
     return ArrayTable(file.name, arrays)
 
 
+def _hdf5_table(file: pathlib.Path, group: str | None = None) -> Table:
+    """The arrays of an HDF5 file, read in batches; in memory where they have not one row a step."""
+    table = Hdf5Table(file, group)
+    if group is not None or is_by_step(table.arrays):
+        return table
+    size = sum(array.nbytes for array in table.arrays.values())
+    check_room(file.name, size, "Write it with one row a step, which is read in parts.")
+    return ArrayTable(file.name, {name: array[()] for name, array in table.arrays.items()})
+
+
 class Hdf5Table(Table):
     """The arrays of an HDF5 file by their paths; or those of all groups that a glob names, one episode each."""
 
@@ -132,7 +143,7 @@ class Hdf5Table(Table):
             self._file = h5py.File(file, "r")
         except OSError as error:
             raise UserError(f"{file}: not readable as HDF5: {error}") from error
-        arrays: dict[str, h5py.Dataset] = {}
+        self.arrays = arrays = {}
         self._file.visititems(lambda name, item: arrays.update({name: item} if getattr(item, "ndim", 0) else {}))
         self._groups = {"": arrays} if group is None else _grouped(self.name, arrays, group)
         self._counts = {}

@@ -211,6 +211,18 @@ def test_four_lines_say_what_the_data_are():
     assert describe_data(episodes, (4.0,), None)[2] == "episodes of 3 to 3 steps, median 3"
 
 
+def test_stacked_episodes_of_hdf5_are_read_as_those_in_memory(tmp_path):
+    arrays = {"obs": np.arange(24.0).reshape(2, 4, 3), "act": np.zeros((2, 3, 1)), "reward": np.ones((2, 3))}
+    arrays["act"][1] = 1.0
+    with h5py.File(tmp_path / "log.hdf5", "w") as file:
+        for name, values in arrays.items():
+            file[name] = values
+    table = open_table([tmp_path / "log.hdf5"])
+    (batch,) = table.batches(("obs", "(group)"))
+    assert batch["obs"].tolist() == arrays["obs"][:, :3].reshape(6, 3).tolist()
+    assert batch["(group)"].tolist() == [0, 0, 0, 1, 1, 1]
+
+
 def test_a_column_of_csv_may_begin_with_whole_numbers(tmp_path, monkeypatch):
     pytest.importorskip("pyarrow")
     monkeypatch.setattr("rvdt_jax.data.arrow._BLOCK", 64)
