@@ -137,6 +137,20 @@ def test_groups_that_hold_an_episode_each(tmp_path):
     assert imported.episodes.observations[:, 0].tolist() == [2, 2, 10, 10, 10]
 
 
+def test_files_that_hold_an_episode_each(tmp_path):
+    part = {"obs": np.arange(6.0).reshape(1, 3, 2), "act": np.zeros((1, 3, 1)), "reward": np.ones((1, 3))}
+    part |= {"rows": np.zeros((1, 3, 1))}
+    flat = {name: values.reshape(3, -1) for name, values in part.items()}
+    for number in range(2):
+        np.savez(tmp_path / f"stacked{number}.npz", **part)
+        np.savez(tmp_path / f"flat{number}.npz", **flat)
+    stacked, plain = ([tmp_path / f"{name}{number}.npz" for number in range(2)] for name in ("stacked", "flat"))
+    assert read(*stacked).arrays["lengths"].tolist() == [3, 3]
+    assert read(*plain, episode=["(file)"]).arrays["lengths"].tolist() == [3, 3]
+    with pytest.raises(UserError, match=r"name the column \(file\)"):
+        read(*plain)
+
+
 @pytest.mark.parametrize(
     ("change", "named", "message"),
     [
