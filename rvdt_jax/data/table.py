@@ -65,7 +65,7 @@ class Table:
         """The columns, for a message."""
         shown = [f"{each.name} ({each.width})" if each.width > 1 else each.name for each in self.columns.values()]
         more = f" and {len(shown) - 60} more" if len(shown) > 60 else ""
-        others = ", ".join(f"{name} ({rows} rows)" for name, rows in self.left_out.items())
+        others = ", ".join(f"{name} ({rows} rows)" for name, rows in list(self.left_out.items())[:20])
         others = (
             f" Other arrays have not {self.rows} rows: {others}. Cut them to one row for each step." if others else ""
         )
@@ -87,6 +87,6 @@ def as_rows(name: str, values) -> np.ndarray:
         return np.stack(list(array)) if isinstance(first, list | np.ndarray) else array  # pandas' columns of lists
     except ValueError as error:
         raise UserError(
-            f"{name}: not one array of one row a step: {error}. Lay episodes behind each other, as np.concatenate "
+            f"{name}: not one array of one row a step: {str(error).rstrip('.')}. Lay episodes behind each other, as np.concatenate "
             "does, and name a column of episode ids; lay the entries of a dict beside each other."
         ) from error

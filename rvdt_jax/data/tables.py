@@ -172,6 +172,14 @@ class Hdf5Table(Table):
             self.columns = self.columns | {EPISODE: Column(EPISODE, 1, "i")}
         self.rows = sum(self._counts.values())
 
+    def listing(self) -> str:
+        places: dict[str, set] = {}
+        for found in filter(None, (re.match(r"(.*?\d[^/]*)/", path) for path in self.arrays)):
+            places.setdefault(re.sub(r"\d+", "*", found[1]), set()).add(found[1])
+        alike = [place for place, names in places.items() if len(names) > 1 and self._groups.keys() == {""}]
+        hint = f" If each of its groups is one episode, pass --group='{alike[0]}'." if alike else ""
+        return super().listing() + hint
+
     def batches(self, names: tuple[str, ...]) -> Iterator[dict[str, np.ndarray]]:
         for number, (place, arrays) in enumerate(self._groups.items()):
             for start in range(0, self._counts[place], BATCH):
