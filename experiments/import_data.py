@@ -50,7 +50,7 @@ def main(argv: list[str]) -> None:
     episodes = check_episodes(Episodes(name=_ID.value, **imported.arrays))
     path = write_imported(imported, episodes, _FILE.value, overwrite=_OVERWRITE.value)
     print(describe_import(imported, episodes))
-    known = d4rl_facts(_ID.value, _FILE.value)
+    known = d4rl_facts(episodes, _FILE.value)
     if known:
         print("references of D4RL's {d4rl_task}: {ref_min_score:g} and {ref_max_score:g}".format(**known))
     print(f"\nWritten to {path}. Train on it with:")

@@ -188,8 +188,8 @@ def d4rl_files() -> dict[str, str]:
 
 def d4rl_counts(name: str) -> dict[str, int]:
     """How many ``episodes`` and ``steps`` D4RL's file of that name has; of what is not known, nothing."""
-    row = _read_reference("d4rl_files.csv")[name]
-    return {what: int(row[what]) for what in ("episodes", "steps") if row[what]}
+    row = _read_reference("d4rl_files.csv").get(name, {})
+    return {what: int(row[what]) for what in ("episodes", "steps") if row.get(what)}
 
 
 def d4rl_references(name: str) -> tuple[float, float] | None:

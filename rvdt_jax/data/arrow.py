@@ -28,6 +28,10 @@ class CsvTable(Table):
         with gzip.open(file) if file.suffix.lower() == ".gz" else file.open("rb") as lines:
             header = lines.readline()
             self.rows = 1 + sum(chunk.count(b"\n") for chunk in iter(lambda: lines.read(1 << 20), b""))  # or one less
+        try:
+            header.decode()
+        except UnicodeDecodeError as error:
+            raise UserError(f"{file.name}: its header is not UTF-8. Save it with that encoding.") from error
         self._separator = max(",;\t", key=lambda sign: header.count(sign.encode()))
         first = next(self._read(None), None)
         if first is None:

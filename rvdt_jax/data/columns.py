@@ -88,7 +88,8 @@ def _check_cues(name: str, cues: tuple, time: np.ndarray | None) -> None:
     if all(cue is None for cue in cues):
         raise UserError(
             f"{name}: nothing says where an episode ends. Name a column of episode ids, flags of terminal steps or of "
-            "time-outs, or a time column and the gap that separates two episodes."
+            "time-outs, or a time column and the gap that separates two episodes; where every file is an episode, name "
+            "the column (file) as episode ids."
         )
     if cues[-1] is not None and time is None:
         raise UserError(f"{name}: a gap needs the time column that it is a gap of.")
@@ -160,7 +161,7 @@ def _order(codes: np.ndarray | None, time: np.ndarray | None) -> np.ndarray | No
 
 def _numbers(name: str, what: str, values: np.ndarray) -> np.ndarray:
     values = np.asarray(values)
-    if values.dtype.kind == "M" and not np.isnat(values).any():
+    if values.dtype.kind in "mM" and not np.isnat(values).any():
         return (values - values[0]) / np.timedelta64(1, "s")
     if values.dtype.kind not in "fiub" or not np.isfinite(values).all():
         raise UserError(f"{name}: the {what} column must hold finite numbers in every row.")

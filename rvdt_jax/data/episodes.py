@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from rvdt_jax.data.table import as_rows
 from rvdt_jax.errors import UserError
 
 
@@ -116,7 +117,7 @@ class Episodes:
         """
         given = {"observations": observations, "actions": actions, "rewards": rewards, "episode": episode}
         given |= {"terminal": terminals, "timeout": timeouts, "time": time}
-        columns = {role: np.asarray(values) for role, values in given.items() if values is not None}
+        columns = {role: as_rows(role, values) for role, values in given.items() if values is not None}
         lengths = {role: len(values) for role, values in columns.items()}
         if len(set(lengths.values())) > 1:
             raise UserError(f"{name}: the arrays have different numbers of rows: {lengths}.")

@@ -11,7 +11,7 @@ from rvdt_jax.data.episodes import Episodes
 from rvdt_jax.data.importing import KNOWN, Imported
 from rvdt_jax.data.minari import find_local
 from rvdt_jax.errors import UserError
-from rvdt_jax.tasks import d4rl_references
+from rvdt_jax.tasks import d4rl_counts, d4rl_references
 
 _ID = re.compile(r"\w[\w-]*(/\w[\w-]*)*-v\d+")
 
@@ -54,12 +54,16 @@ def check_free(dataset_id: str, *, overwrite: bool = False) -> None:
         )
 
 
-def d4rl_facts(dataset_id: str, files: list[str]) -> dict:
-    """D4RL's name and reference scores of a data set whose file or id has that name; {} for others."""
+def d4rl_facts(episodes: Episodes, files: list[str]) -> dict:
+    """D4RL's name and reference scores of a data set whose file or id has that name; {} for others.
+
+    Where the counts of D4RL's file are known, those of the data must be the same.
+    """
+    found = {"episodes": episodes.lengths.size, "steps": int(episodes.lengths.sum())}
     names = [pathlib.PurePath(file).stem.replace("_", "-") for file in files] if len(files) == 1 else []
-    for name in (*names, dataset_id.rpartition("/")[2]):
+    for name in (*names, episodes.name.rpartition("/")[2]):
         scores = d4rl_references(name)
-        if scores:
+        if scores and d4rl_counts(name).items() <= found.items():
             return {"d4rl_task": name, "ref_min_score": scores[0], "ref_max_score": scores[1]}
     return {}
 
@@ -90,6 +94,6 @@ def write_imported(
         "actions_beyond_bounds": int(imported.beyond.sum()),
         "content_digest": episodes.digest(),
         "observation_keys": [],
-    } | d4rl_facts(episodes.name, files)
+    } | d4rl_facts(episodes, files)
     write_cache(path, episodes, provenance)
     return path

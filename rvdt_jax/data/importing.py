@@ -184,7 +184,7 @@ def _assemble(table: Table, roles: Roles, columns: dict, cut: Cut, low, high) ->
         declared=low is not None and high is not None,
         observation_names=_expanded(table, roles.observations),
         action_names=_expanded(table, roles.actions),
-        notes=cut.notes,
+        notes=table.notes + cut.notes,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 EPISODE = "(group)"  # the column of episode numbers that is added
+FILE = "(file)"  # that of the number of the file, where there are several
 _ENDS = ("indices", "episode_ends")  # where episodes end, counted in steps; the last may be left out
 _LENGTHS = ("episode_lengths", "lengths")
 
@@ -37,7 +38,7 @@ def by_step(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 def _stacked(arrays: dict[str, np.ndarray]) -> tuple[int, int] | None:
     """(E, T) of stacked arrays, two of which at least have a third axis and one has none; None for other layouts."""
     for values in arrays.values():
-        if values.ndim == 2:
+        if values.ndim == 2 and values.shape[1] > 1:  # (N, 1) are N steps, also beside images (N, 1, H, W)
             episodes, steps = values.shape
             deep = [v for v in arrays.values() if v.ndim > 2 and v.shape[0] == episodes]
             if len(deep) > 1 and all(v.shape[1] in (steps, steps + 1) for v in deep):

@@ -37,12 +37,14 @@ class Table:
         columns: what there is, by name.
         rows: N.
         left_out: arrays of another number of rows than most, and their number.
+        notes: sentences on how it was brought to one row a step.
     """
 
     name: str
     columns: dict[str, Column]
     rows: int
     left_out: Mapping[str, int] = MappingProxyType({})
+    notes: tuple[str, ...] = ()
 
     def batches(self, names: tuple[str, ...]) -> Iterator[dict[str, np.ndarray]]:
         """The columns of these names, a few rows at a time: (n,) arrays, or (n, width) where the width is above 1."""
@@ -63,8 +65,28 @@ class Table:
         """The columns, for a message."""
         shown = [f"{each.name} ({each.width})" if each.width > 1 else each.name for each in self.columns.values()]
         more = f" and {len(shown) - 60} more" if len(shown) > 60 else ""
-        others = ", ".join(f"{name} ({rows} rows)" for name, rows in self.left_out.items())
+        others = ", ".join(f"{name} ({rows} rows)" for name, rows in list(self.left_out.items())[:20])
         others = (
             f" Other arrays have not {self.rows} rows: {others}. Cut them to one row for each step." if others else ""
         )
         return f"The columns are {', '.join(shown[:60])}{more}.{others}"
+
+
+def as_rows(name: str, values) -> np.ndarray:
+    """What has one row a step as an array; a time with a zone, which pandas gives as objects, in UTC.
+
+    Raises:
+        UserError: it is a dict, or a list whose entries have several lengths; the message names it by ``name``.
+    """
+    has_zone = str(getattr(values, "dtype", "")).startswith("datetime64[ns, ")
+    try:
+        array = np.asarray(values, "datetime64[ns]" if has_zone else None)
+        first = array.flat[0] if array.dtype.kind == "O" and array.size else None
+        if isinstance(first, Mapping):
+            raise ValueError("it is a dict")
+        return np.stack(list(array)) if isinstance(first, list | np.ndarray) else array  # pandas' columns of lists
+    except ValueError as error:
+        raise UserError(
+            f"{name}: not one array of one row a step: {str(error).rstrip('.')}. Lay episodes behind each other, as np.concatenate "
+            "does, and name a column of episode ids; lay the entries of a dict beside each other."
+        ) from error

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from rvdt_jax.data.layouts import EPISODE, by_step, is_by_step
-from rvdt_jax.data.table import BATCH, Column, Table
+from rvdt_jax.data.layouts import EPISODE, FILE, by_step, is_by_step
+from rvdt_jax.data.table import BATCH, Column, Table, as_rows
 from rvdt_jax.errors import UserError, optional_imports
 from rvdt_jax.files import check_room
 
@@ -70,14 +70,23 @@ class _Chain(Table):
     def __init__(self, parts: list[Table]):
         self._parts, self.name, self.columns = parts, f"{parts[0].name} and {len(parts) - 1} more", parts[0].columns
         self.rows = sum(part.rows for part in parts)
+        self.columns = self.columns | {FILE: Column(FILE, 1, "i")}
+        self.notes = tuple(dict.fromkeys(note for part in parts for note in part.notes))
         for part in parts[1:]:
             other = {name: column.width for name, column in part.columns.items()}
-            if other != {name: column.width for name, column in self.columns.items()}:
+            if other != {name: column.width for name, column in parts[0].columns.items()}:
                 raise UserError(f"{part.name}: its columns are not those of {parts[0].name}. {part.listing()}")
 
     def batches(self, names: tuple[str, ...]) -> Iterator[dict[str, np.ndarray]]:
-        for part in self._parts:
-            yield from part.batches(names)
+        of_parts, before = tuple(name for name in names if name != FILE), 0
+        for number, part in enumerate(self._parts):
+            for batch in part.batches(of_parts):
+                if EPISODE in batch:  # every file counts its own from 0
+                    batch[EPISODE] = batch[EPISODE] + before
+                    after = int(batch[EPISODE][-1]) + 1
+                rows = len(next(iter(batch.values())))
+                yield batch | ({FILE: np.full(rows, number)} if FILE in names else {})
+            before = after if EPISODE in names else 0
 
 
 class ArrayTable(Table):
@@ -91,7 +100,11 @@ class ArrayTable(Table):
 
     def __init__(self, name: str, arrays: Mapping):
         self.name = name
-        self._arrays = by_step({key: array for key, array in _flat(arrays) if array.ndim})
+        given = {key: array for key, array in _flat(arrays) if array.ndim}
+        self._arrays = by_step(given)
+        if self._arrays is not given:
+            episodes = self._arrays[EPISODE][-1] + 1
+            self.notes = (f"its arrays hold {episodes} episodes, stacked or with their ends: one row a step was made",)
         self.rows, self.columns, self.left_out = _array_columns(name, self._arrays)
 
     def batches(self, names: tuple[str, ...]) -> Iterator[dict[str, np.ndarray]]:
@@ -106,7 +119,7 @@ def _flat(arrays: Mapping, prefix: str = "") -> Iterator[tuple[str, np.ndarray]]
             yield from _flat(values, f"{name}/")
         else:
             masked = np.ma.is_masked(values) and values.dtype.kind in "fiub"
-            yield name, np.ma.filled(values.astype(np.float64), np.nan) if masked else np.asarray(values)
+            yield name, np.ma.filled(values.astype(np.float64), np.nan) if masked else as_rows(name, values)
 
 
 def _npz_table(file: pathlib.Path) -> ArrayTable:
@@ -148,13 +161,24 @@ class Hdf5Table(Table):
         self._groups = {"": arrays} if group is None else _grouped(self.name, arrays, group)
         self._counts = {}
         for number, (place, each) in enumerate(self._groups.items()):
-            rows, columns, left_out = _array_columns(f"{self.name}: {place}" if place else self.name, each)
+            where = f"{self.name}: {place}" if place else self.name
+            rows, columns, left_out = _array_columns(where, each, may_end_later=group is not None)
             self._counts[place] = rows
             if number == 0:
                 self.columns, self.left_out = columns, left_out
+                longer = ", ".join(key for key in columns if each[key].shape[0] > rows)
+                self.notes = (f"the last row of every group's {longer} is left out",) if longer else ()
         if group is not None:
             self.columns = self.columns | {EPISODE: Column(EPISODE, 1, "i")}
         self.rows = sum(self._counts.values())
+
+    def listing(self) -> str:
+        places: dict[str, set] = {}
+        for found in filter(None, (re.match(r"(.*?\d[^/]*)/", path) for path in self.arrays)):
+            places.setdefault(re.sub(r"\d+", "*", found[1]), set()).add(found[1])
+        alike = [place for place, names in places.items() if len(names) > 1 and self._groups.keys() == {""}]
+        hint = f" If each of its groups is one episode, pass --group='{alike[0]}'." if alike else ""
+        return super().listing() + hint
 
     def batches(self, names: tuple[str, ...]) -> Iterator[dict[str, np.ndarray]]:
         for number, (place, arrays) in enumerate(self._groups.items()):
@@ -168,23 +192,28 @@ class Hdf5Table(Table):
                 yield batch
 
 
-def _array_columns(name: str, arrays: dict) -> tuple[int, dict[str, Column], dict[str, int]]:
-    """How many rows most arrays have, those that have as many, and the number of rows of the others."""
+def _array_columns(name: str, arrays: dict, *, may_end_later: bool = False):
+    """How many rows most arrays have, those that have as many, and the number of rows of the others.
+
+    With ``may_end_later`` arrays of one row more are among them: observations up to where the episode ended.
+    """
     if not arrays:
         raise UserError(f"{name}: there are no arrays in it.")
     counts = [array.shape[0] for array in arrays.values()]
     rows = max(set(counts), key=counts.count)
+    rows -= may_end_later and rows - 1 in counts
     columns = {
         key: Column(key, int(np.prod(array.shape[1:])), array.dtype.kind)
         for key, array in arrays.items()
-        if array.shape[0] == rows
+        if array.shape[0] in (rows, rows + may_end_later)
     }
-    return rows, columns, {key: array.shape[0] for key, array in arrays.items() if array.shape[0] != rows}
+    return rows, columns, {key: array.shape[0] for key, array in arrays.items() if key not in columns}
 
 
 def _rows_of(array, start: int, count: int = BATCH) -> np.ndarray:
     part = np.asarray(array[start : start + count])
-    return part if part.ndim == 1 else part.reshape(len(part), -1)
+    rows = part.reshape(len(part), -1)
+    return rows[:, 0] if rows.shape[1] == 1 else rows
 
 
 def _grouped(name: str, arrays: dict, group: str) -> dict[str, dict]:

@@ -121,6 +121,8 @@ def _missing(config: Config, candidates: list[tuple[Task | None, Source]], reaso
     name = f"config.data.minari_id={config.data.minari_id}" if config.data.minari_id else f"config.task={config.task}"
     kinds = ("recipe", "remote", "import")
     ways = [_way(task, source) for kind in kinds for task, source in candidates if source.kind == kind]
+    if config.data.minari_id:
+        ways.append(f"import a log of your own with experiments/import_data.py --file=FILE --id={ids[0]}")
     ways.append(f"copy the data set's folder from another machine to {minari_root() / ids[0]}")
     near = nearest(ids[0], list_local(), cutoff=0.8)
     hint = f" Did you mean {near!r}, which is here?" if near and config.data.minari_id else ""

@@ -13,7 +13,7 @@ from rvdt_jax import Episodes
 from rvdt_jax.config import default_config, resolve
 from rvdt_jax.data.cache import read_cache
 from rvdt_jax.data.contract import check_episodes
-from rvdt_jax.data.imported import write_imported
+from rvdt_jax.data.imported import d4rl_facts, write_imported
 from rvdt_jax.data.importing import choose_roles, import_table
 from rvdt_jax.data.summary import describe_data
 from rvdt_jax.data.tables import open_table
@@ -124,6 +124,7 @@ def test_d4rls_names_are_known_and_its_scores_come_with_them(tmp_path, monkeypat
     monkeypatch.setenv("RVDT_JAX_DATA", str(tmp_path / "data"))
     provenance = read_cache(write_imported(imported, imported.episodes, [str(path)]))[1]
     assert (provenance["ref_min_score"], provenance["ref_max_score"]) == (-56.512833, 2880.5693087298737)
+    assert not d4rl_facts(imported.episodes, ["pen-human-v1.hdf5"])  # of which D4RL's has 25 episodes
 
 
 def test_groups_that_hold_an_episode_each(tmp_path):
@@ -135,6 +136,28 @@ def test_groups_that_hold_an_episode_each(tmp_path):
     imported = read(tmp_path / "demo.hdf5", group="data/demo_*", observations=["obs/*"])
     assert imported.episodes.lengths.tolist() == [2, 3]  # demo_2 before demo_10
     assert imported.episodes.observations[:, 0].tolist() == [2, 2, 10, 10, 10]
+
+
+def test_groups_that_look_like_episodes_are_pointed_out(tmp_path):
+    with h5py.File(tmp_path / "demo.hdf5", "w") as file:
+        for number in range(3):
+            file[f"data/demo_{number}/obs/arm"] = np.zeros(4 + number)
+    with pytest.raises(UserError, match=r"pass --group='data/demo_\*'"):
+        read(tmp_path / "demo.hdf5")
+
+
+def test_files_that_hold_an_episode_each(tmp_path):
+    part = {"obs": np.arange(6.0).reshape(1, 3, 2), "act": np.zeros((1, 3, 1)), "reward": np.ones((1, 3))}
+    part |= {"rows": np.zeros((1, 3, 1))}
+    flat = {name: values.reshape(3, -1) for name, values in part.items()}
+    for number in range(2):
+        np.savez(tmp_path / f"stacked{number}.npz", **part)
+        np.savez(tmp_path / f"flat{number}.npz", **flat)
+    stacked, plain = ([tmp_path / f"{name}{number}.npz" for number in range(2)] for name in ("stacked", "flat"))
+    assert read(*stacked).arrays["lengths"].tolist() == [3, 3]
+    assert read(*plain, episode=["(file)"]).arrays["lengths"].tolist() == [3, 3]
+    with pytest.raises(UserError, match=r"name the column \(file\)"):
+        read(*plain)
 
 
 @pytest.mark.parametrize(

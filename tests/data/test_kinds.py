@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 from gymnasium import spaces
 from minari_sets import write_minari
@@ -40,7 +41,7 @@ def columns(changes: dict) -> dict:
     """The columns of ``BASE`` with some replaced, and without those that are None."""
     return {
         name: values
-        if isinstance(values, dict)
+        if isinstance(values, dict | pd.Series)
         else np.ma.asanyarray(values)
         if np.ma.isMA(values)
         else np.asarray(values)
@@ -186,6 +187,14 @@ KINDS = {
         temp=np.arange(18.0).reshape(6, 3),
         valve=np.array([[0, 0], [0, 1], [1, 1]] * 2, float),
     ),
+    "tables of one column, beside images with one channel": memory(
+        {"lengths": [3, 3], "terminated": [T, F]},
+        NONE | {"observations": "image"},
+        image=IMAGES.reshape(6, 1, 8, 6),
+        next_image=IMAGES.reshape(6, 1, 8, 6),
+        reward=BASE["reward"][:, None],
+        terminals=np.array([[0], [0], [1], [0], [0], [0]]),
+    ),
     # episodes
     "two episodes": memory({"lengths": [3, 3], "terminated": [F, F], "actions": SCALED, "returns": [6, 15]}),
     "episodes of one step": memory({"lengths": [1] * 6, "terminated": [T] * 6}, NONE, terminal=np.ones(6)),
@@ -223,6 +232,19 @@ KINDS = {
         NONE | {"gap": 600.0},
         time=np.array([0, 60, 120, 7200, 7260, 7320], "datetime64[s]"),
     ),
+    "a stopwatch": memory(THREE, time=np.array([0, 1, 2, 0, 1, 2], "timedelta64[s]")),
+    "a calendar with a zone": memory(
+        {"lengths": [3, 3]},
+        NONE | {"gap": 600.0},
+        time=pd.Series(pd.to_datetime([0, 60, 120, 7200, 7260, 7320], unit="s", utc=True)),
+    ),
+    "lists in a column of pandas": memory(
+        {"observations": [[i, 7] for i in range(6)]}, temp=pd.Series([[i, 7] for i in range(6)])
+    ),
+    "episodes of several lengths as a list": arrays(
+        "observations: not one array of one row a step.*np.concatenate", observations=[np.zeros(2), np.zeros(4)]
+    ),
+    "a dict as an array": arrays("observations: not one array .* it is a dict", observations={"temp": np.zeros(6)}),
     "a calendar with a hole": memory(
         "time column must hold finite", NONE | {"gap": 600.0}, time=np.array([0, 1, "NaT", 3, 4, 5], "datetime64[s]")
     ),
@@ -378,6 +400,9 @@ KINDS = {
     ),
     "CSV with a hole": text("'temp' is empty, infinite .* in row 1", HEAD, "0,0,1,0", ",1,1,0"),
     "CSV with a column twice": text("its header has temp more than once", HEAD + ",temp", "0,0,1,0,9", "1,1,1,0,9"),
+    "CSV in another encoding": text(
+        "header is not UTF-8", "témp," + HEAD, *ROWS, encode=lambda text: text.encode("latin1")
+    ),
     "CSV with a short row": text("not readable as CSV", HEAD, "0,0,1,0", "1,1"),
     "a header alone": text("no rows below the header", HEAD),
     "an empty file": file("not readable as CSV: Empty CSV", "log.csv", b""),
@@ -429,8 +454,12 @@ KINDS = {
         group="demo_*",
     ),
     "HDF5 with one observation more in each group": groups(
-        r"Other arrays have not 3 rows: temp \(4 rows\)",
-        *(("demo_0/temp", np.zeros(4)), ("demo_0/valve", np.zeros(3)), ("demo_0/reward", np.zeros(3))),
+        {"lengths": [3, 3], "observations": [[0], [1], [2]] * 2},
+        *(
+            (f"demo_{n}/{name}", np.arange(3 + (name == "temp")))
+            for n in (0, 1)
+            for name in ("temp", "valve", "reward")
+        ),
         group="demo_*",
     ),
 }

@@ -194,6 +194,7 @@ def test_a_data_set_of_ones_own_is_named_with_the_ways_to_get_it(calls, tmp_path
     text = refusal(minari_id="toy/walk-v1")
     assert text.startswith("config.data.minari_id=toy/walk-v1: no data set toy/walk-v1 on this machine (no answer)")
     assert "minari download toy/walk-v1" in text
+    assert "import_data.py --file=FILE --id=toy/walk-v1" in text
     assert str(tmp_path / "minari" / "toy" / "walk-v1") in text
     assert "import_d4rl" not in text
 
