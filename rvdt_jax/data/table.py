@@ -87,6 +87,6 @@ def as_rows(name: str, values) -> np.ndarray:
         return np.stack(list(array)) if isinstance(first, list | np.ndarray) else array  # pandas' columns of lists
     except ValueError as error:
         raise UserError(
-            f"{name}: not one array of one row a step: {str(error).rstrip('.')}. Lay episodes behind each other, as np.concatenate "
-            "does, and name a column of episode ids; lay the entries of a dict beside each other."
+            f"{name}: not one array of one row a step: {str(error).rstrip('.')}. Lay episodes behind each "
+            "other, as np.concatenate does, and name episode ids; lay the entries of a dict beside each other."
         ) from error
