@@ -170,7 +170,8 @@ def select_expert_episodes(
 _SHARE, _FEWEST, _MOST = 0.01, 50, 200  # size of a neighbourhood: share of the trajectories, and its limits
 _ROUNDING = 1e-6  # distances that differ relatively by less are equal
 _CHUNK = 2048  # starts whose neighbours are in memory at once
-_CENTRES = 50_000  # neighbourhoods that are looked at; of more starts, each takes the cut of the nearest one that is
+_CENTRES = 50_000  # neighbourhoods that are looked at; of more starts, as many as are drawn
+_DRAWN = 2_000  # each of the others takes the cut of the nearest one: in many dimensions a k-d tree is slow
 
 
 def _least_expert_return(returns: np.ndarray, fraction: float, if_equal: float) -> float:
@@ -195,7 +196,7 @@ def _cuts_by_start(returns: np.ndarray, starts: np.ndarray, fraction: float, ove
     size = min(max(_FEWEST, round(_SHARE * returns.size)), _MOST, returns.size)
     asked = min(size + 1, len(points))  # one more shows whether others are as near as the last
     is_many = len(points) > _CENTRES
-    drawn = np.random.Generator(np.random.Philox(0)).permutation(len(points))[:_CENTRES] if is_many else slice(None)
+    drawn = np.random.Generator(np.random.Philox(0)).permutation(len(points))[:_DRAWN] if is_many else slice(None)
     tree, centres = cKDTree(points), points[drawn]
     cuts = np.empty(len(centres))
     for begin in range(0, len(centres), _CHUNK):
