@@ -12,6 +12,7 @@ from rvdt_jax.data.spaces import unscale_actions
 _SAMPLE = 200_000  # rows that medians are taken of
 _FAR = 50.0  # standard deviations from the mean: one such value is taken for a glitch
 _MOST = 60  # rows of the table of columns
+_FEW = 32  # different whole numbers, which may be codes of choices
 
 
 def describe_data(episodes: Episodes, targets: tuple[float, ...], horizon: int | None) -> list[str]:
@@ -119,4 +120,7 @@ def _action_remarks(imported: Imported, episodes: Episodes, column: int) -> str:
         remarks.append(f"{int(imported.beyond[column]):,} beyond them were moved to the bound")
     if at_bounds > 0.01:
         remarks.append(f"{100 * at_bounds:.0f} % at a bound")
+    amounts = low + (episodes.actions[:: max(1, len(episodes.actions) // _SAMPLE), column] + 1.0) / 2.0 * (high - low)
+    if len(found := np.unique(np.round(amounts, 4))) <= _FEW and (found == np.round(found)).all():
+        remarks.append(f"{len(found)} whole numbers: they are learned as amounts, not as choices")
     return "; ".join(remarks)

@@ -15,7 +15,7 @@ from rvdt_jax.data.cache import read_cache
 from rvdt_jax.data.contract import check_episodes
 from rvdt_jax.data.imported import d4rl_facts, write_imported
 from rvdt_jax.data.importing import choose_roles, import_table
-from rvdt_jax.data.summary import describe_data
+from rvdt_jax.data.summary import describe_data, describe_import
 from rvdt_jax.data.tables import open_table
 from rvdt_jax.errors import UserError
 from rvdt_jax.runs.load import load_episodes
@@ -232,6 +232,19 @@ def test_four_lines_say_what_the_data_are():
         "not 0, of mean size 2",
     ]
     assert describe_data(episodes, (4.0,), None)[2] == "episodes of 3 to 3 steps, median 3"
+
+
+def test_actions_that_may_be_choices_are_pointed_out(tmp_path):
+    rows = 12
+    columns = {"x": np.arange(rows) / 7, "a": np.arange(rows) % 4, "b": np.arange(rows) / 3, "reward": np.ones(rows)}
+    np.savez(tmp_path / "log.npz", episode=np.arange(rows) // 6, **columns)
+    table = open_table([tmp_path / "log.npz"])
+    named = {"observations": ["x"], "actions": ["a", "b"]}
+    imported = import_table(table, choose_roles(table, named))
+    text = describe_import(imported, check_episodes(Episodes(name="my/log-v0", **imported.arrays)))
+    lines = {line.split()[0]: line for line in text.splitlines() if line[:2] in ("a ", "b ")}
+    assert lines["a"].endswith("4 whole numbers: they are learned as amounts, not as choices")
+    assert "whole numbers" not in lines["b"]
 
 
 def test_stacked_episodes_of_hdf5_are_read_as_those_in_memory(tmp_path):
