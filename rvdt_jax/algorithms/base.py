@@ -21,6 +21,8 @@ import optax
 
 from rvdt_jax.algorithms.variants import get_variant, load_named
 from rvdt_jax.data.sampler import sample_batch
+from rvdt_jax.models.critic import TwinCritic
+from rvdt_jax.models.encoder import Encoder, fourier_encoder
 from rvdt_jax.types import Array, Batch, Learner, Params, PolicyOutput, Store, TrainState
 
 Metrics = dict[str, Array]  # scalars, by "learner/name"
@@ -133,6 +135,25 @@ def get_algorithm(variant: str) -> Algorithm:
     return load_named(get_variant(variant).algorithm, Algorithm, f"config.variant={variant}")
 
 
+# --- for an algorithm's ``make_spec`` ---
+
+
+def mlp_sizes(model) -> dict[str, Any]:
+    """Width, layers and dtype of every MLP, from the settings ``config.model``."""
+    return {"width": model.critic_width, "layers": model.critic_layers, "dtype": jnp.dtype(model.dtype)}
+
+
+def critic_sees(model, encoder: Encoder | None = None) -> dict[str, Any]:
+    """Normalisation and encoder of critics and value functions; ``encoder`` takes the place of Fourier features."""
+    seen = encoder or fourier_encoder(model.critic_fourier_features, model.fourier_scale)
+    return {"norm": model.critic_norm == "layer", "encoder": seen}
+
+
+def make_critic(model, encoder: Encoder | None = None, activation: str = "mish") -> TwinCritic:
+    """The critics of the settings ``config.model``."""
+    return TwinCritic(**mlp_sizes(model), **critic_sees(model, encoder), activation=activation)
+
+
 # --- for an algorithm's ``init`` ---
 
 
@@ -212,6 +233,11 @@ def descend(
     updates, optimizer_state = optimizer.update(grads, learner.optimizer, learner.params)
     learner = learner.replace(params=optax.apply_updates(learner.params, updates), optimizer=optimizer_state)
     return learner, info, optax.tree.norm(grads)
+
+
+def follow(learner: Learner, rate: Array) -> Learner:
+    """The learner with its target moved toward its parameters."""
+    return learner.replace(target=optax.incremental_update(learner.params, learner.target, rate))
 
 
 # --- for whoever drives an algorithm ---

@@ -16,18 +16,17 @@ import flax.struct
 import jax.numpy as jnp
 
 from rvdt_jax.algorithms import base, losses
-from rvdt_jax.algorithms.base import Metrics, descend, from_setting, make_optimizer
+from rvdt_jax.algorithms.base import Metrics, descend, follow, from_setting, make_optimizer
 from rvdt_jax.algorithms.transitions import Coefficients as Shared
 from rvdt_jax.algorithms.transitions import (
     Spec,
     Transitions,
     acting_params,
     draw_transitions,
-    follow,
     init_learners,
     make_spec,
     mean_over,
-    td_error,
+    update_critic,
 )
 from rvdt_jax.models.critic import ValueFunction
 from rvdt_jax.types import Array, Learner, Params, Store, TrainState
@@ -58,7 +57,8 @@ def update(
         following = spec.critic.apply(target, batch.next_observations, batch.next_actions).min(0)
     else:
         following = spec.value.apply({"params": learners["value"].params}, batch.next_observations)
-    critic, of_critic = update_critic(learners["critic"], following, batch, coefficients, spec)
+    targets = batch.rewards + coefficients.gamma * batch.continues * following
+    critic, of_critic = update_critic(learners["critic"], targets, batch, coefficients, spec, weight=0.5)
     learners["critic"] = follow(critic, coefficients.target_rate)
     return state.replace(step=step + 1, learners=learners), metrics | of_policy | of_critic
 
@@ -91,40 +91,17 @@ def update_policy(
 
     def loss(params: Params) -> tuple[Array, Metrics]:
         output = spec.policy.apply({"params": params}, batch.observations)
-        loss = mean_over(weights * nll(output.mean, output.log_std, batch.actions), batch.mask)
+        loss = mean_over(
+            weights * losses.negative_log_likelihood(output.mean, output.log_std, batch.actions), batch.mask
+        )
         return loss, {"policy/loss": loss, "policy/weight": mean_over(weights, batch.mask)}
 
     learner, metrics, norm = descend(learner, loss, make_optimizer(coefficients, step))
     return learner, metrics | {"policy/grad_norm": norm}
 
 
-def nll(mean: Array, log_std: Array, actions: Array) -> Array:
-    """-log pi(a | s) of a factorised Gaussian, summed over action dimensions: (B, A) to (B,)."""
-    return (0.5 * jnp.square((actions - mean) * jnp.exp(-log_std)) + log_std + 0.5 * losses.LOG_2PI).sum(-1)
-
-
-def update_critic(
-    learner: Learner, following: Array, batch: Transitions, coefficients: Coefficients, spec: Spec
-) -> tuple[Learner, Metrics]:
-    """TD learning of both critics toward r + gamma ``following``, the (B,) values of what follows."""
-    targets = batch.rewards + coefficients.gamma * batch.continues * following
-
-    def loss(params: Params) -> tuple[Array, Metrics]:
-        values = spec.critic.apply({"params": params}, batch.observations, batch.actions)
-        error = 0.5 * td_error(values, targets, batch.mask)
-        return error, {"critic/td_loss": error, "critic/value": mean_over(values[0], batch.mask)}
-
-    optimizer = make_optimizer(coefficients, 0, peak=coefficients.critic_learning_rate)
-    learner, metrics, norm = descend(learner, loss, optimizer)
-    return learner, metrics | {"critic/grad_norm": norm}
-
-
-def make_coefficients(config) -> Coefficients:
-    """The traced scalars of a run."""
-    return base.read_coefficients(Coefficients, config)
-
-
+_make_coefficients = functools.partial(base.read_coefficients, Coefficients)
 _make_spec = functools.partial(make_spec, learn_std=True, value=ValueFunction)
 _update_iql, _update_one_step = functools.partial(update, sarsa=False), functools.partial(update, sarsa=True)
-IQL = base.Algorithm(_make_spec, _update_iql, init_learners, make_coefficients, acting_params)
-ONE_STEP = base.Algorithm(_make_spec, _update_one_step, init_learners, make_coefficients, acting_params)
+IQL = base.Algorithm(_make_spec, _update_iql, init_learners, _make_coefficients, acting_params)
+ONE_STEP = base.Algorithm(_make_spec, _update_one_step, init_learners, _make_coefficients, acting_params)

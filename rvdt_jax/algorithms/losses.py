@@ -29,12 +29,16 @@ def squared_error(mean: Array, actions: Array) -> Array:
     return jnp.square(mean - actions).mean(-1)
 
 
-def gaussian_nll(mean: Array, log_std: Array, actions: Array, reference_std: float) -> Array:
-    """-log pi(a|s) of a factorised Gaussian times 2 sigma^2 / A, sigma the reference std: (B, K, A) to (B, K)."""
+def negative_log_likelihood(mean: Array, log_std: Array, actions: Array) -> Array:
+    """-log pi(a|s) of a factorised Gaussian, summed over action dimensions: (..., A) to (...)."""
     chex.assert_equal_shape([mean, log_std, actions])
     standardised = (actions - mean) * jnp.exp(-log_std)
-    nll = (0.5 * jnp.square(standardised) + log_std + 0.5 * LOG_2PI).sum(-1)
-    return nll * (2.0 * reference_std**2 / mean.shape[-1])
+    return (0.5 * jnp.square(standardised) + log_std + 0.5 * LOG_2PI).sum(-1)
+
+
+def gaussian_nll(mean: Array, log_std: Array, actions: Array, reference_std: float) -> Array:
+    """-log pi(a|s) of a factorised Gaussian times 2 sigma^2 / A, sigma the reference std: (B, K, A) to (B, K)."""
+    return negative_log_likelihood(mean, log_std, actions) * (2.0 * reference_std**2 / mean.shape[-1])
 
 
 def gaussian_kl(mean: Array, log_std: Array, expert_mean: Array, expert_std: float) -> Array:

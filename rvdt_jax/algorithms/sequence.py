@@ -11,7 +11,6 @@ import functools
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from rvdt_jax.algorithms import base, losses
 from rvdt_jax.algorithms.base import Metrics, apply_policy, descend, make_optimizer
@@ -213,8 +212,8 @@ def update_targets(learners: Learners, step: Array, coefficients: Coefficients) 
     due = step % coefficients.ema_every == 0
     decay = jnp.where(step <= coefficients.ema_start, 0.0, jnp.where(due, coefficients.ema_decay, 1.0))
     ema = jax.tree.map(lambda ema, new: decay * ema + (1.0 - decay) * new, policy.target, policy.params)
-    target = optax.incremental_update(critic.params, critic.target, coefficients.target_rate)
-    return learners | {"policy": policy.replace(target=ema), "critic": critic.replace(target=target)}
+    critic = base.follow(critic, coefficients.target_rate)
+    return learners | {"policy": policy.replace(target=ema), "critic": critic}
 
 
 SEQUENCE = base.Algorithm(make_spec, update, init, make_coefficients, acting_params, step_nll)

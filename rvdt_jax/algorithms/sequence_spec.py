@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from rvdt_jax.algorithms import base
 from rvdt_jax.algorithms.base import from_setting
-from rvdt_jax.models.critic import ExpertPolicy, TwinCritic
+from rvdt_jax.models.critic import ExpertPolicy
 from rvdt_jax.models.encoder import Encoder, fourier_encoder
 from rvdt_jax.models.policy import TransformerPolicy
 from rvdt_jax.types import Array, Params, TrainState
@@ -75,8 +75,8 @@ def make_spec(
     return Spec(
         **base.shared_fields(config, sharding),
         policy=make_policy(config, observation_size, action_size, max_timestep, encoder),
-        critic=make_critic(model, encoder),
-        expert=ExpertPolicy(action_size, **_mlp_sizes(model), encoder=encoder),
+        critic=base.make_critic(model, encoder),
+        expert=ExpertPolicy(action_size, **base.mlp_sizes(model), encoder=encoder),
         gaussian=config.policy.head == "gaussian",
         std=config.policy.std,
         rebalancing=config.loss.rebalancing,
@@ -108,16 +108,6 @@ def make_policy(
         positions=model.positions,
         encoder=encoder or fourier_encoder(model.policy_fourier_features, model.fourier_scale),
     )
-
-
-def make_critic(model, encoder: Encoder | None = None) -> TwinCritic:
-    """The critics of the settings ``config.model``."""
-    seen = encoder or fourier_encoder(model.critic_fourier_features, model.fourier_scale)
-    return TwinCritic(**_mlp_sizes(model), norm=model.critic_norm == "layer", encoder=seen)
-
-
-def _mlp_sizes(model) -> dict:
-    return {"width": model.critic_width, "layers": model.critic_layers, "dtype": jnp.dtype(model.dtype)}
 
 
 def init(key: Array, spec: Spec) -> TrainState:

@@ -12,23 +12,24 @@ smaller of both critics, TD3+BC's follows the first, as ours does. Policy and ta
 
 from __future__ import annotations
 
+import functools
+
 import flax.struct
 import jax
 import jax.numpy as jnp
 
 from rvdt_jax.algorithms import base, losses
-from rvdt_jax.algorithms.base import Metrics, descend, from_setting, make_optimizer
+from rvdt_jax.algorithms.base import Metrics, descend, follow, from_setting, make_optimizer
 from rvdt_jax.algorithms.transitions import Coefficients as Shared
 from rvdt_jax.algorithms.transitions import (
     Spec,
     Transitions,
     acting_params,
     draw_transitions,
-    follow,
     init_learners,
     make_spec,
     mean_over,
-    td_error,
+    update_critic,
 )
 from rvdt_jax.models.critic import QS
 from rvdt_jax.types import Array, Learner, Params, Store, TrainState
@@ -53,7 +54,8 @@ def update(state: TrainState, store: Store, coefficients: Coefficients, spec: Sp
     batch_key, noise_key = jax.random.split(base.update_key(state))
     batch = draw_transitions(batch_key, store, spec)
     learners, step = dict(state.learners), state.step + 1
-    learners["critic"], metrics = update_critic(learners, batch, noise_key, coefficients, spec)
+    targets = td_targets(learners, batch, noise_key, coefficients, spec)
+    learners["critic"], metrics = update_critic(learners["critic"], targets, batch, coefficients, spec)
     learners, of_policy = jax.lax.cond(
         step % coefficients.policy_every == 0,
         lambda learners: update_policy_and_targets(learners, batch, coefficients, spec),
@@ -63,22 +65,6 @@ def update(state: TrainState, store: Store, coefficients: Coefficients, spec: Sp
     # Of the updates in one line of the log, one in ``policy_every`` has them: the mean is theirs.
     of_policy = jax.tree.map(lambda value: value * coefficients.policy_every, of_policy)
     return state.replace(step=step, learners=learners), metrics | of_policy
-
-
-def update_critic(
-    learners: Learners, batch: Transitions, key: Array, coefficients: Coefficients, spec: Spec
-) -> tuple[Learner, Metrics]:
-    """TD learning of both critics."""
-    targets = td_targets(learners, batch, key, coefficients, spec)
-
-    def loss(params: Params) -> tuple[Array, Metrics]:
-        values = spec.critic.apply({"params": params}, batch.observations, batch.actions)
-        error = td_error(values, targets, batch.mask)
-        return error, {"critic/td_loss": error, "critic/value": mean_over(values[0], batch.mask)}
-
-    optimizer = make_optimizer(coefficients, 0, peak=coefficients.critic_learning_rate)  # a constant rate
-    critic, metrics, norm = descend(learners["critic"], loss, optimizer)
-    return critic, metrics | {"critic/grad_norm": norm}
 
 
 def td_targets(learners: Learners, batch: Transitions, key: Array, coefficients: Coefficients, spec: Spec) -> Array:
@@ -118,14 +104,6 @@ def policy_loss(
     return loss, {"policy/loss": loss, "policy/error": error, "policy/value": value}
 
 
-def init(key: Array, spec: Spec) -> TrainState:
-    """The state before the first update."""
-    return init_learners(key, spec, policy_target=True)
-
-
-def make_coefficients(config) -> Coefficients:
-    """The traced scalars of a run."""
-    return base.read_coefficients(Coefficients, config)
-
-
-TD3_BC = base.Algorithm(make_spec, update, init, make_coefficients, acting_params)
+_init = functools.partial(init_learners, policy_target=True)
+_make_coefficients = functools.partial(base.read_coefficients, Coefficients)
+TD3_BC = base.Algorithm(make_spec, update, _init, _make_coefficients, acting_params)

@@ -9,11 +9,9 @@ import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
-import optax
 
 from rvdt_jax.algorithms import base
 from rvdt_jax.algorithms.base import from_setting
-from rvdt_jax.models.critic import TwinCritic
 from rvdt_jax.models.encoder import fourier_encoder
 from rvdt_jax.models.mlp_policy import MLPPolicy
 from rvdt_jax.types import Array, Learner, Params, Store, TrainState
@@ -81,15 +79,12 @@ def make_spec(
         value: the class of V(s), made with the keywords of ``models.critic.ValueFunction``.
     """
     model = config.model
-    sizes = {"width": model.critic_width, "layers": model.critic_layers, "dtype": jnp.dtype(model.dtype)}
-    seen = fourier_encoder(model.critic_fourier_features, model.fourier_scale)
-    policy_sees = fourier_encoder(model.policy_fourier_features, model.fourier_scale)
-    norm = model.critic_norm == "layer"
+    sizes, policy_sees = base.mlp_sizes(model), fourier_encoder(model.policy_fourier_features, model.fourier_scale)
     return Spec(
         **base.shared_fields(config, sharding),
         policy=MLPPolicy(observation_size, action_size, learn_std=learn_std, encoder=policy_sees, **sizes),
-        critic=TwinCritic(**sizes, norm=norm, encoder=seen, activation="relu"),
-        value=value and value(**sizes, norm=norm, encoder=seen, activation="relu"),
+        critic=base.make_critic(model, activation="relu"),
+        value=value and value(**sizes, **base.critic_sees(model), activation="relu"),
     )
 
 
@@ -113,11 +108,6 @@ def acting_params(state: TrainState) -> dict[str, Params | None]:
     return {"policy": state.learners["policy"].params, "critic": state.learners["critic"].target}
 
 
-def follow(learner: Learner, rate: Array) -> Learner:
-    """The learner with its target moved toward its parameters."""
-    return learner.replace(target=optax.incremental_update(learner.params, learner.target, rate))
-
-
 def mean_over(values: Array, mask: Array) -> Array:
     """Mean of (B,) values over the transitions that count; 0 in a batch that has none."""
     chex.assert_equal_shape([values, mask])
@@ -128,3 +118,18 @@ def td_error(values: Array, targets: Array, mask: Array) -> Array:
     """Squared error of (2, B) values from (B,) targets, summed over the two critics, a mean over transitions."""
     chex.assert_shape(values, (2, *targets.shape))
     return mean_over(jnp.square(values - jax.lax.stop_gradient(targets)).sum(0), mask)
+
+
+def update_critic(
+    learner: Learner, targets: Array, batch: Transitions, coefficients: Coefficients, spec: Spec, weight: float = 1.0
+) -> tuple[Learner, base.Metrics]:
+    """One step of both critics toward (B,) TD targets, at a constant learning rate; ``weight`` multiplies the loss."""
+
+    def loss(params: Params) -> tuple[Array, base.Metrics]:
+        values = spec.critic.apply({"params": params}, batch.observations, batch.actions)
+        error = weight * td_error(values, targets, batch.mask)
+        return error, {"critic/td_loss": error, "critic/value": mean_over(values[0], batch.mask)}
+
+    optimizer = base.make_optimizer(coefficients, 0, peak=coefficients.critic_learning_rate)
+    learner, metrics, norm = base.descend(learner, loss, optimizer)
+    return learner, metrics | {"critic/grad_norm": norm}

@@ -26,7 +26,7 @@ return always are, so the set is never empty.
 
 The neighbours come from a k-d tree: 20,000 trajectories take 1 to 2 s if starts have 4 dimensions, about 15 s if
 they have 17. Every dimension counts alike; other weightings and smaller neighbourhoods picked hardly better experts
-on five maze2d data sets (at most one in a hundred more ended in the goal). Of more than 50,000 different starts, 50,000
+on five maze2d data sets (at most one in a hundred more ended in the goal). Of more than 50,000 different starts, 2,000
 are drawn and have a neighbourhood; each other trajectory must reach what the nearest of them asks for.
 
 In a Decision Transformer's training loop in PyTorch, whose ``sample(p)`` draws windows and returns the trajectory of
@@ -170,8 +170,8 @@ def select_expert_episodes(
 _SHARE, _FEWEST, _MOST = 0.01, 50, 200  # size of a neighbourhood: share of the trajectories, and its limits
 _ROUNDING = 1e-6  # distances that differ relatively by less are equal
 _CHUNK = 2048  # starts whose neighbours are in memory at once
-_CENTRES = 50_000  # neighbourhoods that are looked at; of more starts, as many as are drawn
-_DRAWN = 2_000  # each of the others takes the cut of the nearest one: in many dimensions a k-d tree is slow
+_CENTRES = 50_000  # up to so many starts, each has a neighbourhood of its own
+_DRAWN = 2_000  # of more, so many have one, and each other takes the cut of the nearest: a k-d tree can be slow
 
 
 def _least_expert_return(returns: np.ndarray, fraction: float, if_equal: float) -> float:

@@ -81,7 +81,7 @@ def _column_lines(imported: Imported, episodes: Episodes) -> list[str]:
         rows.append((name, *_figures(values, offset[column]), _suspicion(values)))
     for column, name in enumerate(imported.action_names):
         values = unscale_actions(episodes.actions[:, column], low[column], high[column])
-        rows.append((name, *_figures(values), _action_remarks(imported, episodes, column)))
+        rows.append((name, *_figures(values), _action_remarks(imported, episodes, column, values)))
     rows.append((imported.roles.reward, *_figures(episodes.rewards), _suspicion(episodes.rewards)))
     shown = rows
     if len(rows) > _MOST:
@@ -96,9 +96,12 @@ def _column_lines(imported: Imported, episodes: Episodes) -> list[str]:
 
 
 def _figures(values: np.ndarray, offset: float = 0.0) -> tuple[str, str, str, str]:
-    sample = values[:: max(1, len(values) // _SAMPLE)]
-    places = (float(figure) + offset for figure in (values.min(), np.median(sample), values.max()))
+    places = (float(figure) + offset for figure in (values.min(), np.median(_sample(values)), values.max()))
     return tuple(f"{figure:.5g}" for figure in (*places, values.std(dtype=np.float64)))
+
+
+def _sample(values: np.ndarray) -> np.ndarray:
+    return values[:: max(1, len(values) // _SAMPLE)]
 
 
 def _suspicion(values: np.ndarray) -> str:
@@ -109,7 +112,7 @@ def _suspicion(values: np.ndarray) -> str:
     return f"one value lies {furthest:.0f} standard deviations from the mean" if furthest > _FAR else ""
 
 
-def _action_remarks(imported: Imported, episodes: Episodes, column: int) -> str:
+def _action_remarks(imported: Imported, episodes: Episodes, column: int, values: np.ndarray) -> str:
     low, high = episodes.action_low[column], episodes.action_high[column]
     where = "declared" if imported.declared else "from the data"
     if low == high:
@@ -120,7 +123,7 @@ def _action_remarks(imported: Imported, episodes: Episodes, column: int) -> str:
         remarks.append(f"{int(imported.beyond[column]):,} beyond them were moved to the bound")
     if at_bounds > 0.01:
         remarks.append(f"{100 * at_bounds:.0f} % at a bound")
-    amounts = low + (episodes.actions[:: max(1, len(episodes.actions) // _SAMPLE), column] + 1.0) / 2.0 * (high - low)
-    if len(found := np.unique(np.round(amounts, 4))) <= _FEW and (found == np.round(found)).all():
+    found = np.unique(np.round(_sample(values), 4))
+    if len(found) <= _FEW and (found == np.round(found)).all():
         remarks.append(f"{len(found)} whole numbers: they are learned as amounts, not as choices")
     return "; ".join(remarks)

@@ -17,8 +17,8 @@ import numpy as np
 
 from rvdt_jax.acting.logged import outputs_on_data
 from rvdt_jax.acting.saved import SavedRun, load_run
-from rvdt_jax.algorithms.base import Coefficients
-from rvdt_jax.algorithms.sequence_spec import make_critic
+from rvdt_jax.algorithms.base import Coefficients, make_critic
+from rvdt_jax.config.settings import Config
 from rvdt_jax.data.episodes import Episodes
 from rvdt_jax.data.store import make_store
 from rvdt_jax.errors import UserError
@@ -69,10 +69,12 @@ def evaluate_fqe(
         *map(jnp.float32, (config.train.critic_learning_rate, updates, config.train.grad_clip_norm))
     )
     how = {"gamma": gamma, "updates": updates, "polyak_rate": polyak_rate(gamma, updates)}
-    estimates = []
+    scales = {"return_scale": config.policy.return_scale, "reward_scale": _reward_scale(config)}
+    estimates, logged = [], make_store(episodes, None, saved.normalizer, **scales)
     for target in config.eval.targets if saved.actor.policy.condition_on_return else ("none",):
+        store = logged if target == "none" else _asked_for(logged, target / config.policy.return_scale)
         for row, seed in enumerate(config.seeds):
-            estimate = _estimate(saved, episodes, row, target, coefficients, **how)
+            estimate = _estimate(saved, store, episodes.starts, row, coefficients, **how)
             estimates.append({"seed": seed, "target": target} | estimate)
             log.info("seed %d, target %s: discounted return %.4g", seed, target, estimate["estimate"])
     record = {"task": config.task, "variant": config.variant, "step": saved.step, "action": "mean"} | how
@@ -105,17 +107,24 @@ def _data_of(saved: SavedRun, folder: pathlib.Path, episodes: Episodes | None) -
     return episodes
 
 
+def _reward_scale(config: Config) -> float:
+    return config.loss.reward_scale or 1.0  # Q learns at the critic's scale, and without its shift
+
+
+def _asked_for(store: Store, target: float) -> Store:
+    """The data with the returns-to-go of episodes that began with the (scaled) target."""
+    first = store.returns_to_go[jnp.arange(store.timesteps.size) - store.timesteps]
+    return store.replace(returns_to_go=store.returns_to_go + target - first)
+
+
 def _estimate(
-    saved: SavedRun, episodes: Episodes, row: int, target, coefficients: Coefficients, **how
+    saved: SavedRun, store: Store, starts: np.ndarray, row: int, coefficients: Coefficients, **how
 ) -> dict[str, float | list[float]]:
-    """The estimate of one seed at one target, and of each Q alone: their difference is a part of the error."""
-    config = saved.config
-    scale = config.loss.reward_scale or 1.0  # Q learns at the critic's scale, and without its shift
-    scales = {"return_scale": config.policy.return_scale, "reward_scale": scale}
-    store = make_store(episodes, None, saved.normalizer, **scales)
-    if target != "none":
-        first = store.returns_to_go[np.repeat(episodes.starts, episodes.lengths)]
-        store = store.replace(returns_to_go=store.returns_to_go + target / config.policy.return_scale - first)
+    """The estimate of one seed, and of each Q alone: their difference is a part of the error.
+
+    ``store`` has the returns-to-go that are asked for; ``starts`` are the first steps of its episodes.
+    """
+    config, scale = saved.config, _reward_scale(saved.config)
     params = jax.tree.map(lambda leaf: leaf[row : row + 1], saved.params["policy"])
     policy = saved.actor.policy
     actions = outputs_on_data(params, store, policy=policy, context_length=saved.actor.context_length).mean[0]
@@ -125,7 +134,6 @@ def _estimate(
     critic = make_critic(config.model)
     sizes = {"batch_size": config.train.batch_size, "updates": how["updates"]}
     fitted, error = fit_q(key, data, *rates, coefficients, critic=critic, **sizes)
-    starts = episodes.starts
     values = critic.apply({"params": fitted}, data.states[starts], actions[starts]) / scale
     each = values.mean(1).tolist()
     return {"estimate": float(np.mean(each)), "of_each_q": each, "td_error": float(error) / scale**2}

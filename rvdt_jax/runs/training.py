@@ -60,8 +60,9 @@ def train_run(
             nonlocal begin, states, session, checkpoints
             evaluator = make_evaluator(config, spec, normalizer, data)
             holdout = make_holdout(config, algorithm, spec, normalizer, data.held)
-            begin, source = begin_from(begin, config, folder, resume)
-            states = begin()
+            warm, source = begin_from(begin, config, folder, resume), None
+            if warm is not None:
+                (states, source), begin = warm(), lambda: warm()[0]  # a rollback may begin again
             _enter(stack, folder, config, resume)
             keep_source(folder, source)
             stack.enter_context(interruption)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import pathlib
 from collections.abc import Callable
 
@@ -20,16 +19,15 @@ _SOURCE = "init_from.json"
 
 def begin_from(
     fresh: Callable[[], TrainState], config: Config, folder: pathlib.Path, resume: bool
-) -> tuple[Callable[[], TrainState], dict | None]:
-    """What makes the first states of a run as ``config.train.init_from`` says, and ``warm_start``'s record.
+) -> Callable[[], tuple[TrainState, dict]] | None:
+    """What makes the first states of a run as ``config.train.init_from`` says, see ``warm_start``.
 
-    A run that is resumed from a checkpoint of its own needs neither.
+    None where they are fresh, or where the run is resumed from a checkpoint of its own.
     """
     own = resume and any(path.name.isdigit() for path in (folder / "checkpoints").glob("*"))
     if config.train.init_from is None or own:
-        return fresh, None
-    begin = functools.partial(warm_start, seeds=config.seeds, source=config.train.init_from)
-    return lambda: begin(fresh())[0], begin(fresh())[1]
+        return None
+    return lambda: warm_start(fresh(), config.seeds, config.train.init_from)
 
 
 def warm_start(states: TrainState, seeds: tuple[int, ...], source: str) -> tuple[TrainState, dict]:

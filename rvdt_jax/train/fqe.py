@@ -9,7 +9,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from rvdt_jax.algorithms.base import Coefficients, descend, make_optimizer, new_learner
+from rvdt_jax.algorithms.base import Coefficients, descend, follow, make_optimizer, new_learner
 from rvdt_jax.types import Array, Learner, Params
 
 _LEFT = 1e-3  # share of the initial error that the target networks may leave
@@ -76,8 +76,7 @@ def fit_q(
             return jnp.square(error).sum(0).mean(), jnp.square(error).mean()
 
         learner, error, _ = descend(learner, loss, make_optimizer(coefficients, update))
-        moved = jax.tree.map(lambda slow, new: (1.0 - rate) * slow + rate * new, learner.target, learner.params)
-        return learner.replace(target=moved), error
+        return follow(learner, rate), error
 
     learner, errors = jax.lax.scan(body, new_learner(first, with_target=True), jnp.arange(updates))
     return learner.target, errors[-max(1, updates // 10) :].mean()
