@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import chex
 import flax.linen as nn
@@ -12,6 +14,7 @@ import jax.numpy as jnp
 
 from rvdt_jax.algorithms import base
 from rvdt_jax.algorithms.base import from_setting
+from rvdt_jax.models.candidates import BestCandidate
 from rvdt_jax.models.encoder import fourier_encoder
 from rvdt_jax.models.mlp_policy import MLPPolicy
 from rvdt_jax.types import Array, Learner, Params, Store, TrainState
@@ -24,6 +27,13 @@ class Spec(base.Spec):
     value: nn.Module | None = None  # V(s), where the algorithm has one
 
 
+@dataclasses.dataclass(frozen=True)
+class SamplingSpec(Spec):
+    """Of an algorithm that draws actions from its policy."""
+
+    target_actions: int = 1  # for a TD target
+
+
 @flax.struct.dataclass
 class Coefficients(base.Coefficients):
     """The scalars that every algorithm here reads."""
@@ -31,6 +41,13 @@ class Coefficients(base.Coefficients):
     gamma: Array = from_setting("loss.gamma")  # discount of the TD target
     target_rate: Array = from_setting("loss.target_rate")  # Polyak rate of target networks
     critic_learning_rate: Array = from_setting("train.critic_learning_rate")  # of critic and value function
+
+
+@flax.struct.dataclass
+class BackupCoefficients(Coefficients):
+    """Those of ``best_target``."""
+
+    smaller_weight: Array = from_setting("backup.smaller_weight")  # w
 
 
 @flax.struct.dataclass
@@ -79,20 +96,35 @@ def make_spec(
         value: the class of V(s), made with the keywords of ``models.critic.ValueFunction``.
     """
     model = config.model
-    sizes, policy_sees = base.mlp_sizes(model), fourier_encoder(model.policy_fourier_features, model.fourier_scale)
     return Spec(
         **base.shared_fields(config, sharding),
-        policy=MLPPolicy(observation_size, action_size, learn_std=learn_std, encoder=policy_sees, **sizes),
+        policy=MLPPolicy(observation_size, action_size, learn_std=learn_std, **policy_fields(model)),
         critic=base.make_critic(model, activation="relu"),
-        value=value and value(**sizes, **base.critic_sees(model), activation="relu"),
+        value=value and value(**base.mlp_sizes(model), **base.critic_sees(model), activation="relu"),
     )
+
+
+def sampling_spec(
+    config, observation_size: int, generator: nn.Module, action_size: int, sharding=None, activation: str = "relu"
+) -> SamplingSpec:
+    """A policy that takes the best of the actions that ``generator`` makes; see ``models.candidates``."""
+    critic = base.make_critic(config.model, activation=activation)
+    policy = BestCandidate(observation_size, action_size, generator, critic, config.eval.candidates)
+    shared = base.shared_fields(config, sharding)
+    return SamplingSpec(**shared, policy=policy, critic=critic, target_actions=config.backup.actions)
+
+
+def policy_fields(model) -> dict[str, Any]:
+    """The fields of a policy that is an MLP, besides its sizes S and A, from the settings ``config.model``."""
+    encoder = fourier_encoder(model.policy_fourier_features, model.fourier_scale)
+    return base.mlp_sizes(model) | {"encoder": encoder}
 
 
 def init_learners(key: Array, spec: Spec, *, policy_target: bool = False) -> TrainState:
     """The state before the first update: policy, critic with its target, and the value function where there is one."""
     init_key, train_key = jax.random.split(key)
     policy_key, critic_key, value_key = jax.random.split(init_key, 3)
-    observation, action = jnp.zeros((1, spec.policy.observation_size)), jnp.zeros((1, spec.policy.action_size))
+    observation, action = examples(spec)
     critic = spec.critic.init(critic_key, observation, action)["params"]
     learners = {
         "policy": base.new_learner(base.init_policy(policy_key, spec.policy), with_target=policy_target),
@@ -103,9 +135,33 @@ def init_learners(key: Array, spec: Spec, *, policy_target: bool = False) -> Tra
     return base.new_state(train_key, **learners)
 
 
+def examples(spec: base.Spec) -> tuple[Array, Array]:
+    """An observation (1, S) and an action (1, A), to make parameters with."""
+    return jnp.zeros((1, spec.policy.observation_size)), jnp.zeros((1, spec.policy.action_size))
+
+
 def acting_params(state: TrainState) -> dict[str, Params | None]:
     """The policy acts, and the target critic scores candidates."""
     return {"policy": state.learners["policy"].params, "critic": state.learners["critic"].target}
+
+
+def values_of(critic: nn.Module, params: Params, observations: Array, actions: Array) -> Array:
+    """(2, N, B) values of (N, B, A) actions, N of them in each of (B, S) states."""
+    observations = jnp.broadcast_to(observations, (*actions.shape[:-1], observations.shape[-1]))
+    return critic.apply({"params": params}, observations, actions)
+
+
+def best_target(
+    critic: Params, actions: Array, batch: Transitions, coefficients: BackupCoefficients, spec: Spec
+) -> Array:
+    """(B,) TD targets with the best of the (N, B, A) next actions: r + gamma max_i (w min_k Q'_k + (1 - w) max_k Q'_k).
+
+    ``critic`` are the target critics' parameters. BCQ's equation; with w = 1 and one action, clipped double Q-learning.
+    """
+    values = values_of(spec.critic, critic, batch.next_observations, actions)
+    weight = coefficients.smaller_weight
+    best = (weight * values.min(0) + (1.0 - weight) * values.max(0)).max(0)
+    return batch.rewards + coefficients.gamma * batch.continues * best
 
 
 def mean_over(values: Array, mask: Array) -> Array:
@@ -120,15 +176,29 @@ def td_error(values: Array, targets: Array, mask: Array) -> Array:
     return mean_over(jnp.square(values - jax.lax.stop_gradient(targets)).sum(0), mask)
 
 
+Penalty = Callable[[Params, Array], tuple[Array, base.Metrics]]
+
+
 def update_critic(
-    learner: Learner, targets: Array, batch: Transitions, coefficients: Coefficients, spec: Spec, weight: float = 1.0
+    learner: Learner,
+    targets: Array,
+    batch: Transitions,
+    coefficients: Coefficients,
+    spec: Spec,
+    weight: float = 1.0,
+    penalty: Penalty = lambda params, values: (0.0, {}),
 ) -> tuple[Learner, base.Metrics]:
-    """One step of both critics toward (B,) TD targets, at a constant learning rate; ``weight`` multiplies the loss."""
+    """One step of both critics toward (B,) TD targets, at a constant learning rate.
+
+    ``weight`` multiplies the TD error; ``penalty``, a function of the parameters and the (2, B) values of the data's
+    actions, is added to it.
+    """
 
     def loss(params: Params) -> tuple[Array, base.Metrics]:
         values = spec.critic.apply({"params": params}, batch.observations, batch.actions)
         error = weight * td_error(values, targets, batch.mask)
-        return error, {"critic/td_loss": error, "critic/value": mean_over(values[0], batch.mask)}
+        added, metrics = penalty(params, values)
+        return error + added, metrics | {"critic/td_loss": error, "critic/value": mean_over(values[0], batch.mask)}
 
     optimizer = base.make_optimizer(coefficients, 0, peak=coefficients.critic_learning_rate)
     learner, metrics, norm = base.descend(learner, loss, optimizer)

@@ -47,13 +47,16 @@ class Variant:
 
 
 # What the algorithms on single transitions read; their settings are in ``reference/algorithm_settings.csv``.
-_TRANSITIONS = (
+_CRITICS = (
     *("train.batch_size", "train.learning_rate", "train.critic_learning_rate", "train.grad_clip_norm"),
     *("model.critic_width", "model.critic_layers", "model.critic_norm", "model.dtype", "loss.gamma"),
-    *("model.critic_fourier_features", "model.policy_fourier_features", "model.fourier_scale", "loss.target_rate"),
+    *("model.critic_fourier_features", "model.fourier_scale", "loss.target_rate"),
 )
+_TRANSITIONS = (*_CRITICS, "model.policy_fourier_features")
 _TD3 = (*_TRANSITIONS, "loss.eta", "td3")
 _IQL = (*_TRANSITIONS, "train.lr_decay_steps", "iql")
+_CQL = (*_TRANSITIONS, "backup", "cql")
+_BCQ = (*_CRITICS, "backup", "vae", "bcq")
 
 
 def _on_transitions(algorithm: str, head: str, reads: tuple[str, ...]) -> Variant:
@@ -75,6 +78,8 @@ VARIANTS = {
     "ReBRAC": _on_transitions("td3_bc:TD3_BC", "deterministic", _TD3),
     "IQL": _on_transitions("iql:IQL", "gaussian", _IQL),
     "O-RL": _on_transitions("iql:ONE_STEP", "gaussian", _IQL),
+    "CQL": _on_transitions("cql:CQL", "deterministic", _CQL),
+    "BCQ": _on_transitions("bcq:BCQ", "deterministic", _BCQ),
 }
 
 

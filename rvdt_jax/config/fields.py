@@ -129,6 +129,45 @@ class IQLConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class BackupConfig:
+    """TD targets with the best of several drawn actions: CQL, BCQ."""
+
+    actions: int = setting(1, "Next actions that are drawn, of which a TD target takes the best.", low=1, sized=True,
+        older=1)
+    smaller_weight: float = setting(1.0, "Weight of the smaller critic in it; the larger one has the rest.", low=0,
+        high=1, sized=True, older=1.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class CQLConfig:
+    """CQL (Kumar et al. 2020)."""
+
+    alpha: float = setting(10.0, "Weight of the conservative term, eq. (4).", low=0, sized=True, older=10.0)
+    actions: int = setting(10, "Actions of each kind (uniform, of s, of s') that sample its logsumexp.", low=1,
+        older=10)
+    lagrange: bool = setting(False, "Learn a factor of alpha that holds the term at cql.threshold (appendix F).",
+        sized=True, older=False)
+    threshold: float = setting(5.0, "tau: how far the logsumexp may be above the data's values.",
+        sized=True, older=5.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class VAEConfig:
+    """The model of the data's actions (Fujimoto et al. 2019): BCQ."""
+
+    width: int = setting(750, "Width of its two hidden layers.", low=1, sized=True, older=750)
+    kl_weight: float = setting(0.5, "Weight of the KL beside the squared error.", low=0, older=0.5)
+    largest_latent: float = setting(0.5, "Bound of the latents that actions are made of.", low=POSITIVE, older=0.5)
+
+
+@dataclasses.dataclass(frozen=True)
+class BCQConfig:
+    """BCQ (Fujimoto et al. 2019)."""
+
+    perturbation: float = setting(0.05, "Phi: the largest change of an action of the VAE.", low=0, older=0.05)
+
+
+@dataclasses.dataclass(frozen=True)
 class EmaConfig:
     """The slow copy of the policy that bootstraps the TD target."""
 
@@ -190,7 +229,8 @@ class EvalConfig:
     action_selection: str = setting("mean",
         "How an action is chosen; sample needs a Gaussian, critic and best_of a critic.",
         choices=("mean", "sample", "critic", "best_of"), resume="kept", unset="mean")
-    candidates: int = setting(32, "Candidates of critic and best_of (QT: 50).", low=1, resume="changes", older=32)
+    candidates: int = setting(32, "Candidates of critic and best_of (QT: 50), and of BCQ.", low=1, sized=True,
+        resume="changes", older=32)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -247,6 +287,10 @@ class Config:
     loss: LossConfig
     td3: TD3Config
     iql: IQLConfig
+    backup: BackupConfig
+    cql: CQLConfig
+    vae: VAEConfig
+    bcq: BCQConfig
     ema: EmaConfig
     expert: ExpertConfig
     policy: PolicyConfig

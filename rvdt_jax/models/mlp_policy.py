@@ -1,16 +1,23 @@
-"""A policy that sees one observation: the actor of TD3+BC, IQL and others."""
+"""Policies that see one observation: the actors of TD3+BC, IQL and others, and the tanh-Gaussian one of SAC."""
 
 from __future__ import annotations
 
 import chex
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from rvdt_jax.models.critic import MLP
 from rvdt_jax.models.encoder import Encoder, encode
 from rvdt_jax.types import Array, PolicyOutput
 
-LOG_STD_RANGE = (-20.0, 2.0)  # IQL's
+LOG_STD_RANGE = (-20.0, 2.0)  # IQL's, and SAC's
+LOG_2PI = 1.8378770664093453
+
+
+def at_step(observations: Array, step: Array | None) -> Array:
+    """Of (B, K, S) windows the step (B,) alone, (B, 1, S); all of them where it is None."""
+    return observations if step is None else jnp.take_along_axis(observations, step[:, None, None], axis=1)
 
 
 class MLPPolicy(nn.Module):
@@ -40,8 +47,7 @@ class MLPPolicy(nn.Module):
     ) -> PolicyOutput:
         """Maps (..., S) observations to (..., A) means and log-stds; with ``step``, (B,), at that step alone, K = 1."""
         chex.assert_axis_dimension(observations, -1, self.observation_size)
-        if step is not None:
-            observations = jnp.take_along_axis(observations, step[:, None, None], axis=1)
+        observations = at_step(observations, step)
         network = MLP(self.width, self.layers, self.action_size, self.dtype, activation="relu")
         mean = jnp.tanh(network(encode(self.encoder, observations)))
         log_std = jnp.zeros_like(mean)
@@ -50,3 +56,47 @@ class MLPPolicy(nn.Module):
                 self.param("log_std", nn.initializers.zeros_init(), (self.action_size,)), *LOG_STD_RANGE
             )
         return PolicyOutput(mean=mean, log_std=log_std)
+
+
+class SquashedPolicy(nn.Module):
+    """pi(a | s) of SAC (Haarnoja et al. 2018): a = tanh(u), u a Gaussian whose mean and std are an MLP's of s.
+
+    Called as ``TransformerPolicy`` is, it answers its mode before the squashing, tanh(mean of u): so SAC's authors act.
+    """
+
+    observation_size: int  # S
+    action_size: int  # A
+    width: int = 256
+    layers: int = 2
+    dtype: jnp.dtype = jnp.float32  # of the hidden layers' arithmetic
+    encoder: Encoder | None = None  # of observations
+    condition_on_return: bool = False
+
+    @nn.compact
+    def gaussian(self, observations: Array) -> tuple[Array, Array]:
+        """Mean and log-std of u, (..., A) each, of (..., S) observations."""
+        network = MLP(self.width, self.layers, 2 * self.action_size, self.dtype, activation="relu")
+        mean, log_std = jnp.split(network(encode(self.encoder, observations)), 2, axis=-1)
+        return mean, jnp.clip(log_std, *LOG_STD_RANGE)
+
+    def __call__(
+        self,
+        observations: Array,
+        actions: Array | None = None,
+        returns_to_go: Array | None = None,
+        timesteps: Array | None = None,
+        deterministic: bool = True,
+        step: Array | None = None,
+    ) -> PolicyOutput:
+        """As ``MLPPolicy``; the log-std is that of u."""
+        mean, log_std = self.gaussian(at_step(observations, step))
+        return PolicyOutput(mean=jnp.tanh(mean), log_std=log_std)
+
+    def sample(self, observations: Array, noise: Array) -> tuple[Array, Array]:
+        """Actions (N, B, A) for standard normal ``noise`` of that shape in (B, S) states, and log pi(a | s), (N, B)."""
+        mean, log_std = self.gaussian(observations)
+        before = mean + jnp.exp(log_std) * noise
+        log_density = -(0.5 * jnp.square(noise) + log_std + 0.5 * LOG_2PI).sum(-1)
+        # log(1 - tanh(u)^2) without the cancellation
+        slope = 2.0 * (jnp.log(2.0) - before - jax.nn.softplus(-2.0 * before))
+        return jnp.tanh(before), log_density - slope.sum(-1)

@@ -13,7 +13,14 @@ from rvdt_jax.config.defaults import default_config
 from rvdt_jax.config.fields import FIELDS
 from rvdt_jax.config.settings import resolve
 
-READERS = {"td3": "TD3+BC", "iql": "IQL"}  # of sections that RVDT does not read
+READERS = {
+    "td3": "TD3+BC",
+    "iql": "IQL",
+    "backup": "CQL",
+    "cql": "CQL",
+    "vae": "BCQ",
+    "bcq": "BCQ",
+}  # of sections that RVDT does not read
 NUMBERS = [field for field in FIELDS.values() if field.kind in (int, float)]
 
 

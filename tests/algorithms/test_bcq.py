@@ -1,0 +1,96 @@
+"""BCQ: one whole update against float64, the choice among candidates, and problems whose answer is known."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from float64 import double
+from transition_problems import (
+    GAMMA,
+    RATE,
+    SMALL,
+    bandit,
+    check,
+    check_critic,
+    check_follows,
+    corridor,
+    mean,
+    mlp,
+    one_update,
+    twenty_seeds,
+    values,
+)
+
+from rvdt_jax.algorithms.base import get_algorithm
+from rvdt_jax.models.candidates import BestCandidate
+
+PHI, KL, WEIGHT, BOUND = 0.2, 0.4, 0.6, 0.7
+
+
+def vae_loss(vae, batch, noise):
+    mu, log_std = np.split(mlp(vae["encoder"], np.concatenate([batch.observations, batch.actions], -1)), 2, -1)
+    std = np.exp(np.clip(log_std, -4, 15))
+    made = np.tanh(mlp(vae["decoder"], np.concatenate([batch.observations, mu + std * noise], -1)))
+    kl = -0.5 * (1 + np.log(std**2) - mu**2 - std**2)
+    return ((made - batch.actions) ** 2).mean() + KL * kl.mean()
+
+
+def draw(vae, perturbation, observations, noise):
+    actions = np.tanh(mlp(vae["decoder"], np.concatenate([observations, np.clip(noise, -BOUND, BOUND)], -1)))
+    moved = PHI * np.tanh(mlp(perturbation, np.concatenate([observations, actions], -1)))
+    return np.clip(actions + moved, -1, 1)
+
+
+def test_a_whole_update_matches_the_reference(small_config, store):
+    settings = {"loss__gamma": GAMMA, "loss__target_rate": RATE, "backup__smaller_weight": WEIGHT, "backup__actions": 3}
+    settings |= {"bcq__perturbation": PHI, "vae__kl_weight": KL, "vae__width": 8, "vae__largest_latent": BOUND}
+    config = small_config(variant="BCQ", **SMALL, **settings, train__learning_rate=3e-4)
+    before, after, batch, metrics, keys = one_update(config, store, keys=4)
+    shapes = (256, 4), (3, 256, 4), (1, 256, 4)
+    noise = [double(jax.random.normal(key, shape)) for key, shape in zip(keys[1:], shapes, strict=True)]
+
+    np.testing.assert_allclose(metrics["vae/loss"], vae_loss(before["vae"].params, batch, noise[0]), rtol=1e-4)
+    check(lambda vae: vae_loss(vae, batch, noise[0]), before, after, metrics, "vae")
+
+    vae, observations = after["vae"].params, batch.next_observations
+    drawn = [draw(vae, before["policy"].target, observations, each) for each in noise[1]]
+    each = np.stack([values(before["critic"].target, observations, actions) for actions in drawn])
+    best = (WEIGHT * each.min(1) + (1 - WEIGHT) * each.max(1)).max(0)
+    check_critic(before, after, batch.rewards + GAMMA * batch.continues * best, batch, metrics, 1.0)
+
+    def loss(perturbation):
+        actions = draw(vae, perturbation, batch.observations, noise[2][0])
+        return -mean(values(after["critic"].params, batch.observations, actions)[0], batch)
+
+    np.testing.assert_allclose(metrics["policy/loss"], loss(before["policy"].params), rtol=1e-4)
+    check(loss, before, after, metrics, "policy")
+    for name in ("critic", "policy"):
+        check_follows(before, after, name)
+
+
+def test_the_policy_takes_the_candidate_of_largest_value(small_config):
+    config = small_config(variant="BCQ", vae__width=8, eval__candidates=50)
+    algorithm = get_algorithm("BCQ")
+    spec = algorithm.make_spec(config, 4, 2, 30)
+    params = algorithm.acting_params(algorithm.init(jax.random.key(0), spec))["policy"]
+    windows = jax.random.normal(jax.random.key(1), (3, 2, 4))
+    assert isinstance(spec.policy, BestCandidate)
+    actions = spec.policy.apply({"params": params}, windows).mean
+    noise = jax.random.normal(jax.random.key(0), (50, 4))
+    for place in np.ndindex(3, 2):
+        state = jnp.broadcast_to(windows[place], (50, 4))
+        drawn = spec.policy.generator.apply({"params": params["generator"]}, state, noise, method="decode")
+        worth = spec.critic.apply({"params": params["critic"]}, state, drawn).min(0)
+        np.testing.assert_allclose(actions[place], drawn[worth.argmax()], atol=1e-6)
+    alone = spec.policy.apply({"params": params}, windows, step=jnp.array([1, 0, 1])).mean
+    np.testing.assert_allclose(alone[:, 0], actions[jnp.arange(3), jnp.array([1, 0, 1])], atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("problem", [bandit, corridor])
+def test_twenty_seeds_of_twenty_find_what_is_right(problem, small_config):
+    settings = {"model__critic_width": 32, "model__critic_layers": 2, "train__batch_size": 64, "train__steps": 3000}
+    settings |= {"loss__target_rate": 0.05, "loss__gamma": 0.9, "vae__width": 32, "train__learning_rate": 1e-3}
+    # Rare actions of the data must be among the candidates.
+    settings |= {"vae__kl_weight": 0.02, "vae__largest_latent": 2.0}
+    assert twenty_seeds(small_config(variant="BCQ", **settings), problem).all()
