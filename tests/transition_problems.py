@@ -40,8 +40,8 @@ def mean(x, batch):
     return (x * batch.mask).sum() / batch.mask.sum()
 
 
-def td_loss(critic, targets, batch):
-    errors = (values(critic, batch.observations, batch.actions) - targets) ** 2
+def td_loss(critic, targets, batch, of=values):
+    errors = (of(critic, batch.observations, batch.actions) - targets) ** 2
     return mean(errors.sum(0), batch)
 
 
@@ -80,9 +80,9 @@ def one_update(config, store, keys=1):
     return double(state.learners), double(after.learners), batch, metrics, keys
 
 
-def check_critic(before, after, targets, batch, metrics, factor, added=lambda params: 0.0):
+def check_critic(before, after, targets, batch, metrics, factor, added=lambda params: 0.0, of=values):
     def loss(params):
-        return factor * td_loss(params, targets, batch)
+        return factor * td_loss(params, targets, batch, of)
 
     np.testing.assert_allclose(metrics["critic/td_loss"], loss(before["critic"].params), rtol=1e-4)
     check(lambda params: loss(params) + added(params), before, after, metrics, "critic")

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import optax
 
 from rvdt_jax.algorithms.variants import get_variant, load_named
+from rvdt_jax.data.episodes import Episodes
 from rvdt_jax.data.sampler import sample_batch
 from rvdt_jax.models.critic import TwinCritic
 from rvdt_jax.models.encoder import Encoder, fourier_encoder
@@ -116,6 +117,7 @@ class Algorithm:
             leading axis of seeds.
         nll: ``(output, actions, spec) -> (...)``, the loss of logged (..., A) actions at every step, which is recorded
             for trajectories that are held out; None records their action error alone.
+        check_data: ``episodes -> None``, raises a ``UserError`` where the algorithm cannot learn from them.
     """
 
     make_spec: Callable[..., Spec]
@@ -124,6 +126,7 @@ class Algorithm:
     make_coefficients: Callable[[Any], Coefficients] = optimizer_coefficients
     acting_params: Callable[[TrainState], dict[str, Params | None]] = policy_alone
     nll: Callable[[PolicyOutput, Array, Any], Array] | None = None
+    check_data: Callable[[Episodes], None] = lambda episodes: None
 
 
 def get_algorithm(variant: str) -> Algorithm:

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 
 from rvdt_jax.algorithms import base, transitions
 from rvdt_jax.algorithms.base import Metrics, descend, follow, from_setting, make_optimizer
-from rvdt_jax.algorithms.transitions import SamplingSpec, Transitions, draw_transitions, mean_over
+from rvdt_jax.algorithms.transitions import SamplingSpec, Transitions, check_data, draw_transitions, mean_over
 from rvdt_jax.models.candidates import ConditionalVAE, PerturbedVAE
 from rvdt_jax.models.critic import MLP, QS
 from rvdt_jax.types import Array, Learner, Params, Store, TrainState
@@ -119,4 +119,4 @@ def acting_params(state: TrainState) -> dict[str, Params]:
 
 
 _make_coefficients = functools.partial(base.read_coefficients, Coefficients)
-BCQ = base.Algorithm(make_spec, update, init, _make_coefficients, acting_params)
+BCQ = base.Algorithm(make_spec, update, init, _make_coefficients, acting_params, check_data=check_data)

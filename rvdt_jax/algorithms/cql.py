@@ -22,7 +22,14 @@ import jax.numpy as jnp
 
 from rvdt_jax.algorithms import base, transitions
 from rvdt_jax.algorithms.base import Metrics, descend, follow, from_setting, make_optimizer
-from rvdt_jax.algorithms.transitions import Transitions, acting_params, draw_transitions, mean_over, values_of
+from rvdt_jax.algorithms.transitions import (
+    Transitions,
+    acting_params,
+    check_data,
+    draw_transitions,
+    mean_over,
+    values_of,
+)
 from rvdt_jax.models.mlp_policy import SquashedPolicy
 from rvdt_jax.types import Array, Learner, Params, Store, TrainState
 
@@ -150,4 +157,4 @@ def update_policy(
 
 
 _make_coefficients = functools.partial(base.read_coefficients, Coefficients)
-CQL = base.Algorithm(make_spec, update, init, _make_coefficients, acting_params)
+CQL = base.Algorithm(make_spec, update, init, _make_coefficients, acting_params, check_data=check_data)

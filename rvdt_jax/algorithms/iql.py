@@ -22,6 +22,7 @@ from rvdt_jax.algorithms.transitions import (
     Spec,
     Transitions,
     acting_params,
+    check_data,
     draw_transitions,
     init_learners,
     make_spec,
@@ -103,5 +104,6 @@ def update_policy(
 _make_coefficients = functools.partial(base.read_coefficients, Coefficients)
 _make_spec = functools.partial(make_spec, learn_std=True, value=ValueFunction)
 _update_iql, _update_one_step = functools.partial(update, sarsa=False), functools.partial(update, sarsa=True)
-IQL = base.Algorithm(_make_spec, _update_iql, init_learners, _make_coefficients, acting_params)
-ONE_STEP = base.Algorithm(_make_spec, _update_one_step, init_learners, _make_coefficients, acting_params)
+_acts = {"acting_params": acting_params, "check_data": check_data}
+IQL = base.Algorithm(_make_spec, _update_iql, init_learners, _make_coefficients, **_acts)
+ONE_STEP = base.Algorithm(_make_spec, _update_one_step, init_learners, _make_coefficients, **_acts)

@@ -25,6 +25,7 @@ from rvdt_jax.algorithms.transitions import (
     Spec,
     Transitions,
     acting_params,
+    check_data,
     draw_transitions,
     init_learners,
     make_spec,
@@ -106,4 +107,4 @@ def policy_loss(
 
 _init = functools.partial(init_learners, policy_target=True)
 _make_coefficients = functools.partial(base.read_coefficients, Coefficients)
-TD3_BC = base.Algorithm(make_spec, update, _init, _make_coefficients, acting_params)
+TD3_BC = base.Algorithm(make_spec, update, _init, _make_coefficients, acting_params, check_data=check_data)

@@ -14,6 +14,8 @@ import jax.numpy as jnp
 
 from rvdt_jax.algorithms import base
 from rvdt_jax.algorithms.base import from_setting
+from rvdt_jax.data.episodes import Episodes
+from rvdt_jax.errors import UserError
 from rvdt_jax.models.candidates import BestCandidate
 from rvdt_jax.models.encoder import fourier_encoder
 from rvdt_jax.models.mlp_policy import MLPPolicy
@@ -61,6 +63,21 @@ class Transitions:
     next_actions: Array  # (B, A); likewise
     continues: Array  # (B,) float32, 0 where the MDP ended, else 1
     mask: Array  # (B,) float32, 0 where the recording was cut off after this step: what followed is unknown
+
+
+def check_data(episodes: Episodes) -> None:
+    """Refuses data without transitions or rewards.
+
+    Raises:
+        UserError: every episode is cut off after one step, or every reward is 0.
+    """
+    if (~episodes.terminated & (episodes.lengths == 1)).all():
+        raise UserError(
+            f"{episodes.name}: every episode is cut off after one step, so there is no transition to learn from. Train "
+            "BC or DT."
+        )
+    if not episodes.rewards.any():
+        raise UserError(f"{episodes.name}: every reward is 0, so there is no value to learn. Train BC, or add rewards.")
 
 
 def draw_transitions(key: Array, store: Store, spec: Spec) -> Transitions:
@@ -186,9 +203,10 @@ def update_critic(
     coefficients: Coefficients,
     spec: Spec,
     weight: float = 1.0,
+    step: Array | int = 0,
     penalty: Penalty = lambda params, values: (0.0, {}),
 ) -> tuple[Learner, base.Metrics]:
-    """One step of both critics toward (B,) TD targets, at a constant learning rate.
+    """One step of both critics toward (B,) TD targets, at a constant learning rate, or with ``step`` a falling one.
 
     ``weight`` multiplies the TD error; ``penalty``, a function of the parameters and the (2, B) values of the data's
     actions, is added to it.
@@ -200,6 +218,6 @@ def update_critic(
         added, metrics = penalty(params, values)
         return error + added, metrics | {"critic/td_loss": error, "critic/value": mean_over(values[0], batch.mask)}
 
-    optimizer = base.make_optimizer(coefficients, 0, peak=coefficients.critic_learning_rate)
+    optimizer = base.make_optimizer(coefficients, step, peak=coefficients.critic_learning_rate)
     learner, metrics, norm = base.descend(learner, loss, optimizer)
     return learner, metrics | {"critic/grad_norm": norm}

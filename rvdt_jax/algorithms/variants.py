@@ -57,6 +57,8 @@ _TD3 = (*_TRANSITIONS, "loss.eta", "td3")
 _IQL = (*_TRANSITIONS, "train.lr_decay_steps", "iql")
 _CQL = (*_TRANSITIONS, "backup", "cql")
 _BCQ = (*_CRITICS, "backup", "vae", "bcq")
+_BEAR = (*_TRANSITIONS, "backup", "vae", "bear")
+_D_QL = (*_CRITICS, "train.lr_decay_steps", "loss.eta", "ema", "backup", "dql")
 
 
 def _on_transitions(algorithm: str, head: str, reads: tuple[str, ...]) -> Variant:
@@ -80,6 +82,8 @@ VARIANTS = {
     "O-RL": _on_transitions("iql:ONE_STEP", "gaussian", _IQL),
     "CQL": _on_transitions("cql:CQL", "deterministic", _CQL),
     "BCQ": _on_transitions("bcq:BCQ", "deterministic", _BCQ),
+    "BEAR": _on_transitions("bear:BEAR", "deterministic", _BEAR),
+    "D-QL": _on_transitions("diffusion_ql:D_QL", "deterministic", _D_QL),
 }
 
 

@@ -130,7 +130,7 @@ class IQLConfig:
 
 @dataclasses.dataclass(frozen=True)
 class BackupConfig:
-    """TD targets with the best of several drawn actions: CQL, BCQ."""
+    """TD targets with the best of several drawn actions: CQL, BCQ, BEAR, D-QL."""
 
     actions: int = setting(1, "Next actions that are drawn, of which a TD target takes the best.", low=1, sized=True,
         older=1)
@@ -153,7 +153,7 @@ class CQLConfig:
 
 @dataclasses.dataclass(frozen=True)
 class VAEConfig:
-    """The model of the data's actions (Fujimoto et al. 2019): BCQ."""
+    """The model of the data's actions (Fujimoto et al. 2019): BCQ, BEAR."""
 
     width: int = setting(750, "Width of its two hidden layers.", low=1, sized=True, older=750)
     kl_weight: float = setting(0.5, "Weight of the KL beside the squared error.", low=0, older=0.5)
@@ -165,6 +165,24 @@ class BCQConfig:
     """BCQ (Fujimoto et al. 2019)."""
 
     perturbation: float = setting(0.05, "Phi: the largest change of an action of the VAE.", low=0, older=0.05)
+
+
+@dataclasses.dataclass(frozen=True)
+class BEARConfig:
+    """BEAR (Kumar et al. 2019)."""
+
+    kernel: str = setting("laplacian", "Kernel of the MMD.", choices=("laplacian", "gaussian"), older="laplacian")
+    sigma: float = setting(20.0, "Its bandwidth.", low=POSITIVE, older=20.0)
+    samples: int = setting(10, "Actions of policy and data's model that the MMD compares.", low=1, older=10)
+    threshold: float = setting(0.05, "epsilon: the MMD that a learned multiplier holds.", low=0, older=0.05)
+    start: int = setting(100_000, "Updates in which the policy follows no value.", low=0, sized=True, older=100_000)
+
+
+@dataclasses.dataclass(frozen=True)
+class DQLConfig:
+    """D-QL (Wang et al. 2023)."""
+
+    steps: int = setting(5, "T: denoising steps of an action.", low=1, older=5)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -229,8 +247,8 @@ class EvalConfig:
     action_selection: str = setting("mean",
         "How an action is chosen; sample needs a Gaussian, critic and best_of a critic.",
         choices=("mean", "sample", "critic", "best_of"), resume="kept", unset="mean")
-    candidates: int = setting(32, "Candidates of critic and best_of (QT: 50), and of BCQ.", low=1, sized=True,
-        resume="changes", older=32)
+    candidates: int = setting(32, "Candidates of critic and best_of (QT: 50), and of BCQ, BEAR and D-QL.", low=1,
+        sized=True, resume="changes", older=32)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -291,6 +309,8 @@ class Config:
     cql: CQLConfig
     vae: VAEConfig
     bcq: BCQConfig
+    bear: BEARConfig
+    dql: DQLConfig
     ema: EmaConfig
     expert: ExpertConfig
     policy: PolicyConfig

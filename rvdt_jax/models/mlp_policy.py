@@ -100,3 +100,12 @@ class SquashedPolicy(nn.Module):
         # log(1 - tanh(u)^2) without the cancellation
         slope = 2.0 * (jnp.log(2.0) - before - jax.nn.softplus(-2.0 * before))
         return jnp.tanh(before), log_density - slope.sum(-1)
+
+    @property
+    def noise_shape(self) -> tuple[int]:
+        """Of the noise of one action; for ``models.candidates``."""
+        return (self.action_size,)
+
+    def decode(self, observations: Array, noise: Array) -> Array:
+        """The actions of ``sample`` alone."""
+        return self.sample(observations, noise)[0]

@@ -120,11 +120,12 @@ def _run(config: Config, load: Load, resume: bool, progress: bool, unset: tuple[
         loaded = group.in_turn(lambda: load(config, progress and group.leads))
         episodes, held, provenance = hold_out(config, *loaded)
         episodes, provenance = take_share(config, episodes, provenance)
+        algorithm = get_algorithm(config.variant)
+        algorithm.check_data(episodes)
         longest = int(episodes.lengths.max())
         reachable = episodes.reachable_return(config.eval.horizon or longest)
         config = complete_config(config, episodes.returns, longest, provenance["dataset_id"], reachable)
         data = prepare(config, episodes, provenance, folder, group, resume, held)
-        algorithm = get_algorithm(config.variant)
         spec = algorithm.make_spec(config, **sizes_of(episodes), sharding=sharding)
         signal = train_run(config, folder, algorithm, spec, mesh, data, group, resume=resume, progress=progress)
         if signal is None:

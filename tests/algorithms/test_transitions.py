@@ -26,6 +26,8 @@ from transition_problems import (
 )
 
 from rvdt_jax.algorithms.base import get_algorithm
+from rvdt_jax.data.episodes import Episodes
+from rvdt_jax.errors import UserError
 from rvdt_jax.train.driver import init_states, train_chunk
 
 NAMES = ("TD3+BC", "ReBRAC", "IQL", "O-RL")
@@ -111,6 +113,21 @@ def test_the_policy_waits_for_its_turn(small_config, store):
     same = [all(jax.tree.leaves(jax.tree.map(np.array_equal, *pair))) for pair in itertools.pairwise(policies)]
     assert same == [True, True, False] * 2
     assert [value == 0 for value in logged] == same
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"rewards": np.zeros(30, np.float32)}, "every reward is 0, so there is no value to learn. Train BC"),
+        ({"lengths": np.ones(30, int), "terminated": np.zeros(30, bool)}, "every episode is cut off after one step"),
+    ],
+)
+@pytest.mark.parametrize("name", [*NAMES, "CQL", "BCQ", "BEAR", "D-QL"])
+def test_data_that_it_cannot_use_are_refused(name, change, complaint):
+    fields = {"observations": np.zeros((30, 4), np.float32), "actions": np.zeros((30, 2), np.float32)}
+    fields |= {"rewards": np.ones(30, np.float32), "lengths": np.full(3, 10), "terminated": np.ones(3, bool)}
+    with pytest.raises(UserError, match=f"own: {complaint}"):
+        get_algorithm(name).check_data(Episodes("own", **fields | change))
 
 
 # One-step RL cannot pass the corridor: under the data's own policy, which turns back, going on is worth nothing.

@@ -133,7 +133,10 @@ def test_several_seeds_are_one_batched_program():
 @pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize(
     ("variant", "selection"),
-    [*(("RVDT", selection) for selection in ("mean", "sample", "critic", "best_of")), ("CQL", "mean"), ("BCQ", "mean")],
+    [
+        *(("RVDT", selection) for selection in ("mean", "sample", "critic", "best_of")),
+        *((variant, "mean") for variant in ("CQL", "BCQ", "BEAR", "D-QL")),
+    ],
 )
 def test_the_choice_of_actions_lowers(variant, selection, platform):
     config = config_of(variant, "bfloat16", **{"eval.action_selection": selection, "eval.targets": (1.0,)})

@@ -1,0 +1,123 @@
+"""D-QL: one whole update against float64, the sampler on a known density, and problems whose answer is known."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from float64 import dense, double
+from transition_problems import (
+    GAMMA,
+    RATE,
+    SMALL,
+    bandit,
+    check,
+    check_critic,
+    check_follows,
+    corridor,
+    mean,
+    one_update,
+    twenty_seeds,
+)
+
+from rvdt_jax.models.diffusion import Diffusion, schedule
+
+T, ETA = 3, 0.7
+KEPT = np.cumprod([np.exp(-0.1 / T - 0.5 * 9.9 * (2 * t - 1) / T**2) for t in range(1, T + 1)])  # alpha bars
+
+
+def mish(x):
+    return x * np.tanh(np.log1p(np.exp(x)))
+
+
+def mlp(p, x):
+    layers = len(p)
+    for layer in range(layers - 1):
+        x = mish(dense(p[f"Dense_{layer}"], x))
+    return dense(p[f"Dense_{layers - 1}"], x)
+
+
+def values(critic, observations, actions):
+    return np.stack([mlp(critic[name], np.concatenate([observations, actions], -1))[:, 0] for name in ("q1", "q2")])
+
+
+def find_noise(policy, observations, noisy, step):
+    rates = 10000.0 ** (-np.arange(8) / 7)
+    angles = np.broadcast_to(step, len(noisy))[:, None] * rates
+    time = mish(dense(policy["time_in"], np.concatenate([np.sin(angles), np.cos(angles)], -1)))
+    time = dense(policy["time_out"], time)
+    return mlp(policy["noise"], np.concatenate([noisy, time, observations], -1))
+
+
+def generate(policy, observations, noise):
+    """Noise is (T, B, A); every step draws from q(a_{t-1} | a_t, a_0), by Bayes' rule."""
+    actions = noise[0]
+    for step in reversed(range(T)):
+        clean = (actions - np.sqrt(1 - KEPT[step]) * find_noise(policy, observations, actions, step)) / KEPT[
+            step
+        ] ** 0.5
+        clean = np.clip(clean, -1, 1)
+        if step == 0:
+            return clean
+        alpha, before = KEPT[step] / KEPT[step - 1], KEPT[step - 1]
+        precision = alpha / (1 - alpha) + 1 / (1 - before)
+        center = (np.sqrt(alpha) * actions / (1 - alpha) + np.sqrt(before) * clean / (1 - before)) / precision
+        actions = center + noise[T - step] / np.sqrt(precision)
+
+
+def test_a_whole_update_matches_the_reference(small_config, store):
+    settings = {"loss__gamma": GAMMA, "loss__target_rate": RATE, "loss__eta": ETA, "dql__steps": T}
+    settings |= {"train__learning_rate": 3e-4, "ema__start": 0, "ema__every": 1, "ema__decay": 1 - RATE}
+    config = small_config(variant="D-QL", **SMALL, **settings)
+    before, after, batch, metrics, keys = one_update(config, store, keys=3)
+
+    def noise(key):
+        return double(jax.random.normal(key, (1, 256, T, 2)))[0].swapaxes(0, 1)
+
+    next_actions = generate(before["policy"].target, batch.next_observations, noise(keys[1]))
+    following = values(before["critic"].target, batch.next_observations, next_actions).min(0)
+    targets = batch.rewards + GAMMA * batch.continues * following
+    check_critic(before, after, targets, batch, metrics, 1.0, of=values)
+
+    step_key, noise_key, action_key, swap_key = jax.random.split(keys[2], 4)
+    step = np.asarray(jax.random.randint(step_key, (256,), 0, T))
+    added = double(jax.random.normal(noise_key, (256, 2)))
+    kept = KEPT[step][:, None]
+    noisy = np.sqrt(kept) * batch.actions + np.sqrt(1 - kept) * added
+    guiding, scaling = (1, 0) if jax.random.bernoulli(swap_key) else (0, 1)
+    critic, drawn = after["critic"].params, noise(action_key)
+    first = generate(before["policy"].params, batch.observations, drawn)
+    scale = mean(np.abs(values(critic, batch.observations, first)[scaling]), batch)
+
+    def loss(policy):
+        error = (find_noise(policy, batch.observations, noisy, step) - added) ** 2
+        worth = values(critic, batch.observations, generate(policy, batch.observations, drawn))[guiding]
+        return mean(error.mean(-1), batch) - ETA * mean(worth, batch) / scale
+
+    np.testing.assert_allclose(metrics["policy/loss"], loss(before["policy"].params), rtol=1e-3)
+    check(loss, before, after, metrics, "policy")
+    for name in ("critic", "policy"):
+        check_follows(before, after, name)
+
+
+def test_the_sampler_makes_what_the_best_network_knows():
+    """For actions N(m, s^2) the best noise estimate is known in closed form; sampling with it gives m and s back."""
+    center, std, steps = 0.2, 0.15, 300
+    kept = schedule(steps)[1]
+
+    class Best(Diffusion):
+        def __call__(self, observations, noisy, step):
+            share = jnp.asarray(kept)[step][..., None]
+            return jnp.sqrt(1 - share) * (noisy - jnp.sqrt(share) * center) / (share * std**2 + 1 - share)
+
+    noise = jax.random.normal(jax.random.key(0), (5000, steps, 1))
+    made = Best(1, steps).apply({}, jnp.zeros((5000, 3)), noise, method="decode")
+    np.testing.assert_allclose([made.mean(), made.std()], [center, std], atol=0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("problem", [bandit, corridor])
+def test_twenty_seeds_of_twenty_find_what_is_right(problem, small_config):
+    settings = {"model__critic_width": 32, "model__critic_layers": 2, "train__batch_size": 64, "train__steps": 3000}
+    settings |= {"loss__target_rate": 0.05, "loss__gamma": 0.9, "train__learning_rate": 1e-3, "loss__eta": 5.0}
+    settings |= {"train__critic_learning_rate": 1e-3, "train__lr_decay_steps": 3000, "ema__start": 100}
+    assert twenty_seeds(small_config(variant="D-QL", **settings), problem).all()
