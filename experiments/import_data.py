@@ -11,7 +11,7 @@ import pathlib
 
 from absl import app, flags
 
-from launcher import parse_flags, report_errors
+from launcher import command, parse_flags, report_errors
 from rvdt_jax.errors import UserError
 
 _FILE = flags.DEFINE_list("file", None, "Files, or globs of files, that are laid behind each other.", required=True)
@@ -28,6 +28,7 @@ _GROUP = flags.DEFINE_string("group", None, "HDF5: a glob of groups that hold on
 _LOW = flags.DEFINE_list("action_low", None, "Lower bounds of the actions: one number, or one each; unset: the data's.")
 _HIGH = flags.DEFINE_list("action_high", None, "Upper bounds of the actions.")
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace the data set of that id.")
+_ANYWAY = flags.DEFINE_bool("anyway", False, "Import data with the name of one of D4RL's and other counts, too.")
 
 
 def main(argv: list[str]) -> None:
@@ -48,13 +49,13 @@ def main(argv: list[str]) -> None:
     bounds = {"low": numbers(_LOW), "high": numbers(_HIGH)}
     imported = import_table(table, choose_roles(table, named), gap=_GAP.value, **bounds)
     episodes = check_episodes(Episodes(name=_ID.value, **imported.arrays))
-    path = write_imported(imported, episodes, _FILE.value, overwrite=_OVERWRITE.value)
+    path = write_imported(imported, episodes, _FILE.value, overwrite=_OVERWRITE.value, anyway=_ANYWAY.value)
     print(describe_import(imported, episodes))
-    known = d4rl_facts(episodes, _FILE.value)
+    known = d4rl_facts(episodes, _FILE.value, anyway=_ANYWAY.value)
     if known:
         print("references of D4RL's {d4rl_task}: {ref_min_score:g} and {ref_max_score:g}".format(**known))
     print(f"\nWritten to {path}. Train on it with:")
-    print(f"python experiments/run.py --config=configs/own.py:small --config.data.minari_id={_ID.value}")
+    print(f"{command('run')} --config=configs/own.py:small --config.data.minari_id={_ID.value}")
 
 
 def files_of(patterns: list[str]) -> list[pathlib.Path]:

@@ -35,6 +35,11 @@ def config_flag():
     return config_flags.DEFINE_config_file("config", None, words, lock_config=True)
 
 
+def command(name: str) -> str:
+    """How the launcher of that name is started from here: as a script of the repository, or as installed."""
+    return f"python experiments/{name}.py" if pathlib.Path(__file__).parent.name == "experiments" else f"rvdt-{name}"
+
+
 def parse_flags(argv: list[str]) -> list[str]:
     """absl's parser, with --config relative to the launcher too, and every mistake in one line."""
     sys.argv = argv = _expand(argv)  # ml_collections looks for the fields of a configuration in sys.argv

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import pathlib
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -18,6 +19,7 @@ _EXACT = 2**53  # larger whole numbers are ids; float64 would merge neighbours
 class CsvTable(Table):
     """A CSV file with a header; its separator is a comma, a semicolon or a tab, whichever the header has most of.
 
+    Lines that begin with # above the header are skipped. Beside semicolons, a comma in the first row is a decimal one.
     Whole numbers are read as float64, since later rows of such a column may have a fraction.
     """
 
@@ -26,13 +28,15 @@ class CsvTable(Table):
 
         self._file, self.name, self._csv = file, file.name, csv
         with gzip.open(file) if file.suffix.lower() == ".gz" else file.open("rb") as lines:
-            header = lines.readline()
-            self.rows = 1 + sum(chunk.count(b"\n") for chunk in iter(lambda: lines.read(1 << 20), b""))  # or one less
+            self._skipped, header = _find_header(lines)
+            row = lines.readline()
+            self.rows = 2 + sum(chunk.count(b"\n") for chunk in iter(lambda: lines.read(1 << 20), b""))  # or one less
         try:
             header.decode()
         except UnicodeDecodeError as error:
             raise UserError(f"{file.name}: its header is not UTF-8. Save it with that encoding.") from error
         self._separator = max(",;\t", key=lambda sign: header.count(sign.encode()))
+        self._decimal = "," if self._separator == ";" and b"," in row else "."
         first = next(self._read(None), None)
         if first is None:
             raise UserError(f"{file.name}: there are no rows below the header.")
@@ -45,8 +49,11 @@ class CsvTable(Table):
     def _read(self, names: tuple[str, ...] | None):
         csv = self._csv
         types = {name: self._types[name] for name in names or () if name in self._types}
-        convert = csv.ConvertOptions(include_columns=names or None, column_types=types or None)
-        parse, read = csv.ParseOptions(delimiter=self._separator), csv.ReadOptions(block_size=_BLOCK)
+        convert = csv.ConvertOptions(
+            include_columns=names or None, column_types=types or None, decimal_point=self._decimal
+        )
+        parse = csv.ParseOptions(delimiter=self._separator)
+        read = csv.ReadOptions(block_size=_BLOCK, skip_rows=self._skipped)
         try:
             with csv.open_csv(self._file, read_options=read, parse_options=parse, convert_options=convert) as reader:
                 yield from reader
@@ -56,6 +63,19 @@ class CsvTable(Table):
     def batches(self, names: tuple[str, ...]) -> Iterator[dict[str, np.ndarray]]:
         for batch in self._read(names):
             yield {name: _from_arrow(self.name, name, batch.column(name)) for name in names}
+
+
+def _find_header(lines) -> tuple[int, bytes]:
+    """How many lines of comments come first, and the header below; NumPy's ``savetxt`` makes that one, too."""
+    skipped, header = 0, lines.readline()
+    while header.startswith(b"#"):
+        mark = lines.tell()
+        below = lines.readline()
+        if not below.startswith(b"#") and re.match(rb"\s*[-+.\d]", below):  # numbers: their header begins with #
+            lines.seek(mark)
+            break
+        skipped, header = skipped + 1, below
+    return skipped, header
 
 
 class ParquetTable(Table):

@@ -54,22 +54,34 @@ def check_free(dataset_id: str, *, overwrite: bool = False) -> None:
         )
 
 
-def d4rl_facts(episodes: Episodes, files: list[str]) -> dict:
+def d4rl_facts(episodes: Episodes, files: list[str], *, anyway: bool = False) -> dict:
     """D4RL's name and reference scores of a data set whose file or id has that name; {} for others.
 
-    Where the counts of D4RL's file are known, those of the data must be the same.
+    Args:
+        episodes: the data; their name is the id.
+        files: what they were read from.
+        anyway: allow other counts than those of D4RL's file; there are no reference scores then.
+
+    Raises:
+        UserError: the counts of D4RL's file are known, those of the data are others, and ``anyway`` is not set.
     """
     found = {"episodes": episodes.lengths.size, "steps": int(episodes.lengths.sum())}
     names = [pathlib.PurePath(file).stem.replace("_", "-") for file in files] if len(files) == 1 else []
     for name in (*names, episodes.name.rpartition("/")[2]):
-        scores = d4rl_references(name)
-        if scores and d4rl_counts(name).items() <= found.items():
+        scores, counts = d4rl_references(name), d4rl_counts(name)
+        if scores and counts.items() <= found.items():
             return {"d4rl_task": name, "ref_min_score": scores[0], "ref_max_score": scores[1]}
+        if scores and not anyway:
+            there, known = (" and ".join(f"{each[what]:,} {what}" for what in counts) for each in (found, counts))
+            raise UserError(
+                f"{', '.join(files)}: it has {there}, and D4RL's {name} has {known}. Import it under another name, or "
+                "pass --anyway; scores are then not normalised."
+            )
     return {}
 
 
 def write_imported(
-    imported: Imported, episodes: Episodes, files: list[str], *, overwrite: bool = False
+    imported: Imported, episodes: Episodes, files: list[str], *, overwrite: bool = False, anyway: bool = False
 ) -> pathlib.Path:
     """Writes the data set, whole or not at all.
 
@@ -78,9 +90,10 @@ def write_imported(
         episodes: it, checked; their name is the id.
         files: what it was read from, for the record.
         overwrite: replace one of that id; it stays whole until the new one is.
+        anyway: as for ``d4rl_facts``.
 
     Raises:
-        UserError: the id is taken.
+        UserError: the id is taken, or the data are not those that D4RL has under the name.
         OSError: the file cannot be written.
     """
     check_free(episodes.name, overwrite=overwrite)
@@ -94,6 +107,6 @@ def write_imported(
         "actions_beyond_bounds": int(imported.beyond.sum()),
         "content_digest": episodes.digest(),
         "observation_keys": [],
-    } | d4rl_facts(episodes, files)
+    } | d4rl_facts(episodes, files, anyway=anyway)
     write_cache(path, episodes, provenance)
     return path

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from rvdt_jax.data.columns import Cut, action_bounds, count_beyond, cut_episodes
-from rvdt_jax.data.layouts import EPISODE
+from rvdt_jax.data.layouts import EPISODE, REWARDS
 from rvdt_jax.data.spaces import far_offset, scale_actions
 from rvdt_jax.data.tables import ArrayTable, Table, open_table
 from rvdt_jax.errors import UserError
@@ -20,7 +20,7 @@ from rvdt_jax.files import check_room
 KNOWN = {
     "observations": ("observation.state", "observations", "observation", "obs", "states", "state"),
     "actions": ("actions", "action", "act", "acts"),
-    "reward": ("next.reward", "rewards", "reward", "rews"),
+    "reward": REWARDS,
     "episode": ("episode_index", "episode_id", "episode", "trajectory_id", "traj_id", EPISODE),
     "terminal": ("terminals", "terminal", "terminated", "terminations"),
     "timeout": ("timeouts", "timeout", "truncated", "truncations", "next.done", "dones", "done"),
@@ -75,13 +75,23 @@ def choose_roles(table: Table, named: dict[str, list[str] | None]) -> Roles:
             found = [name for name in known if name in table.columns][:1]
             guessed += [role] if found else []
         if not found and role not in _OPTIONAL:
-            raise UserError(f"{table.name}: which columns are the {role}? Name them with --{role}. {table.listing()}")
+            inside = [f"{name}/*" for name in known if any(each.startswith(f"{name}/") for each in table.columns)]
+            hint = f"='{inside[0]}', or fewer of them" if inside else ""
+            raise UserError(
+                f"{table.name}: which columns are the {role}? Name them with --{role}{hint}. {table.listing()}"
+            )
         if role not in _SEVERAL and len(found) > 1:
             raise UserError(f"{table.name}: --{role} must be one column, and names {', '.join(found)}.")
         chosen[role] = tuple(found) if role in _SEVERAL else (found[0] if found else None)
     twice = set(chosen["observations"]) & set(chosen["actions"])
     if twice:
         raise UserError(f"{table.name}: {', '.join(sorted(twice))} would be both observation and action.")
+    width = table.columns[chosen["reward"]].width
+    if width > 1:
+        raise UserError(
+            f"{table.name}: {chosen['reward']!r} holds {width} numbers a row, and the reward is one. If a row is an "
+            "episode, make a row of every step: reshape each array to (episodes x steps, ...) and add episode ids."
+        )
     for name in (*chosen["observations"], *chosen["actions"], chosen["reward"]):
         if table.columns[name].kind not in "fiub":
             raise UserError(f"{table.name}: column {name!r} holds no numbers. Leave it out, or code it as numbers.")
@@ -184,8 +194,15 @@ def _assemble(table: Table, roles: Roles, columns: dict, cut: Cut, low, high) ->
         declared=low is not None and high is not None,
         observation_names=_expanded(table, roles.observations),
         action_names=_expanded(table, roles.actions),
-        notes=table.notes + cut.notes,
+        notes=table.notes + cut.notes + _doubt(roles),
     )
+
+
+def _doubt(roles: Roles) -> tuple[str, ...]:
+    """A note where a flag that may mean either was taken for time-outs."""
+    if roles.timeout is None or "timeout" not in roles.guessed or "done" not in roles.timeout:
+        return ()
+    return (f"{roles.timeout} counts as a time-out; where it means that the task ended, name it with --terminal",)
 
 
 def _given_bound(table: Table, what: str, given: list[float], size: int) -> np.ndarray:

@@ -8,6 +8,7 @@ EPISODE = "(group)"  # the column of episode numbers that is added
 FILE = "(file)"  # that of the number of the file, where there are several
 _ENDS = ("indices", "episode_ends")  # where episodes end, counted in steps; the last may be left out
 _LENGTHS = ("episode_lengths", "lengths")
+REWARDS = ("next.reward", "rewards", "reward", "rews")  # the names in use
 
 
 def is_by_step(arrays) -> bool:
@@ -36,12 +37,17 @@ def by_step(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _stacked(arrays: dict[str, np.ndarray]) -> tuple[int, int] | None:
-    """(E, T) of stacked arrays, two of which at least have a third axis and one has none; None for other layouts."""
-    for values in arrays.values():
-        if values.ndim == 2 and values.shape[1] > 1:  # (N, 1) are N steps, also beside images (N, 1, H, W)
-            episodes, steps = values.shape
-            deep = [v for v in arrays.values() if v.ndim > 2 and v.shape[0] == episodes]
-            if len(deep) > 1 and all(v.shape[1] in (steps, steps + 1) for v in deep):
+    """(E, T) of stacked arrays, None for other layouts.
+
+    Rewards of shape (E, T) or (E, T, 1) tell them, beside an array with a third axis, where T is above 1; under other
+    names any (E, T) beside two arrays with a third axis. (N, 1) are N steps, also beside images (N, 1, H, W).
+    """
+    for name, values in arrays.items():
+        is_reward = name in REWARDS
+        if values.ndim > 1 and values.shape[1] > 1 and values.shape[2:] in ((), (1,))[: 1 + is_reward]:
+            episodes, steps = values.shape[:2]
+            deep = [v for v in arrays.values() if v.ndim > 2 and v is not values and v.shape[0] == episodes]
+            if len(deep) > 1 - is_reward and all(v.shape[1] in (steps, steps + 1) for v in deep):
                 return episodes, steps
     return None
 

@@ -26,8 +26,9 @@ return always are, so the set is never empty.
 
 The neighbours come from a k-d tree: 20,000 trajectories take 1 to 2 s if starts have 4 dimensions, about 15 s if
 they have 17. Every dimension counts alike; other weightings and smaller neighbourhoods picked hardly better experts
-on five maze2d data sets (at most one in a hundred more ended in the goal). Of more than 50,000 different starts, 2,000
-are drawn and have a neighbourhood; each other trajectory must reach what the nearest of them asks for.
+on five maze2d data sets (at most one in a hundred more ended in the goal). Of more than 50,000 different starts, 50,000
+are drawn to stand for all: 1,000 of them have a neighbourhood among the 50,000, and every trajectory must reach what
+the nearest of the 1,000 asks for.
 
 In a Decision Transformer's training loop in PyTorch, whose ``sample(p)`` draws windows and returns the trajectory of
 each, with ``starts`` the (E, S) first observations, normalised as the model sees them:
@@ -170,8 +171,8 @@ def select_expert_episodes(
 _SHARE, _FEWEST, _MOST = 0.01, 50, 200  # size of a neighbourhood: share of the trajectories, and its limits
 _ROUNDING = 1e-6  # distances that differ relatively by less are equal
 _CHUNK = 2048  # starts whose neighbours are in memory at once
-_CENTRES = 50_000  # up to so many starts, each has a neighbourhood of its own
-_DRAWN = 2_000  # of more, so many have one, and each other takes the cut of the nearest: a k-d tree can be slow
+_POINTS = 50_000  # of more different starts, so many are drawn to stand for all: a k-d tree can be slow
+_CENTRES = 1_000  # and so many of those have a neighbourhood
 
 
 def _least_expert_return(returns: np.ndarray, fraction: float, if_equal: float) -> float:
@@ -194,11 +195,13 @@ def _cuts_by_start(returns: np.ndarray, starts: np.ndarray, fraction: float, ove
     place = place.reshape(-1)  # NumPy 2.0 adds an axis
     returns_by_point, ends = returns[np.argsort(place, kind="stable")], counts.cumsum()
     size = min(max(_FEWEST, round(_SHARE * returns.size)), _MOST, returns.size)
+    all_points, centres = points, points
+    if len(points) > _POINTS:
+        drawn = np.random.Generator(np.random.Philox(0)).permutation(len(points))[:_POINTS]
+        points, counts, ends = points[drawn], counts[drawn], ends[drawn]
+        centres = points[:_CENTRES]
+    tree, cuts = cKDTree(points), np.empty(len(centres))
     asked = min(size + 1, len(points))  # one more shows whether others are as near as the last
-    is_many = len(points) > _CENTRES
-    drawn = np.random.Generator(np.random.Philox(0)).permutation(len(points))[:_DRAWN] if is_many else slice(None)
-    tree, centres = cKDTree(points), points[drawn]
-    cuts = np.empty(len(centres))
     for begin in range(0, len(centres), _CHUNK):
         chunk = centres[begin : begin + _CHUNK]
         distances, nearest = tree.query(chunk, k=np.arange(1, asked + 1), workers=-1)
@@ -211,7 +214,14 @@ def _cuts_by_start(returns: np.ndarray, starts: np.ndarray, fraction: float, ove
             sizes = counts[near]
             members = np.arange(sizes.sum()) + np.repeat(ends[near] - sizes.cumsum(), sizes)
             cuts[begin + i] = _least_expert_return(returns_by_point[members], fraction, overall)
-    return (cuts[cKDTree(centres).query(points, workers=-1)[1]] if is_many else cuts)[place]
+    return (cuts if centres is all_points else cuts[_nearest(all_points, centres)])[place]
+
+
+def _nearest(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """(P,) which of the centres is nearest to each point; by matrix products, as a tree is slow in many dimensions."""
+    half_squares = 0.5 * np.square(centres).sum(1)
+    chunks = np.split(points, range(_CHUNK, len(points), _CHUNK))
+    return np.concatenate([(half_squares - chunk @ centres.T).argmin(1) for chunk in chunks])
 
 
 def expert_weight(expert, alpha):

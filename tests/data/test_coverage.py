@@ -81,6 +81,12 @@ def test_the_best_return_as_a_target_is_in_the_data_however_it_is_rounded(best):
     assert not measure(episodes, target=best + 0.001 * np.ptp(returns))["target_is_in_range"]
 
 
+def test_a_target_rounded_below_an_edge_counts_the_returns_that_it_means():
+    returns = np.repeat([0.0, 1.23456789, 2 * 1.23456789], 20)  # the second is the edge of two bins
+    found = measure(make_episodes(np.zeros(60), returns), target=1.23456, bins=2)
+    assert found["before"]["histogram"][found["asked_bin"]] == pytest.approx(2 / 3)
+
+
 def test_equal_returns_are_one_bin():
     found = measure(make_episodes(np.zeros(60), np.full(60, 3.0)), target=3.0)
     assert found["before"]["histogram"] == [1.0]

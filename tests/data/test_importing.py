@@ -105,6 +105,7 @@ def test_lerobots_names_are_known(tmp_path):
     assert imported.episodes.observations.shape == (8, 3)
     assert not imported.episodes.terminated.any()  # "done" is where the recording ends
     assert imported.timeouts == 2
+    assert "next.done counts as a time-out" in describe_import(imported, imported.episodes)
 
 
 def test_d4rls_names_are_known_and_its_scores_come_with_them(tmp_path, monkeypatch):
@@ -122,9 +123,15 @@ def test_d4rls_names_are_known_and_its_scores_come_with_them(tmp_path, monkeypat
     assert imported.episodes.lengths.tolist() == [3, 2]
     assert imported.episodes.terminated.tolist() == [True, False]
     monkeypatch.setenv("RVDT_JAX_DATA", str(tmp_path / "data"))
-    provenance = read_cache(write_imported(imported, imported.episodes, [str(path)]))[1]
+    written = write_imported(imported, imported.episodes, [str(path)])
+    provenance = read_cache(written)[1]
     assert (provenance["ref_min_score"], provenance["ref_max_score"]) == (-56.512833, 2880.5693087298737)
-    assert not d4rl_facts(imported.episodes, ["pen-human-v1.hdf5"])  # of which D4RL's has 25 episodes
+    with pytest.raises(
+        UserError, match=r"2 episodes and 5 steps, and D4RL's pen-human-v1 has 25 .* and 5,000.*--anyway"
+    ):
+        write_imported(imported, imported.episodes, ["pen-human-v1.hdf5"], overwrite=True)
+    assert read_cache(written)[1] == provenance
+    assert not d4rl_facts(imported.episodes, ["pen-human-v1.hdf5"], anyway=True)
 
 
 def test_groups_that_hold_an_episode_each(tmp_path):

@@ -174,6 +174,24 @@ KINDS = {
         episode_lengths=[2, 3],
         terminal=[True, False],
     ),
+    "stacked episodes, actions without an axis of their own": memory(
+        {"observations": [[0], [1], [2], [3], [4], [5]], "actions": SCALED, "lengths": [3, 3]},
+        temp=np.arange(6.0).reshape(2, 3, 1),
+        valve=BASE["valve"].reshape(2, 3),
+        reward=BASE["reward"].reshape(2, 3, 1),
+        episode=None,
+    ),
+    "a row of numbers for an episode": memory(
+        "'reward' holds 3 numbers a row.*reshape",
+        **{name: BASE[name].reshape(2, 3) for name in ("temp", "valve", "reward")},
+        episode=None,
+    ),
+    "observations in a dict": memory(
+        r"which columns are the observations.*--observations='obs/\*'",
+        options={"observations": None},
+        temp=None,
+        obs={"pose": np.zeros((6, 2)), "speed": np.ones(6)},
+    ),
     "one observation more an episode, and their ends": memory(
         {"observations": [[0], [1], [2], [3], [4], [5]], "lengths": [3, 3], "terminated": [False, True]},
         temp=np.array([0.0, 1, 2, 9, 3, 4, 5, 9]),
@@ -389,6 +407,13 @@ KINDS = {
         {"lengths": [2, 1]}, HEAD, *ROWS, name="log.csv.gz", encode=lambda text: gzip.compress(text.encode())
     ),
     "CSV with names in quotes": text({"lengths": [2, 1]}, '"temp","valve","reward","episode"', *ROWS),
+    "CSV with decimal commas": text(
+        {"observations": [[0.5], [1], [2.25]]},
+        HEAD.replace(",", ";"),
+        *("0,5;0;1,5;0", "1;50;2;0", "2,25;100;3;1"),
+    ),
+    "CSV below comments": text({"lengths": [2, 1], "observations": [[0], [1], [2]]}, "# log, 3", "#", HEAD, *ROWS),
+    "CSV as NumPy writes it": text({"lengths": [2, 1]}, "# site", f"#x,{HEAD}", *(f"7,{row}" for row in ROWS)),
     "CSV with numbers in quotes": text({"observations": [[0.5], [1]]}, HEAD, '"0.5",0,1,0', '"1",1,1,0'),
     "CSV with numbers in words": text("'temp' holds no numbers", HEAD, '"1,000",0,1,0', '"2,000",1,1,0'),
     "CSV with true and false": text(

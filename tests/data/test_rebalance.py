@@ -234,8 +234,8 @@ def test_of_many_starts_some_stand_for_their_neighbours(monkeypatch):
     rng = np.random.default_rng(0)
     starts, returns, lengths = rng.normal(size=(3000, 2)), rng.normal(size=3000), np.ones(3000, int)
     exact = select_experts(returns, lengths, starts=starts).mask
+    monkeypatch.setattr("rvdt_jax.data.rebalance._POINTS", 2000)
     monkeypatch.setattr("rvdt_jax.data.rebalance._CENTRES", 1000)
-    monkeypatch.setattr("rvdt_jax.data.rebalance._DRAWN", 1000)
     order = rng.permutation(3000)
     mask, shuffled = (
         select_experts(returns, lengths, starts=starts).mask,
