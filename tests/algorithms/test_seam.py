@@ -150,9 +150,9 @@ def test_a_bug_in_it_is_no_users_error(toy, tmp_path):
 
 
 def test_a_coefficient_is_a_field_of_the_settings_a_field_here_and_the_line_that_uses_it():
-    """``ema.decay`` as the example: outside ``config``, where a setting is declared, two lines know its name."""
+    """``td3.critic_penalty`` as the example: outside ``config``, where it is declared, two lines know its name."""
     files = [path for path in (ROOT / "rvdt_jax").rglob("*.py") if path.parent.name != "config"]
-    lines = [line for path in files for line in path.read_text().splitlines() if "ema_decay" in line]
+    lines = [line for path in files for line in path.read_text().splitlines() if "critic_penalty" in line]
     assert len(lines) == 2, lines
 
 

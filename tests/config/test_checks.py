@@ -13,14 +13,14 @@ from rvdt_jax.config.defaults import default_config
 from rvdt_jax.config.fields import FIELDS
 from rvdt_jax.config.settings import resolve
 
-READERS = {
-    "td3": "TD3+BC",
-    "iql": "IQL",
-    "backup": "CQL",
-    "cql": "CQL",
-    "vae": "BCQ",
-    "bcq": "BCQ",
-}  # of sections that RVDT does not read
+READERS = {"td3": "TD3+BC", "iql": "IQL", "backup": "CQL", "cql": "CQL", "vae": "BCQ", "bcq": "BCQ", "bear": "BEAR"}
+READERS |= {"dql": "D-QL"}  # of sections that RVDT does not read
+
+
+def reader(field):
+    return READERS.get(field.name.split(".")[0], "RVDT")
+
+
 NUMBERS = [field for field in FIELDS.values() if field.kind in (int, float)]
 
 
@@ -33,7 +33,7 @@ def test_a_number_out_of_range_is_named(field):
     for value in bad:
         value = field.kind(value)
         with pytest.raises(ValueError, match=rf"config\.{re.escape(field.name)} is ") as caught:
-            resolved({field.name: value, "variant": READERS.get(field.name.split(".")[0], "RVDT")})
+            resolved({field.name: value, "variant": reader(field)})
         message = str(caught.value)
         assert message.startswith(f"config.{field.name} is {value}; it must be finite")
         assert field.low is None or re.search(r"between \S+ and|at least \S+", message)
@@ -53,7 +53,7 @@ def test_the_ends_of_a_range_belong_to_it(name, value):
 @pytest.mark.parametrize("field", [field for field in FIELDS.values() if field.choices], ids=lambda field: field.name)
 def test_an_unknown_choice_is_named_with_those_there_are(field):
     with pytest.raises(ValueError, match=rf"config\.{re.escape(field.name)} is 'tiny'; choose one of ") as caught:
-        resolved({field.name: "tiny"})
+        resolved({field.name: "tiny", "variant": reader(field)})
     assert str(caught.value).endswith(f"{', '.join(field.choices)}.")
 
 
