@@ -111,9 +111,9 @@ def corridor():
     return toy_problems.corridor_trajectories(), arrives
 
 
-def twenty_seeds(config, problem):
+def twenty_seeds(config, problem, options=None):
     """Which of 20 seeds do what is right after all updates; in either problem a high return misleads who only
-    conditions on it."""
+    conditions on it. ``options`` are the compiler's."""
     data, is_right = problem()
     episodes = Episodes("toy", **data)
     normalizer, experts = make_normalizer(episodes), select_experts(episodes.returns, episodes.lengths)
@@ -122,7 +122,8 @@ def twenty_seeds(config, problem):
     spec = algorithm.make_spec(config, 1, 1, 30)
     states = init_states(jnp.arange(SEEDS), algorithm, spec)
     how = {"algorithm": algorithm, "spec": spec, "updates": config.train.steps, "map_seeds": "vmap"}
-    states, _ = train_chunk(states, store, algorithm.make_coefficients(config), **how)
+    inputs = states, store, algorithm.make_coefficients(config)
+    states, _ = train_chunk.lower(*inputs, **how).compile(compiler_options=options or {})(*inputs)
 
     def act(observations):
         seen = normalizer(jnp.asarray(observations, jnp.float32))

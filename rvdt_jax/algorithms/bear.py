@@ -50,10 +50,8 @@ class Coefficients(bcq.Coefficients):
 def make_spec(config, observation_size: int, action_size: int, max_timestep: int, sharding=None) -> Spec:
     """As ``base.Algorithm`` says."""
     generator = SquashedPolicy(observation_size, action_size, **transitions.policy_fields(config.model))
-    shared = transitions.sampling_spec(config, observation_size, generator, action_size, sharding)
-    fields = {field.name: getattr(shared, field.name) for field in dataclasses.fields(shared)}
-    vae = bcq.make_vae(config, action_size)
-    return Spec(**fields, vae=vae, samples=config.bear.samples, kernel=config.bear.kernel)
+    compared = {"vae": bcq.make_vae(config, action_size), "samples": config.bear.samples, "kernel": config.bear.kernel}
+    return transitions.sampling_spec(config, observation_size, generator, action_size, sharding, kind=Spec, **compared)
 
 
 def init(key: Array, spec: Spec) -> TrainState:

@@ -122,13 +122,24 @@ def make_spec(
 
 
 def sampling_spec(
-    config, observation_size: int, generator: nn.Module, action_size: int, sharding=None, activation: str = "relu"
+    config,
+    observation_size: int,
+    generator: nn.Module,
+    action_size: int,
+    sharding=None,
+    *,
+    activation: str = "relu",
+    kind: type[SamplingSpec] = SamplingSpec,
+    **others,
 ) -> SamplingSpec:
-    """A policy that takes the best of the actions that ``generator`` makes; see ``models.candidates``."""
+    """A policy that takes the best of the actions that ``generator`` makes; see ``models.candidates``.
+
+    ``activation`` is the critics'; ``others`` are further fields of the ``kind``.
+    """
     critic = base.make_critic(config.model, activation=activation)
     policy = BestCandidate(observation_size, action_size, generator, critic, config.eval.candidates)
     shared = base.shared_fields(config, sharding)
-    return SamplingSpec(**shared, policy=policy, critic=critic, target_actions=config.backup.actions)
+    return kind(**shared, policy=policy, critic=critic, target_actions=config.backup.actions, **others)
 
 
 def policy_fields(model) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compilation import FAST_PROGRAMS
 from float64 import double
 from transition_problems import (
     GAMMA,
@@ -93,4 +94,4 @@ def test_twenty_seeds_of_twenty_find_what_is_right(problem, small_config):
     settings |= {"loss__target_rate": 0.05, "loss__gamma": 0.9, "vae__width": 32, "train__learning_rate": 1e-3}
     # Rare actions of the data must be among the candidates.
     settings |= {"vae__kl_weight": 0.02, "vae__largest_latent": 2.0}
-    assert twenty_seeds(small_config(variant="BCQ", **settings), problem).all()
+    assert twenty_seeds(small_config(variant="BCQ", **settings), problem, FAST_PROGRAMS).all()

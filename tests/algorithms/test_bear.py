@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compilation import FAST_PROGRAMS
 from float64 import double
 from transition_problems import (
     GAMMA,
@@ -94,4 +95,4 @@ def test_twenty_seeds_of_twenty_find_what_is_right(problem, small_config):
     settings |= {"bear__samples": 4, "bear__start": 500, "backup__actions": 4, "bear__sigma": 1.0}
     # Rare actions of the data must be among those of its model, and be permitted.
     settings |= {"vae__kl_weight": 0.02, "vae__largest_latent": 2.0, "bear__threshold": 0.5}
-    assert twenty_seeds(small_config(variant="BEAR", **settings), problem).all()
+    assert twenty_seeds(small_config(variant="BEAR", **settings), problem, FAST_PROGRAMS).all()

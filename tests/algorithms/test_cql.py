@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compilation import FAST_PROGRAMS
 from float64 import double
 from transition_problems import (
     GAMMA,
@@ -119,4 +120,4 @@ def test_twenty_seeds_of_twenty_find_what_is_right(problem, small_config):
     settings = {"model__critic_width": 32, "model__critic_layers": 2, "train__batch_size": 64, "train__steps": 3000}
     settings |= {"loss__target_rate": 0.05, "loss__gamma": 0.9, "cql__alpha": 0.1, "cql__actions": 2}
     settings |= {"train__learning_rate": 1e-3, "train__critic_learning_rate": 1e-3, "cql__lagrange": False}
-    assert twenty_seeds(small_config(variant="CQL", **settings), problem).all()
+    assert twenty_seeds(small_config(variant="CQL", **settings), problem, FAST_PROGRAMS).all()
