@@ -64,6 +64,7 @@ VARIANTS = {
     "BC": Variant("none", False, "deterministic", condition_on_return=False),
     "%BC": Variant("none", False, "deterministic", condition_on_return=False, expert_only=True, expert_by="return"),
     "DT": Variant("none", False, "deterministic"),
+    "QDT": Variant("none", False, "deterministic", fills={"data.relabel": "value"}),
     "DT-Dup": Variant("dup", False, "gaussian"),
     "RDT": Variant("kl", False, "gaussian"),
     "QT": Variant("none", True, "deterministic"),
