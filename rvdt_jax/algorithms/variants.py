@@ -15,7 +15,7 @@ _READ_BY_ALL = (
     *("task", "variant", "size", "seeds", "workdir", "env", "data", "expert", "eval", "parallel"),
     *("train.steps", "train.log_every", "train.checkpoint_every", "train.keep_checkpoints", "train.on_divergence"),
     *("model.context_length", "loss.reward_scale", "loss.reward_shift", "policy.return_scale", "policy.std"),
-    "train.init_from",
+    *("loss.return_span", "train.init_from"),
 )
 
 

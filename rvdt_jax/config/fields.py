@@ -101,6 +101,8 @@ class LossConfig:
         "The critic learns from reward_scale * (r + reward_shift); returns and scores stay in raw units.", low=0,
         from_data=True, of_task="reward_scale",
         unset="QT's for this task; without a task 10 divided by the data's largest absolute return")
+    return_span: float | None = setting(None, "Fills loss.reward_scale: scaled returns of the data's best and worst "
+        "episodes lie this far apart (IQL on locomotion).", low=POSITIVE, sized=True, older=None)
     reward_shift: float = setting(0.0, "See loss.reward_scale.", of_task="reward_shift",
         unset="QT's for this task, 0 without a task")
     target_rate: float = setting(0.005, "Polyak rate of the target critic (QT).", low=0, high=1, sized=True)

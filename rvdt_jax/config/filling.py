@@ -33,7 +33,10 @@ def fill_in(leaves: dict[str, object]) -> None:
     if leaves["size"] == "small":
         _fill(leaves, small_settings(task))
     if task is not None:
-        _fill(leaves, _facts(task, "of_task"))
+        facts = _facts(task, "of_task")
+        if leaves["loss.return_span"] is not None:
+            del facts["loss.reward_scale"]  # the data decide
+        _fill(leaves, facts)
     _fill_fraction(leaves)
     _fill(leaves, {name: field.default for name, field in FIELDS.items()})
     _fill(leaves, {name: leaves[field.same_as] for name, field in FIELDS.items() if field.same_as})

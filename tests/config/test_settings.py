@@ -207,6 +207,27 @@ def test_other_algorithms_have_their_papers_settings_whatever_the_size_unless_th
     assert resolved(variant="TD3+BC").loss.eta == 2.5
 
 
+def test_rebrac_weighs_both_penalties_as_its_source_does_on_every_task():
+    actions = {"halfcheetah": 6, "hopper": 3, "walker2d": 6, "antmaze": 8, "pen": 24, "hammer": 26, "maze2d": 2}
+    found = {name: resolved(variant="ReBRAC", task=name) for name in all_tasks() if not name.startswith("kitchen")}
+    penalties = {name: 1 / (config.loss.eta * actions[name.split("-")[0]]) for name, config in found.items()}
+    assert {round(penalty, 4) for penalty in penalties.values()} == {0.001, 0.002, 0.003, 0.01, 0.05, 0.1}
+    assert penalties["walker2d-medium-v2"] == pytest.approx(0.05, rel=1e-3)
+    assert found["walker2d-medium-v2"].td3.critic_penalty == 0.1
+    antmaze = found["antmaze-large-diverse-v0"]
+    assert (antmaze.loss.reward_scale, antmaze.loss.reward_shift, antmaze.loss.gamma) == (100.0, 0.0, 0.999)
+    assert (antmaze.train.critic_learning_rate, antmaze.train.batch_size) == (5e-5, 256)
+
+
+def test_iql_scales_locomotions_rewards_by_the_range_of_the_datas_returns():
+    config = resolved(variant="IQL", task="hopper-medium-v2")
+    assert config.loss.reward_scale is None
+    assert complete_config(config, RETURNS, 20).loss.reward_scale == 10.0  # 1000 / (100 - 0)
+    given = resolved({"loss.reward_scale": 3.0}, variant="IQL", task="hopper-medium-v2")
+    assert complete_config(given, RETURNS, 20).loss.reward_scale == 3.0
+    assert resolved(variant="TD3+BC", task="hopper-medium-v2").loss.reward_scale == 1.0
+
+
 # Without a task, the data fill what is left open.
 
 RETURNS = np.arange(0.0, 101.0, 10.0)  # 0, 10, ..., 100: the 90th percentile is 90
