@@ -157,6 +157,17 @@ def test_a_setting_that_a_variant_does_not_use_is_ignored_with_one_line(name, va
     assert config == resolved(others)
 
 
+def test_a_setting_that_an_algorithm_does_not_have_is_named_with_the_nearest(caplog):
+    with caplog.at_level("INFO", logger="rvdt_jax"):
+        config = resolved({"model.layers": 9, "iql.expectile": 0.9}, variant="TD3+BC")
+    assert caplog.messages == [
+        "config.model.layers=9 is ignored: TD3+BC does not read it; the nearest that it reads is "
+        "config.model.critic_layers",
+        "config.iql.expectile=0.9 is ignored: TD3+BC does not read it",
+    ]
+    assert config == resolved(variant="TD3+BC")
+
+
 def test_nothing_is_said_of_settings_that_are_used_or_that_nobody_gave(caplog):
     with caplog.at_level("INFO", logger="rvdt_jax"):
         resolved({"loss.eta": 0.5, "eval.action_selection": "sample", "policy.learn_std": True})
