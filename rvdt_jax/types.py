@@ -31,6 +31,7 @@ class Store:
     terminals: Array  # (N,) bool, True where the MDP ended; a time-out is not terminal
     expert: Array  # (N,) bool, True on every step of an expert episode
     expert_steps: Array  # (M,) int32, the indices where ``expert`` holds
+    raised: Array | None = None  # (N,) float32, >= 0: what a window that ends here adds to its returns-to-go
 
 
 @flax.struct.dataclass

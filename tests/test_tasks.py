@@ -216,4 +216,4 @@ def test_a_variant_is_its_row_of_switches_and_bc_sees_no_return():
         assert (variant.rebalancing, variant.q_guidance) == ("none", False)
         assert (variant.condition_on_return, variant.expert_only) == (False, expert_only)
     family = [name for name, variant in VARIANTS.items() if variant.algorithm.endswith(":SEQUENCE")]
-    assert sorted(family) == sorted([*(row[0] for row in TABLE), "BC", "%BC"])
+    assert sorted(family) == sorted([*(row[0] for row in TABLE), "BC", "%BC", "QDT"])

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from benchmark.peer_sampling import FlatSampler, TrajectorySampler
+from benchmark.peer_transitions import make_transition_peer
 from benchmark.peer_update import PUBLIC, STRONG, Draws, Peer
 from rvdt_jax.config.settings import Config
 from rvdt_jax.data.episodes import Episodes
@@ -34,6 +35,8 @@ def make_peer(
         updates: per call.
     """
     device = peer_device()
+    if config.variant in ("TD3+BC", "IQL"):
+        return make_transition_peer(config, episodes, sizes, updates, device)
     if device == "cuda":
         torch.set_float32_matmul_precision("high")  # TF32, as JAX multiplies float32 matrices on such a device
     style = STYLES[name]

@@ -36,8 +36,15 @@ def critic_tensors(params: dict) -> dict[str, Tensor]:
     """Parameters of the critic, of NumPy arrays, as a state dict of ``PeerCritic``."""
     tensors: dict[str, Tensor] = {}
     for name in ("q1", "q2"):
-        for index in range(len(params[name])):  # between two linear layers of the peer stands a Mish
-            tensors |= _dense(f"{name}.{2 * index}", params[name][f"Dense_{index}"])
+        tensors |= {f"{name}.{key}": tensor for key, tensor in mlp_tensors(params[name]).items()}
+    return tensors
+
+
+def mlp_tensors(params: dict) -> dict[str, Tensor]:
+    """Parameters of an MLP, of NumPy arrays, as a state dict of linear layers with an activation between two."""
+    tensors: dict[str, Tensor] = {}
+    for index in range(len(params)):
+        tensors |= _dense(str(2 * index), params[f"Dense_{index}"])
     return tensors
 
 

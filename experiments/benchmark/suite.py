@@ -16,6 +16,7 @@ from benchmark.plan import MakeConfig
 from benchmark.profile import measure_profile
 from benchmark.results import Results
 from benchmark.startup import measure_startup
+from benchmark.transitions import VARIANTS, measure_transitions
 from benchmark.updates import Case, Data, measure_case
 
 AGREEMENT_BATCH = 16  # windows of the update that is compared with the peer's before anything is timed
@@ -41,7 +42,8 @@ def measure(
 
     Args:
         results: where they go.
-        sections: ``updates`` and ``peer`` (beside them), ``evaluation``, ``acting``, ``startup``, ``profile``.
+        sections: ``updates`` and ``peer`` (beside them), ``transitions``, ``evaluation``, ``acting``, ``startup``,
+            ``profile``.
         cases: the rows of ``updates``.
         sizes: what makes the settings of ``reference`` and ``demo``.
         preset: ``cpu`` or ``gpu``.
@@ -51,6 +53,11 @@ def measure(
         check_agreement(results, cases, data)
     if "updates" in sections or "peer" in sections:
         measure_updates(results, cases, data)
+    if "transitions" in sections:
+        way = "loop" if preset == "cpu" else "vmap"  # as ``parallel.seeds=auto`` chooses
+        for variant in VARIANTS:
+            call = functools.partial(measure_transitions, sizes["reference"](variant, "float32"), data, way)
+            results.measure("transitions", variant, call)
     for size, make in sizes.items():
         for section, name, call in other_rows(size, make, data, preset):
             if section in sections or (section == "flops" and "profile" in sections):
@@ -67,8 +74,16 @@ def other_rows(size: str, make: MakeConfig, data: Data, preset: str) -> list[tup
         flags = [f"--config={_FILES[size]}", "--config.variant=RVDT", "--config.seeds=0,"]
         start = functools.partial(measure_startup, flags, data.episodes, compilation_cache=cached)
         rows.append(("startup", f"{size}, {'with' if cached else 'without'} a compilation cache", start))
+    if size == "reference":
+        rows.append(("startup", "TD3+BC, 8 seeds, 4,000,000 steps", _start_large))
     rows.append(("profile", case.name, functools.partial(measure_profile, case, data)))
     return [*rows, ("flops", case.name, functools.partial(measure_flops, case, data))]
+
+
+def _start_large() -> dict:
+    """Eight seeds on a store as large as maze2d-large's, whose memory is of interest."""
+    flags = ["--config=configs/maze2d.py", "--config.variant=TD3+BC", "--config.seeds=0,1,2,3,4,5,6,7"]
+    return measure_startup(flags, make_episodes(4_000_000), compilation_cache=True)
 
 
 def _evaluate(config, data: Data, options: dict) -> dict:

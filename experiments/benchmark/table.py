@@ -20,6 +20,10 @@ _EVALUATION = (
     *("evaluation, steps/s", "size", "all episodes at once", "one at a time, 50 candidates"),
     *("PyTorch, one at a time, 50 candidates", "one at a time, one conditioning"),
 )
+_TRANSITIONS = (
+    *("one update on transitions", "variant", "ms, one seed", "PyTorch, public style"),
+    "five seeds in one program, times one seed",
+)
 _ACTING = ("one call of act(), one episode", "size", "a run's policy", "exported")
 _PROFILE = ("where an update's time goes", "row", "by operation", "by part")
 _LOOPS = ("loop", "peer_loop", "loop_mean")
@@ -43,6 +47,8 @@ def speed_table(results: list[dict]) -> str:
     if all(content["machine"]["platform"] == "cpu" for content in results):
         rows.append(["GPU", "reference", "RVDT", "bfloat16", "1", *[MISSING] * (len(_UPDATES) - 5)])
     parts.append(markdown_table(_UPDATES, rows))
+    transitions = [row for content in results for row in _transition_rows(content)]
+    parts.append(markdown_table(_TRANSITIONS, transitions or [[MISSING] + [""] * 4]))
     evaluation = [row for content in results for row in _evaluation_rows(content)]
     parts.append(markdown_table(_EVALUATION, evaluation or [[MISSING] + [""] * 5]))
     acting = [row for content in results for row in _acting_rows(content)]
@@ -110,6 +116,18 @@ def _peer(row: dict, style: str) -> str:
         return MISSING
     eager = " (eager)" if style == "strong" and not peer["compiled"] else ""
     return f"{peer['milliseconds_per_update']['median']:,.4g} ms{eager}, **{peer['ratio']['median']:.2f} x**"
+
+
+def _transition_rows(content: dict) -> list[list[str]]:
+    rows = []
+    for variant, row in content.get("transitions", {}).items():
+        cells = [row.get("failed", MISSING), "", ""]
+        if "five_seeds" in row:
+            five, times = row["five_seeds"], row["milliseconds_per_update"]
+            peer = _peer(row | {"peers": {"public": row["peer"]}}, "public")
+            cells = [f"{times['median']:,.4g}", peer, f"{five['ratio']['median']:.2f} x ({five['map_seeds']})"]
+        rows.append([_device(content["machine"]), variant, *cells])
+    return rows
 
 
 def _evaluation_rows(content: dict) -> list[list[str]]:

@@ -15,7 +15,7 @@ _READ_BY_ALL = (
     *("task", "variant", "size", "seeds", "workdir", "env", "data", "expert", "eval", "parallel"),
     *("train.steps", "train.log_every", "train.checkpoint_every", "train.keep_checkpoints", "train.on_divergence"),
     *("model.context_length", "loss.reward_scale", "loss.reward_shift", "policy.return_scale", "policy.std"),
-    "train.init_from",
+    *("loss.return_span", "train.init_from"),
 )
 
 
@@ -69,6 +69,7 @@ VARIANTS = {
     "BC": Variant("none", False, "deterministic", condition_on_return=False),
     "%BC": Variant("none", False, "deterministic", condition_on_return=False, expert_only=True, expert_by="return"),
     "DT": Variant("none", False, "deterministic"),
+    "QDT": Variant("none", False, "deterministic", fills={"data.relabel": "value"}),
     "DT-Dup": Variant("dup", False, "gaussian"),
     "RDT": Variant("kl", False, "gaussian"),
     "QT": Variant("none", True, "deterministic"),

@@ -109,6 +109,11 @@ def _check_networks(config: Config) -> None:
         raise UserError(f"config.eval.action_selection={selection} needs a critic: choose a variant with Q-guidance.")
     if selection == "sample" and policy.head != "gaussian":
         raise UserError("config.eval.action_selection=sample needs policy.head=gaussian.")
+    if config.data.relabel == "value" and not policy.condition_on_return:
+        raise UserError(
+            f"config.data.relabel=value raises returns-to-go, which {config.variant} does not see. Set it to none, or "
+            "choose a variant that sees them, such as QDT."
+        )
     if loss.rebalancing == "kl_explicit" and policy.head != "gaussian":
         raise UserError("config.loss.rebalancing=kl_explicit needs policy.head=gaussian: a KL takes two densities.")
 

@@ -101,6 +101,8 @@ class LossConfig:
         "The critic learns from reward_scale * (r + reward_shift); returns and scores stay in raw units.", low=0,
         from_data=True, of_task="reward_scale",
         unset="QT's for this task; without a task 10 divided by the data's largest absolute return")
+    return_span: float | None = setting(None, "Fills loss.reward_scale: scaled returns of the data's best and worst "
+        "episodes lie this far apart (IQL on locomotion).", low=POSITIVE, sized=True, older=None)
     reward_shift: float = setting(0.0, "See loss.reward_scale.", of_task="reward_shift",
         unset="QT's for this task, 0 without a task")
     target_rate: float = setting(0.005, "Polyak rate of the target critic (QT).", low=0, high=1, sized=True)
@@ -270,6 +272,12 @@ class DataConfig:
         older=1.0, unset="the regime's, or all")
     subset_seed: int = setting(0, "Seed of that draw, and of data.holdout's; a smaller share is part of a larger one.",
         low=0, older=0)
+    relabel: str = setting("none", "Returns-to-go as recorded (none), or raised to a value of later states that is "
+        "learned from the data before training (value, QDT).", choices=("none", "value"), older="none",
+        unset="the variant's: value for QDT")
+    relabel_updates: int = setting(500_000, "Updates of that value function (QDT in d3rlpy), which has sizes, batches, "
+        "rates and discount of the run's critics.", low=1, sized=True, older=500_000)
+    relabel_expectile: float = setting(0.7, "Its iql.expectile (IQL).", low=POSITIVE, high=1, sized=True, older=0.7)
     holdout: float = setting(0.0, "Share of the trajectories that is held out at random, before data.fraction: nothing "
         "is learned from them, and the policy's action error and NLL on them are recorded.", low=0, high=0.9, older=0.0)
 

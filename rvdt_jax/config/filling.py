@@ -10,7 +10,7 @@ from importlib import resources
 
 from rvdt_jax.algorithms.variants import Variant, get_variant
 from rvdt_jax.config.fields import FIELDS
-from rvdt_jax.errors import UserError
+from rvdt_jax.errors import UserError, nearest
 from rvdt_jax.tasks import LOW_DATA, Task, get_task
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,10 @@ def fill_in(leaves: dict[str, object]) -> None:
     if leaves["size"] == "small":
         _fill(leaves, small_settings(task))
     if task is not None:
-        _fill(leaves, _facts(task, "of_task"))
+        facts = _facts(task, "of_task")
+        if leaves["loss.return_span"] is not None:
+            del facts["loss.reward_scale"]  # the data decide
+        _fill(leaves, facts)
     _fill_fraction(leaves)
     _fill(leaves, {name: field.default for name, field in FIELDS.items()})
     _fill(leaves, {name: leaves[field.same_as] for name, field in FIELDS.items() if field.same_as})
@@ -83,10 +86,13 @@ def _parse(field: str, text: str, task: Task | None):
 
 def _ignore_unread(leaves: dict, variant: Variant) -> None:
     """Takes back settings that the variant's algorithm does not read; the log says so."""
+    read = [name for name in FIELDS if variant.does_read(name)]
     for name, field in FIELDS.items():
         untouched = None if field.begins_unset else field.default
-        if leaves[name] != untouched and not variant.does_read(name):
-            log.info("config.%s=%s is ignored: %s does not read it", name, leaves[name], leaves["variant"])
+        if leaves[name] != untouched and name not in read:
+            similar = nearest(name, read, cutoff=0.7)
+            hint = f"; the nearest that it reads is config.{similar}" if similar else ""
+            log.info("config.%s=%s is ignored: %s does not read it%s", name, leaves[name], leaves["variant"], hint)
             leaves[name] = untouched
 
 

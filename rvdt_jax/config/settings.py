@@ -67,10 +67,12 @@ def complete_config(
         UserError: as ``resolve``.
     """
     leaves, largest = flat(to_json(config)), float(np.abs(returns).max()) or 1.0
+    span = config.loss.return_span
     found = {
         "model.context_length": min(CONTEXT_LENGTH, longest),
         "policy.return_scale": largest,
-        "loss.reward_scale": VALUE_SCALE / largest,  # guidance must not depend on the unit of the rewards
+        # Guidance must not depend on the unit of the rewards.
+        "loss.reward_scale": VALUE_SCALE / largest if span is None else span / (float(np.ptp(returns)) or 1.0),
         "eval.targets": targets_of(returns, reachable),
     }
     if config.data.source != "file":

@@ -33,6 +33,8 @@ class Episodes:
         action_shape: of one action in the environment; None: (A,).
         observation_offset: (S,) float64, what was taken off the observations before they were rounded to float32; None
             for nothing. See ``spaces.far_offset``.
+        raised: (N,) float32, how far the returns-to-go that a policy is trained on lie above the recorded ones; None:
+            they are the recorded ones. See ``data.relabel``.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Episodes:
     action_high: np.ndarray | None = None
     action_shape: tuple[int, ...] | None = None
     observation_offset: np.ndarray | None = None
+    raised: np.ndarray | None = None
 
     @classmethod
     def from_columns(
@@ -147,7 +150,7 @@ class Episodes:
     @property
     def return_range(self) -> tuple[float, float]:
         """The smallest and the largest return-to-go of any step: the targets that a policy is trained on."""
-        returns = self.returns_to_go()
+        returns = self.returns_to_go() + (0.0 if self.raised is None else self.raised)
         return float(returns.min()), float(returns.max())
 
     def reachable_return(self, horizon: int) -> float | None:
@@ -195,8 +198,8 @@ def keep_episodes(episodes: Episodes, kept: np.ndarray) -> Episodes:
 
 def _keep_steps(episodes: Episodes, kept: np.ndarray) -> Episodes:
     """The steps that the (N,) bool array ``kept`` marks; lengths and flags are left to the caller."""
-    columns = {field: getattr(episodes, field)[kept] for field in ("observations", "actions", "rewards")}
-    return dataclasses.replace(episodes, **columns)
+    fields = ("observations", "actions", "rewards", *(() if episodes.raised is None else ("raised",)))
+    return dataclasses.replace(episodes, **{field: getattr(episodes, field)[kept] for field in fields})
 
 
 def draw_episodes(count: int, fraction: float, seed: int | np.random.SeedSequence) -> np.ndarray:

@@ -31,7 +31,7 @@ def gather_windows(store: Store, starts: Array, context_length: int) -> Batch:
     steps = starts[:, None] + jnp.arange(context_length)
     last = store.last_steps[starts][:, None]
     index = jnp.minimum(steps, last)  # padding repeats the last step; ``mask`` keeps it out of every loss
-    return Batch(
+    batch = Batch(
         observations=store.observations[index],
         actions=store.actions[index],
         rewards=store.rewards[index],
@@ -42,6 +42,11 @@ def gather_windows(store: Store, starts: Array, context_length: int) -> Batch:
         expert=store.expert[starts].astype(jnp.float32),
         returns=store.returns_to_go[starts - store.timesteps[starts]],
     )
+    if store.raised is None:
+        return batch
+    # Within a window they fall by the rewards, as when acting, so all of them rest on the label of its last step (QDT).
+    raised = store.raised[index[:, -1]]
+    return batch.replace(returns_to_go=batch.returns_to_go + raised[:, None], returns=batch.returns + raised)
 
 
 def sample_batch(

@@ -51,4 +51,5 @@ def make_store(
         terminals=jnp.asarray(np.repeat(episodes.terminated, lengths) & (steps == last)),
         expert=jnp.asarray(expert),
         expert_steps=jnp.asarray(np.flatnonzero(expert), jnp.int32),
+        raised=None if episodes.raised is None else jnp.asarray(episodes.raised / return_scale, jnp.float32),
     )

@@ -29,6 +29,7 @@ from rvdt_jax.report.results import write_results
 from rvdt_jax.runs.load import load_episodes
 from rvdt_jax.runs.preparation import Data, hold_out, prepare, sizes_of, take_share, to_agree_on
 from rvdt_jax.runs.processes import Group
+from rvdt_jax.runs.relabel import relabel
 from rvdt_jax.runs.resuming import keep_settings
 from rvdt_jax.runs.training import train_run
 from rvdt_jax.runs.warm_start import source_of
@@ -126,6 +127,7 @@ def _run(config: Config, load: Load, resume: bool, progress: bool, unset: tuple[
         reachable = episodes.reachable_return(config.eval.horizon or longest)
         config = complete_config(config, episodes.returns, longest, provenance["dataset_id"], reachable)
         data = prepare(config, episodes, provenance, folder, group, resume, held)
+        data = relabel(config, data, folder, group, resume)
         spec = algorithm.make_spec(config, **sizes_of(episodes), sharding=sharding)
         signal = train_run(config, folder, algorithm, spec, mesh, data, group, resume=resume, progress=progress)
         if signal is None:

@@ -144,6 +144,7 @@ def check_fit(config: Config, episodes: Episodes, environment: Environment | Non
                 "the steps as terminal, or choose a variant without Q-guidance, such as RDT."
             )
         log.info("every episode is one step: windows have one step, and the critics learn its reward")
+    _check_rewards(config, episodes)
     if environment is None:
         return
     try:
@@ -156,6 +157,20 @@ def check_fit(config: Config, episodes: Episodes, environment: Environment | Non
             f"{episodes.name}: observations and actions have sizes {sizes}, but {environment.id}, which scores "
             f"them, has {expected}. Choose config.task, config.env or the data to fit each other; config.env=none "
             "trains without scores."
+        )
+
+
+def _check_rewards(config: Config, episodes: Episodes) -> None:
+    """Refuses rewards that say nothing to whoever learns a value from them, by a UserError."""
+    if not config.loss.q_guidance and config.data.relabel == "none":
+        return
+    low, high = (float(end()) + config.loss.reward_shift for end in (episodes.rewards.min, episodes.rewards.max))
+    if low == high and (low == 0.0 or not episodes.terminated.any()):  # else a value counts the steps to the end
+        shifted = f" with config.loss.reward_shift={config.loss.reward_shift:g}" if config.loss.reward_shift else ""
+        raise UserError(
+            f"{episodes.name}: every reward is {low:g}{shifted}, so that no action is worth more than another and "
+            f"{config.variant} has no value to learn. Name the column of rewards when importing the data, or choose a "
+            "variant that learns no value, such as BC or RDT."
         )
 
 

@@ -24,6 +24,7 @@ from rvdt_jax.runs.holdout import make_holdout
 from rvdt_jax.runs.hooks import Diverged, Session
 from rvdt_jax.runs.preparation import Data, make_evaluator, sizes_of
 from rvdt_jax.runs.processes import Group
+from rvdt_jax.runs.relabel import keep_relabelled
 from rvdt_jax.runs.resuming import begin_again
 from rvdt_jax.runs.shared_hooks import SharedSession
 from rvdt_jax.runs.signals import Interrupted, Interruption
@@ -65,6 +66,7 @@ def train_run(
                 (states, source), begin = warm(), lambda: warm()[0]  # a rollback may begin again
             _enter(stack, folder, config, resume)
             keep_source(folder, source)
+            keep_relabelled(folder, data)
             stack.enter_context(interruption)
             saving = folder / "checkpoints", config.train.keep_checkpoints, _about(config, data, folder)
             checkpoints = stack.enter_context(Checkpoints(*saving, lambda: session.best_step, training_settings))

@@ -157,6 +157,17 @@ def test_a_setting_that_a_variant_does_not_use_is_ignored_with_one_line(name, va
     assert config == resolved(others)
 
 
+def test_a_setting_that_an_algorithm_does_not_have_is_named_with_the_nearest(caplog):
+    with caplog.at_level("INFO", logger="rvdt_jax"):
+        config = resolved({"model.layers": 9, "iql.expectile": 0.9}, variant="TD3+BC")
+    assert caplog.messages == [
+        "config.model.layers=9 is ignored: TD3+BC does not read it; the nearest that it reads is "
+        "config.model.critic_layers",
+        "config.iql.expectile=0.9 is ignored: TD3+BC does not read it",
+    ]
+    assert config == resolved(variant="TD3+BC")
+
+
 def test_nothing_is_said_of_settings_that_are_used_or_that_nobody_gave(caplog):
     with caplog.at_level("INFO", logger="rvdt_jax"):
         resolved({"loss.eta": 0.5, "eval.action_selection": "sample", "policy.learn_std": True})
@@ -205,6 +216,27 @@ def test_other_algorithms_have_their_papers_settings_whatever_the_size_unless_th
     config = resolved({"loss.eta": 3.0}, variant="ReBRAC")
     assert (config.loss.eta, config.model.critic_norm, config.td3.critic_penalty) == (3.0, "layer", 0.001)
     assert resolved(variant="TD3+BC").loss.eta == 2.5
+
+
+def test_rebrac_weighs_both_penalties_as_its_source_does_on_every_task():
+    actions = {"halfcheetah": 6, "hopper": 3, "walker2d": 6, "antmaze": 8, "pen": 24, "hammer": 26, "maze2d": 2}
+    found = {name: resolved(variant="ReBRAC", task=name) for name in all_tasks() if not name.startswith("kitchen")}
+    penalties = {name: 1 / (config.loss.eta * actions[name.split("-")[0]]) for name, config in found.items()}
+    assert {round(penalty, 4) for penalty in penalties.values()} == {0.001, 0.002, 0.003, 0.01, 0.05, 0.1}
+    assert penalties["walker2d-medium-v2"] == pytest.approx(0.05, rel=1e-3)
+    assert found["walker2d-medium-v2"].td3.critic_penalty == 0.1
+    antmaze = found["antmaze-large-diverse-v0"]
+    assert (antmaze.loss.reward_scale, antmaze.loss.reward_shift, antmaze.loss.gamma) == (100.0, 0.0, 0.999)
+    assert (antmaze.train.critic_learning_rate, antmaze.train.batch_size) == (5e-5, 256)
+
+
+def test_iql_scales_locomotions_rewards_by_the_range_of_the_datas_returns():
+    config = resolved(variant="IQL", task="hopper-medium-v2")
+    assert config.loss.reward_scale is None
+    assert complete_config(config, RETURNS, 20).loss.reward_scale == 10.0  # 1000 / (100 - 0)
+    given = resolved({"loss.reward_scale": 3.0}, variant="IQL", task="hopper-medium-v2")
+    assert complete_config(given, RETURNS, 20).loss.reward_scale == 3.0
+    assert resolved(variant="TD3+BC", task="hopper-medium-v2").loss.reward_scale == 1.0
 
 
 # Without a task, the data fill what is left open.

@@ -1,5 +1,6 @@
 """Data of one's own, without an entry in the table of tasks: from a Minari id to scores and a policy that acts."""
 
+import dataclasses
 import warnings
 
 import gymnasium
@@ -12,10 +13,10 @@ from minari_sets import write_minari
 import rvdt_jax
 import rvdt_jax.envs  # registers the environments
 from rvdt_jax.acting.saved import load_run, policy_of
-from rvdt_jax.config.settings import targets_of
+from rvdt_jax.config.settings import resolve, targets_of
 from rvdt_jax.report.records import read_json, read_lines
 from rvdt_jax.runs.fit import fit, run_config
-from rvdt_jax.runs.preparation import sizes_of
+from rvdt_jax.runs.preparation import check_fit, sizes_of
 
 SMALL = {name: value for name, value in TINY.items() if name != "model.context_length"}
 SMALL |= {"train.steps": 2, "eval.curve_episodes": 2, "eval.processes": 1, "parallel.devices": 1, "variant": "DT"}
@@ -184,6 +185,28 @@ def test_episodes_of_one_step_train_with_guidance_in_windows_of_one_step(small, 
     ):
         with pytest.raises(ValueError, match=message):
             fit(data, small(**how, **more, workdir="nowhere"), progress=False)
+
+
+@pytest.mark.parametrize("variant", ["IQL", "QT", "QDT"])
+def test_rewards_that_say_nothing_are_refused_where_a_value_is_learned(variant, small):
+    log = long_log(0.0)
+    for value, ends, shift, refused in (
+        (0, True, 0, True),
+        (1, True, -1, True),
+        (1, False, 0, True),
+        (0, True, -1, False),
+    ):
+        rewards, terminated = np.full_like(log.rewards, value), np.full_like(log.terminated, ends)
+        config = resolve(small(variant=variant, env="none", loss__reward_shift=float(shift), model__context_length=2))
+        data = dataclasses.replace(log, rewards=rewards, terminated=terminated)
+        if not refused:  # the sooner it ends the better
+            check_fit(config, data, None)
+            continue
+        with pytest.raises(
+            ValueError, match=rf"own/far: every reward is {value + shift}.*{variant} has no value to learn"
+        ):
+            check_fit(config, data, None)
+    check_fit(resolve(small(variant="RDT", env="none", model__context_length=2)), data, None)
 
 
 def metrics_of(run) -> list[dict]:
