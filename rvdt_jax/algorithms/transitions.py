@@ -66,18 +66,16 @@ class Transitions:
 
 
 def check_data(episodes: Episodes) -> None:
-    """Refuses data without transitions or rewards.
+    """Refuses data without transitions.
 
     Raises:
-        UserError: every episode is cut off after one step, or every reward is 0.
+        UserError: every episode is cut off after one step.
     """
     if (~episodes.terminated & (episodes.lengths == 1)).all():
         raise UserError(
             f"{episodes.name}: every episode is cut off after one step, so there is no transition to learn from. Train "
             "BC or DT."
         )
-    if not episodes.rewards.any():
-        raise UserError(f"{episodes.name}: every reward is 0, so there is no value to learn. Train BC, or add rewards.")
 
 
 def draw_transitions(key: Array, store: Store, spec: Spec) -> Transitions:

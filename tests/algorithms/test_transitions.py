@@ -115,19 +115,12 @@ def test_the_policy_waits_for_its_turn(small_config, store):
     assert [value == 0 for value in logged] == same
 
 
-@pytest.mark.parametrize(
-    ("change", "complaint"),
-    [
-        ({"rewards": np.zeros(30, np.float32)}, "every reward is 0, so there is no value to learn. Train BC"),
-        ({"lengths": np.ones(30, int), "terminated": np.zeros(30, bool)}, "every episode is cut off after one step"),
-    ],
-)
 @pytest.mark.parametrize("name", [*NAMES, "CQL", "BCQ", "BEAR", "D-QL"])
-def test_data_that_it_cannot_use_are_refused(name, change, complaint):
+def test_data_without_transitions_are_refused(name):
     fields = {"observations": np.zeros((30, 4), np.float32), "actions": np.zeros((30, 2), np.float32)}
-    fields |= {"rewards": np.ones(30, np.float32), "lengths": np.full(3, 10), "terminated": np.ones(3, bool)}
-    with pytest.raises(UserError, match=f"own: {complaint}"):
-        get_algorithm(name).check_data(Episodes("own", **fields | change))
+    fields |= {"rewards": np.ones(30, np.float32), "lengths": np.ones(30, int), "terminated": np.zeros(30, bool)}
+    with pytest.raises(UserError, match="own: every episode is cut off after one step"):
+        get_algorithm(name).check_data(Episodes("own", **fields))
 
 
 # One-step RL cannot pass the corridor: under the data's own policy, which turns back, going on is worth nothing.
