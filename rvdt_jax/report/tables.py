@@ -154,7 +154,7 @@ def _notes(table: Table) -> list[str]:
         "the final checkpoint's at the headline target."
     )
     notes += _maximum_note(table)
-    if name.startswith(("maze2d", "low", "ablation")):
+    if name.startswith(("low", "ablation")):
         notes.append(
             "Cells of 8,000 updates rest on an older configs/maze2d_small.py (experts by return, no Fourier "
             "features), whose settings were chosen on maze2d-medium-v1 with seeds 100 and 101; the config.json beside "

@@ -1,1 +1,1 @@
-python experiments/run.py --config=configs/maze2d_small.py --config.task=maze2d-large-dense-v1 --config.variant=QT --config.seeds=0,1,2 --config.eval.targets=303.486, --config.loss.eta=3.0 --workdir=runs/tables/maze2d-large-dense-v1/QT
+python experiments/run.py --config=configs/maze2d.py:small --config.task=maze2d-large-dense-v1 --config.variant=QT --config.seeds=0,1,2,3,4,5,6,7,8,9 --workdir=runs/tables/maze2d-large-dense-v1/QT

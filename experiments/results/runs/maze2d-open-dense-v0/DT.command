@@ -1,1 +1,1 @@
-python experiments/run.py --config=configs/maze2d_small.py --config.task=maze2d-open-dense-v0 --config.variant=DT --config.seeds=0,1,2 --config.eval.targets=27.1665, --workdir=runs/tables/maze2d-open-dense-v0/DT
+python experiments/run.py --config=configs/maze2d.py:small --config.task=maze2d-open-dense-v0 --config.variant=DT --config.seeds=0,1,2,3,4 --workdir=runs/tables/maze2d-open-dense-v0/DT

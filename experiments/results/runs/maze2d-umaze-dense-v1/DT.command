@@ -1,1 +1,1 @@
-python experiments/run.py --config=configs/maze2d_small.py --config.task=maze2d-umaze-dense-v1 --config.variant=DT --config.seeds=0,1,2 --config.eval.targets=193.663, --workdir=runs/tables/maze2d-umaze-dense-v1/DT
+python experiments/run.py --config=configs/maze2d.py:small --config.task=maze2d-umaze-dense-v1 --config.variant=DT --config.seeds=0,1,2,3,4 --workdir=runs/tables/maze2d-umaze-dense-v1/DT
