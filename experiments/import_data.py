@@ -28,7 +28,9 @@ _GROUP = flags.DEFINE_string("group", None, "HDF5: a glob of groups that hold on
 _LOW = flags.DEFINE_list("action_low", None, "Lower bounds of the actions: one number, or one each; unset: the data's.")
 _HIGH = flags.DEFINE_list("action_high", None, "Upper bounds of the actions.")
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace the data set of that id.")
-_ANYWAY = flags.DEFINE_bool("anyway", False, "Import data with the name of one of D4RL's and other counts, too.")
+_ANYWAY = flags.DEFINE_bool(
+    "anyway", False, "Import data named as one of D4RL's although its counts differ; scores are then not normalised."
+)
 
 
 def main(argv: list[str]) -> None:
@@ -52,7 +54,9 @@ def main(argv: list[str]) -> None:
     path = write_imported(imported, episodes, _FILE.value, overwrite=_OVERWRITE.value, anyway=_ANYWAY.value)
     print(describe_import(imported, episodes))
     known = d4rl_facts(episodes, _FILE.value, anyway=_ANYWAY.value)
-    if known:
+    if "noticed" in known:
+        print(f"note: {known['noticed']}")
+    elif known:
         print("references of D4RL's {d4rl_task}: {ref_min_score:g} and {ref_max_score:g}".format(**known))
     print(f"\nWritten to {path}. Train on it with:")
     print(f"{command('run')} --config=configs/own.py:small --config.data.minari_id={_ID.value}")

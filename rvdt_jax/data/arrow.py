@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
+import itertools
 import pathlib
 import re
 from collections.abc import Iterator
@@ -13,14 +15,16 @@ from rvdt_jax.data.table import BATCH, Column, Table
 from rvdt_jax.errors import UserError
 
 _BLOCK = 1 << 24  # bytes of a CSV file that are in memory at once
+_TOP = 100  # rows that decide about the decimal sign
 _EXACT = 2**53  # larger whole numbers are ids; float64 would merge neighbours
 
 
 class CsvTable(Table):
     """A CSV file with a header; its separator is a comma, a semicolon or a tab, whichever the header has most of.
 
-    Lines that begin with # above the header are skipped. Beside semicolons, a comma in the first row is a decimal one.
-    Whole numbers are read as float64, since later rows of such a column may have a fraction.
+    Empty lines, and lines that begin with #, are skipped above the header; above numbers the last such line is the
+    header, as NumPy writes it. A comma may be the decimal sign beside the other separators. Whole numbers are read as
+    float64, since later rows of such a column may have a fraction.
     """
 
     def __init__(self, file: pathlib.Path):
@@ -28,15 +32,16 @@ class CsvTable(Table):
 
         self._file, self.name, self._csv = file, file.name, csv
         with gzip.open(file) if file.suffix.lower() == ".gz" else file.open("rb") as lines:
-            self._skipped, header = _find_header(lines)
-            row = lines.readline()
-            self.rows = 2 + sum(chunk.count(b"\n") for chunk in iter(lambda: lines.read(1 << 20), b""))  # or one less
-        try:
-            header.decode()
-        except UnicodeDecodeError as error:
-            raise UserError(f"{file.name}: its header is not UTF-8. Save it with that encoding.") from error
-        self._separator = max(",;\t", key=lambda sign: header.count(sign.encode()))
-        self._decimal = "," if self._separator == ";" and b"," in row else "."
+            self._skipped, comment, line = 0, b"", lines.readline().removeprefix(codecs.BOM_UTF8)
+            while line and (not line.strip() or line.startswith(b"#")):
+                self._skipped, comment, line = self._skipped + 1, line.strip(b"# \t\r\n") or comment, lines.readline()
+            top = [line, *itertools.islice(lines, _TOP)]
+            rest = sum(chunk.count(b"\n") for chunk in iter(lambda: lines.read(1 << 20), b""))
+        self.rows = len(top) + rest + 1  # at most
+        self._names, self._separator = _header(file.name, comment, line)
+        self._decimal = _decimal_sign(top, self._separator)
+        if self._decimal == b",":
+            self.notes = ("commas are read as decimal signs",)
         first = next(self._read(None), None)
         if first is None:
             raise UserError(f"{file.name}: there are no rows below the header.")
@@ -50,10 +55,10 @@ class CsvTable(Table):
         csv = self._csv
         types = {name: self._types[name] for name in names or () if name in self._types}
         convert = csv.ConvertOptions(
-            include_columns=names or None, column_types=types or None, decimal_point=self._decimal
+            include_columns=names or None, column_types=types or None, decimal_point=self._decimal.decode()
         )
-        parse = csv.ParseOptions(delimiter=self._separator)
-        read = csv.ReadOptions(block_size=_BLOCK, skip_rows=self._skipped)
+        parse = csv.ParseOptions(delimiter=self._separator.decode())
+        read = csv.ReadOptions(block_size=_BLOCK, skip_rows=self._skipped, column_names=self._names)
         try:
             with csv.open_csv(self._file, read_options=read, parse_options=parse, convert_options=convert) as reader:
                 yield from reader
@@ -65,17 +70,36 @@ class CsvTable(Table):
             yield {name: _from_arrow(self.name, name, batch.column(name)) for name in names}
 
 
-def _find_header(lines) -> tuple[int, bytes]:
-    """How many lines of comments come first, and the header below; NumPy's ``savetxt`` makes that one, too."""
-    skipped, header = 0, lines.readline()
-    while header.startswith(b"#"):
-        mark = lines.tell()
-        below = lines.readline()
-        if not below.startswith(b"#") and re.match(rb"\s*[-+.\d]", below):  # numbers: their header begins with #
-            lines.seek(mark)
-            break
-        skipped, header = skipped + 1, below
-    return skipped, header
+def _header(name: str, comment: bytes, line: bytes) -> tuple[list[str] | None, bytes]:
+    """The names, None where the line holds them, and the separator; ``comment`` is the last one above the line."""
+    try:
+        for header in (comment, line):
+            header.decode()
+            separator = max((b",", b";", b"\t"), key=header.count)
+            fields = line.split(separator)
+            same = header is comment and header.count(separator) == len(fields) - 1 > 0
+            if same and any(_is_number(field) for field in fields):
+                return [field.strip() for field in header.decode().split(separator.decode())], separator
+    except UnicodeDecodeError as error:
+        raise UserError(f"{name}: its header is not UTF-8. Save it with that encoding.") from error
+    return None, separator
+
+
+def _is_number(field: bytes) -> bool:
+    try:
+        float(field.replace(b",", b"."))
+    except ValueError:
+        return False
+    return True
+
+
+def _decimal_sign(rows: list[bytes], separator: bytes) -> bytes:
+    """A comma where some number has one and none a point; 1,000 may be either and does not count."""
+    fields = [field.strip() for row in rows for field in row.split(separator)] if separator != b"," else []
+    commas = [field for field in fields if re.fullmatch(rb"[-+]?\d*,\d+", field)]
+    has_points = any(re.fullmatch(rb"[-+]?\d*\.\d+", field) for field in fields)
+    sure = any(not re.fullmatch(rb"[-+]?[1-9]\d{0,2},\d{3}", field) for field in commas)
+    return b"," if sure and not has_points else b"."
 
 
 class ParquetTable(Table):

@@ -150,10 +150,8 @@ def _bin(returns: np.ndarray, target: float, bins: int) -> tuple[np.ndarray, np.
     Bins are closed on the left, the last one on both sides. A target outside counts as the nearest return of the data.
     """
     edges = np.linspace(returns.min(), returns.max(), (bins if np.ptp(returns) > 0 else 1) + 1)
-    values = np.append(returns, target) + rounding(
-        returns
-    )  # a return at an edge and a target that means it stay together
-    places = np.searchsorted(edges, values, side="right") - 1
+    # A return at the edge of a bin and a target that means it stay together.
+    places = np.searchsorted(edges, np.append(returns, target) + rounding(returns), side="right") - 1
     places = np.clip(places, 0, edges.size - 2)
     return edges, places[:-1], int(places[-1])
 

@@ -55,7 +55,9 @@ def check_free(dataset_id: str, *, overwrite: bool = False) -> None:
 
 
 def d4rl_facts(episodes: Episodes, files: list[str], *, anyway: bool = False) -> dict:
-    """D4RL's name and reference scores of a data set whose file or id has that name; {} for others.
+    """What the provenance says of a data set whose file or id has a name of D4RL's; {} for others.
+
+    That is ``d4rl_task``, ``ref_min_score`` and ``ref_max_score``; or ``noticed``, how it differs from D4RL's.
 
     Args:
         episodes: the data; their name is the id.
@@ -71,11 +73,14 @@ def d4rl_facts(episodes: Episodes, files: list[str], *, anyway: bool = False) ->
         scores, counts = d4rl_references(name), d4rl_counts(name)
         if scores and counts.items() <= found.items():
             return {"d4rl_task": name, "ref_min_score": scores[0], "ref_max_score": scores[1]}
-        if scores and not anyway:
+        if scores:
             there, known = (" and ".join(f"{each[what]:,} {what}" for what in counts) for each in (found, counts))
+            differs = f"it has {there}, and D4RL's {name} has {known}"
+            if anyway:
+                return {"noticed": f"{differs}; scores are not normalised"}
             raise UserError(
-                f"{', '.join(files)}: it has {there}, and D4RL's {name} has {known}. Import it under another name, or "
-                "pass --anyway; scores are then not normalised."
+                f"{', '.join(files)}: {differs}. Give the file and --id another name; or pass --anyway, and scores are "
+                "not normalised."
             )
     return {}
 

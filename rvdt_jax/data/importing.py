@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from rvdt_jax.data.columns import Cut, action_bounds, count_beyond, cut_episodes
-from rvdt_jax.data.layouts import EPISODE, REWARDS
+from rvdt_jax.data.layouts import IDS, REWARDS
 from rvdt_jax.data.spaces import far_offset, scale_actions
 from rvdt_jax.data.tables import ArrayTable, Table, open_table
 from rvdt_jax.errors import UserError
@@ -21,7 +21,7 @@ KNOWN = {
     "observations": ("observation.state", "observations", "observation", "obs", "states", "state"),
     "actions": ("actions", "action", "act", "acts"),
     "reward": REWARDS,
-    "episode": ("episode_index", "episode_id", "episode", "trajectory_id", "traj_id", EPISODE),
+    "episode": IDS,
     "terminal": ("terminals", "terminal", "terminated", "terminations"),
     "timeout": ("timeouts", "timeout", "truncated", "truncations", "next.done", "dones", "done"),
     "time": ("frame_index", "timestep", "step", "timestamp", "time"),

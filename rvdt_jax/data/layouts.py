@@ -8,7 +8,9 @@ EPISODE = "(group)"  # the column of episode numbers that is added
 FILE = "(file)"  # that of the number of the file, where there are several
 _ENDS = ("indices", "episode_ends")  # where episodes end, counted in steps; the last may be left out
 _LENGTHS = ("episode_lengths", "lengths")
-REWARDS = ("next.reward", "rewards", "reward", "rews")  # the names in use
+# The names in use.
+REWARDS = ("next.reward", "rewards", "reward", "rews")
+IDS = ("episode_index", "episode_id", "episode", "trajectory_id", "traj_id", EPISODE)
 
 
 def is_by_step(arrays) -> bool:
@@ -39,15 +41,17 @@ def by_step(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 def _stacked(arrays: dict[str, np.ndarray]) -> tuple[int, int] | None:
     """(E, T) of stacked arrays, None for other layouts.
 
-    Rewards of shape (E, T) or (E, T, 1) tell them, beside an array with a third axis, where T is above 1; under other
-    names any (E, T) beside two arrays with a third axis. (N, 1) are N steps, also beside images (N, 1, H, W).
+    Rewards of shape (E, T) or (E, T, 1) tell them, beside an array with a third axis, where T is above 1 and no array
+    has episode ids; under other names any (E, T) beside two arrays with a third axis. (N, 1) are N steps, also beside
+    images (N, 1, H, W).
     """
+    has_ids = any(name in IDS for name in arrays)
     for name, values in arrays.items():
-        is_reward = name in REWARDS
-        if values.ndim > 1 and values.shape[1] > 1 and values.shape[2:] in ((), (1,))[: 1 + is_reward]:
+        tells = name in REWARDS and not has_ids
+        if values.ndim > 1 and values.shape[1] > 1 and values.shape[2:] in ((), (1,))[: 1 + tells]:
             episodes, steps = values.shape[:2]
             deep = [v for v in arrays.values() if v.ndim > 2 and v is not values and v.shape[0] == episodes]
-            if len(deep) > 1 - is_reward and all(v.shape[1] in (steps, steps + 1) for v in deep):
+            if len(deep) > 1 - tells and all(v.shape[1] in (steps, steps + 1) for v in deep):
                 return episodes, steps
     return None
 

@@ -131,7 +131,8 @@ def test_d4rls_names_are_known_and_its_scores_come_with_them(tmp_path, monkeypat
     ):
         write_imported(imported, imported.episodes, ["pen-human-v1.hdf5"], overwrite=True)
     assert read_cache(written)[1] == provenance
-    assert not d4rl_facts(imported.episodes, ["pen-human-v1.hdf5"], anyway=True)
+    facts = d4rl_facts(imported.episodes, ["pen-human-v1.hdf5"], anyway=True)
+    assert list(facts) == ["noticed"]
 
 
 def test_groups_that_hold_an_episode_each(tmp_path):

@@ -151,6 +151,7 @@ def read_only(folder):
 
 
 HEAD, ROWS = "temp,valve,reward,episode", ("0,0,1,0", "1,50,2,0", "2,100,3,1")
+BACKWARDS = [",".join(reversed(row.split(","))) for row in ROWS]
 IMAGES = np.arange(6 * 4 * 4 * 3, dtype=np.uint8).reshape(6, 4, 4, 3)
 FAR = 1.7e9 + np.arange(6.0) / 8  # seconds since 1970, of which float32 holds the minute
 NONE = {"episode": ""}
@@ -185,6 +186,12 @@ KINDS = {
         "'reward' holds 3 numbers a row.*reshape",
         **{name: BASE[name].reshape(2, 3) for name in ("temp", "valve", "reward")},
         episode=None,
+    ),
+    "two rewards a row beside two frames of observations": memory(
+        "'reward' holds 2 numbers a row",
+        temp=np.zeros((6, 2, 3)),
+        valve=np.zeros((6, 2)),
+        reward=np.ones((6, 2)),
     ),
     "observations in a dict": memory(
         r"which columns are the observations.*--observations='obs/\*'",
@@ -413,7 +420,22 @@ KINDS = {
         *("0,5;0;1,5;0", "1;50;2;0", "2,25;100;3;1"),
     ),
     "CSV below comments": text({"lengths": [2, 1], "observations": [[0], [1], [2]]}, "# log, 3", "#", HEAD, *ROWS),
-    "CSV as NumPy writes it": text({"lengths": [2, 1]}, "# site", f"#x,{HEAD}", *(f"7,{row}" for row in ROWS)),
+    "CSV as NumPy writes it": text({"lengths": [2, 1]}, f"# {','.join(reversed(HEAD.split(',')))}", *BACKWARDS),
+    "CSV with a header of numbers below comments": text(
+        {"lengths": [2, 1]}, "# c", "", f"2{HEAD}", *ROWS, options={"observations": "2temp"}
+    ),
+    "CSV with a header in a comment above text": text(
+        {"lengths": [2, 1]}, f"#note,{HEAD}", *(f'"a, b",{row}'.replace(", ", " ") for row in ROWS)
+    ),
+    "CSV with texts that have commas": text(
+        {"observations": [[0.5], [1]]}, f"note;{HEAD}".replace(",", ";"), '"ok, start";0.5;0;1;0', "on;1;1;1;0"
+    ),
+    "CSV whose first row has no fraction": text(
+        {"observations": [[0], [0.5]]}, HEAD.replace(",", ";"), "0;0;1;0", "0,5;1;1;0"
+    ),
+    "CSV with commas between thousands": text(
+        "'temp' holds no numbers", HEAD.replace(",", ";"), "1,000;0;1;0", "2,000;1;1;0"
+    ),
     "CSV with numbers in quotes": text({"observations": [[0.5], [1]]}, HEAD, '"0.5",0,1,0', '"1",1,1,0'),
     "CSV with numbers in words": text("'temp' holds no numbers", HEAD, '"1,000",0,1,0', '"2,000",1,1,0'),
     "CSV with true and false": text(
