@@ -68,7 +68,7 @@ class Episodes:
     ) -> Episodes:
         """A log as columns, one row per step: a pandas data frame, a dict of arrays, or a file.
 
-        Roles that are not named are guessed by the names in use (``data.importing.KNOWN``); "" says that there is none.
+        Roles that are not named are guessed by the names in use (``data.layouts.KNOWN``); "" says that there is none.
         T rows make an episode of T steps.
 
         Args:

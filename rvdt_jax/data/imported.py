@@ -8,7 +8,8 @@ import re
 
 from rvdt_jax.data.cache import write_cache
 from rvdt_jax.data.episodes import Episodes
-from rvdt_jax.data.importing import KNOWN, Imported
+from rvdt_jax.data.importing import Imported
+from rvdt_jax.data.layouts import KNOWN
 from rvdt_jax.data.minari import find_local
 from rvdt_jax.errors import UserError
 from rvdt_jax.tasks import d4rl_counts, d4rl_references

@@ -10,22 +10,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from rvdt_jax.data.columns import Cut, action_bounds, count_beyond, cut_episodes
-from rvdt_jax.data.layouts import IDS, REWARDS
+from rvdt_jax.data.layouts import KNOWN
 from rvdt_jax.data.spaces import far_offset, scale_actions
 from rvdt_jax.data.tables import ArrayTable, Table, open_table
 from rvdt_jax.errors import UserError
 from rvdt_jax.files import check_room
 
-# The names in use: LeRobot's, D4RL's, Minari's, robomimic's, and plain words.
-KNOWN = {
-    "observations": ("observation.state", "observations", "observation", "obs", "states", "state"),
-    "actions": ("actions", "action", "act", "acts"),
-    "reward": REWARDS,
-    "episode": IDS,
-    "terminal": ("terminals", "terminal", "terminated", "terminations"),
-    "timeout": ("timeouts", "timeout", "truncated", "truncations", "next.done", "dones", "done"),
-    "time": ("frame_index", "timestep", "step", "timestamp", "time"),
-}
 _SEVERAL = ("observations", "actions")
 _OPTIONAL = ("episode", "terminal", "timeout", "time")
 

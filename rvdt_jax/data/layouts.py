@@ -8,9 +8,16 @@ EPISODE = "(group)"  # the column of episode numbers that is added
 FILE = "(file)"  # that of the number of the file, where there are several
 _ENDS = ("indices", "episode_ends")  # where episodes end, counted in steps; the last may be left out
 _LENGTHS = ("episode_lengths", "lengths")
-# The names in use.
-REWARDS = ("next.reward", "rewards", "reward", "rews")
-IDS = ("episode_index", "episode_id", "episode", "trajectory_id", "traj_id", EPISODE)
+# The names in use: LeRobot's, D4RL's, Minari's, robomimic's, and plain words.
+KNOWN = {
+    "observations": ("observation.state", "observations", "observation", "obs", "states", "state"),
+    "actions": ("actions", "action", "act", "acts"),
+    "reward": ("next.reward", "rewards", "reward", "rews"),
+    "episode": ("episode_index", "episode_id", "episode", "trajectory_id", "traj_id", EPISODE),
+    "terminal": ("terminals", "terminal", "terminated", "terminations"),
+    "timeout": ("timeouts", "timeout", "truncated", "truncations", "next.done", "dones", "done"),
+    "time": ("frame_index", "timestep", "step", "timestamp", "time"),
+}
 
 
 def is_by_step(arrays) -> bool:
@@ -45,9 +52,9 @@ def _stacked(arrays: dict[str, np.ndarray]) -> tuple[int, int] | None:
     has episode ids; under other names any (E, T) beside two arrays with a third axis. (N, 1) are N steps, also beside
     images (N, 1, H, W).
     """
-    has_ids = any(name in IDS for name in arrays)
+    has_ids = any(name in KNOWN["episode"] for name in arrays)
     for name, values in arrays.items():
-        tells = name in REWARDS and not has_ids
+        tells = name in KNOWN["reward"] and not has_ids
         if values.ndim > 1 and values.shape[1] > 1 and values.shape[2:] in ((), (1,))[: 1 + tells]:
             episodes, steps = values.shape[:2]
             deep = [v for v in arrays.values() if v.ndim > 2 and v is not values and v.shape[0] == episodes]

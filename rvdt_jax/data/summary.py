@@ -6,7 +6,8 @@ import numpy as np
 
 from rvdt_jax.data.coverage import rounding
 from rvdt_jax.data.episodes import Episodes
-from rvdt_jax.data.importing import KNOWN, Imported
+from rvdt_jax.data.importing import Imported
+from rvdt_jax.data.layouts import KNOWN
 from rvdt_jax.data.spaces import unscale_actions
 
 _SAMPLE = 200_000  # rows that medians are taken of
