@@ -7,8 +7,8 @@
 
 The 3N actions a_i are N uniform ones, N of pi(s) and N of pi(s'), and p is the density that each was drawn from:
 log E exp(Q) / p estimates the log of the integral of exp(Q). beta holds the policy's entropy at -A. With
-``cql.lagrange``, lambda holds the mean G at tau (appendix F); else it is 1, and tau has no effect. The authors' code
-leaves out 1/(3N), so that their tau is log(3N) larger, and it clones the data at first; ours does not.
+``cql.lagrange``, lambda holds the mean G at tau (appendix F); else it is 1, and tau has no effect. CORL leaves out
+1/(3N), so that its tau is log(3N) larger. The authors' code clones the data at first; ours does not.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def init(key: Array, spec: Spec) -> TrainState:
 
 
 def update(state: TrainState, store: Store, coefficients: Coefficients, spec: Spec) -> tuple[TrainState, Metrics]:
-    """One update of everything: all but beta and lambda from the parameters before it."""
+    """One update of everything, from the parameters before it; the policy's step alone sees the new beta."""
     batch_key, policy_key, target_key, other_key = jax.random.split(base.update_key(state), 4)
     batch = draw_transitions(batch_key, store, spec)
     learners, before = dict(state.learners), state.learners

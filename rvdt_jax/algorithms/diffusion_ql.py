@@ -7,8 +7,9 @@
 e is normal noise, t a random step of T, b_t the schedule's alpha bar, and a_0 an action that the policy makes of noise
 in T steps, through all of which the gradient goes; (i, j) is (1, 2) or (2, 1). Acting is
 ``models.candidates.BestCandidate``, where the authors draw among the candidates by a softmax over their values; for
-antmaze, ``backup.actions`` takes the best of the smaller values, they the smaller of the best. They standardise pen's
-rewards; ours are scaled as QT's.
+antmaze, ``backup.actions`` takes the maximum over actions of the smaller value, where they take the smaller of both
+critics' maxima. They standardise pen's rewards; ours are scaled as QT's. Before ``ema.start`` the average is a copy of
+the policy here, and the first policy there.
 """
 
 from __future__ import annotations

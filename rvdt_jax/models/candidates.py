@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
+import numpy as np
 
 from rvdt_jax.models.critic import MLP, TwinCritic
 from rvdt_jax.models.mlp_policy import at_step
@@ -42,7 +42,8 @@ class BestCandidate(nn.Module):
         """As ``MLPPolicy``."""
         observations = at_step(observations, step)
         shape = self.generator.noise_shape
-        noise = jax.random.normal(jax.random.key(0), (self.candidates, *shape))
+        # NumPy's, since JAX's numbers depend on its flags, and a loaded policy must act as it was scored.
+        noise = jnp.asarray(np.random.default_rng(0).standard_normal((self.candidates, *shape)), jnp.float32)
         noise = jnp.expand_dims(noise, range(1, observations.ndim))
         noise = jnp.broadcast_to(noise, (self.candidates, *observations.shape[:-1], *shape))
         observations = jnp.broadcast_to(observations, (self.candidates, *observations.shape))

@@ -164,9 +164,10 @@ def _check_rewards(config: Config, episodes: Episodes) -> None:
     """Refuses rewards that say nothing to whoever learns a value from them, by a UserError."""
     if not config.loss.q_guidance and config.data.relabel == "none":
         return
-    low, high = (float(end()) + config.loss.reward_shift for end in (episodes.rewards.min, episodes.rewards.max))
+    shift = config.loss.reward_shift if config.loss.q_guidance else 0.0  # the value that relabels sees none
+    low, high = (float(end()) + shift for end in (episodes.rewards.min, episodes.rewards.max))
     if low == high and (low == 0.0 or not episodes.terminated.any()):  # else a value counts the steps to the end
-        shifted = f" with config.loss.reward_shift={config.loss.reward_shift:g}" if config.loss.reward_shift else ""
+        shifted = f" with config.loss.reward_shift={shift:g}" if shift else ""
         raise UserError(
             f"{episodes.name}: every reward is {low:g}{shifted}, so that no action is worth more than another and "
             f"{config.variant} has no value to learn. Name the column of rewards when importing the data, or choose a "

@@ -8,6 +8,7 @@ import os
 import pathlib
 import shutil
 
+from rvdt_jax.algorithms.variants import get_variant
 from rvdt_jax.config.checks import check_config
 from rvdt_jax.config.serialization import changes, keep, to_json
 from rvdt_jax.config.settings import Config
@@ -51,12 +52,13 @@ def _set_aside(folder: pathlib.Path, config: Config, changed: dict[str, list]) -
     evaluations, results = folder / "evaluations.jsonl", folder / "results.json"
     numbered = ((folder / f"evaluations-{n}.jsonl", folder / f"results-{n}.json") for n in itertools.count(1))
     old_evaluations, old_results = next(pair for pair in numbered if not any(path.exists() for path in pair))
+    reads = get_variant(config.variant).does_read  # BCQ, BEAR and D-QL act by the best of their candidates
     means = {  # changes by which a return means something else than before
         "eval.horizon": True,
         "eval.action_selection": True,
         "env": config.env != "none",
         "eval.targets": config.policy.condition_on_return,
-        "eval.candidates": config.eval.action_selection in ("critic", "best_of"),
+        "eval.candidates": config.eval.action_selection in ("critic", "best_of") or reads("vae") or reads("dql"),
     }
     scored_otherwise, aside = any(means.get(name) for name in changed), []
     if scored_otherwise and read_lines(evaluations):

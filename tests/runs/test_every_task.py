@@ -47,7 +47,7 @@ def put_data_in_place(task, folder: pathlib.Path, environment: dict[str, str]):
         return source
     source, file = task.source("import"), folder / task.file_url.rsplit("/", 1)[-1]
     record_d4rl_file(task, file)
-    launch("import_d4rl.py", f"--task={task.name}", f"--file={file}", **environment).check_returncode()
+    launch("import_d4rl.py", f"--task={task.name}", f"--file={file}", "--anyway", **environment).check_returncode()
     return source
 
 

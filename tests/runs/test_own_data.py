@@ -196,6 +196,8 @@ def test_rewards_that_say_nothing_are_refused_where_a_value_is_learned(variant, 
         (1, False, 0, True),
         (0, True, -1, False),
     ):
+        if variant == "QDT" and shift:  # the value that relabels learns the rewards as they are
+            shift, refused = 0, not refused
         rewards, terminated = np.full_like(log.rewards, value), np.full_like(log.terminated, ends)
         config = resolve(small(variant=variant, env="none", loss__reward_shift=float(shift), model__context_length=2))
         data = dataclasses.replace(log, rewards=rewards, terminated=terminated)
