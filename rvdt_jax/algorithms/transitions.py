@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from rvdt_jax.algorithms import base
 from rvdt_jax.algorithms.base import from_setting
+from rvdt_jax.data.contract import check_rewards
 from rvdt_jax.data.episodes import Episodes
 from rvdt_jax.errors import UserError
 from rvdt_jax.models.candidates import BestCandidate
@@ -66,16 +67,17 @@ class Transitions:
 
 
 def check_data(episodes: Episodes) -> None:
-    """Refuses data without transitions.
+    """Refuses data without transitions, or without rewards that tell actions apart.
 
     Raises:
-        UserError: every episode is cut off after one step.
+        UserError: every episode is cut off after one step; or as ``data.contract.check_rewards``.
     """
     if (~episodes.terminated & (episodes.lengths == 1)).all():
         raise UserError(
             f"{episodes.name}: every episode is cut off after one step, so there is no transition to learn from. Train "
             "BC or DT."
         )
+    check_rewards(episodes, "this variant")
 
 
 def draw_transitions(key: Array, store: Store, spec: Spec) -> Transitions:

@@ -110,3 +110,18 @@ def _convert(episodes: Episodes) -> Episodes:
                 "Convert them when reading."
             )
     return dataclasses.replace(episodes, **converted)
+
+
+def check_rewards(episodes: Episodes, learner: str) -> None:
+    """Refuses rewards that say nothing to whoever learns a value from them and from nothing else.
+
+    Raises:
+        UserError: every reward is 0, or all are equal and no episode ends in a terminal step.
+    """
+    low, high = float(episodes.rewards.min()), float(episodes.rewards.max())
+    if low == high and (low == 0.0 or not episodes.terminated.any()):  # else a value counts the steps to the end
+        raise UserError(
+            f"{episodes.name}: every reward is {low:g}, so that no action is worth more than another and {learner} has "
+            "no value to learn. Name the column of rewards when importing the data, or choose a variant that learns no "
+            "value, such as BC or RDT."
+        )

@@ -14,6 +14,7 @@ from rvdt_jax.acting.selection import make_actor
 from rvdt_jax.algorithms.base import Spec
 from rvdt_jax.config.serialization import to_json
 from rvdt_jax.config.settings import Config
+from rvdt_jax.data.contract import check_rewards
 from rvdt_jax.data.episodes import Episodes, draw_episodes, keep_episodes
 from rvdt_jax.data.rebalance import ExpertSet, select_expert_episodes
 from rvdt_jax.data.summary import describe_data
@@ -144,7 +145,8 @@ def check_fit(config: Config, episodes: Episodes, environment: Environment | Non
                 "the steps as terminal, or choose a variant without Q-guidance, such as RDT."
             )
         log.info("every episode is one step: windows have one step, and the critics learn its reward")
-    _check_rewards(config, episodes)
+    if config.data.relabel != "none":
+        check_rewards(episodes, config.variant)
     if environment is None:
         return
     try:
@@ -157,21 +159,6 @@ def check_fit(config: Config, episodes: Episodes, environment: Environment | Non
             f"{episodes.name}: observations and actions have sizes {sizes}, but {environment.id}, which scores "
             f"them, has {expected}. Choose config.task, config.env or the data to fit each other; config.env=none "
             "trains without scores."
-        )
-
-
-def _check_rewards(config: Config, episodes: Episodes) -> None:
-    """Refuses rewards that say nothing to whoever learns a value from them, by a UserError."""
-    if not config.loss.q_guidance and config.data.relabel == "none":
-        return
-    shift = config.loss.reward_shift if config.loss.q_guidance else 0.0  # the value that relabels sees none
-    low, high = (float(end()) + shift for end in (episodes.rewards.min, episodes.rewards.max))
-    if low == high and (low == 0.0 or not episodes.terminated.any()):  # else a value counts the steps to the end
-        shifted = f" with config.loss.reward_shift={shift:g}" if shift else ""
-        raise UserError(
-            f"{episodes.name}: every reward is {low:g}{shifted}, so that no action is worth more than another and "
-            f"{config.variant} has no value to learn. Name the column of rewards when importing the data, or choose a "
-            "variant that learns no value, such as BC or RDT."
         )
 
 
