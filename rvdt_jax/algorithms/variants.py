@@ -34,6 +34,7 @@ class Variant:
     condition_on_return: bool = True  # whether the policy sees the return-to-go
     expert_only: bool = False  # whether training sees the expert trajectories alone (%BC)
     expert_by: str = "start"  # how trajectories are ranked; %BC's are those of highest return, as in its sources
+    chooses: bool = False  # whether its policy is the best of ``eval.candidates`` actions, whatever the selection
     algorithm: str = "rvdt_jax.algorithms.sequence:SEQUENCE"  # ``module:NAME`` of an ``Algorithm``, imported when used
     # Further settings that it fills where they are unset, by dotted name: ``{"model.context_length": 1}``.
     fills: Mapping[str, object] = dataclasses.field(default_factory=dict, hash=False)
@@ -61,8 +62,9 @@ _BEAR = (*_TRANSITIONS, "backup", "vae", "bear")
 _D_QL = (*_CRITICS, "train.lr_decay_steps", "loss.eta", "ema", "backup", "dql")
 
 
-def _on_transitions(algorithm: str, head: str, reads: tuple[str, ...]) -> Variant:
-    return Variant("none", True, head, False, algorithm=f"rvdt_jax.algorithms.{algorithm}", reads=reads)
+def _on_transitions(algorithm: str, head: str, reads: tuple[str, ...], chooses: bool = False) -> Variant:
+    names = {"algorithm": f"rvdt_jax.algorithms.{algorithm}", "reads": reads}
+    return Variant("none", True, head, False, chooses=chooses, **names)
 
 
 VARIANTS = {
@@ -82,9 +84,9 @@ VARIANTS = {
     "IQL": _on_transitions("iql:IQL", "gaussian", _IQL),
     "O-RL": _on_transitions("iql:ONE_STEP", "gaussian", _IQL),
     "CQL": _on_transitions("cql:CQL", "deterministic", _CQL),
-    "BCQ": _on_transitions("bcq:BCQ", "deterministic", _BCQ),
-    "BEAR": _on_transitions("bear:BEAR", "deterministic", _BEAR),
-    "D-QL": _on_transitions("diffusion_ql:D_QL", "deterministic", _D_QL),
+    "BCQ": _on_transitions("bcq:BCQ", "deterministic", _BCQ, chooses=True),
+    "BEAR": _on_transitions("bear:BEAR", "deterministic", _BEAR, chooses=True),
+    "D-QL": _on_transitions("diffusion_ql:D_QL", "deterministic", _D_QL, chooses=True),
 }
 
 

@@ -52,13 +52,12 @@ def _set_aside(folder: pathlib.Path, config: Config, changed: dict[str, list]) -
     evaluations, results = folder / "evaluations.jsonl", folder / "results.json"
     numbered = ((folder / f"evaluations-{n}.jsonl", folder / f"results-{n}.json") for n in itertools.count(1))
     old_evaluations, old_results = next(pair for pair in numbered if not any(path.exists() for path in pair))
-    reads = get_variant(config.variant).does_read  # BCQ, BEAR and D-QL act by the best of their candidates
     means = {  # changes by which a return means something else than before
         "eval.horizon": True,
         "eval.action_selection": True,
         "env": config.env != "none",
         "eval.targets": config.policy.condition_on_return,
-        "eval.candidates": config.eval.action_selection in ("critic", "best_of") or reads("vae") or reads("dql"),
+        "eval.candidates": config.eval.action_selection in ("critic", "best_of") or get_variant(config.variant).chooses,
     }
     scored_otherwise, aside = any(means.get(name) for name in changed), []
     if scored_otherwise and read_lines(evaluations):
