@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -12,6 +13,7 @@ from jax.interpreters import partial_eval
 from benchmark.flops import executed_flops, model_flops, sizes_of
 from benchmark.updates import Case, Data
 from rvdt_jax.algorithms.base import get_algorithm
+from rvdt_jax.config.settings import Config
 from rvdt_jax.train.driver import init_states, train_chunk
 
 
@@ -23,12 +25,9 @@ def measure_flops(case: Case, data: Data) -> dict:
         ``compiled``, the compiler's own count, which has element-wise operations too; all FLOPs. The ratios of the last
         two to the formula of what is executed.
     """
-    algorithm = get_algorithm(case.config.variant)
-    spec, coefficients = algorithm.make_spec(case.config, *data.sizes), algorithm.make_coefficients(case.config)
-    states, store = init_states(jax.numpy.zeros(1, jax.numpy.int32), algorithm, spec), data.store(case.config)
-    static = {"algorithm": algorithm, "spec": spec, "updates": 1, "map_seeds": "loop"}
-    traced = traced_flops(lambda *arguments: train_chunk(*arguments, **static), states, store, coefficients)
-    analysis = train_chunk.lower(states, store, coefficients, **static).compile().cost_analysis()
+    arguments, static = _one_update(case.config, data)
+    traced = traced_flops(functools.partial(train_chunk, **static), *arguments)
+    analysis = train_chunk.lower(*arguments, **static).compile().cost_analysis()
     executed, compiled = executed_flops(sizes_of(case.config, *data.sizes[:2])), float(analysis["flops"])
     return case.describe() | {
         "model_flops": model_flops(sizes_of(case.config, *data.sizes[:2])),
@@ -40,25 +39,47 @@ def measure_flops(case: Case, data: Data) -> dict:
     }
 
 
-def traced_flops(function: Callable, *arguments) -> int:
-    """FLOPs of the matrix products that ``function`` needs for its results; loops count as often as they run."""
+def update_flops(config: Config, data: Data) -> float:
+    """FLOPs of the matrix products of one update of one seed, traced; a mean where the policy waits its turn."""
+    arguments, static = _one_update(config, data)
+    turns = config.td3.policy_every if config.variant == "TD3+BC" else 1
+    return traced_flops(functools.partial(train_chunk, **static), *arguments, taken=1 / turns)
+
+
+def _one_update(config: Config, data: Data) -> tuple[tuple, dict]:
+    """Arguments of ``train_chunk`` for one update of one seed, traced and static."""
+    algorithm = get_algorithm(config.variant)
+    spec, coefficients = algorithm.make_spec(config, *data.sizes), algorithm.make_coefficients(config)
+    states = init_states(jax.numpy.zeros(1, jax.numpy.int32), algorithm, spec)
+    static = {"algorithm": algorithm, "spec": spec, "updates": 1, "map_seeds": "loop"}
+    return (states, data.store(config), coefficients), static
+
+
+def traced_flops(function: Callable, *arguments, taken: float = 1) -> float:
+    """FLOPs of the matrix products that ``function`` needs for its results; loops count as often as they run.
+
+    Args:
+        function: what is traced.
+        *arguments: its arguments.
+        taken: how often, of all times, a ``cond`` runs the branch that has products.
+    """
     closed = jax.make_jaxpr(function)(*arguments)
     # What a custom gradient computes and nobody uses, the compiler drops; so it must not be counted.
     used, _ = partial_eval.dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars), instantiate=True)
-    return _count(used)
+    return _count(used, taken)
 
 
-def _count(jaxpr: core.Jaxpr) -> int:
+def _count(jaxpr: core.Jaxpr, taken: float) -> float:
     total = 0
     for equation in jaxpr.eqns:
         if equation.primitive.name == "dot_general":
             (inner, _), _ = equation.params["dimension_numbers"]
             left = equation.invars[0].aval.shape
             total += 2 * math.prod(equation.outvars[0].aval.shape) * math.prod(left[axis] for axis in inner)
-        times = equation.params.get("length", 1) if equation.primitive.name == "scan" else 1
+        times = {"scan": equation.params.get("length", 1), "cond": taken}.get(equation.primitive.name, 1)
         for value in equation.params.values():
             for part in value if isinstance(value, (tuple, list)) else (value,):
                 inside = getattr(part, "jaxpr", part)
                 if hasattr(inside, "eqns"):
-                    total += times * _count(inside)
+                    total += times * _count(inside, taken)
     return total

@@ -56,7 +56,8 @@ def measure(
     if "transitions" in sections:
         way = "loop" if preset == "cpu" else "vmap"  # as ``parallel.seeds=auto`` chooses
         for variant in VARIANTS:
-            call = functools.partial(measure_transitions, sizes["reference"](variant, "float32"), data, way)
+            config, peak = sizes["reference"](variant, "float32"), peak_flops(results, "float32")
+            call = functools.partial(measure_transitions, config, data, way, peak)
             results.measure("transitions", variant, call)
     for size, make in sizes.items():
         for section, name, call in other_rows(size, make, data, preset):

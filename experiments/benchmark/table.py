@@ -21,7 +21,7 @@ _EVALUATION = (
     *("PyTorch, one at a time, 50 candidates", "one at a time, one conditioning"),
 )
 _TRANSITIONS = (
-    *("one update on transitions", "variant", "ms, one seed", "PyTorch, public style"),
+    *("one update on transitions", "variant", "ms, one seed", "matmul floor", "PyTorch, public style"),
     "five seeds in one program, times one seed",
 )
 _ACTING = ("one call of act(), one episode", "size", "a run's policy", "exported")
@@ -48,7 +48,7 @@ def speed_table(results: list[dict]) -> str:
         rows.append(["GPU", "reference", "RVDT", "bfloat16", "1", *[MISSING] * (len(_UPDATES) - 5)])
     parts.append(markdown_table(_UPDATES, rows))
     transitions = [row for content in results for row in _transition_rows(content)]
-    parts.append(markdown_table(_TRANSITIONS, transitions or [[MISSING] + [""] * 4]))
+    parts.append(markdown_table(_TRANSITIONS, transitions or [[MISSING] + [""] * 5]))
     evaluation = [row for content in results for row in _evaluation_rows(content)]
     parts.append(markdown_table(_EVALUATION, evaluation or [[MISSING] + [""] * 5]))
     acting = [row for content in results for row in _acting_rows(content)]
@@ -121,11 +121,13 @@ def _peer(row: dict, style: str) -> str:
 def _transition_rows(content: dict) -> list[list[str]]:
     rows = []
     for variant, row in content.get("transitions", {}).items():
-        cells = [row.get("failed", MISSING), "", ""]
+        cells = [row.get("failed", MISSING), "", "", ""]
         if "five_seeds" in row:
             five, times = row["five_seeds"], row["milliseconds_per_update"]
             peer = _peer(row | {"peers": {"public": row["peer"]}}, "public")
-            cells = [f"{times['median']:,.4g}", peer, f"{five['ratio']['median']:.2f} x ({five['map_seeds']})"]
+            floor = row.get("floor_milliseconds_per_update")
+            cells = [f"{times['median']:,.4g}", f"{floor:.3g} ms" if floor else MISSING, peer]
+            cells.append(f"{five['ratio']['median']:.2f} x ({five['map_seeds']})")
         rows.append([_device(content["machine"]), variant, *cells])
     return rows
 
@@ -164,7 +166,7 @@ def _acting_rows(content: dict) -> list[list[str]]:
 def _startup_rows(content: dict) -> list[list[str]]:
     rows = []
     for name, row in content.get("startup", {}).items():
-        cells = [row.get("failed", MISSING), "", ""]
+        cells = [row.get("failed", MISSING), "", "", ""]
         if "first" in row:
             cells = [f"{row[start]['seconds_to_first_update']:.1f} s" for start in ("first", "second")]
             memory = [row[start]["peak_rss_bytes"] for start in ("first", "second")]

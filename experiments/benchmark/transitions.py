@@ -5,22 +5,25 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 
+from benchmark.flop_count import update_flops
 from benchmark.peer_process import PeerProcess
 from benchmark.timing import ratios, summarise, take_turns
 from benchmark.updates import Case, Data, compile_ours
+from rvdt_jax.config.settings import Config
 
 VARIANTS = ("TD3+BC", "IQL")
 SEVERAL, TURNS = 5, 3  # seeds in one program, and turns of each contestant
 _UPDATES = {"ours": 100, "five": 20, "peer": 50}  # of a call
 
 
-def measure_transitions(config, data: Data, map_seeds: str) -> dict:
+def measure_transitions(config: Config, data: Data, map_seeds: str, peak_flops: float | None) -> dict:
     """One seed, the public style's one seed, and five seeds in one program, in turns.
 
     Args:
         config: settings of one of ``VARIANTS``, of one seed.
         data: what is trained on.
         map_seeds: how several seeds share the program, ``vmap`` or ``loop``.
+        peak_flops: the measured matmul peak in float32, FLOP/s; None where it was not measured.
     """
     one = Case("mlp", config, 1, map_seeds, _UPDATES["ours"], TURNS)
     several = dataclasses.replace(one, seeds=SEVERAL, updates=_UPDATES["five"])
@@ -41,7 +44,12 @@ def measure_transitions(config, data: Data, map_seeds: str) -> dict:
         "width": config.model.critic_width,
         "batch_size": config.train.batch_size,
     }
-    row |= facts | {"milliseconds_per_update": _milliseconds(per_update["ours"])}
+    flops = update_flops(config, data)
+    row |= facts | {
+        "milliseconds_per_update": _milliseconds(per_update["ours"]),
+        "flops_per_update": flops,
+        "floor_milliseconds_per_update": 1000 * flops / peak_flops if peak_flops else None,
+    }
     row["five_seeds"] = {
         "map_seeds": map_seeds,
         "milliseconds_per_update": _milliseconds(per_update["five"]),

@@ -59,9 +59,10 @@ def test_updates_on_transitions():
     times = {"median": 4.0, "min": 4.0, "max": 4.0, "all": [4.0]}
     peer = {"milliseconds_per_update": times | {"median": 18.0}, "ratio": times | {"median": 4.5}}
     row = {"milliseconds_per_update": times, "peer": peer, "seeds": 1, "dtype": "float32"}
+    row["floor_milliseconds_per_update"] = 2.5
     row["five_seeds"] = {"map_seeds": "loop", "ratio": times | {"median": 4.9}}
     table = speed_table([content(transitions={"IQL": row, "TD3+BC": {"failed": "MemoryError"}})])
-    assert "| Box, 2 cores | IQL | 4 | 18 ms, **4.50 x** | 4.90 x (loop) |" in table
+    assert "| Box, 2 cores | IQL | 4 | 2.5 ms | 18 ms, **4.50 x** | 4.90 x (loop) |" in table
     assert "| Box, 2 cores | TD3+BC | MemoryError |  |  |" in table
 
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from benchmark.data import make_episodes
+from benchmark.flop_count import update_flops
 from benchmark.transitions import measure_transitions
 from benchmark.updates import Data
 
@@ -51,6 +52,22 @@ def test_the_peers_losses_are_ours(variant, small_config, store):
 
 
 def test_a_row_from_end_to_end(small_config):
-    row = measure_transitions(small_config(variant="IQL", **SMALL), Data.of(make_episodes(2000)), "loop")
+    row = measure_transitions(small_config(variant="IQL", **SMALL), Data.of(make_episodes(2000)), "loop", 1e9)
+    assert row["floor_milliseconds_per_update"] == row["flops_per_update"] / 1e6
     assert row["five_seeds"]["ratio"]["median"] > 0
     assert ("ratio" in row["peer"]) == bool(importlib.util.find_spec("torch"))
+
+
+@pytest.mark.parametrize("policy_every", [1, 2])
+def test_the_floor_counts_every_matrix_product_of_an_update(policy_every, small_config):
+    width, rows, state, action = 64, 32, 4, 2
+    sizes = {"model__critic_width": width, "model__critic_layers": 2, "train__batch_size": rows}
+    config = small_config(variant="TD3+BC", **sizes, td3__policy_every=policy_every)
+    policy, first = state * width + width**2 + width * action, (state + action) * width
+    critic = first + width**2 + width
+    # Target policy and critics; both critics forward, then back to weights and to hidden layers.
+    of_critics = policy + 2 * critic + 2 * (critic + critic + critic - first)
+    # The policy and one critic forward, that critic back to the action, the policy back.
+    of_policy = policy + critic + critic + policy + (policy - state * width)
+    expected = 2 * rows * (of_critics + of_policy / policy_every)
+    assert update_flops(config, Data.of(make_episodes(2000))) == pytest.approx(expected, rel=0.005)
