@@ -1,15 +1,15 @@
-"""What was tried for the small size of maze2d, as data: ``experiments/tune.py`` runs it and prints the table.
+"""What was tried for the small sizes, as data: ``experiments/tune.py`` runs it and prints the table.
 
-Every setting is a difference to ``configs/maze2d.py:small``; records go to ``experiments/results/tuning``.
+Every setting is a difference to the task's file of settings; records go to ``experiments/results/tuning``.
 """
 
-CONFIG = "configs/maze2d.py:small"
-TASKS = ("maze2d-umaze-v1", "maze2d-medium-v1", "maze2d-umaze-dense-v1")
+MAZES = ("maze2d-umaze-v1", "maze2d-medium-v1", "maze2d-umaze-dense-v1")  # settings are compared by the mean over these
+CONFIGS = dict.fromkeys(MAZES, "configs/maze2d.py:small") | {"halfcheetah-medium-v2": "configs/gym.py:small"}
 SEEDS = (100, 101, 102, 103)  # never those of a table
 
 # setting -> what it changes, and its fields
 SETTINGS: dict[str, tuple[str, dict[str, object]]] = {
-    "chosen": ("`configs/maze2d.py:small` as it is", {}),
+    "chosen": ("`configs/maze2d.py:small` or `gym.py:small` as it is", {}),
     "critic-raw": ("no Fourier features in the critics", {"model.critic_fourier_features": 0}),
     "policy-fourier": ("Fourier features in the policy, too", {"model.policy_fourier_features": 32}),
     "critic-layer-norm": ("LayerNorm in the critics, besides", {"model.critic_norm": "layer"}),
@@ -19,6 +19,7 @@ SETTINGS: dict[str, tuple[str, dict[str, object]]] = {
     ),
     "gamma-.97": ("a discount of .97", {"loss.gamma": 0.97}),
     "eta-3": ("guidance as weak as before", {"loss.eta": 3.0}),
+    "eta-5": ("QT's eta for halfcheetah-medium", {"loss.eta": 5.0}),
     "eta-10": ("half the guidance", {"loss.eta": 10.0}),
     "eta-40": ("twice the guidance", {"loss.eta": 40.0}),
     "std-.1": ("a Gaussian of standard deviation .1", {"policy.std": 0.1}),

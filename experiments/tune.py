@@ -3,7 +3,7 @@
     python experiments/tune.py --out=runs/tuning --jobs=2
     python experiments/tune.py --write
 
-The first trains every setting of ``search.py`` on every tuning task, where that is not done yet, scores each
+The first trains every setting of ``search.py`` on every tuning task, where that is not done yet, scores each maze's
 checkpoint under several ways to choose actions, and copies the records to ``experiments/results/tuning``. The second
 makes the table there from those records alone; JAX is not needed.
 """
@@ -34,7 +34,7 @@ def main(argv: list[str]) -> int:
     if _OUT.value:
         return run(pathlib.Path(_OUT.value))
     reasons = {setting: reason for setting, (reason, _) in search.SETTINGS.items()}
-    table = search_table(read_search(RECORDS), reasons, search.TASKS)
+    table = search_table(read_search(RECORDS), reasons, tuple(search.CONFIGS), search.MAZES)
     if _WRITE.value:
         (RECORDS / "README.md").write_text(f"{INTRODUCTION}\n{table}", encoding="utf-8")
     else:
@@ -72,17 +72,17 @@ def job_of(root: pathlib.Path, setting: str, task: str, variant: str):
 
     cell, fields = Cell(task, variant), search.SETTINGS[setting][1]
     workdir = root / setting / cell.name
-    return Job(cell, workdir, tuple(flags_of(cell, search.CONFIG, search.SEEDS, str(workdir), fields)))
+    return Job(cell, workdir, tuple(flags_of(cell, search.CONFIGS[task], search.SEEDS, str(workdir), fields)))
 
 
 def score(job) -> None:
-    """Scores a run under the other ways to choose actions, unless that is done."""
+    """Scores a run on a maze under the other ways to choose actions, unless that is done."""
     from rvdt_jax.algorithms.variants import get_variant
     from rvdt_jax.evaluation.score_run import load_scored, score_run
     from rvdt_jax.tasks import get_task
 
     task = get_task(job.cell.task)
-    if any(job.workdir.glob("scores-*.json")):
+    if task.name not in search.MAZES or any(job.workdir.glob("scores-*.json")):
         return
     ways = [("mean", (task.ref_max_return,))]
     if get_variant(job.cell.variant).q_guidance:
@@ -96,7 +96,7 @@ def _settings() -> list[str]:
 
 
 def _tasks() -> list[str]:
-    return _known("--tasks", _TASKS.value, list(search.TASKS))
+    return _known("--tasks", _TASKS.value, list(search.CONFIGS))
 
 
 def _known(flag: str, wanted: list[str] | None, there: list[str]) -> list[str]:
@@ -107,7 +107,7 @@ def _known(flag: str, wanted: list[str] | None, there: list[str]) -> list[str]:
     return wanted or there
 
 
-INTRODUCTION = """# The search for the small maze2d settings
+INTRODUCTION = """# The search for the small settings
 
 Made by `python experiments/tune.py --write` from the records in this folder; `python experiments/tune.py
 --out=runs/tuning --jobs=2` runs what is missing. Normalised scores of the final checkpoint, mean +- std over the tuning

@@ -62,13 +62,14 @@ def _read_cell(path: pathlib.Path) -> Tried:
     )
 
 
-def search_table(cells: list[Tried], reasons: dict[str, str], tasks: tuple[str, ...]) -> str:
+def search_table(cells: list[Tried], reasons: dict[str, str], tasks: tuple[str, ...], averaged: tuple[str, ...]) -> str:
     """Markdown: one row per setting and variant, in the order of ``reasons``; then the scores of each action selection.
 
     Args:
         cells: the finished runs.
         reasons: setting -> one sentence on what it changes.
         tasks: the columns.
+        averaged: the tasks of the last column; its mean stands only where all of them were run.
     """
     found = {(cell.setting, cell.variant, cell.task): cell for cell in cells}
     variants, rows = list(dict.fromkeys(cell.variant for cell in cells)), []
@@ -76,10 +77,10 @@ def search_table(cells: list[Tried], reasons: dict[str, str], tasks: tuple[str, 
         row = [found.get((setting, variant, task)) for task in tasks]
         if any(row):
             shown = [plus_minus(*cell.scores[cell.headline]) if cell else "-" for cell in row]
-            means = [cell.scores[cell.headline][0] for cell in row if cell]
-            mean = f"{sum(means) / len(means):.1f}" if len(means) == len(tasks) else "-"
+            means = [cell.scores[cell.headline][0] for cell in row if cell and cell.task in averaged]
+            mean = f"{sum(means) / len(means):.1f}" if len(means) == len(averaged) else "-"
             rows.append([setting, variant, *shown, mean, reasons[setting]])
-    lines = [markdown_table(("setting", "variant", *tasks, "mean", "what it is"), rows)]
+    lines = [markdown_table(("setting", "variant", *tasks, f"mean of {len(averaged)}", "what it is"), rows)]
     lines += ["", "Every cell under each action selection, `selection@target`:", ""]
     for setting in reasons:
         for cell in (cell for cell in cells if cell.setting == setting):

@@ -27,9 +27,10 @@ def test_the_table_compares_headlines_and_has_a_mean_only_where_every_task_was_r
     cells = read_search(tmp_path)
     assert cells[1].scores == {"best_of@300": (140.0, 2.0), "mean@1": (130.0, 2.0)}
     assert (cells[1].headline, cells[1].seeds) == ("best_of@300", (100, 101))
-    lines = search_table(cells, {"chosen": "as it is", "weaker": "less", "unrun": "-"}, TASKS).splitlines()
-    assert "| chosen | RVDT | 140.0 +- 2.0 | 150.0 +- 2.0 | 145.0 | as it is |" in lines
-    assert "| weaker | QT | 100.0 +- 2.0 | - | - | less |" in lines
+    reasons = {"chosen": "as it is", "weaker": "less", "unrun": "-"}
+    lines = search_table(cells, reasons, (*TASKS, "other"), TASKS).splitlines()
+    assert "| chosen | RVDT | 140.0 +- 2.0 | 150.0 +- 2.0 | - | 145.0 | as it is |" in lines
+    assert "| weaker | QT | 100.0 +- 2.0 | - | - | - | less |" in lines
     assert not any("unrun" in line for line in lines)
     assert any("mean@1 130.0 +- 2.0" in line for line in lines)
     assert "python experiments/run.py --setting=weaker" in lines
