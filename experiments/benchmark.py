@@ -21,7 +21,7 @@ from configs import benchmark_small, maze2d
 from launcher import parse_flags, report_errors
 from rvdt_jax.errors import UserError
 
-SECTIONS = ("updates", "peer", "transitions", "evaluation", "acting", "startup", "profile")
+SECTIONS = ("updates", "peer", "transitions", "evaluation", "acting", "startup", "profile", "layers")
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 _PRESET = flags.DEFINE_enum("preset", "auto", ["auto", "cpu", "gpu"], "Which rows; auto: by JAX's device.")

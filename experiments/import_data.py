@@ -37,26 +37,23 @@ def main(argv: list[str]) -> None:
     """Reads, checks, writes and describes."""
     from rvdt_jax.data.contract import check_episodes
     from rvdt_jax.data.episodes import Episodes
-    from rvdt_jax.data.imported import check_free, d4rl_facts, write_imported
+    from rvdt_jax.data.imported import check_free, write_imported
     from rvdt_jax.data.importing import choose_roles, import_table
     from rvdt_jax.data.summary import describe_import
     from rvdt_jax.data.tables import open_table
 
     check_free(_ID.value, overwrite=_OVERWRITE.value)
     table = open_table(files_of(_FILE.value), _GROUP.value)
-    named = {"observations": _OBSERVATIONS.value, "actions": _ACTIONS.value}
-    singles = {"reward": _REWARD, "episode": _EPISODE, "terminal": _TERMINAL, "timeout": _TIMEOUT, "time": _TIME}
-    for role, flag in singles.items():
-        named[role] = None if flag.value is None else [flag.value] if flag.value else []
+    roles = (_OBSERVATIONS, _ACTIONS, _REWARD, _EPISODE, _TERMINAL, _TIMEOUT, _TIME)
+    named = {flag.name: flag.value for flag in roles}
     bounds = {"low": numbers(_LOW), "high": numbers(_HIGH)}
     imported = import_table(table, choose_roles(table, named), gap=_GAP.value, **bounds)
     episodes = check_episodes(Episodes(name=_ID.value, **imported.arrays))
-    path = write_imported(imported, episodes, _FILE.value, overwrite=_OVERWRITE.value, anyway=_ANYWAY.value)
+    path, known = write_imported(imported, episodes, _FILE.value, overwrite=_OVERWRITE.value, anyway=_ANYWAY.value)
     print(describe_import(imported, episodes))
-    known = d4rl_facts(episodes, _FILE.value, anyway=_ANYWAY.value)
     if "noticed" in known:
         print(f"note: {known['noticed']}")
-    elif known:
+    elif "d4rl_task" in known:
         print("references of D4RL's {d4rl_task}: {ref_min_score:g} and {ref_max_score:g}".format(**known))
     print(f"\nWritten to {path}. Train on it with:")
     print(f"{command('run')} --config=configs/own.py:small --config.data.minari_id={_ID.value}")

@@ -68,6 +68,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return "" if found is None else f" Did you mean {found!r}?"
 
 
+def one_line(words) -> str:
+    """Anything's text in one line."""
+    return " ".join(str(words).split())
+
+
 def differences(there: dict, here: dict, prefix: str = "") -> list[str]:
     """One phrase for each leaf in which two nested dicts differ, by its dotted name."""
     found = []

@@ -186,10 +186,14 @@ def d4rl_files() -> dict[str, str]:
     return {name: row["url"] for name, row in _read_reference("d4rl_files.csv").items()}
 
 
-def d4rl_counts(name: str) -> dict[str, int]:
-    """How many ``episodes`` and ``steps`` D4RL's file of that name has; of what is not known, nothing."""
+def other_counts(name: str, found: dict[str, int]) -> str:
+    """How the counts differ from those of D4RL's file of that name, in words; "" if no known one does."""
     row = _read_reference("d4rl_files.csv").get(name, {})
-    return {what: int(row[what]) for what in ("episodes", "steps") if row.get(what)}
+    known = {what: int(row[what]) for what in ("episodes", "steps") if row.get(what)}
+    if known.items() <= found.items():
+        return ""
+    here, there = (" and ".join(f"{each[what]:,} {what}" for what in known) for each in (found, known))
+    return f"it has {here}, and D4RL's file of {name} has {there}"
 
 
 def d4rl_references(name: str) -> tuple[float, float] | None:

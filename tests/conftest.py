@@ -105,6 +105,21 @@ SMALL = TINY | {
 }
 
 
+@pytest.fixture(scope="session")
+def train_run(small_config, tmp_path_factory):
+    """A function that trains on ``episodes``, by default random ones, and returns the run; for several tests."""
+    from rvdt_jax.runs.fit import run_config
+
+    def train(episodes=None, **overrides):
+        folder, episodes = tmp_path_factory.mktemp("trained"), episodes or make_episodes()
+        about = {"dataset_id": "test/random", "recreated": True, "content_digest": episodes.digest()}
+        write_cache(folder / "data.npz", episodes, about)
+        place = {"data__source": "file", "data__path": str(folder / "data.npz"), "workdir": str(folder / "run")}
+        return run_config(small_config(**place | overrides), progress=False)
+
+    return train
+
+
 @pytest.fixture
 def make_run_config(small_config, episodes, tmp_path):
     """A function from overrides to a configuration that trains on a small flat file."""

@@ -198,3 +198,12 @@ def test_the_top_level_stays_small():
         names = {path.name for path in ROOT.iterdir()} - {"runs", "build", "dist", "__pycache__", "rvdt_jax.egg-info"}
     strangers = {name for name in names if not name.startswith(".")} - TOP_LEVEL
     assert not strangers, f"only {sorted(TOP_LEVEL)} and dot-files belong at the top level, not {sorted(strangers)}"
+
+
+@pytest.mark.parametrize(("module", "path"), package_modules(), ids=lambda value: str(value))
+def test_files_and_functions_are_read_on_a_few_screens(module, path):
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 300, module
+    functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+    long = [f"{node.name}:{node.lineno}" for node in functions if node.end_lineno - node.lineno >= 50]
+    assert not long, f"{module}: functions of more than 50 lines: {', '.join(long)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from benchmark.profile import measure_profile
 from benchmark.results import Results
 from benchmark.startup import measure_startup
 from benchmark.transitions import VARIANTS, measure_transitions
-from benchmark.updates import Case, Data, measure_case
+from benchmark.updates import Case, Data, measure_case, measure_layers
 
 AGREEMENT_BATCH = 16  # windows of the update that is compared with the peer's before anything is timed
 ACT_CALLS = 500
@@ -43,7 +44,7 @@ def measure(
     Args:
         results: where they go.
         sections: ``updates`` and ``peer`` (beside them), ``transitions``, ``evaluation``, ``acting``, ``startup``,
-            ``profile``.
+            ``profile``, ``layers``.
         cases: the rows of ``updates``.
         sizes: what makes the settings of ``reference`` and ``demo``.
         preset: ``cpu`` or ``gpu``.
@@ -78,6 +79,7 @@ def other_rows(size: str, make: MakeConfig, data: Data, preset: str) -> list[tup
     if size == "reference":
         rows.append(("startup", "TD3+BC, 8 seeds, 4,000,000 steps", _start_large))
     rows.append(("profile", case.name, functools.partial(measure_profile, case, data)))
+    rows.append(("layers", case.name, functools.partial(measure_layers, dataclasses.replace(case, repeats=3), data)))
     return [*rows, ("flops", case.name, functools.partial(measure_flops, case, data))]
 
 

@@ -26,6 +26,7 @@ _TRANSITIONS = (
 )
 _ACTING = ("one call of act(), one episode", "size", "a run's policy", "exported")
 _PROFILE = ("where an update's time goes", "row", "by operation", "by part")
+_LAYERS = ("an update with flax's layers", "row", "ms, ours", "ms, flax's")
 _LOOPS = ("loop", "peer_loop", "loop_mean")
 _STARTUP = ("start to first update", "what is started", "first start", "second start", "memory of the process")
 
@@ -57,6 +58,8 @@ def speed_table(results: list[dict]) -> str:
     parts.append(markdown_table(_STARTUP, startup or [[MISSING] + [""] * 4]))
     profile = [row for content in results for row in _profile_rows(content)]
     parts.append(markdown_table(_PROFILE, profile or [[MISSING] + [""] * 3]))
+    layers = [row for content in results for row in _layer_rows(content)]
+    parts += [markdown_table(_LAYERS, layers)] if layers else []
     return "\n\n".join(parts)
 
 
@@ -181,6 +184,17 @@ def _profile_rows(content: dict) -> list[list[str]]:
         cells = [_shares(row.get(kind, {})) or row.get("failed", MISSING) for kind in ("by_operation", "by_part")]
         if "launch_gaps" in row:
             cells[0] += f"; nothing runs in {100 * row['launch_gaps']:.0f} % of a call"
+        rows.append([_device(content["machine"]), name.replace("/", " "), *cells])
+    return rows
+
+
+def _layer_rows(content: dict) -> list[list[str]]:
+    rows = []
+    for name, row in content.get("layers", {}).items():
+        cells = [row.get("failed", MISSING), ""]
+        if "ratio" in row:
+            ours, plain = (f"{row['milliseconds_per_update'][which]['median']:,.4g}" for which in ("ours", "plain"))
+            cells = [ours, f"{plain}, **{row['ratio']['median']:.2f} x**"]
         rows.append([_device(content["machine"]), name.replace("/", " "), *cells])
     return rows
 

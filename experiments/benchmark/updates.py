@@ -134,8 +134,17 @@ def measure_case(case: Case, data: Data, peak_flops: float | None, say: Callable
     return record | {"peers": notes}
 
 
-def compile_ours(case: Case, data: Data) -> tuple[jax.stages.Compiled, Callable[[], None], dict]:
-    """Compiles ``train_chunk`` for the row.
+def measure_layers(case: Case, data: Data) -> dict:
+    """Times the row with our layers and with flax's, which take every token through every block, in turns."""
+    calls = {name: compile_ours(case, data, plain=name == "plain")[1] for name in ("ours", "plain")}
+    turns = take_turns(calls, case.repeats)
+    seconds = {name: [value / case.updates for value in values] for name, values in turns.items()}
+    times = {name: summarise([1000 * value for value in values]) for name, values in seconds.items()}
+    return case.describe() | {"milliseconds_per_update": times, "ratio": ratios(seconds["ours"], seconds["plain"])}
+
+
+def compile_ours(case: Case, data: Data, plain: bool = False) -> tuple[jax.stages.Compiled, Callable[[], None], dict]:
+    """Compiles ``train_chunk`` for the row; ``plain``: with flax's layers.
 
     Returns:
         The compiled program; a call of it, which goes on where the one before it stopped and waits for the device; and
@@ -144,6 +153,9 @@ def compile_ours(case: Case, data: Data) -> tuple[jax.stages.Compiled, Callable[
     algorithm = get_algorithm(case.config.variant)
     store, coefficients = data.store(case.config), algorithm.make_coefficients(case.config)
     spec = algorithm.make_spec(case.config, *data.sizes)
+    if plain:
+        modules = {name: getattr(spec, name).clone(plain=True) for name in ("policy", "critic")}
+        spec = dataclasses.replace(spec, **modules)
     states = init_states(jnp.arange(case.seeds, dtype=jnp.int32), algorithm, spec)
     static = {"algorithm": algorithm, "spec": spec, "updates": case.updates, "map_seeds": case.map_seeds}
     begun = time.perf_counter()

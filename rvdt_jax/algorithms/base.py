@@ -8,10 +8,9 @@ train with ``--config.variant=package.module:ROW``; no other file changes.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import operator
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Self
 
 import flax.linen as nn
 import flax.struct
@@ -74,21 +73,15 @@ class Coefficients:
     lr_decay_steps: Array = from_setting("train.lr_decay_steps")  # updates in which it falls to 0 on a cosine
     grad_clip_norm: Array = from_setting("train.grad_clip_norm")  # global-norm clip
 
-
-C = TypeVar("C", bound=Coefficients)
-
-
-def read_coefficients(kind: type[C], config, **computed: Array) -> C:
-    """The coefficients of that kind, each from the setting that its field names; ``computed`` are fields with none."""
-    values = {}
-    for field in dataclasses.fields(kind):
-        if field.name not in computed:
-            value = operator.attrgetter(field.metadata["setting"])(config)
-            values[field.name] = jnp.asarray(value, field.metadata["dtype"])
-    return kind(**values, **computed)
-
-
-optimizer_coefficients = functools.partial(read_coefficients, Coefficients)  # of an algorithm with no others
+    @classmethod
+    def read(cls, config, **computed: Array) -> Self:
+        """The coefficients, each from the setting that its field names; ``computed`` are fields with none."""
+        values = {}
+        for field in dataclasses.fields(cls):
+            if field.name not in computed:
+                value = operator.attrgetter(field.metadata["setting"])(config)
+                values[field.name] = jnp.asarray(value, field.metadata["dtype"])
+        return cls(**values, **computed)
 
 
 def init_policy_alone(key: Array, spec: Spec) -> TrainState:
@@ -123,7 +116,7 @@ class Algorithm:
     make_spec: Callable[..., Spec]
     update: Callable[[TrainState, Store, Any, Any], tuple[TrainState, Metrics]]
     init: Callable[[Array, Any], TrainState] = init_policy_alone
-    make_coefficients: Callable[[Any], Coefficients] = optimizer_coefficients
+    make_coefficients: Callable[[Any], Coefficients] = Coefficients.read
     acting_params: Callable[[TrainState], dict[str, Params | None]] = policy_alone
     nll: Callable[[PolicyOutput, Array, Any], Array] | None = None
     check_data: Callable[[Episodes], None] = lambda episodes: None
@@ -177,6 +170,16 @@ def init_policy(key: Array, policy: nn.Module) -> Params:
     observations = jnp.zeros((1, 2, policy.observation_size))
     actions = jnp.zeros((1, 2, policy.action_size))
     return policy.init(key, observations, actions, jnp.zeros((1, 2)), jnp.zeros((1, 2), jnp.int32))["params"]
+
+
+def examples(spec: Spec) -> tuple[Array, Array]:
+    """An observation (1, S) and an action (1, A), to make parameters with."""
+    return jnp.zeros((1, spec.policy.observation_size)), jnp.zeros((1, spec.policy.action_size))
+
+
+def new_critic(key: Array, spec: Spec) -> Learner:
+    """Fresh critics, with a target."""
+    return new_learner(spec.critic.init(key, *examples(spec))["params"], with_target=True)
 
 
 # --- for an algorithm's ``update`` ---

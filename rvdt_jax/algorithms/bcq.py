@@ -11,8 +11,6 @@ perturbation's target network. Acting: ``models.candidates.BestCandidate``.
 
 from __future__ import annotations
 
-import functools
-
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -48,12 +46,12 @@ def make_spec(config, observation_size: int, action_size: int, max_timestep: int
 def init(key: Array, spec: SamplingSpec) -> TrainState:
     """The VAE, the perturbation and the critics, the last two with targets."""
     critic_key, vae_key, policy_key, train_key = jax.random.split(key, 4)
-    observation, action = transitions.examples(spec)
+    observation, action = base.examples(spec)
     both = jnp.concatenate([observation, action], -1)
     perturbation = spec.policy.generator.network.init(policy_key, both)["params"]
     return base.new_state(
         train_key,
-        critic=base.new_learner(spec.critic.init(critic_key, observation, action)["params"], with_target=True),
+        critic=base.new_critic(critic_key, spec),
         vae=init_vae(vae_key, spec.policy.generator.vae, observation, action),
         policy=base.new_learner(perturbation, with_target=True),
     )
@@ -118,5 +116,4 @@ def acting_params(state: TrainState) -> dict[str, Params]:
     return {"policy": {"generator": generator, "critic": critic.params}, "critic": critic.target}
 
 
-_make_coefficients = functools.partial(base.read_coefficients, Coefficients)
-BCQ = base.Algorithm(make_spec, update, init, _make_coefficients, acting_params, check_data=check_data)
+BCQ = base.Algorithm(make_spec, update, init, Coefficients.read, acting_params, check_data=check_data)

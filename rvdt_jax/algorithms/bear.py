@@ -14,7 +14,6 @@ for the critics' spread, which ours leaves out, and names a sigma of 10 for hopp
 from __future__ import annotations
 
 import dataclasses
-import functools
 
 import flax.struct
 import jax
@@ -58,11 +57,11 @@ def make_spec(config, observation_size: int, action_size: int, max_timestep: int
 def init(key: Array, spec: Spec) -> TrainState:
     """Policy and critics with targets, the VAE, and the logarithm of lambda (``multiplier``)."""
     critic_key, vae_key, policy_key, train_key = jax.random.split(key, 4)
-    observation, action = transitions.examples(spec)
+    observation, action = base.examples(spec)
     policy = spec.policy.generator.init(policy_key, observation)["params"]
     return base.new_state(
         train_key,
-        critic=base.new_learner(spec.critic.init(critic_key, observation, action)["params"], with_target=True),
+        critic=base.new_critic(critic_key, spec),
         vae=bcq.init_vae(vae_key, spec.vae, observation, action),
         policy=base.new_learner(policy, with_target=True),
         multiplier=base.new_learner(jnp.zeros(())),
@@ -149,5 +148,4 @@ def acting_params(state: TrainState) -> dict[str, Params]:
     return {"policy": {"generator": policy, "critic": critic.params}, "critic": critic.target}
 
 
-_make_coefficients = functools.partial(base.read_coefficients, Coefficients)
-BEAR = base.Algorithm(make_spec, update, init, _make_coefficients, acting_params, check_data=check_data)
+BEAR = base.Algorithm(make_spec, update, init, Coefficients.read, acting_params, check_data=check_data)

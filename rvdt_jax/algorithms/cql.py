@@ -156,5 +156,4 @@ def update_policy(
     return temperature, policy, metrics | {"policy/grad_norm": norm}
 
 
-_make_coefficients = functools.partial(base.read_coefficients, Coefficients)
-CQL = base.Algorithm(make_spec, update, init, _make_coefficients, acting_params, check_data=check_data)
+CQL = base.Algorithm(make_spec, update, init, Coefficients.read, acting_params, check_data=check_data)

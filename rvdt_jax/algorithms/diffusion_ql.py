@@ -14,8 +14,6 @@ the policy here, and the first policy there.
 
 from __future__ import annotations
 
-import functools
-
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -47,13 +45,9 @@ def make_spec(config, observation_size: int, action_size: int, max_timestep: int
 def init(key: Array, spec: SamplingSpec) -> TrainState:
     """Policy and critics, with targets."""
     critic_key, policy_key, train_key = jax.random.split(key, 3)
-    observation, action = transitions.examples(spec)
-    policy = spec.policy.generator.init(policy_key, observation, action, jnp.zeros(1, jnp.int32))["params"]
-    critic = spec.critic.init(critic_key, observation, action)["params"]
-    learners = {"policy": policy, "critic": critic}
-    return base.new_state(
-        train_key, **{name: base.new_learner(params, with_target=True) for name, params in learners.items()}
-    )
+    policy = spec.policy.generator.init(policy_key, *base.examples(spec), jnp.zeros(1, jnp.int32))["params"]
+    learners = {"policy": base.new_learner(policy, with_target=True), "critic": base.new_critic(critic_key, spec)}
+    return base.new_state(train_key, **learners)
 
 
 def update(
@@ -113,5 +107,4 @@ def acting_params(state: TrainState) -> dict[str, Params]:
     return {"policy": {"generator": policy, "critic": critic}, "critic": critic}
 
 
-_make_coefficients = functools.partial(base.read_coefficients, Coefficients)
-D_QL = base.Algorithm(make_spec, update, init, _make_coefficients, acting_params, check_data=check_data)
+D_QL = base.Algorithm(make_spec, update, init, Coefficients.read, acting_params, check_data=check_data)

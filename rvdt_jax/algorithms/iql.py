@@ -101,9 +101,8 @@ def update_policy(
     return learner, metrics | {"policy/grad_norm": norm}
 
 
-_make_coefficients = functools.partial(base.read_coefficients, Coefficients)
 _make_spec = functools.partial(make_spec, learn_std=True, value=ValueFunction)
 _update_iql, _update_one_step = functools.partial(update, sarsa=False), functools.partial(update, sarsa=True)
 _acts = {"acting_params": acting_params, "check_data": check_data}
-IQL = base.Algorithm(_make_spec, _update_iql, init_learners, _make_coefficients, **_acts)
-ONE_STEP = base.Algorithm(_make_spec, _update_one_step, init_learners, _make_coefficients, **_acts)
+IQL = base.Algorithm(_make_spec, _update_iql, init_learners, Coefficients.read, **_acts)
+ONE_STEP = base.Algorithm(_make_spec, _update_one_step, init_learners, Coefficients.read, **_acts)

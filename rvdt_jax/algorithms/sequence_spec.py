@@ -51,7 +51,7 @@ class Coefficients(base.Coefficients):
 def make_coefficients(config) -> Coefficients:
     """The traced scalars of a run."""
     targets = jnp.asarray(config.eval.targets, jnp.float32) / config.policy.return_scale
-    return base.read_coefficients(Coefficients, config, targets=targets)
+    return Coefficients.read(config, targets=targets)
 
 
 def make_spec(
@@ -114,13 +114,12 @@ def init(key: Array, spec: Spec) -> TrainState:
     """The state before the first update: a policy, and whichever of critic and cloned expert the switches ask for."""
     init_key, train_key = jax.random.split(key)
     policy_key, critic_key, expert_key = jax.random.split(init_key, 3)
-    observation, action = jnp.zeros((1, spec.policy.observation_size)), jnp.zeros((1, spec.policy.action_size))
     policy = base.init_policy(policy_key, spec.policy)
     learners = {"policy": base.new_learner(policy, with_target=spec.q_guidance)}
     if spec.q_guidance:
-        critic = spec.critic.init(critic_key, observation, action)["params"]
-        learners["critic"] = base.new_learner(critic, with_target=True)
+        learners["critic"] = base.new_critic(critic_key, spec)
     if spec.rebalancing == "kl_explicit":
+        observation, _ = base.examples(spec)
         learners["expert"] = base.new_learner(spec.expert.init(expert_key, observation)["params"])
     return base.new_state(train_key, **learners)
 

@@ -106,5 +106,4 @@ def policy_loss(
 
 
 _init = functools.partial(init_learners, policy_target=True)
-_make_coefficients = functools.partial(base.read_coefficients, Coefficients)
-TD3_BC = base.Algorithm(make_spec, update, _init, _make_coefficients, acting_params, check_data=check_data)
+TD3_BC = base.Algorithm(make_spec, update, _init, Coefficients.read, acting_params, check_data=check_data)

@@ -152,20 +152,14 @@ def init_learners(key: Array, spec: Spec, *, policy_target: bool = False) -> Tra
     """The state before the first update: policy, critic with its target, and the value function where there is one."""
     init_key, train_key = jax.random.split(key)
     policy_key, critic_key, value_key = jax.random.split(init_key, 3)
-    observation, action = examples(spec)
-    critic = spec.critic.init(critic_key, observation, action)["params"]
     learners = {
         "policy": base.new_learner(base.init_policy(policy_key, spec.policy), with_target=policy_target),
-        "critic": base.new_learner(critic, with_target=True),
+        "critic": base.new_critic(critic_key, spec),
     }
     if spec.value is not None:
+        observation, _ = base.examples(spec)
         learners["value"] = base.new_learner(spec.value.init(value_key, observation)["params"])
     return base.new_state(train_key, **learners)
-
-
-def examples(spec: base.Spec) -> tuple[Array, Array]:
-    """An observation (1, S) and an action (1, A), to make parameters with."""
-    return jnp.zeros((1, spec.policy.observation_size)), jnp.zeros((1, spec.policy.action_size))
 
 
 def acting_params(state: TrainState) -> dict[str, Params | None]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from rvdt_jax.data.table import BATCH, Column, Table
-from rvdt_jax.errors import UserError
+from rvdt_jax.errors import UserError, one_line
 
 _BLOCK = 1 << 24  # bytes of a CSV file that are in memory at once
 _TOP = 100  # rows that decide about the decimal sign
@@ -63,7 +63,7 @@ class CsvTable(Table):
             with csv.open_csv(self._file, read_options=read, parse_options=parse, convert_options=convert) as reader:
                 yield from reader
         except Exception as error:  # Arrow's own exception types, ValueErrors all
-            raise UserError(f"{self.name}: not readable as CSV: {' '.join(str(error).split())}") from error
+            raise UserError(f"{self.name}: not readable as CSV: {one_line(error)}") from error
 
     def batches(self, names: tuple[str, ...]) -> Iterator[dict[str, np.ndarray]]:
         for batch in self._read(names):
@@ -112,7 +112,7 @@ class ParquetTable(Table):
         try:
             self._file = parquet.ParquetFile(file, pre_buffer=False, buffer_size=1 << 20)
         except Exception as error:
-            raise UserError(f"{file}: not readable as Parquet: {' '.join(str(error).split())}") from error
+            raise UserError(f"{file}: not readable as Parquet: {one_line(error)}") from error
         self.rows = self._file.metadata.num_rows
         first = next(self._file.iter_batches(batch_size=1), None)
         if first is None:

@@ -12,7 +12,7 @@ from rvdt_jax.data.importing import Imported
 from rvdt_jax.data.layouts import KNOWN
 from rvdt_jax.data.minari import find_local
 from rvdt_jax.errors import UserError
-from rvdt_jax.tasks import d4rl_counts, d4rl_references
+from rvdt_jax.tasks import d4rl_references, other_counts
 
 _ID = re.compile(r"\w[\w-]*(/\w[\w-]*)*-v\d+")
 
@@ -68,17 +68,15 @@ def d4rl_facts(episodes: Episodes, files: list[str], *, anyway: bool = False) ->
     Raises:
         UserError: the counts of D4RL's file are known, those of the data are others, and ``anyway`` is not set.
     """
-    found = {"episodes": episodes.lengths.size, "steps": int(episodes.lengths.sum())}
+    found = {"episodes": episodes.lengths.size, "steps": episodes.rewards.size}
     names = [pathlib.PurePath(file).stem.replace("_", "-") for file in files] if len(files) == 1 else []
     for name in (*names, episodes.name.rpartition("/")[2]):
-        scores, counts = d4rl_references(name), d4rl_counts(name)
-        if scores and counts.items() <= found.items():
+        scores, differs = d4rl_references(name), other_counts(name, found)
+        if scores and not differs:
             return {"d4rl_task": name, "ref_min_score": scores[0], "ref_max_score": scores[1]}
+        if scores and anyway:
+            return {"noticed": f"{differs}; scores are not normalised"}
         if scores:
-            there, known = (" and ".join(f"{each[what]:,} {what}" for what in counts) for each in (found, counts))
-            differs = f"it has {there}, and D4RL's {name} has {known}"
-            if anyway:
-                return {"noticed": f"{differs}; scores are not normalised"}
             raise UserError(
                 f"{', '.join(files)}: {differs}. Give the file and --id another name; or pass --anyway, and scores are "
                 "not normalised."
@@ -88,7 +86,7 @@ def d4rl_facts(episodes: Episodes, files: list[str], *, anyway: bool = False) ->
 
 def write_imported(
     imported: Imported, episodes: Episodes, files: list[str], *, overwrite: bool = False, anyway: bool = False
-) -> pathlib.Path:
+) -> tuple[pathlib.Path, dict]:
     """Writes the data set, whole or not at all.
 
     Args:
@@ -97,6 +95,9 @@ def write_imported(
         files: what it was read from, for the record.
         overwrite: replace one of that id; it stays whole until the new one is.
         anyway: as for ``d4rl_facts``.
+
+    Returns:
+        The file and its provenance.
 
     Raises:
         UserError: the id is taken, or the data are not those that D4RL has under the name.
@@ -115,4 +116,4 @@ def write_imported(
         "observation_keys": [],
     } | d4rl_facts(episodes, files, anyway=anyway)
     write_cache(path, episodes, provenance)
-    return path
+    return path, provenance

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -46,12 +46,12 @@ class Roles:
         return tuple(dict.fromkeys([*self.observations, *self.actions, *(name for name in single if name)]))
 
 
-def choose_roles(table: Table, named: dict[str, list[str] | None]) -> Roles:
+def choose_roles(table: Table, named: Mapping[str, str | Sequence[str] | None]) -> Roles:
     """The roles that the user named, and the rest by the names in use.
 
     Args:
         table: the log.
-        named: role -> names or globs; None or absent to guess; [] for none (of a role that may be missing).
+        named: role -> a name or glob, or several; None or absent to guess; "" for none (of a role that may be missing).
 
     Raises:
         UserError: a name is not there, or a role that is needed cannot be guessed; the message lists the columns.
@@ -60,6 +60,7 @@ def choose_roles(table: Table, named: dict[str, list[str] | None]) -> Roles:
     for role, known in KNOWN.items():
         patterns = named.get(role)
         if patterns is not None:
+            patterns = filter(None, [patterns] if isinstance(patterns, str) else patterns)
             found = list(dict.fromkeys(name for pattern in patterns for name in table.match(pattern)))
         else:
             found = [name for name in known if name in table.columns][:1]
@@ -117,8 +118,8 @@ def import_table(
     roles: Roles,
     *,
     gap: float | None = None,
-    low: list[float] | None = None,
-    high: list[float] | None = None,
+    low: float | Sequence[float] | None = None,
+    high: float | Sequence[float] | None = None,
 ) -> Imported:
     """Reads a log.
 
@@ -195,12 +196,13 @@ def _doubt(roles: Roles) -> tuple[str, ...]:
     return (f"{roles.timeout} counts as a time-out; where it means that the task ended, name it with --terminal",)
 
 
-def _given_bound(table: Table, what: str, given: list[float], size: int) -> np.ndarray:
+def _given_bound(table: Table, what: str, given, size: int) -> np.ndarray:
+    given = np.atleast_1d(np.asarray(given, np.float64))
     if len(given) not in (1, size):
         raise UserError(
             f"{table.name}: --action_{what} has {len(given)} numbers; give one, or one for each of {size} actions."
         )
-    return np.broadcast_to(np.asarray(given, np.float64), (size,)).copy()
+    return np.broadcast_to(given, (size,)).copy()
 
 
 def _expanded(table: Table, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -280,17 +282,9 @@ def import_columns(columns: Mapping | str | os.PathLike, name: str, named: dict,
     Args:
         columns: by name, or a path.
         name: of the data set.
-        named: role -> a name or glob, a list of them, "" for none, None to guess.
-        **options: as ``import_table`` takes them.
+        named: as for ``choose_roles``.
+        **options: as for ``import_table``.
     """
     in_file = isinstance(columns, str | os.PathLike)
     table = open_table([pathlib.Path(columns).expanduser()]) if in_file else ArrayTable(name, columns)
-    lists = {
-        role: value if value is None else [value] if isinstance(value, str) and value else list(value)
-        for role, value in named.items()
-    }
-    bounds = {
-        end: None if options.get(end) is None else np.atleast_1d(np.asarray(options[end], np.float64)).tolist()
-        for end in ("low", "high")
-    }
-    return import_table(table, choose_roles(table, lists), gap=options.get("gap"), **bounds)
+    return import_table(table, choose_roles(table, named), **options)

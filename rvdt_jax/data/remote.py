@@ -6,9 +6,8 @@ import logging
 import os
 import re
 
-from rvdt_jax.data.minari import one_line
 from rvdt_jax.data.minari.writer import DatasetExists, staging
-from rvdt_jax.errors import UserError
+from rvdt_jax.errors import UserError, one_line
 
 log = logging.getLogger(__name__)
 

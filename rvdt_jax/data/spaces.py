@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from rvdt_jax.errors import UserError
+from rvdt_jax.errors import UserError, one_line
 
 _FAR = 1e-3  # std over mean below which float32 loses too many digits
 
@@ -69,7 +69,7 @@ def observation_shapes(space, keys: tuple[str, ...]) -> dict[str | None, tuple[i
             what = "observations" if key is None else f"observations.{key}"
             name = "" if key is None else "name other entries with config.data.observation_keys, or "
             raise UserError(
-                f"{what} are {' '.join(str(part).split())}; only Box spaces, or dicts of them, can be read: {name}"
+                f"{what} are {one_line(part)}; only Box spaces, or dicts of them, can be read: {name}"
                 "choose another data set or environment, or one that gives them as arrays of numbers."
             )
     return {key: part.shape for key, part in entries.items()}

@@ -13,7 +13,7 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
 from rvdt_jax.data.spaces import flatten_observations, observation_shapes, one_step, unscale_actions
-from rvdt_jax.errors import UserError
+from rvdt_jax.errors import UserError, one_line
 from rvdt_jax.tasks import Environment
 
 
@@ -155,7 +155,7 @@ def _read_spec(text: str) -> EnvSpec:
 
 def _reason(error: Exception) -> str:
     """The error in one line, without its full stop, and with its type if it is not Gymnasium's."""
-    text = " ".join(str(error).split()).rstrip(".")
+    text = one_line(error).rstrip(".")
     return text if isinstance(error, gymnasium.error.Error) else f"{type(error).__name__}: {text}"
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from gymnasium.envs.registration import registry
 
 from rvdt_jax.envs.adapters import FlatEnv, make_env
-from rvdt_jax.errors import UserError
+from rvdt_jax.errors import UserError, one_line
 from rvdt_jax.tasks import Environment
 
 
@@ -145,7 +145,7 @@ class Copy:
     def _fail(self, error: Exception) -> None:
         place = traceback.extract_tb(error.__traceback__)[-1]
         what = f"{type(error).__name__}: {error} ({place.filename}, line {place.lineno})"
-        self.report["failed"], self.truncated = " ".join(what.split()), True
+        self.report["failed"], self.truncated = one_line(what), True
 
     def _note(self, info: Mapping) -> None:
         for name in ("success", "is_success"):

@@ -7,40 +7,27 @@ import jax.numpy as jnp
 import numpy as np
 
 from rvdt_jax.models.critic import MLP, TwinCritic
-from rvdt_jax.models.mlp_policy import at_step
+from rvdt_jax.models.mlp_policy import StatePolicy
 from rvdt_jax.types import Array, PolicyOutput
 
 
-class BestCandidate(nn.Module):
+class BestCandidate(StatePolicy):
     """The action of largest min_k Q_k(s, a) among those that a generator makes of the same noise in every state.
 
     The noise is drawn once and for all, so that the policy is a function of the state: rollouts, a user's loop, an
     export and fitted Q evaluation act alike and need no key. The sources draw it anew at every step.
 
     The ``generator`` is a module with a property ``noise_shape`` and a method ``decode``, from (..., S) observations
-    and (..., *noise_shape) standard normal noise to (..., A) actions. Called as ``TransformerPolicy`` is, the policy
-    answers the action as the mean.
+    and (..., *noise_shape) standard normal noise to (..., A) actions. The policy answers the action as the mean.
     """
 
-    observation_size: int  # S
-    action_size: int  # A
     generator: nn.Module
     critic: TwinCritic
     candidates: int
-    condition_on_return: bool = False
 
     @nn.compact
-    def __call__(
-        self,
-        observations: Array,
-        actions: Array | None = None,
-        returns_to_go: Array | None = None,
-        timesteps: Array | None = None,
-        deterministic: bool = True,
-        step: Array | None = None,
-    ) -> PolicyOutput:
-        """As ``MLPPolicy``."""
-        observations = at_step(observations, step)
+    def act(self, observations: Array) -> PolicyOutput:
+        """As ``StatePolicy``."""
         shape = self.generator.noise_shape
         # NumPy's, since JAX's numbers depend on its flags, and a loaded policy must act as it was scored.
         noise = jnp.asarray(np.random.default_rng(0).standard_normal((self.candidates, *shape)), jnp.float32)

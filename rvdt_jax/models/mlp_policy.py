@@ -15,27 +15,16 @@ LOG_STD_RANGE = (-20.0, 2.0)  # IQL's, and SAC's
 LOG_2PI = 1.8378770664093453
 
 
-def at_step(observations: Array, step: Array | None) -> Array:
-    """Of (B, K, S) windows the step (B,) alone, (B, 1, S); all of them where it is None."""
-    return observations if step is None else jnp.take_along_axis(observations, step[:, None, None], axis=1)
-
-
-class MLPPolicy(nn.Module):
-    """pi(a | s): an MLP with ReLU whose output is squashed by tanh, called as ``TransformerPolicy`` is.
+class StatePolicy(nn.Module):
+    """A policy that sees one observation, called as ``TransformerPolicy`` is; subclasses have ``act``.
 
     It reads the observations of a window one by one; actions, returns-to-go and timesteps do not matter.
     """
 
     observation_size: int  # S
     action_size: int  # A
-    width: int = 256
-    layers: int = 2
-    learn_std: bool = False  # True learns one log-std for each action dimension, the same in every state (IQL)
-    dtype: jnp.dtype = jnp.float32  # of the hidden layers' arithmetic
-    encoder: Encoder | None = None  # of observations
-    condition_on_return: bool = False
+    condition_on_return = False
 
-    @nn.compact
     def __call__(
         self,
         observations: Array,
@@ -45,9 +34,29 @@ class MLPPolicy(nn.Module):
         deterministic: bool = True,
         step: Array | None = None,
     ) -> PolicyOutput:
-        """Maps (..., S) observations to (..., A) means and log-stds; with ``step``, (B,), at that step alone, K = 1."""
+        """As ``act``; of (B, K, S) windows with ``step``, (B,), at that step alone, K = 1."""
+        if step is not None:
+            observations = jnp.take_along_axis(observations, step[:, None, None], axis=1)
+        return self.act(observations)
+
+    def act(self, observations: Array) -> PolicyOutput:
+        """Maps (..., S) observations to (..., A) means and log-stds."""
+        raise NotImplementedError
+
+
+class MLPPolicy(StatePolicy):
+    """pi(a | s): an MLP with ReLU whose output is squashed by tanh."""
+
+    width: int = 256
+    layers: int = 2
+    learn_std: bool = False  # True learns one log-std for each action dimension, the same in every state (IQL)
+    dtype: jnp.dtype = jnp.float32  # of the hidden layers' arithmetic
+    encoder: Encoder | None = None  # of observations
+
+    @nn.compact
+    def act(self, observations: Array) -> PolicyOutput:
+        """As ``StatePolicy``."""
         chex.assert_axis_dimension(observations, -1, self.observation_size)
-        observations = at_step(observations, step)
         network = MLP(self.width, self.layers, self.action_size, self.dtype, activation="relu")
         mean = jnp.tanh(network(encode(self.encoder, observations)))
         log_std = jnp.zeros_like(mean)
@@ -58,19 +67,16 @@ class MLPPolicy(nn.Module):
         return PolicyOutput(mean=mean, log_std=log_std)
 
 
-class SquashedPolicy(nn.Module):
+class SquashedPolicy(StatePolicy):
     """pi(a | s) of SAC (Haarnoja et al. 2018): a = tanh(u), u a Gaussian whose mean and std are an MLP's of s.
 
-    Called as ``TransformerPolicy`` is, it answers its mode before the squashing, tanh(mean of u): so SAC's authors act.
+    It answers its mode before the squashing, tanh(mean of u): so SAC's authors act.
     """
 
-    observation_size: int  # S
-    action_size: int  # A
     width: int = 256
     layers: int = 2
     dtype: jnp.dtype = jnp.float32  # of the hidden layers' arithmetic
     encoder: Encoder | None = None  # of observations
-    condition_on_return: bool = False
 
     @nn.compact
     def gaussian(self, observations: Array) -> tuple[Array, Array]:
@@ -79,17 +85,9 @@ class SquashedPolicy(nn.Module):
         mean, log_std = jnp.split(network(encode(self.encoder, observations)), 2, axis=-1)
         return mean, jnp.clip(log_std, *LOG_STD_RANGE)
 
-    def __call__(
-        self,
-        observations: Array,
-        actions: Array | None = None,
-        returns_to_go: Array | None = None,
-        timesteps: Array | None = None,
-        deterministic: bool = True,
-        step: Array | None = None,
-    ) -> PolicyOutput:
-        """As ``MLPPolicy``; the log-std is that of u."""
-        mean, log_std = self.gaussian(at_step(observations, step))
+    def act(self, observations: Array) -> PolicyOutput:
+        """As ``StatePolicy``; the log-std is that of u."""
+        mean, log_std = self.gaussian(observations)
         return PolicyOutput(mean=jnp.tanh(mean), log_std=log_std)
 
     def sample(self, observations: Array, noise: Array) -> tuple[Array, Array]:

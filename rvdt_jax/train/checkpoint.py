@@ -19,7 +19,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as managers
 
-from rvdt_jax.errors import UserError, differences
+from rvdt_jax.errors import UserError, differences, one_line
 from rvdt_jax.types import Normalizer, TrainState
 
 log = logging.getLogger(__name__)
@@ -110,7 +110,7 @@ class Checkpoints:
         except Exception as error:  # Orbax and TensorStore give a full disk many names
             steps = [int(path.name) for path in self._folder.iterdir() if path.name.isdigit()]
             left = f"that of update {max(steps)} is sound" if steps else "there is none yet"
-            reason = " ".join(str(error).split())
+            reason = one_line(error)
             remedy = "Make room" if "No space left" in reason or "quota" in reason.lower() else "Mend that"
             raise NotSaved(
                 f"{self._folder}: a checkpoint could not be written ({reason}); {left}. {remedy}, then go on with "

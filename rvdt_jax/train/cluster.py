@@ -15,7 +15,7 @@ import socket
 import time
 from collections.abc import Mapping
 
-from rvdt_jax.errors import UserError
+from rvdt_jax.errors import UserError, one_line
 
 HEARTBEAT_SECONDS = 60
 SHUTDOWN_SECONDS = 60
@@ -117,7 +117,7 @@ def _initialize(**arguments) -> int:
             **arguments,
         )
     except (RuntimeError, ValueError, KeyError, OSError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise UserError(
             f"the processes could not be connected: {reason} Give --coordinator=HOST:PORT, --num_processes and "
             "--process_id, or train in this process alone with --nodistributed."

@@ -8,16 +8,14 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import SMALL, make_episodes, snapshot
+from conftest import snapshot
 from launching import ROOT
 
 import rvdt_jax
 from rvdt_jax.acting import export
 from rvdt_jax.acting.export import export_policy, write_export
 from rvdt_jax.acting.saved import load_run, policy_of
-from rvdt_jax.data.cache import write_cache
 from rvdt_jax.errors import UserError
-from rvdt_jax.runs.fit import run_config
 
 BLOCKED = ("flax", "optax", "orbax", "chex", "minari", "gymnasium", "h5py", "ml_collections", "absl", "tqdm", "mujoco")
 SELECTIONS = ("mean", "sample", "critic", "best_of")
@@ -36,15 +34,9 @@ def play(policy) -> list:
 
 
 @pytest.fixture(scope="module")
-def run_folder(tmp_path_factory):
+def run_folder(train_run):
     """A run of two seeds whose policy can be asked in every way."""
-    place, episodes = tmp_path_factory.mktemp("trained"), make_episodes()
-    write_cache(place / "data.npz", episodes, {"dataset_id": "test/random", "content_digest": episodes.digest()})
-    settings = rvdt_jax.default_config()
-    settings.update_from_flattened_dict(SMALL | {"variant": "RVDT", "env": "none", "workdir": str(place / "run")})
-    settings.update_from_flattened_dict({"seeds": (3, 5), "eval.targets": (10.0, 5.0), "data.source": "file"})
-    settings.data.path = str(place / "data.npz")
-    return run_config(rvdt_jax.resolve(settings), progress=False).folder
+    return train_run(variant="RVDT", env="none", seeds=(3, 5), eval__targets=(10.0, 5.0)).folder
 
 
 @pytest.fixture(scope="module")

@@ -1,42 +1,40 @@
 """A loaded policy in a user's own loop: the shapes it answers in, and what it refuses."""
 
+import dataclasses
+
 import numpy as np
 import pytest
+from conftest import make_episodes
 
 import rvdt_jax
-from rvdt_jax.data.cache import write_cache
-from rvdt_jax.runs.fit import run_config
 
 
-@pytest.fixture(scope="module")
-def policy_of(request, tmp_path_factory):
+@pytest.fixture
+def policy_of(train_run):
     """A function from the shape and bounds of actions to a policy trained on such data."""
-    import dataclasses
 
-    from conftest import SMALL, make_episodes
-
-    def make(shape=None, low=None, high=None):
-        folder = tmp_path_factory.mktemp("run")
+    def make(shape=None, low=None, high=None, **how):
         episodes = dataclasses.replace(make_episodes(), action_shape=shape, action_low=low, action_high=high)
         if shape == ():
             episodes = dataclasses.replace(episodes, actions=episodes.actions[:, :1])
-        write_cache(folder / "data.npz", episodes, {"dataset_id": "test/random", "content_digest": episodes.digest()})
-        settings = rvdt_jax.default_config()
-        settings.update_from_flattened_dict(SMALL | {"variant": "DT", "env": "none", "workdir": str(folder / "run")})
-        settings.update_from_flattened_dict({"data.source": "file", "data.path": str(folder / "data.npz")})
-        return rvdt_jax.load_policy(run_config(rvdt_jax.resolve(settings), progress=False).folder)
+        return rvdt_jax.load_policy(train_run(episodes, **{"variant": "DT", "env": "none"} | how).folder)
 
     return make
 
 
-@pytest.mark.parametrize("shape", [None, (2, 1), ()])
-def test_actions_have_the_shape_of_the_space(policy_of, shape):
-    policy = policy_of(shape)
+BY_CRITIC = {"variant": "QT", "eval__action_selection": "critic"}
+
+
+@pytest.mark.parametrize(("shape", "how"), [(None, {}), ((2, 1), {}), ((), {}), (None, BY_CRITIC)])
+def test_actions_have_the_shape_of_the_space(policy_of, shape, how):
+    policy = policy_of(shape, **how)
     expected = (2,) if shape is None else shape
     policy.reset(10.0)
     assert policy.act(np.zeros(4)).shape == expected
     policy.reset(np.array([10.0, 5.0, 1.0]))
-    assert policy.act(np.zeros((3, 4))).shape == (3, *expected)
+    actions = policy.act(np.zeros((3, 4)))
+    assert actions.shape == (3, *expected)
+    assert np.abs(actions).max() <= 1
 
 
 def test_equal_bounds_are_answered_exactly(policy_of):
@@ -63,3 +61,14 @@ def test_what_is_not_finite_is_refused_by_name_and_leaves_no_trace(policy_of):
         return actions
 
     np.testing.assert_array_equal(play(with_faults=True), play(with_faults=False))
+
+
+def test_a_call_that_does_not_fit_the_episodes_is_refused(policy_of):
+    policy = policy_of()
+    with pytest.raises(ValueError, match="call reset"):
+        policy.act(np.zeros(4))
+    policy.reset(np.array([10.0, 20.0, 30.0]))
+    with pytest.raises(ValueError, match=r"shape \(4,\); expected \(3, 4\)"):
+        policy.act(np.zeros(4))
+    with pytest.raises(ValueError, match="target_return"):
+        policy.reset(np.nan)

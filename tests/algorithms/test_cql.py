@@ -1,24 +1,20 @@
-"""CQL: one whole update against float64, its estimate of an integral, and problems whose answer is known."""
+"""CQL: one whole update against float64, and its estimate of an integral."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from compilation import FAST_PROGRAMS
 from float64 import double
 from transition_problems import (
     GAMMA,
     RATE,
     SMALL,
-    bandit,
     check,
     check_critic,
     check_follows,
-    corridor,
     mean,
     mlp,
     one_update,
-    twenty_seeds,
     values,
 )
 
@@ -112,12 +108,3 @@ def test_the_logsumexp_estimates_the_integral_of_exp_q():
     gap = cql.conservative_gap(None, jnp.zeros((2, 2)), *compared, batch, spec)
     expected = np.log((np.exp(3.0) - np.exp(-3.0)) / 3.0) + 0.5
     np.testing.assert_allclose(gap, expected, atol=0.02)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("problem", [bandit, corridor])
-def test_twenty_seeds_of_twenty_find_what_is_right(problem, small_config):
-    settings = {"model__critic_width": 32, "model__critic_layers": 2, "train__batch_size": 64, "train__steps": 3000}
-    settings |= {"loss__target_rate": 0.05, "loss__gamma": 0.9, "cql__alpha": 0.1, "cql__actions": 2}
-    settings |= {"train__learning_rate": 1e-3, "train__critic_learning_rate": 1e-3, "cql__lagrange": False}
-    assert twenty_seeds(small_config(variant="CQL", **settings), problem, FAST_PROGRAMS).all()

@@ -1,10 +1,10 @@
 """Settings in files: there and back, of older versions, and compared with those of a run that is resumed."""
 
 import json
-import pathlib
 
 import numpy as np
 import pytest
+from launching import ROOT
 from settings_helpers import from_file, leaves, of_own_data, resolved
 
 from rvdt_jax.algorithms.variants import VARIANTS
@@ -14,7 +14,6 @@ from rvdt_jax.config.fields import FIELDS
 from rvdt_jax.config.serialization import changes, complete_older, from_json, run_differences, training_settings
 from rvdt_jax.config.settings import complete_config, left_open
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 RETURNS = np.arange(0.0, 101.0, 10.0)
 
 # What a run that is resumed may have otherwise than before; of the rest a checkpoint depends.

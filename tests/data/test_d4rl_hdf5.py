@@ -5,8 +5,6 @@ import hashlib
 import json
 import os
 import pathlib
-import subprocess
-import sys
 import time
 
 import h5py
@@ -14,6 +12,7 @@ import minari
 import numpy as np
 import pytest
 from conftest import snapshot
+from launching import launch
 
 from rvdt_jax.data.d4rl import importer
 from rvdt_jax.data.d4rl.importer import import_d4rl, task_of_file
@@ -21,7 +20,6 @@ from rvdt_jax.data.minari import find_local
 from rvdt_jax.data.source import load_local
 from rvdt_jax.tasks import all_tasks, d4rl_files
 
-LAUNCHER = pathlib.Path(__file__).resolve().parents[2] / "experiments" / "import_d4rl.py"
 # One task per layout; and where its episodes end: t a terminal, o a time-out, b both, "." neither.
 LAYOUTS = {
     "halfcheetah-medium-v2": "...o...o...o",
@@ -491,8 +489,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_imported(tmp_path, root, mo
 
 def test_the_launcher_knows_the_task_by_the_files_name_and_tells_what_it_found(tmp_path):
     path = write_file(tmp_path / "hopper_medium_replay-v2.hdf5", GYM)
-    command = [sys.executable, str(LAUNCHER), f"--file={path}", "--anyway"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = launch("import_d4rl.py", f"--file={path}", "--anyway")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"d4rl-hdf5/{GYM}: imported.\n")
     assert "6 episodes, 16 steps; 3 episodes terminated, 3 truncated" in done.stdout

@@ -38,16 +38,9 @@ class Kind(NamedTuple):
 
 
 def columns(changes: dict) -> dict:
-    """The columns of ``BASE`` with some replaced, and without those that are None."""
-    return {
-        name: values
-        if isinstance(values, dict | pd.Series)
-        else np.ma.asanyarray(values)
-        if np.ma.isMA(values)
-        else np.asarray(values)
-        for name, values in (BASE | changes).items()
-        if values is not None
-    }
+    """The columns of ``BASE`` with some replaced, and without those that are None; lists become arrays."""
+    kept = {name: values for name, values in (BASE | changes).items() if values is not None}
+    return {name: np.asarray(values) if isinstance(values, list) else values for name, values in kept.items()}
 
 
 def named(options: dict) -> dict:
@@ -109,8 +102,7 @@ def groups(right, *paths, group=None, **options) -> Kind:
             for path, values in paths:
                 file[path] = values
         log = open_table([folder / "log.h5"], group)
-        roles = {role: [name] for role, name in named(options).items()}
-        return Episodes("log", **import_table(log, choose_roles(log, roles)).arrays)
+        return Episodes("log", **import_table(log, choose_roles(log, named(options))).arrays)
 
     return Kind(make, right)
 
@@ -263,6 +255,15 @@ KINDS = {
         NONE | {"gap": 600.0},
         time=pd.Series(pd.to_datetime([0, 60, 120, 7200, 7260, 7320], unit="s", utc=True)),
     ),
+    "a pandas data frame": Kind(
+        lambda folder: Episodes.from_columns(pd.DataFrame(BASE | {"remark": [""] * 6}), **named({})),
+        {"lengths": [3, 3], "actions": SCALED, "returns": [6, 15]},
+    ),
+    "a column that is not there": memory(
+        "no column 'humidity'. The columns are temp, valve", {"observations": "humidity"}
+    ),
+    "two columns of rewards": memory("--reward must be one column", {"reward": "*e"}),
+    "arrays of several lengths": arrays("different numbers of rows", actions=BASE["valve"][:5]),
     "lists in a column of pandas": memory(
         {"observations": [[i, 7] for i in range(6)]}, temp=pd.Series([[i, 7] for i in range(6)])
     ),
@@ -289,7 +290,6 @@ KINDS = {
     "flags beyond one": memory("must be true or false", NONE, terminals=[0, 0, 2, 0, 0, 1]),
     "flags that are missing": memory("must be true or false", NONE, timeouts=[0, 0, NAN, 0, 0, 1]),
     "nothing that ends an episode": memory("nothing says where an episode ends", episode=None),
-    "a time-out inside a stored episode": minari({"lengths": [2, 1]}, truncations=np.array([F, T, T])),
     # rewards
     "one reward for all": memory({"rewards": [2] * 6}, reward=np.full(6, 2.0)),
     "equal returns": memory({"returns": [3, 3]}, reward=[1, 1, 1, 0, 0, 3]),
@@ -348,7 +348,6 @@ KINDS = {
     ),
     "one row more of observations": memory(r"Other arrays have not 6 rows: temp \(7 rows\)", temp=np.arange(7)),
     "no rows": memory("there are no rows", **{name: values[:0] for name, values in BASE.items()}),
-    "an episode without steps": direct("episode 1 has no steps. Remove it", lengths=np.array([4, 0])),
     "a tuple of observations": minari(
         "choose another data set or environment, or one that gives them as arrays",
         spaces.Tuple((spaces.Box(-1, 1, (3,)),) * 2),
@@ -380,21 +379,6 @@ KINDS = {
         {"action_low": [0], "action_high": [9]},
         **{name: np.resize(values, 60) for name, values in BASE.items()}
         | {"valve": np.where(np.arange(60) == 17, 1e6, MANY), "episode": np.zeros(60)},
-    ),
-    "one action without bounds": minari(
-        {"action_low": [-1, -3], "action_high": [1, 2]},
-        None,
-        spaces.Box(np.array([-1, -np.inf], "f4"), np.array([1, np.inf], "f4")),
-        actions=np.array([[0, -3], [1, 0], [-1, 2]], "f4"),
-    ),
-    "equal bounds": minari(
-        {"actions": [[0, 0]] * 3, "action_low": [-1, 5], "action_high": [1, 5]},
-        None,
-        spaces.Box(np.array([-1, 5], "f4"), np.array([1, 5], "f4")),
-        actions=np.array([[0, 5]] * 3, "f4"),
-    ),
-    "actions on another scale": minari(
-        "100% of the actions .* --config.data.action_bounds=data", actions=np.full((3, 2), 9)
     ),
     "choices": minari("actions are Discrete.* as numbers", None, spaces.Discrete(3), actions=np.zeros(3, int)),
     "several choices": minari(
@@ -489,11 +473,18 @@ KINDS = {
     "HDF5 with a group for each episode": groups(
         {"lengths": [2, 3], "observations": [[2], [2], [10], [10], [10]]},
         *(
-            (f"demo_{n}/{name}", np.full(steps, n))
+            (f"data/demo_{n}/{name}", np.full(steps, n))
             for n, steps in ((10, 3), (2, 2))
-            for name in ("temp", "valve", "reward")
+            for name in ("obs/temp", "valve", "reward")
         ),
-        group="demo_*",
+        group="data/demo_*",
+        observations="obs/*",
+    ),
+    "HDF5 with stacked episodes": groups(
+        {"lengths": [3, 3], "observations": [[0], [1], [2], [4], [5], [6]]},
+        ("temp", np.arange(8.0).reshape(2, 4, 1)),
+        ("valve", BASE["valve"].reshape(2, 3, 1)),
+        ("reward", BASE["reward"].reshape(2, 3)),
     ),
     "HDF5 with a group without rewards": groups(
         "group demo_1 has no array 'reward'",
@@ -532,7 +523,3 @@ def test_every_kind_is_right_or_refused_in_a_sentence(name, tmp_path):
     episodes = check_episodes(kind.make(tmp_path))
     for field, value in kind.right.items():
         check(name, episodes, field, value)
-
-
-def test_there_are_sixty_kinds_and_more():
-    assert len(KINDS) >= 100

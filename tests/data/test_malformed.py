@@ -7,8 +7,6 @@ import dataclasses
 import json
 import pathlib
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 
 import h5py
@@ -16,6 +14,7 @@ import numpy as np
 import pytest
 from conftest import snapshot
 from gymnasium import spaces
+from launching import flags_of, launch
 from minari_sets import write_minari
 
 from rvdt_jax.config.defaults import default_config
@@ -24,7 +23,6 @@ from rvdt_jax.data.cache import cache_folder
 from rvdt_jax.data.minari import find_local, minari_root
 from rvdt_jax.runs.load import load_episodes
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 DATASET = "toy/walk-v1"
 LENGTHS = (3, 5, 1)
 # Every remedy in use; a refusal without one leaves its reader alone.
@@ -342,9 +340,8 @@ def test_a_run_on_malformed_data_ends_with_one_line_and_leaves_nothing(tmp_path)
     minari_root().mkdir()
     kind.make()
     before = snapshot(tmp_path)
-    flags = [f"--config.{name}={value}" for name, value in ({"task": ""} | overrides(kind.settings)).items()]
-    command = [sys.executable, str(ROOT / "experiments" / "run.py"), "--config=configs/maze2d.py", *flags]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    flags = flags_of({"task": ""} | overrides(kind.settings))
+    result = launch("run.py", "--config=configs/maze2d.py", *flags, cwd=tmp_path)
     assert result.returncode == 2, result.stderr
     assert "Traceback" not in result.stderr
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]

@@ -255,14 +255,6 @@ def test_an_id_that_leads_elsewhere_is_none(dataset_id):
         find_local(dataset_id)
 
 
-def test_bounds_can_be_taken_from_the_data():
-    folder = write([{**make_episodes()[0], "actions": np.full((LENGTHS[0], 2), 9.0, np.float32)}])
-    with pytest.raises(ValueError, match=r"--config\.data\.action_bounds=data"):
-        read(folder)
-    episodes = read_minari(DATASET, folder, bounds_from_data=True)
-    assert (episodes.action_low.tolist(), episodes.action_high.tolist()) == ([9, 9], [9, 9])
-
-
 def test_what_arrow_needs_is_named_by_the_command_that_installs_it(monkeypatch):
     folder = write(make_episodes())
     set_metadata(folder, data_format="arrow")

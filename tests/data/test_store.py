@@ -14,14 +14,6 @@ from rvdt_jax.tasks import get_task
 SCALE = 7.0
 
 
-def split(episodes):
-    """The (start, end) of every episode, by a loop."""
-    position = 0
-    for length in episodes.lengths:
-        yield position, position + int(length)
-        position += int(length)
-
-
 @pytest.fixture
 def experts(episodes):
     return select_experts(episodes.returns, episodes.lengths, fraction=0.2)
@@ -65,23 +57,6 @@ def test_the_critic_learns_from_shifted_rewards_and_the_policy_from_raw_returns(
     np.testing.assert_array_equal(store.rewards, [-2.0, -2.0, 2.0, -2.0, -2.0])
     np.testing.assert_array_equal(store.returns_to_go, [1.0, 1.0, 1.0, 0.0, 0.0])
     np.testing.assert_array_equal(store.terminals, [False, False, True, False, False])
-
-
-def test_terminals_are_the_last_steps_of_terminated_episodes(episodes, made):
-    expected = [end - 1 for (_, end), ends in zip(split(episodes), episodes.terminated, strict=True) if ends]
-    assert 0 < len(expected) < episodes.lengths.size  # some end, some are cut
-    np.testing.assert_array_equal(np.flatnonzero(made.terminals), expected)
-
-
-def test_expert_steps_are_the_steps_of_expert_episodes(episodes, experts, made):
-    expected = [
-        step
-        for (start, end), expert in zip(split(episodes), experts.mask, strict=True)
-        for step in range(start, end)
-        if expert
-    ]
-    assert 0 < len(expected) == experts.steps
-    np.testing.assert_array_equal(made.expert_steps, expected)
 
 
 def test_observations_are_normalised_and_can_be_recovered(episodes, made):

@@ -17,6 +17,7 @@ import time
 import gymnasium
 import numpy as np
 import pytest
+from launching import ROOT
 
 from rvdt_jax.envs import processes
 from rvdt_jax.envs.adapters import make_env
@@ -349,7 +350,6 @@ print("begun", flush=True)
 env = ProcessVectorEnv(Environment("{env_id}"), 2, 2)
 print(*env.reset([0, 1])[:, 0].astype(int), flush=True)
 """
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture

@@ -2,40 +2,23 @@
 
 import dataclasses
 import json
-import pathlib
 import shutil
 import subprocess
 import sys
 
 import pytest
-from conftest import make_episodes, snapshot
+from conftest import snapshot
+from launching import ROOT
 
-from rvdt_jax.data.cache import write_cache
 from rvdt_jax.evaluation.score_run import load_scored
 from rvdt_jax.evaluation.score_run import score_run as score_loaded
 from rvdt_jax.evaluation.video import check_video, record_video
-from rvdt_jax.runs.fit import run_config
-
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
-def train(small_config, tmp_path_factory):
-    """A function that trains a run on random data."""
-
-    def train(**settings):
-        folder = tmp_path_factory.mktemp("trained")
-        write_cache(folder / "data.npz", make_episodes(), {"dataset_id": "test/random", "recreated": True})
-        place = {"data__source": "file", "data__path": str(folder / "data.npz"), "workdir": str(folder / "run")}
-        return run_config(small_config(**settings, **place), progress=False)
-
-    return train
-
-
-@pytest.fixture(scope="module")
-def finished(train):
+def finished(train_run):
     """A finished run on two seeds and two targets."""
-    return train(seeds=(0, 3), eval__targets=(50.0, 20.0))
+    return train_run(seeds=(0, 3), eval__targets=(50.0, 20.0))
 
 
 @pytest.fixture
@@ -69,8 +52,8 @@ def test_other_episodes_targets_and_checkpoints(run):
     assert [len(record["returns"]) for record in scores["evaluations"]] == [3, 3]
 
 
-def test_a_run_without_an_environment_is_scored_in_one_that_is_named(train):
-    run = train(task=None, env="none", policy__return_scale=10.0, loss__reward_scale=1.0)
+def test_a_run_without_an_environment_is_scored_in_one_that_is_named(train_run):
+    run = train_run(task=None, env="none", policy__return_scale=10.0, loss__reward_scale=1.0)
     with pytest.raises(ValueError, match=r"was trained on data that name no environment.* Name one with --env=ID"):
         load_scored(run.folder)
     scores, _ = score_run(run.folder, env="rvdt/maze2d-umaze-v1", horizon=7)
@@ -105,13 +88,13 @@ def test_bad_values_are_named_and_leave_nothing(run):
         ({"variant": "BC"}, (5.0,), "BC sees no target return"),
     ],
 )
-def test_no_environment_and_targets_for_a_policy_that_sees_none_are_refused(train, settings, targets, words):
+def test_no_environment_and_targets_for_a_policy_that_sees_none_are_refused(train_run, settings, targets, words):
     with pytest.raises(ValueError, match=words):
-        score_run(train(**settings).folder, targets=targets)
+        score_run(train_run(**settings).folder, targets=targets)
 
 
-def test_what_was_trained_without_scores_is_scored_elsewhere(train):
-    run = train(env="none")
+def test_what_was_trained_without_scores_is_scored_elsewhere(train_run):
+    run = train_run(env="none")
     assert (run.results["final"], run.results["environment"]) == ({}, None)
     scores, _ = score_run(run.folder, episodes=1)
     assert scores["environment"] == "rvdt/maze2d-umaze-v1"

@@ -1,13 +1,12 @@
 """The check of a device: it holds where device and CPU are one, and fails where they differ by more than the bounds."""
 
-import pathlib
 import subprocess
 import sys
 
 import pytest
+from launching import ROOT
 
 pytestmark = pytest.mark.slow
-EXPERIMENTS = pathlib.Path(__file__).resolve().parents[2] / "experiments"
 NARROW = "import check_device; check_device.BOUNDS = {'bfloat16': (1e-9, 1e-9)}; from absl import app; "
 NARROW += "app.run(check_device.main)"
 
@@ -18,6 +17,6 @@ NARROW += "app.run(check_device.main)"
 )
 def test_the_exit_status_says_whether_every_bound_holds(command, status, last):
     command = [sys.executable, *command, "--variants=DT", "--width=8"]
-    done = subprocess.run(command, cwd=EXPERIMENTS, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT / "experiments", capture_output=True, text=True, check=False)
     assert done.returncode == status, done.stderr
     assert done.stdout.splitlines()[-1] == last

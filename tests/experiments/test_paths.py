@@ -4,27 +4,18 @@ import dataclasses
 
 import numpy as np
 import pytest
-from conftest import make_episodes
 from reporting import playing
 from reporting.playing import record_paths
 
-from rvdt_jax.data.cache import write_cache
 from rvdt_jax.evaluation.score_run import load_scored, score_run
-from rvdt_jax.runs.fit import run_config
 from rvdt_jax.tasks import Environment, get_task
 
 
 @pytest.fixture(scope="module")
-def runs(small_config, tmp_path_factory):
-    """Finished runs of two variants on seeds 4 and 7, with two targets, by variant."""
-    folder = tmp_path_factory.mktemp("runs")
-    write_cache(folder / "data.npz", make_episodes(), {"dataset_id": "test/random", "recreated": True})
-    folders = {}
-    for variant in ("DT", "RVDT"):
-        place = {"data__source": "file", "data__path": str(folder / "data.npz"), "workdir": str(folder / variant)}
-        config = small_config(variant=variant, seeds=(4, 7), eval__targets=(50.0, 20.0), eval__horizon=40, **place)
-        folders[variant] = run_config(config, progress=False).folder
-    return folders
+def runs(train_run):
+    """Folders of runs of two variants on seeds 4 and 7, with two targets, by variant."""
+    how = {"seeds": (4, 7), "eval__targets": (50.0, 20.0), "eval__horizon": 40}
+    return {variant: train_run(variant=variant, **how).folder for variant in ("DT", "RVDT")}
 
 
 @pytest.mark.parametrize("seed", [4, 7])
@@ -49,5 +40,5 @@ def test_a_run_in_no_maze_and_a_seed_that_was_not_trained_are_refused(runs, monk
     run = load_scored(runs["DT"])
     elsewhere = dataclasses.replace(run, scoring=dataclasses.replace(run.scoring, environment=Environment("Hopper-v4")))
     monkeypatch.setattr(playing, "load_scored", lambda folder: elsewhere)
-    with pytest.raises(ValueError, match="DT: is scored in Hopper-v4, but paths are drawn in maze2d's mazes only"):
+    with pytest.raises(ValueError, match="is scored in Hopper-v4, but paths are drawn in maze2d's mazes only"):
         record_paths(runs["DT"], episodes=1)

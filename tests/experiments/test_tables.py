@@ -1,11 +1,8 @@
 """sweep.py, tables.py and benchmark.py --table as a user starts them; none loads JAX."""
 
-import pathlib
-import subprocess
-import sys
-
 import pytest
 from benchmark.table import load_results, speed_table
+from launching import ROOT, launch
 from made_up_runs import write_run
 
 from rvdt_jax.report.cells import read_cells
@@ -13,7 +10,6 @@ from rvdt_jax.report.published import TABLES
 from rvdt_jax.report.render import as_csv, latex, markdown
 from rvdt_jax.report.tables import make_table
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "experiments" / "results"
 GRID = ("--table=maze2d-reward", "--config=configs/maze2d.py:small")
 
@@ -26,14 +22,12 @@ def start(tmp_path):
     names = ("jax", "jaxlib", "flax", "optax", "gymnasium", "mujoco", "minari")
     (site / "sitecustomize.py").write_text(f"import sys\nfor name in {names}:\n    sys.modules[name] = None\n")
 
-    def launch(script, *flags, cwd=ROOT, fails=False):
-        command = [sys.executable, str(ROOT / "experiments" / script), *flags]
-        environment = {"PYTHONPATH": f"{site}:{ROOT}", "PATH": "/usr/bin:/bin"}
-        result = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    def start(script, *flags, cwd=ROOT, fails=False):
+        result = launch(script, *flags, cwd=cwd, PYTHONPATH=f"{site}:{ROOT}")
         assert (result.returncode != 0) == fails, result.stderr
         return result
 
-    return launch
+    return start
 
 
 def test_the_commands_of_a_grid_and_its_array_job(start, tmp_path):

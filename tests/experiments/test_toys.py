@@ -1,20 +1,18 @@
 """Problems with a known optimum: sequence models without a critic must fail on both, and RVDT must solve both."""
 
 import os
-import pathlib
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from launching import ROOT
 from toy_problems import START, corridor_trajectories
 
 from rvdt_jax.data.coverage import group_states
 from rvdt_jax.report.records import read_json
 
 pytestmark = pytest.mark.slow
-
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")

@@ -3,20 +3,18 @@
 import dataclasses
 import json
 import os
-import pathlib
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from launching import ROOT
 
 from rvdt_jax.data.source import load_local
 from rvdt_jax.recreate import recreate
 from rvdt_jax.recreate.collector import load_collector, save_collector
 
 pytestmark = pytest.mark.slow
-
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 # What the launcher uses of sbx and Stable-Baselines3; actions are random, and the network stays as it was made.
 STAND_IN = """

@@ -353,23 +353,6 @@ def test_a_loaded_policy_plays_the_episodes_that_were_scored(variant, configure)
     assert total == pytest.approx(scored, rel=1e-4)
 
 
-def test_a_loaded_policy_acts_for_one_or_for_many(configure):
-    run = train(configure(variant="QT", train__steps=2, eval__action_selection="critic", env="none"))
-    policy = rvdt_jax.load_policy(run.folder)
-    with pytest.raises(ValueError, match="call reset"):
-        policy.act(np.zeros(4))
-    policy.reset()
-    assert policy.act(np.zeros(4)).shape == (2,)
-    policy.reset(np.array([10.0, 20.0, 30.0]))
-    actions = policy.act(np.zeros((3, 4)), previous_reward=np.zeros(3))
-    assert actions.shape == (3, 2)
-    assert np.abs(actions).max() <= 1
-    with pytest.raises(ValueError, match=r"shape \(4,\); expected \(3, 4\)"):
-        policy.act(np.zeros(4))
-    with pytest.raises(ValueError, match="target_return"):
-        policy.reset(np.nan)
-
-
 def test_loading_what_is_not_there_is_refused(configure, tmp_path):
     with pytest.raises(ValueError, match="holds no run with a checkpoint"):
         rvdt_jax.load_policy(tmp_path)

@@ -17,7 +17,7 @@ from rvdt_jax.data.d4rl.hdf5 import D4rlFile, file_state, read_d4rl
 from rvdt_jax.data.d4rl.recording import Recording, check_recording
 from rvdt_jax.data.minari.writer import About, check_free, split_recording, write_dataset
 from rvdt_jax.errors import UserError, did_you_mean, nearest
-from rvdt_jax.tasks import all_tasks, d4rl_counts, d4rl_files
+from rvdt_jax.tasks import all_tasks, d4rl_files, other_counts
 
 # Observation and action size, by the beginning of D4RL's names.
 _SIZES = {
@@ -150,15 +150,10 @@ def _check_sizes(file: D4rlFile, task_name: str) -> None:
 
 def _check_counts(file: D4rlFile, task_name: str, recording: Recording, anyway: bool) -> None:
     """Refuses a file of another size than D4RL's; with ``anyway`` the difference is noted instead."""
-    known = d4rl_counts(task_name)
-    found = {what: recording.counts[what] for what in known}
-    if found == known:
-        return
-    sizes = (" and ".join(f"{count:,} {what}" for what, count in each.items()) for each in (found, known))
-    words = f"it has {next(sizes)}, and D4RL's file of {task_name} has {next(sizes)}"
-    if not anyway:
+    words = other_counts(task_name, recording.counts)
+    if words and not anyway:
         raise UserError(f"{file.path}: {words}. To import it under the task's name, pass --anyway. {_OWN_DATA}")
-    recording.noticed.append(words)
+    recording.noticed.extend(filter(None, [words]))
 
 
 def _about(task_name: str, file: D4rlFile, recording: Recording) -> About:

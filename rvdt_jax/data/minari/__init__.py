@@ -8,7 +8,7 @@ import json
 import os
 import pathlib
 
-from rvdt_jax.errors import UserError
+from rvdt_jax.errors import UserError, one_line
 from rvdt_jax.files import read_text
 
 ROOT_VARIABLE = "MINARI_DATASETS_PATH"  # Minari's own
@@ -94,8 +94,3 @@ def corrupt(dataset_id: str, folder: pathlib.Path, error: Exception) -> UserErro
         f"{dataset_id}: the data set in {folder.parent} cannot be read ({type(error).__name__}: {one_line(error)}). "
         "Move that folder away, then download or recreate the data set."
     )
-
-
-def one_line(words) -> str:
-    """Anything's text in one line."""
-    return " ".join(str(words).split())

@@ -13,9 +13,9 @@ import numpy as np
 from rvdt_jax.data.columns import action_bounds, as_flags
 from rvdt_jax.data.contract import NO_EPISODES, check_episodes
 from rvdt_jax.data.episodes import Episodes
-from rvdt_jax.data.minari import corrupt, one_line
+from rvdt_jax.data.minari import corrupt
 from rvdt_jax.data.spaces import entry_of, observation_shapes, scale_actions
-from rvdt_jax.errors import UserError, optional_imports
+from rvdt_jax.errors import UserError, one_line, optional_imports
 from rvdt_jax.files import check_hdf5, check_room, read_text
 
 log = logging.getLogger(__name__)

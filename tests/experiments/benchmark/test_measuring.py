@@ -12,7 +12,7 @@ from benchmark.data import make_episodes
 from benchmark.profile import measure_profile
 from benchmark.results import Results
 from benchmark.timing import ratios, summarise, take_turns
-from benchmark.updates import Case, Data, measure_case
+from benchmark.updates import Case, Data, measure_case, measure_layers
 
 pytestmark = pytest.mark.slow
 
@@ -41,6 +41,9 @@ def test_a_row_from_end_to_end(small_config):
         public = row["peers"]["public"]
         ours, theirs = row["milliseconds_per_update"]["all"], public["milliseconds_per_update"]["all"]
         assert public["ratio"]["all"] == pytest.approx([2 * b / a for a, b in zip(ours, theirs, strict=True)], rel=2e-3)
+    layers = measure_layers(case, data)
+    ours, plain = (layers["milliseconds_per_update"][name]["all"] for name in ("ours", "plain"))
+    assert layers["ratio"]["all"] == pytest.approx([b / a for a, b in zip(ours, plain, strict=True)], rel=2e-3)
     profile = measure_profile(case, data)
     for kind, part in (("by_operation", "matrix products"), ("by_part", "policy, backward")):
         assert sum(profile[kind].values()) == pytest.approx(1.0, abs=0.01)

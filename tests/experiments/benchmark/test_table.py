@@ -1,11 +1,9 @@
 """The speed table: rows by hand; and the peer keeps apart from JAX."""
 
-import pathlib
 import re
 
 from benchmark.table import MISSING, speed_table
-
-ROOT = pathlib.Path(__file__).resolve().parents[3]
+from launching import ROOT
 
 
 def content(platform="cpu", **sections):
@@ -64,6 +62,14 @@ def test_updates_on_transitions():
     table = speed_table([content(transitions={"IQL": row, "TD3+BC": {"failed": "MemoryError"}})])
     assert "| Box, 2 cores | IQL | 4 | 2.5 ms | 18 ms, **4.50 x** | 4.90 x (loop) |" in table
     assert "| Box, 2 cores | TD3+BC | MemoryError |  |  |" in table
+
+
+def test_what_our_layers_are_worth():
+    times = {"ours": {"median": 11.5}, "plain": {"median": 20.25}}
+    row = {"milliseconds_per_update": times, "ratio": {"median": 1.761}}
+    table = speed_table([content(layers={"demo/RVDT/float32/1 seed": row})])
+    assert "| Box, 2 cores | demo RVDT float32 1 seed | 11.5 | 20.25, **1.76 x** |" in table
+    assert "flax" not in speed_table([content()])
 
 
 def test_how_long_an_action_takes():

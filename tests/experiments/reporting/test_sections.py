@@ -1,15 +1,13 @@
 """The generated sections: the committed pages are those of the committed records, and how results are laid out."""
 
-import pathlib
-
 import pytest
+from launching import ROOT
 from made_up_runs import RECREATED, line_of, write_run
 from reporting.results import draw_headline, headline_section, results_section
 from reporting.sections import HEADLINE, SPEED, markers, results_sections, section_of, write_section
 
 from rvdt_jax.report.cells import read_cells
 
-ROOT = pathlib.Path(__file__).resolve().parents[3]
 RESULTS = ROOT / "experiments" / "results"
 NAMES = ("demo", "results", "toys", "coverage", "theory", "likeness", "random returns", "speed")
 
