@@ -18,9 +18,9 @@ LOG_2PI = 1.8378770664093453
 
 
 def masked_mean(values: Array, mask: Array) -> Array:
-    """Mean of (B, K) values over the valid steps."""
+    """Mean of (B, K) or (B,) values over the valid steps; 0 in a batch that has none."""
     chex.assert_equal_shape([values, mask])
-    return (values * mask).sum() / mask.sum()
+    return (values * mask).sum() / jnp.maximum(mask.sum(), 1.0)
 
 
 def squared_error(mean: Array, actions: Array) -> Array:

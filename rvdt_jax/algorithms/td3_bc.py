@@ -29,7 +29,6 @@ from rvdt_jax.algorithms.transitions import (
     draw_transitions,
     init_learners,
     make_spec,
-    mean_over,
     update_critic,
 )
 from rvdt_jax.models.critic import QS
@@ -98,7 +97,7 @@ def policy_loss(
 ) -> tuple[Array, Metrics]:
     """L_pi as a function of the policy's parameters ``params``."""
     actions = spec.policy.apply({"params": params}, batch.observations).mean
-    error = mean_over(losses.squared_error(actions, batch.actions), batch.mask)
+    error = losses.masked_mean(losses.squared_error(actions, batch.actions), batch.mask)
     values = spec.critic.single(critic[QS[0]], batch.observations, actions)
     guidance, value = losses.q_guidance(values, values, batch.mask)
     loss = error + coefficients.eta * guidance
