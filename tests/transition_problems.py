@@ -49,14 +49,20 @@ def close(ours, expected):
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), ours, expected)
 
 
+def largest_step(before, after, name):
+    """The largest change of a parameter; at Adam's first step it is the learning rate."""
+    changes = jax.tree.map(lambda old, new: np.abs(new - old).max(), before[name].params, after[name].params)
+    return max(jax.tree.leaves(changes))
+
+
 def check_follows(before, after, name):
     """The target has moved toward the parameters."""
     old, new = before[name].target, after[name].params
     close(after[name].target, jax.tree.map(lambda old, new: (1 - RATE) * old + RATE * new, old, new))
 
 
-def one_update(config, store, keys=1):
-    """One update from parameters of a trained network's size: its pieces before and after, in float64.
+def one_update(config, store, keys=1, step=0):
+    """One update number ``step`` from parameters of a trained network's size: its pieces before and after, in float64.
 
     The algorithm splits the update's key into ``keys``, the first of which draws the batch; all come back.
     """
@@ -70,7 +76,7 @@ def one_update(config, store, keys=1):
         )
         for name, learner in state.learners.items()
     }
-    state = state.replace(learners=grown)
+    state = state.replace(learners=grown, step=jnp.int32(step))
     keys = [update_key(state)] if keys == 1 else jax.random.split(update_key(state), keys)
     batch = double(transitions.draw_transitions(keys[0], store, spec))
     with jax.default_matmul_precision("highest"):

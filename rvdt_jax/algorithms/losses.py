@@ -18,9 +18,12 @@ LOG_2PI = 1.8378770664093453
 
 
 def masked_mean(values: Array, mask: Array) -> Array:
-    """Mean of (B, K) values over the valid steps."""
+    """Mean of (B, K) values over the valid steps; 0, with no gradient, where none is valid.
+
+    A batch of transitions can be such: of data that are cut off everywhere, one as short as the luck of the draw.
+    """
     chex.assert_equal_shape([values, mask])
-    return (values * mask).sum() / mask.sum()
+    return (values * mask).sum() / jnp.maximum(mask.sum(), 1.0)
 
 
 def squared_error(mean: Array, actions: Array) -> Array:
