@@ -12,7 +12,6 @@ from transition_problems import (
     check,
     check_critic,
     check_follows,
-    largest_step,
     mean,
     mlp,
     one_update,
@@ -67,15 +66,13 @@ def test_a_whole_update_matches_the_reference(lagrange, small_config, store):
         return multiplier * ALPHA * sum(mean(gap, batch) - TAU for gap in gaps(params, batch, drawn))
 
     np.testing.assert_allclose(metrics["critic/gap"], mean(gaps(critic, batch, drawn).mean(0), batch), rtol=1e-3)
-    check_critic(before, after, targets, batch, metrics, 1.0, added=conservative)
+    check_critic(before, after, targets, batch, metrics, 1.0, added=conservative, rate=5e-4)
     check_follows(before, after, "critic")
     check_policy(before, after, batch, metrics, normal[0][0])
     if lagrange:  # the gap is above tau: Adam's first step is as long as the learning rate
         step = after["multiplier"].params - before["multiplier"].params
         np.testing.assert_allclose(step, 5e-4 * np.sign(metrics["critic/gap"] - TAU), rtol=1e-3)
     assert ("multiplier" in before) == lagrange
-    steps = [largest_step(before, after, name) for name in ("policy", "critic")]
-    np.testing.assert_allclose(steps, [3e-4, 5e-4], rtol=0.01)
 
 
 def check_policy(before, after, batch, metrics, noise):

@@ -13,7 +13,6 @@ from transition_problems import (
     check_critic,
     check_follows,
     close,
-    largest_step,
     mean,
     one_update,
 )
@@ -78,7 +77,8 @@ def test_a_whole_update_matches_the_reference(at, kept, small_config, store):
     next_actions = generate(before["policy"].target, batch.next_observations, noise(keys[1]))
     following = values(before["critic"].target, batch.next_observations, next_actions).min(0)
     targets = batch.rewards + GAMMA * batch.continues * following
-    check_critic(before, after, targets, batch, metrics, 1.0, of=values)
+    fallen = 0.5 * (1 + np.cos(np.pi * at / 10))
+    check_critic(before, after, targets, batch, metrics, 1.0, of=values, rate=5e-4 * fallen)
 
     step_key, noise_key, action_key, swap_key = jax.random.split(keys[2], 4)
     step = np.asarray(jax.random.randint(step_key, (256,), 0, T))
@@ -96,13 +96,10 @@ def test_a_whole_update_matches_the_reference(at, kept, small_config, store):
         return mean(error.mean(-1), batch) - ETA * mean(worth, batch) / scale
 
     np.testing.assert_allclose(metrics["policy/loss"], loss(before["policy"].params), rtol=1e-3)
-    check(loss, before, after, metrics, "policy")
+    check(loss, before, after, metrics, "policy", 3e-4 * fallen)
     check_follows(before, after, "critic")
     old, new = before["policy"].target, after["policy"].params
     close(after["policy"].target, jax.tree.map(lambda old, new: kept * old + (1 - kept) * new, old, new))
-    steps = [largest_step(before, after, name) for name in ("policy", "critic")]
-    fallen = 0.5 * (1 + np.cos(np.pi * at / 10))
-    np.testing.assert_allclose(steps, [3e-4 * fallen, 5e-4 * fallen], rtol=0.01)
 
 
 def test_the_sampler_makes_what_the_best_network_knows():
