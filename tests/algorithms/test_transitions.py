@@ -25,6 +25,7 @@ from transition_problems import (
 
 from rvdt_jax.algorithms.base import get_algorithm
 from rvdt_jax.data.episodes import Episodes
+from rvdt_jax.data.rebalance import select_experts
 from rvdt_jax.data.store import make_normalizer, make_store
 from rvdt_jax.errors import UserError
 from rvdt_jax.train.driver import init_states, train_chunk
@@ -119,7 +120,8 @@ def test_a_batch_that_is_wholly_cut_off_moves_nothing(name, small_config, episod
     """Such a batch is a matter of chance; ``check_data`` refuses data that have no other."""
     count = episodes.rewards.size
     cut = dataclasses.replace(episodes, lengths=np.ones(count, int), terminated=np.zeros(count, bool))
-    store = make_store(cut, None, make_normalizer(cut), return_scale=1.0)
+    experts = select_experts(cut.returns, cut.lengths)
+    store = make_store(cut, experts, make_normalizer(cut), return_scale=1.0)
     algorithm, config = get_algorithm(name), small_config(variant=name, **SMALL, td3__policy_every=1)
     spec = algorithm.make_spec(config, 4, 2, 30)
     before = algorithm.init(jax.random.key(0), spec)
