@@ -42,7 +42,7 @@ def inner(left, right):
     return sum((a * b).sum() for a, b in zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True))
 
 
-def check_gradient(loss, params, norm, learner, decay, clip=0.05):
+def check_gradient(loss, params, norm, learner, decay, clip=0.05, rate=3e-4):
     """From zero moments Adam's first momentum is a tenth of the clipped gradient: there the gradient is read."""
     momentum = next(part.mu for part in learner.optimizer if hasattr(part, "mu"))
     clipped = jax.tree.map(lambda m, p: 10.0 * m - decay * p, momentum, params)
@@ -53,7 +53,7 @@ def check_gradient(loss, params, norm, learner, decay, clip=0.05):
     for seed in range(3):
         direction = random_direction(params, seed)
         assert abs(inner(gradient, direction) - directional(loss, params, direction)) < 2e-3 * length
-    moved = jax.tree.map(lambda e, p: e - p, adam_step(params, gradient, 3e-4, clip, decay), params)
+    moved = jax.tree.map(lambda e, p: e - p, adam_step(params, gradient, rate, clip, decay), params)
     measured = jax.tree.map(lambda t, p: t - p, learner.params, params)
     difference = jax.tree.map(lambda a, b: a - b, moved, measured)
     assert np.sqrt(inner(difference, difference)) < 2e-2 * np.sqrt(inner(moved, moved))

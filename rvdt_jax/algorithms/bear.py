@@ -8,7 +8,7 @@ pi is SAC's tanh-Gaussian; u and v are actions before the tanh, N of each, with 
 model has it. k is exp(-|d|_1 / 2 sigma) or exp(-|d|^2 / 2 sigma). VAE, critics and TD target are BCQ's, the latter with
 actions of the target policy. In the first ``bear.start`` updates the policy follows no value. Acting is
 ``models.candidates.BestCandidate``, by the smaller critic, where the authors act by the first. Their code adds a term
-for the critics' spread, which ours leaves out, and names a sigma of 10 for hopper and halfcheetah.
+for the critics' spread, which ours leaves out.
 """
 
 from __future__ import annotations

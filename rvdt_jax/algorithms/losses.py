@@ -18,7 +18,10 @@ LOG_2PI = 1.8378770664093453
 
 
 def masked_mean(values: Array, mask: Array) -> Array:
-    """Mean of (B, K) or (B,) values over the valid steps; 0 in a batch that has none."""
+    """Mean of (B, K) or (B,) values over the valid steps; 0, with no gradient, where none is valid.
+
+    A batch of transitions can be such: of data that are cut off everywhere, one as short as the luck of the draw.
+    """
     chex.assert_equal_shape([values, mask])
     return (values * mask).sum() / jnp.maximum(mask.sum(), 1.0)
 

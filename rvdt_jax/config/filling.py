@@ -20,12 +20,12 @@ def fill_in(leaves: dict[str, object]) -> None:
     """Fills what is unset (None) in the values of every field, by dotted name, in place.
 
     Raises:
-        UserError: there is no such task, variant or regime, or a share of the data is given twice.
+        UserError: there is no such task, variant or regime, or a share of the data or a reward scale is given twice.
     """
     variant, task = get_variant(leaves["variant"]), get_task(leaves["task"]) if leaves["task"] else None
     _ignore_unread(leaves, variant)
     _fill(leaves, dict(variant.fills))
-    _fill(leaves, algorithm_settings(leaves["variant"], leaves["size"], task))
+    _fill(leaves, _one_scale(leaves, algorithm_settings(leaves["variant"], leaves["size"], task)))
     _fill(leaves, _facts(variant, "of_variant"))
     _ignore_unused(leaves)
     if not leaves["loss.q_guidance"]:
@@ -111,6 +111,22 @@ def _ignore_unused(leaves: dict) -> None:
         reason = "a deterministic policy has no std" if of_std else "without Q-guidance there is no critic"
         log.info("config.%s=%s is ignored: %s (variant %s)", name, leaves[name], reason, leaves["variant"])
         leaves[name] = None
+
+
+def _one_scale(leaves: dict, rows: dict[str, object]) -> dict[str, object]:
+    """The ``rows`` without the one that a given reward scale, or a given span of returns, takes the place of."""
+    scale, span = leaves["loss.reward_scale"], leaves["loss.return_span"]
+    if scale is not None and span is not None:
+        raise UserError(
+            f"config.loss.reward_scale={scale:g} and config.loss.return_span={span:g} both say how rewards are scaled. "
+            "Set one of the two."
+        )
+    given, other = ("reward_scale", "return_span") if span is None else ("return_span", "reward_scale")
+    given, other = f"loss.{given}", f"loss.{other}"
+    if leaves[given] is None or other not in rows:
+        return rows
+    log.info("config.%s=%g takes the place of the variant's config.%s=%g", given, leaves[given], other, rows[other])
+    return {name: value for name, value in rows.items() if name != other}
 
 
 def _fill_fraction(leaves: dict) -> None:

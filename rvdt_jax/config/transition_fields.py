@@ -73,7 +73,7 @@ class BEARConfig:
     """BEAR (Kumar et al. 2019)."""
 
     kernel: str = setting("laplacian", "Kernel of the MMD.", choices=("laplacian", "gaussian"), older="laplacian")
-    sigma: float = setting(20.0, "Its bandwidth.", low=POSITIVE, older=20.0)
+    sigma: float = setting(20.0, "Its bandwidth.", low=POSITIVE, sized=True, older=20.0)
     samples: int = setting(10, "Actions of policy and data's model that the MMD compares.", low=1, older=10)
     threshold: float = setting(0.05, "epsilon: the MMD that a learned multiplier holds.", low=0, older=0.05)
     start: int = setting(100_000, "Updates in which the policy follows no value.", low=0, sized=True, older=100_000)

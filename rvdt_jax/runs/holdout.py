@@ -18,6 +18,8 @@ _BINS = 10
 class Holdout:
     """Measures policies on held-out trajectories, under these trajectories' own returns-to-go.
 
+    With ``data.relabel`` they are raised, as those of training are.
+
     Args:
         config: settings of the run, which has R seeds.
         algorithm, spec: of the run.

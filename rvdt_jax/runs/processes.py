@@ -63,17 +63,17 @@ class Group:
 
         Raises:
             UserError: the work raised a UserError or an OSError in some process.
-            ProcessFailed: it raised anything else in another process.
+            ProcessFailed: it raised anything else in another process, or Ctrl-C interrupted it there.
         """
         if self.count == 1:
             return work()
         value = failure = None
         try:
             value = work()
-        except Exception as error:
+        except (Exception, KeyboardInterrupt) as error:
             failure = error
         user = isinstance(failure, UserError | OSError)
-        words = failure and (str(failure) if user else f"{type(failure).__name__}: {failure}")
+        words = failure and (str(failure) if user else f"{type(failure).__name__}: {failure}".removesuffix(": "))
         failures = self._gather(failure and [user, words])
         self._raised_in_all = any(failures)
         if failure is not None:

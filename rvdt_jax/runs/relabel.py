@@ -11,6 +11,7 @@ import json
 import logging
 import pathlib
 import time
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +40,9 @@ _ROWS = 65_536  # observations whose values are computed at once
 def relabel(config: Config, data: Data, folder: pathlib.Path, group: Group, resume: bool) -> Data:
     """The data with raised returns-to-go, as ``config.data.relabel`` says, and a provenance that says so.
 
+    Trajectories that are held out get theirs from the same value function, which has not seen them: a policy is then
+    measured under the kind of returns that it was trained on.
+
     A run that is resumed reads what it kept with ``keep_relabelled``.
 
     Raises:
@@ -46,40 +50,49 @@ def relabel(config: Config, data: Data, folder: pathlib.Path, group: Group, resu
     """
     if config.data.relabel == "none":
         return data
-    raised = np.zeros(data.episodes.rewards.size, np.float32)
+    parts = {"raised": data.episodes} | ({} if data.held is None else {"held": data.held})
+    raised = {name: np.zeros(part.rewards.size, np.float32) for name, part in parts.items()}
 
     def lead() -> dict:
         nonlocal raised
         kept = folder / _FILE
         if resume and kept.exists():
             with np.load(kept, allow_pickle=False) as file:
-                raised, record = file["raised"], json.loads(str(file["record"]))
+                raised, record = {name: file[name] for name in parts}, json.loads(str(file["record"]))
             return record
-        values, record = learn_value(config, data.episodes, data.experts)
-        raised = raise_returns(data.episodes, values).astype(np.float32)
-        return record | {"share_of_steps": float((raised > 0).mean()), "mean_raise": float(raised.mean())}
+        value, record = learn_value(config, data.episodes, data.experts)
+        raised = {name: raise_returns(part, value(part)).astype(np.float32) for name, part in parts.items()}
+        learned = raised["raised"]
+        return record | {"share_of_steps": float((learned > 0).mean()), "mean_raise": float(learned.mean())}
 
     record = group.lead(lead)
     log.info("data.relabel=value raises %.1f %% of the returns-to-go", 100 * record["share_of_steps"])
-    episodes = dataclasses.replace(data.episodes, raised=np.asarray(from_process_0(raised)))
-    return dataclasses.replace(data, episodes=episodes, provenance=data.provenance | {"relabel": record})
+    raised = {name: np.asarray(values) for name, values in from_process_0(raised).items()}
+    episodes, *held = (dataclasses.replace(part, raised=raised[name]) for name, part in parts.items())
+    provenance = data.provenance | {"relabel": record}
+    return dataclasses.replace(data, episodes=episodes, held=held[0] if held else None, provenance=provenance)
 
 
 def keep_relabelled(folder: pathlib.Path, data: Data) -> None:
     """Writes the raised returns-to-go, where there are any, into the run directory."""
     if data.episodes.raised is not None:
+        held = {} if data.held is None else {"held": data.held.raised}
         with atomic_write(folder / _FILE) as partial:
-            np.savez(partial, raised=data.episodes.raised, record=np.array(json.dumps(data.provenance["relabel"])))
+            record = np.array(json.dumps(data.provenance["relabel"]))
+            np.savez(partial, raised=data.episodes.raised, record=record, **held)
 
 
-def learn_value(config: Config, episodes: Episodes, experts: ExpertSet) -> tuple[np.ndarray, dict]:
-    """(N,) float32 value of every observation, in raw reward units, and a record of how it was learned.
+def learn_value(
+    config: Config, episodes: Episodes, experts: ExpertSet
+) -> tuple[Callable[[Episodes], np.ndarray], dict]:
+    """What maps episodes to the (N,) values of their observations, in raw reward units; and how it was learned.
 
     Rewards are not shifted, as for the critics: the value is compared with returns.
     """
     begun, data, scale, algorithm = time.monotonic(), config.data, config.loss.reward_scale, get_algorithm("IQL")
     scales = {"return_scale": 1.0, "reward_scale": scale}
-    store = make_store(episodes, experts, make_normalizer(episodes), **scales)
+    normalizer = make_normalizer(episodes)
+    store = make_store(episodes, experts, normalizer, **scales)
     spec = algorithm.make_spec(config, **sizes_of(episodes))
     settings = dataclasses.replace(config, iql=dataclasses.replace(config.iql, expectile=data.relabel_expectile))
     states, coefficients = init_states(jnp.array([_SEED]), algorithm, spec), algorithm.make_coefficients(settings)
@@ -89,9 +102,13 @@ def learn_value(config: Config, episodes: Episodes, experts: ExpertSet) -> tuple
         states, metrics = train_chunk(states, store, coefficients, algorithm=algorithm, spec=spec, **how)
         loss = float(metrics["value/loss"][0])  # waits, so that Ctrl-C is heard
     params = {"params": jax.tree.map(lambda leaf: leaf[0], states.learners["value"].params)}
-    value = jax.jit(lambda rows: jax.lax.map(lambda row: spec.value.apply(params, row), rows, batch_size=_ROWS))
-    values = np.asarray(value(store.observations)) / scale
-    if not np.isfinite(values).all():
-        raise UserError("config.data.relabel=value: the value function diverged. Lower config.train.learning_rate.")
+    apply = jax.jit(lambda rows: jax.lax.map(lambda row: spec.value.apply(params, row), rows, batch_size=_ROWS))
+
+    def value(episodes: Episodes) -> np.ndarray:
+        values = np.asarray(apply(make_store(episodes, None, normalizer, **scales).observations)) / scale
+        if not np.isfinite(values).all():
+            raise UserError("config.data.relabel=value: the value function diverged. Lower config.train.learning_rate.")
+        return values
+
     record = {"updates": data.relabel_updates, "expectile": data.relabel_expectile, "gamma": config.loss.gamma}
-    return values, record | {"value_loss": loss, "seconds": round(time.monotonic() - begun, 1)}
+    return value, record | {"value_loss": loss, "seconds": round(time.monotonic() - begun, 1)}

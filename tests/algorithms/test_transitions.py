@@ -1,5 +1,6 @@
 """TD3+BC, ReBRAC, IQL and one-step RL: one whole update against float64, and what they refuse."""
 
+import dataclasses
 import functools
 import itertools
 
@@ -24,6 +25,8 @@ from transition_problems import (
 
 from rvdt_jax.algorithms.base import get_algorithm
 from rvdt_jax.data.episodes import Episodes
+from rvdt_jax.data.rebalance import select_experts
+from rvdt_jax.data.store import make_normalizer, make_store
 from rvdt_jax.errors import UserError
 from rvdt_jax.train.driver import init_states, train_chunk
 
@@ -110,6 +113,24 @@ def test_the_policy_waits_for_its_turn(small_config, store):
     same = [all(jax.tree.leaves(jax.tree.map(np.array_equal, *pair))) for pair in itertools.pairwise(policies)]
     assert same == [True, True, False] * 2
     assert [value == 0 for value in logged] == same
+
+
+@pytest.mark.parametrize("name", ["TD3+BC", "D-QL"])
+def test_a_batch_that_is_wholly_cut_off_moves_nothing(name, small_config, episodes):
+    """Such a batch is a matter of chance; ``check_data`` refuses data that have no other."""
+    count = episodes.rewards.size
+    cut = dataclasses.replace(episodes, lengths=np.ones(count, int), terminated=np.zeros(count, bool))
+    experts = select_experts(cut.returns, cut.lengths)
+    store = make_store(cut, experts, make_normalizer(cut), return_scale=1.0)
+    algorithm, config = get_algorithm(name), small_config(variant=name, **SMALL, td3__policy_every=1)
+    spec = algorithm.make_spec(config, 4, 2, 30)
+    before = algorithm.init(jax.random.key(0), spec)
+    after, metrics = jax.jit(algorithm.update, static_argnames="spec")(
+        before, store, algorithm.make_coefficients(config), spec=spec
+    )
+    assert all(np.isfinite(value) and value == 0 for value in metrics.values()), metrics
+    for learner in ("policy", "critic"):
+        jax.tree.map(np.testing.assert_array_equal, after.learners[learner].params, before.learners[learner].params)
 
 
 @pytest.mark.parametrize("name", [*NAMES, "CQL", "BCQ", "BEAR", "D-QL"])

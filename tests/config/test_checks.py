@@ -97,6 +97,10 @@ def test_what_is_no_minari_id_is_refused_with_an_example(dataset_id):
         ({"model.width": 250}, r"config\.model\.width=250 is not a multiple of heads=4"),
         ({"train.log_every": 300}, r"config\.eval\.every=1000 is not a multiple of train\.log_every=300"),
         ({"train.checkpoint_every": 150}, r"config\.train\.checkpoint_every=150 is not a multiple of train\.log_every"),
+        (
+            {"variant": "IQL", "loss.reward_scale": 2.0, "loss.return_span": 1000.0},
+            r"config\.loss\.reward_scale=2 and config\.loss\.return_span=1000 both .* Set one of the two",
+        ),
         ({"variant": "DT", "loss.rebalancing": "kl_explicit"}, r"config\.loss\.rebalancing=kl_explicit needs"),
     ],
 )

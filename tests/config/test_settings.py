@@ -234,9 +234,26 @@ def test_iql_scales_locomotions_rewards_by_the_range_of_the_datas_returns():
     config = resolved(variant="IQL", task="hopper-medium-v2")
     assert config.loss.reward_scale is None
     assert complete_config(config, RETURNS, 20).loss.reward_scale == 10.0  # 1000 / (100 - 0)
-    given = resolved({"loss.reward_scale": 3.0}, variant="IQL", task="hopper-medium-v2")
-    assert complete_config(given, RETURNS, 20).loss.reward_scale == 3.0
     assert resolved(variant="TD3+BC", task="hopper-medium-v2").loss.reward_scale == 1.0
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "value", "row", "scale"),
+    [
+        ("hopper-medium-v2", "loss.reward_scale", 3.0, "loss.return_span=1000", 3.0),
+        ("antmaze-umaze-v0", "loss.return_span", 50.0, "loss.reward_scale=1", 0.5),  # 50 / (100 - 0)
+    ],
+)
+def test_a_given_scale_of_rewards_takes_the_place_of_the_papers(task, name, value, row, scale, caplog):
+    with caplog.at_level("INFO"):
+        config = resolved({name: value}, variant="IQL", task=task)
+    assert caplog.messages == [f"config.{name}={value:g} takes the place of the variant's config.{row}"]
+    assert complete_config(config, RETURNS, 20).loss.reward_scale == scale
+
+
+def test_bears_sigma_is_the_authors():
+    tasks = ("halfcheetah-medium-v2", "hopper-medium-v2", "walker2d-medium-v2", "maze2d-umaze-v1")
+    assert [resolved(variant="BEAR", task=task).bear.sigma for task in tasks] == [10.0, 10.0, 20.0, 20.0]
 
 
 # Without a task, the data fill what is left open.

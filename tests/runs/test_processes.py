@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from rvdt_jax.errors import UserError
-from rvdt_jax.runs import processes
+from rvdt_jax.runs import processes, relabel
+from rvdt_jax.runs.preparation import Data
 from rvdt_jax.runs.processes import Group, ProcessFailed
 from rvdt_jax.runs.shared_hooks import SharedSession
 from rvdt_jax.runs.signals import Interruption
@@ -37,7 +38,7 @@ def together(monkeypatch):
             try:
                 with group:
                     outcomes[index] = work(group)
-            except Exception as error:
+            except (Exception, KeyboardInterrupt) as error:
                 outcomes[index] = error
 
         threads = [threading.Thread(target=process, args=(index,), daemon=True) for index in range(COUNT)]
@@ -86,6 +87,7 @@ def test_a_difference_is_named_and_refused_by_all(together):
         (UserError("wrong"), UserError, "wrong"),
         (FileNotFoundError("gone"), UserError, "gone"),
         (ValueError("not enough values to unpack"), ProcessFailed, "failed: ValueError: not enough values"),
+        (KeyboardInterrupt(), ProcessFailed, "failed: KeyboardInterrupt"),
     ],
 )
 @pytest.mark.parametrize("way", ["work", "turn", "log"])
@@ -107,6 +109,18 @@ def test_an_error_in_one_process_ends_all(way, culprit, error, kind, words, toge
         assert type(outcomes[index]) is kind
         assert words in str(outcomes[index])
         assert (f"process {culprit}" in str(outcomes[index])) == (culprit > 0 or kind is ProcessFailed)
+
+
+@pytest.mark.parametrize("error", [UserError("the value function diverged"), KeyboardInterrupt()])
+def test_relabelling_that_ends_in_process_0_ends_all(error, together, small_config, episodes, tmp_path, monkeypatch):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(relabel, "learn_value", fail)
+    data, config = Data(episodes, None, {}, None, None, None), small_config(variant="QDT")
+    first, *others = together(lambda group: relabel.relabel(config, data, tmp_path, group, resume=False))
+    assert first is error
+    assert [type(other) for other in others] == 2 * [UserError if isinstance(error, UserError) else ProcessFailed]
 
 
 def test_a_signal_to_one_is_heard_by_all(together):

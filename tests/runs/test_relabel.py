@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import toy_problems
 from agreement import assert_same_run
-from conftest import interrupted
+from conftest import interrupted, make_episodes
 
 from rvdt_jax.data.episodes import Episodes
 from rvdt_jax.data.rebalance import select_experts
@@ -12,6 +12,8 @@ from rvdt_jax.data.relabel import raise_returns
 from rvdt_jax.errors import UserError
 from rvdt_jax.runs import relabel
 from rvdt_jax.runs.fit import run_config
+from rvdt_jax.runs.preparation import Data
+from rvdt_jax.runs.processes import Group
 
 
 def test_in_the_corridor_the_way_to_the_goal_is_worth_its_discounted_reward(small_config):
@@ -26,7 +28,8 @@ def test_in_the_corridor_the_way_to_the_goal_is_worth_its_discounted_reward(smal
         "train__grad_clip_norm": 1e3,
     }
     config = small_config(variant="QDT", **settings, data__relabel_updates=4000, data__relabel_expectile=0.99)
-    values, record = relabel.learn_value(config, episodes, select_experts(episodes.returns, episodes.lengths))
+    value, record = relabel.learn_value(config, episodes, select_experts(episodes.returns, episodes.lengths))
+    values = value(episodes)
     assert (record["updates"], record["expectile"], record["gamma"]) == (4000, 0.99, 0.9)
     steps = np.ceil((toy_problems.GOAL - episodes.observations[:, 0]) / toy_problems.STRIDE)
     assert np.abs(values - 0.9 ** (steps - 1)).mean() < 0.15
@@ -53,6 +56,21 @@ def test_it_trains_resumes_and_says_so(make_run_config, monkeypatch):
     assert run_config(parts, progress=False).signal is not None
     monkeypatch.setattr(relabel, "learn_value", None)  # it is not learned again
     assert_same_run(run_config(parts, resume=True, progress=False).folder, run.folder, ["metrics.jsonl"])
+
+
+def test_held_out_trajectories_are_raised_by_the_value_of_the_others(small_config, tmp_path):
+    config, episodes, held = small_config(variant="QDT", data__relabel_updates=2), make_episodes(0), make_episodes(1, 5)
+    experts = select_experts(episodes.returns, episodes.lengths)
+    data = Data(episodes, experts, {}, None, None, held)
+    with Group() as group:
+        new = relabel.relabel(config, data, tmp_path, group, resume=False)
+        value, _ = relabel.learn_value(config, episodes, experts)
+        np.testing.assert_allclose(new.held.raised, raise_returns(held, value(held)), rtol=1e-6)
+        assert new.held.raised.max() > 0
+        relabel.keep_relabelled(tmp_path, new)
+        again = relabel.relabel(config, data, tmp_path, group, resume=True)
+    assert np.array_equal(again.held.raised, new.held.raised)
+    assert np.array_equal(again.episodes.raised, new.episodes.raised)
 
 
 @pytest.mark.parametrize("variant", ["BC", "IQL"])
