@@ -1,1 +1,1 @@
-python experiments/run.py --config=configs/recreated_small.py --config.task=halfcheetah-medium-v2 --config.variant=QT --config.seeds=0,1,2 --config.eval.targets=12135, --workdir=runs/gym/halfcheetah-medium-v2/QT
+python experiments/run.py --config=configs/gym.py:small --config.task=halfcheetah-medium-v2 --config.variant=QT --config.seeds=0,1,2 --workdir=runs/gym/halfcheetah-medium-v2/QT

@@ -1,0 +1,1 @@
+python experiments/run.py --config=configs/gym.py:small --config.task=halfcheetah-medium-v2 --config.variant=RVDT --config.seeds=100,101,102,103 --workdir=runs/tuning/chosen/halfcheetah-medium-v2/RVDT
