@@ -72,7 +72,7 @@ def search_table(cells: list[Tried], reasons: dict[str, str], tasks: tuple[str, 
         averaged: the tasks of the last column; its mean stands only where all of them were run.
     """
     found = {(cell.setting, cell.variant, cell.task): cell for cell in cells}
-    variants, rows = list(dict.fromkeys(cell.variant for cell in cells)), []
+    variants, rows = sorted({cell.variant for cell in cells}), []
     for setting, variant in itertools.product(reasons, variants):
         row = [found.get((setting, variant, task)) for task in tasks]
         if any(row):

@@ -1,0 +1,1 @@
+python experiments/run.py --config=configs/maze2d.py:small --config.task=maze2d-umaze-dense-v1 --config.variant=RVDT --config.seeds=100,101,102,103 --config.model.critic_norm=layer --workdir=runs/tuning/critic-layer-norm/maze2d-umaze-dense-v1/RVDT

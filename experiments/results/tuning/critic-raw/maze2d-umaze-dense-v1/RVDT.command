@@ -1,0 +1,1 @@
+python experiments/run.py --config=configs/maze2d.py:small --config.task=maze2d-umaze-dense-v1 --config.variant=RVDT --config.seeds=100,101,102,103 --config.model.critic_fourier_features=0 --workdir=runs/tuning/critic-raw/maze2d-umaze-dense-v1/RVDT

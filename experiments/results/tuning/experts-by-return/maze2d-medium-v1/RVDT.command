@@ -1,0 +1,1 @@
+python experiments/run.py --config=configs/maze2d.py:small --config.task=maze2d-medium-v1 --config.variant=RVDT --config.seeds=100,101,102,103 --config.expert.by=return --workdir=runs/tuning/experts-by-return/maze2d-medium-v1/RVDT

@@ -1,0 +1,1 @@
+python experiments/run.py --config=configs/maze2d.py:small --config.task=maze2d-umaze-dense-v1 --config.variant=RVDT --config.seeds=100,101,102,103 --config.loss.guidance_return=target --workdir=runs/tuning/guidance-at-target/maze2d-umaze-dense-v1/RVDT
