@@ -15,9 +15,9 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from rvdt_jax.algorithms import base, losses, transitions
+from rvdt_jax.algorithms import base, transitions
 from rvdt_jax.algorithms.base import Metrics, descend, follow, from_setting, make_optimizer
-from rvdt_jax.algorithms.transitions import SamplingSpec, Transitions, check_data, draw_transitions
+from rvdt_jax.algorithms.transitions import SamplingSpec, Transitions, check_data, draw_transitions, mean_over
 from rvdt_jax.models.candidates import ConditionalVAE, PerturbedVAE
 from rvdt_jax.models.critic import MLP, QS
 from rvdt_jax.types import Array, Learner, Params, Store, TrainState
@@ -83,7 +83,7 @@ def update(
 
     def loss(params: Params) -> tuple[Array, Metrics]:
         actions = draw(params, batch.observations, 1, here_key)[0]
-        value = losses.masked_mean(spec.critic.single(critic.params[QS[0]], batch.observations, actions), batch.mask)
+        value = mean_over(spec.critic.single(critic.params[QS[0]], batch.observations, actions), batch.mask)
         return -value, {"policy/loss": -value}
 
     policy, of_policy, norm = descend(perturbation, loss, make_optimizer(coefficients, 0))

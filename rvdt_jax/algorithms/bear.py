@@ -19,9 +19,9 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from rvdt_jax.algorithms import base, bcq, losses, transitions
+from rvdt_jax.algorithms import base, bcq, transitions
 from rvdt_jax.algorithms.base import Metrics, descend, follow, from_setting, make_optimizer
-from rvdt_jax.algorithms.transitions import SamplingSpec, check_data, draw_transitions, values_of
+from rvdt_jax.algorithms.transitions import SamplingSpec, check_data, draw_transitions, mean_over, values_of
 from rvdt_jax.models.candidates import ConditionalVAE
 from rvdt_jax.models.mlp_policy import SquashedPolicy
 from rvdt_jax.types import Array, Learner, Params, Store, TrainState
@@ -109,9 +109,9 @@ def update_policy(
     def loss(params: Params) -> tuple[Array, Metrics]:
         mean, log_std = spec.policy.generator.apply({"params": params}, batch.observations, method="gaussian")
         drawn = mean + jnp.exp(log_std) * noise
-        distance = losses.masked_mean(mmd(drawn, of_data, coefficients.sigma, spec.kernel), batch.mask)
+        distance = mean_over(mmd(drawn, of_data, coefficients.sigma, spec.kernel), batch.mask)
         values = values_of(spec.critic, critic, batch.observations, jnp.tanh(drawn)).mean(1).min(0)
-        value = losses.masked_mean(values, batch.mask)
+        value = mean_over(values, batch.mask)
         loss = multiplier * distance - guided * value
         metrics = {"policy/loss": loss, "policy/mmd": distance, "policy/value": value}
         return loss, metrics | {"policy/multiplier": multiplier}

@@ -20,13 +20,14 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from rvdt_jax.algorithms import base, losses, transitions
+from rvdt_jax.algorithms import base, transitions
 from rvdt_jax.algorithms.base import Metrics, descend, follow, from_setting, make_optimizer
 from rvdt_jax.algorithms.transitions import (
     Transitions,
     acting_params,
     check_data,
     draw_transitions,
+    mean_over,
     values_of,
 )
 from rvdt_jax.models.mlp_policy import SquashedPolicy
@@ -119,7 +120,7 @@ def conservative_gap(
     """The mean of both critics' G, as a function of their parameters ``critic`` and (2, B) values of the data."""
     values = values_of(spec.critic, critic, batch.observations, actions)
     soft = jax.nn.logsumexp(values - log_densities, axis=1) - jnp.log(actions.shape[0])
-    return losses.masked_mean((soft - of_data).mean(0), batch.mask)
+    return mean_over((soft - of_data).mean(0), batch.mask)
 
 
 def update_multiplier(learner: Learner, gap: Array, coefficients: Coefficients) -> Learner:
@@ -138,12 +139,12 @@ def update_policy(
     optimizer, critic = make_optimizer(coefficients, 0), learners["critic"].params
 
     _, log_densities = draw_actions(learners["policy"].params, batch.observations, 1, key, spec)
-    entropy = -losses.masked_mean(log_densities[0], batch.mask)
+    entropy = -mean_over(log_densities[0], batch.mask)
 
     def policy_loss(params: Params, temperature: Array) -> tuple[Array, Metrics]:
         actions, log_densities = draw_actions(params, batch.observations, 1, key, spec)
         values = values_of(spec.critic, critic, batch.observations, actions).min(0)
-        loss = losses.masked_mean((temperature * log_densities - values)[0], batch.mask)
+        loss = mean_over((temperature * log_densities - values)[0], batch.mask)
         return loss, {"policy/loss": loss, "policy/entropy": entropy, "policy/temperature": temperature}
 
     def temperature_loss(log_temperature: Array) -> tuple[Array, None]:

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from rvdt_jax.algorithms import base, losses, transitions
 from rvdt_jax.algorithms.base import Metrics, descend, from_setting, make_optimizer
 from rvdt_jax.algorithms.sequence import shuffle_critics, update_targets
-from rvdt_jax.algorithms.transitions import SamplingSpec, Transitions, check_data, draw_transitions
+from rvdt_jax.algorithms.transitions import SamplingSpec, Transitions, check_data, draw_transitions, mean_over
 from rvdt_jax.models.diffusion import Diffusion
 from rvdt_jax.types import Array, Params, Store, TrainState
 
@@ -90,13 +90,13 @@ def policy_loss(
     noise = jax.random.normal(noise_key, batch.actions.shape)
     noisy = generator.noised(batch.actions, step, noise)
     found = generator.apply({"params": params}, batch.observations, noisy, step)
-    error = losses.masked_mean(losses.squared_error(found, noise), batch.mask)
+    error = mean_over(losses.squared_error(found, noise), batch.mask)
 
     actions = draw_actions(params, batch.observations, 1, action_key, spec)[0]
     guiding, scaling = shuffle_critics(critic, jax.random.bernoulli(swap_key))
     values = spec.critic.single(guiding, batch.observations, actions)
     scale_values = spec.critic.single(scaling, batch.observations, jax.lax.stop_gradient(actions))
-    guidance, value = losses.q_guidance(values, scale_values, batch.mask)
+    guidance, value = losses.q_guidance(values, scale_values, batch.mask, mean_over)
     loss = error + coefficients.eta * guidance
     return loss, {"policy/loss": loss, "policy/error": error, "policy/value": value}
 

@@ -26,6 +26,7 @@ from rvdt_jax.algorithms.transitions import (
     draw_transitions,
     init_learners,
     make_spec,
+    mean_over,
     update_critic,
 )
 from rvdt_jax.models.critic import ValueFunction
@@ -70,8 +71,8 @@ def update_value(
 
     def loss(params: Params) -> tuple[Array, tuple[Array, Metrics]]:
         advantages = values - spec.value.apply({"params": params}, batch.observations)
-        loss = losses.masked_mean(expectile_loss(advantages, coefficients.expectile), batch.mask)
-        return loss, (advantages, {"value/loss": loss, "value/advantage": losses.masked_mean(advantages, batch.mask)})
+        loss = mean_over(expectile_loss(advantages, coefficients.expectile), batch.mask)
+        return loss, (advantages, {"value/loss": loss, "value/advantage": mean_over(advantages, batch.mask)})
 
     optimizer = make_optimizer(coefficients, 0, peak=coefficients.critic_learning_rate)  # a constant rate
     learner, (advantages, metrics), norm = descend(learner, loss, optimizer)
@@ -91,10 +92,10 @@ def update_policy(
 
     def loss(params: Params) -> tuple[Array, Metrics]:
         output = spec.policy.apply({"params": params}, batch.observations)
-        loss = losses.masked_mean(
+        loss = mean_over(
             weights * losses.negative_log_likelihood(output.mean, output.log_std, batch.actions), batch.mask
         )
-        return loss, {"policy/loss": loss, "policy/weight": losses.masked_mean(weights, batch.mask)}
+        return loss, {"policy/loss": loss, "policy/weight": mean_over(weights, batch.mask)}
 
     learner, metrics, norm = descend(learner, loss, make_optimizer(coefficients, step))
     return learner, metrics | {"policy/grad_norm": norm}

@@ -8,6 +8,8 @@ passed through ``stop_gradient`` here, in sight.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -18,12 +20,9 @@ LOG_2PI = 1.8378770664093453
 
 
 def masked_mean(values: Array, mask: Array) -> Array:
-    """Mean of (B, K) or (B,) values over the valid steps; 0, with no gradient, where none is valid.
-
-    A batch of transitions can be such: of data that are cut off everywhere, one as short as the luck of the draw.
-    """
+    """Mean of (B, K) values over the valid steps, of which every window has one."""
     chex.assert_equal_shape([values, mask])
-    return (values * mask).sum() / jnp.maximum(mask.sum(), 1.0)
+    return (values * mask).sum() / mask.sum()
 
 
 def squared_error(mean: Array, actions: Array) -> Array:
@@ -78,20 +77,23 @@ def expert_cloning(expert_means: Array, actions: Array, mask: Array, expert: Arr
     return (squared_error(expert_means, actions) * weights).sum() / jnp.maximum(weights.sum(), 1.0)
 
 
-def q_guidance(values: Array, scale_values: Array, mask: Array) -> tuple[Array, Array]:
+def q_guidance(
+    values: Array, scale_values: Array, mask: Array, mean: Callable[[Array, Array], Array] = masked_mean
+) -> tuple[Array, Array]:
     """- mean Q_i / stop_grad(mean |Q_j|), eq. (3) in QT's normalisation.
 
     Args:
         values: (B, K) Q_i at the policy's actions.
         scale_values: (B, K) Q_j at the same actions.
         mask: (B, K) 1 on valid steps.
+        mean: of values over the valid steps; transitions, of which none may be valid, have ``transitions.mean_over``.
 
     Returns:
         The loss, and mean Q_i for the log.
     """
     chex.assert_equal_shape([values, scale_values, mask])
-    mean_value = masked_mean(values, mask)
-    scale = masked_mean(jnp.abs(jax.lax.stop_gradient(scale_values)), mask)
+    mean_value = mean(values, mask)
+    scale = mean(jnp.abs(jax.lax.stop_gradient(scale_values)), mask)
     # A critic that says 0 everywhere (say, before any reward was seen) guides nowhere; it must not divide by 0.
     return -mean_value / jnp.maximum(scale, 1e-6), mean_value
 

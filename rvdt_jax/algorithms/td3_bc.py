@@ -29,6 +29,7 @@ from rvdt_jax.algorithms.transitions import (
     draw_transitions,
     init_learners,
     make_spec,
+    mean_over,
     update_critic,
 )
 from rvdt_jax.models.critic import QS
@@ -97,9 +98,9 @@ def policy_loss(
 ) -> tuple[Array, Metrics]:
     """L_pi as a function of the policy's parameters ``params``."""
     actions = spec.policy.apply({"params": params}, batch.observations).mean
-    error = losses.masked_mean(losses.squared_error(actions, batch.actions), batch.mask)
+    error = mean_over(losses.squared_error(actions, batch.actions), batch.mask)
     values = spec.critic.single(critic[QS[0]], batch.observations, actions)
-    guidance, value = losses.q_guidance(values, values, batch.mask)
+    guidance, value = losses.q_guidance(values, values, batch.mask, mean_over)
     loss = error + coefficients.eta * guidance
     return loss, {"policy/loss": loss, "policy/error": error, "policy/value": value}
 

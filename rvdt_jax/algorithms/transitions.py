@@ -12,7 +12,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from rvdt_jax.algorithms import base, losses
+from rvdt_jax.algorithms import base
 from rvdt_jax.algorithms.base import from_setting
 from rvdt_jax.data.contract import check_rewards
 from rvdt_jax.data.episodes import Episodes
@@ -186,10 +186,16 @@ def best_target(
     return batch.rewards + coefficients.gamma * batch.continues * best
 
 
+def mean_over(values: Array, mask: Array) -> Array:
+    """Mean of (B,) values over the transitions that count; 0 in a batch that has none."""
+    chex.assert_equal_shape([values, mask])
+    return (values * mask).sum() / jnp.maximum(mask.sum(), 1.0)
+
+
 def td_error(values: Array, targets: Array, mask: Array) -> Array:
     """Squared error of (2, B) values from (B,) targets, summed over the two critics, a mean over transitions."""
     chex.assert_shape(values, (2, *targets.shape))
-    return losses.masked_mean(jnp.square(values - jax.lax.stop_gradient(targets)).sum(0), mask)
+    return mean_over(jnp.square(values - jax.lax.stop_gradient(targets)).sum(0), mask)
 
 
 Penalty = Callable[[Params, Array], tuple[Array, base.Metrics]]
@@ -215,10 +221,7 @@ def update_critic(
         values = spec.critic.apply({"params": params}, batch.observations, batch.actions)
         error = weight * td_error(values, targets, batch.mask)
         added, metrics = penalty(params, values)
-        return error + added, metrics | {
-            "critic/td_loss": error,
-            "critic/value": losses.masked_mean(values[0], batch.mask),
-        }
+        return error + added, metrics | {"critic/td_loss": error, "critic/value": mean_over(values[0], batch.mask)}
 
     optimizer = base.make_optimizer(coefficients, step, peak=coefficients.critic_learning_rate)
     learner, metrics, norm = base.descend(learner, loss, optimizer)
