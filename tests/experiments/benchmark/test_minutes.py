@@ -9,6 +9,7 @@ from benchmark import minutes, xla
 from benchmark.data import make_episodes
 from benchmark.machine import identity
 from benchmark.results import Results
+from benchmark.suite import other_rows
 from benchmark.updates import Data
 
 from rvdt_jax.models.transformer import CausalSelfAttention
@@ -18,6 +19,14 @@ BY_IMPORTANCE = [
     *("RVDT/bfloat16/1 seed public strong", "RVDT/bfloat16/5 seeds, vmap", "QT/bfloat16/1 seed", "DT/bfloat16/1 seed"),
     *("RVDT/float32/1 seed", "RVDT/bfloat16/3 seeds, vmap", "RVDT/bfloat16/8 seeds, vmap"),
 ]
+
+
+def test_every_kind_of_row_has_a_first_guess(small_config):
+    def make(variant, dtype):
+        return small_config(variant=variant)
+
+    rows = other_rows("reference", make, Data.of(make_episodes(50)), "gpu")
+    assert {section for section, *_ in rows} <= minutes._PROGRAMS.keys()
 
 
 @pytest.mark.parametrize(
