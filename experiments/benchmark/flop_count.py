@@ -42,8 +42,8 @@ def measure_flops(case: Case, data: Data) -> dict:
 def update_flops(config: Config, data: Data) -> float:
     """FLOPs of the matrix products of one update of one seed, traced; a mean where the policy waits its turn."""
     arguments, static = _one_update(config, data)
-    turns = config.td3.policy_every if config.variant == "TD3+BC" else 1
-    return traced_flops(functools.partial(train_chunk, **static), *arguments, taken=1 / turns)
+    # The policies of TD3 alone wait, behind a ``cond``.
+    return traced_flops(functools.partial(train_chunk, **static), *arguments, taken=1 / config.td3.policy_every)
 
 
 def _one_update(config: Config, data: Data) -> tuple[tuple, dict]:

@@ -187,7 +187,7 @@ def best_target(
 
 
 def mean_over(values: Array, mask: Array) -> Array:
-    """Mean of (B,) values over the transitions that count; 0 in a batch that has none."""
+    """Mean of (B,) values over the transitions that count; 0 in a batch that has none, which windows never are."""
     chex.assert_equal_shape([values, mask])
     return (values * mask).sum() / jnp.maximum(mask.sum(), 1.0)
 

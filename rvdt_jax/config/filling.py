@@ -121,8 +121,8 @@ def _one_scale(leaves: dict, rows: dict[str, object]) -> dict[str, object]:
             f"config.loss.reward_scale={scale:g} and config.loss.return_span={span:g} both say how rewards are scaled. "
             "Set one of the two."
         )
-    given, other = ("reward_scale", "return_span") if span is None else ("return_span", "reward_scale")
-    given, other = f"loss.{given}", f"loss.{other}"
+    names = "loss.reward_scale", "loss.return_span"
+    given, other = names if span is None else reversed(names)
     if leaves[given] is None or other not in rows:
         return rows
     log.info("config.%s=%g takes the place of the variant's config.%s=%g", given, leaves[given], other, rows[other])
