@@ -19,7 +19,7 @@ def write_run(
     ]
     settings = {"task": task, "variant": variant, "seeds": list(scores), "workdir": str(folder)}
     settings |= {"train": {"steps": steps, "batch_size": 256}, "loss": {"eta": eta}, "eval": {}}
-    settings |= {"model": {"width": 32, "layers": 1, "context_length": 5}}
+    settings |= {"model": {"width": 32, "layers": 1, "context_length": 5, "critic_width": 256, "critic_layers": 2}}
     settings |= {"data": {"regime": regime, "fraction": fraction}}
     facts = {"ref_min_return": low, "ref_max_return": high, "provenance": provenance, "hardware": "1 x cpu"}
     folder.mkdir(parents=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Sequence
 
 from rvdt_jax.report.cells import Cell, Key
 from rvdt_jax.report.published import TABLES
 from rvdt_jax.report.render import emphasised, markdown_table, our_text, published_text
-from rvdt_jax.report.tables import Column, Row, Table, make_table
+from rvdt_jax.report.tables import Column, Row, Table, make_table, others_of, variants_of
 
 # The table maze2d holds three of the rows of maze2d-reward, whose footnotes say where the two differ.
 _SHOWN = tuple(name for name in TABLES if name != "maze2d")
@@ -17,6 +18,7 @@ def results_section(cells: dict[Key, Cell]) -> str:
     """Markdown for every table with a row of ours: scores, data and hardware, what was not run; then the commands."""
     tables = [make_table(name, cells) for name in _SHOWN]
     parts = [part for table in tables if (rows := _run_rows(table)) for part in _table_with_notes(table, rows)]
+    parts += _others(make_table("maze2d", cells))
     if not parts:
         return "Nothing was run yet."
     commands = "\n".join(cell.command for cell in cells.values() if cell.command)
@@ -31,12 +33,30 @@ def headline_section(cells: dict[Key, Cell]) -> str:
     rows = _run_rows(table)
     if not rows:
         return "Nothing was run yet."
-    return f"{_beside_published(table, rows, _final(table))}\n\nOurs: {_rests_on(table)}."
+    columns = _final(table)
+    return f"{_beside_published(table, rows, columns)}\n\n{_rests_on(table, [column.variant for column in columns])}"
 
 
 def _final(table: Table) -> list[Column]:
-    """The columns of final checkpoints."""
-    return [column for column in table.columns if not column.maximum]
+    """The columns of final checkpoints, without the algorithms that are compared with them."""
+    return [column for column in table.columns if not column.maximum and column.variant in variants_of(table.name)]
+
+
+def _others(table: Table) -> list[str]:
+    """Other algorithms: a row each, final checkpoints beside published scores."""
+    variants = [variant for variant in table.variants if variant in others_of(table.name)]
+    if not any(variant in variants for _, variant, _ in table.cells()):
+        return []
+    rows = [row for row in table.rows if row.task]
+    headings = ["", *(f"{row.label}, {whose}" for row in rows for whose in ("published", "ours"))]
+    lines = [[variant, *_both(table, rows, variant)] for variant in variants]
+    return [f"### {table.title}, other algorithms", markdown_table(headings, lines), _rests_on(table, variants)]
+
+
+def _both(table: Table, rows: list[Row], variant: str) -> list[str]:
+    column = Column(variant)
+    pairs = ((row.published.get(variant), emphasised(column, our_text(table, row, column))) for row in rows)
+    return [text for published, ours in pairs for text in (published_text(published), ours)]
 
 
 def _run_rows(table: Table) -> list[Row]:
@@ -48,7 +68,7 @@ def _run_rows(table: Table) -> list[Row]:
 
 def _table_with_notes(table: Table, rows: list[Row]) -> list[str]:
     files = ", ".join(f"[{kind}](tables/{table.name}.{suffix})" for kind, suffix in _FILES)
-    parts = [f"### {table.title}", _beside_published(table, rows, table.columns), f"Ours: {_rests_on(table)}."]
+    parts = [f"### {table.title}", _beside_published(table, rows, table.columns), _rests_on(table, table.variants)]
     missing = [f"{row.label} {variant}" for row, variant in table.missing() if row in rows]
     parts += [f"Not run: {', '.join(missing)}."] if missing else []
     return [*parts, "\n".join(f"* {note}" for note in table.notes), f"With every published method: {files}."]
@@ -72,9 +92,9 @@ def _beside_published(table: Table, rows: list[Row], columns: list[Column]) -> s
     return markdown_table(headings, body)
 
 
-def _rests_on(table: Table) -> str:
-    """Data, model, updates, episodes and hardware of our cells in one table."""
-    cells = [cell for _, _, cell in table.cells()]
+def _rests_on(table: Table, variants: Sequence[str]) -> str:
+    """A sentence: data, model, updates, episodes and hardware of our cells of some variants in one table."""
+    cells = [cell for _, variant, cell in table.cells() if variant in variants]
     data = {cell.data for cell in cells if cell.data}
     if all(cell.recreated for cell in cells if cell.data):
         names = sorted(name.split(":")[0] for name in data)
@@ -86,7 +106,7 @@ def _rests_on(table: Table) -> str:
         {f"{len(cell.scores)} seeds of {cell.episodes} episodes" for cell in cells if cell.scores},
         {cell.hardware for cell in cells if cell.hardware},
     )
-    return "; ".join(_one_of(alternatives) for alternatives in words if alternatives)
+    return f"Ours: {'; '.join(_one_of(alternatives) for alternatives in words if alternatives)}."
 
 
 def _one_of(alternatives: set[str]) -> str:

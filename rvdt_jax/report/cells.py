@@ -8,6 +8,7 @@ import pathlib
 
 import numpy as np
 
+from rvdt_jax.algorithms.variants import VARIANTS
 from rvdt_jax.errors import UserError, differences
 from rvdt_jax.report.published import maxima
 from rvdt_jax.report.records import read_json, read_lines
@@ -139,6 +140,9 @@ def _finite(score: float | None) -> float:
 
 def _size(config: dict) -> str:
     model, batch = config["model"], config["train"]["batch_size"]
+    variant = VARIANTS.get(config["variant"])
+    if variant is not None and not variant.does_read("model.width"):
+        return f"MLPs of {model['critic_layers']} x {model['critic_width']}, batch {batch}"
     layers = f"{model['layers']} layer{'s' if model['layers'] > 1 else ''}"
     return f"width {model['width']}, {layers}, K={model['context_length']}, batch {batch}"
 

@@ -13,6 +13,8 @@ MAZE2D = ("DT", "QT", "VDT", "RVDT")
 ABLATION = ("DT", "DT-Dup", "RDT", "QT", "VDT", "RVDT-Dup", "RVDT-Determ", "RVDT")
 # The variants of each table that are ours to fill.
 VARIANTS_OF = {"maze2d": MAZE2D, "maze2d-reward": MAZE2D, "low-data": ("QT", "RVDT"), "ablation": ABLATION}
+# Algorithms that stand beside them, by final checkpoints alone; ``sweep.py --variants`` runs them.
+OTHERS_OF = {"maze2d": ("QDT", "TD3+BC", "ReBRAC", "IQL", "O-RL", "CQL", "BCQ", "BEAR", "D-QL")}
 # The source's ablation names no data set, so nothing of ours can stand beside its rows: these are rows of our own.
 ABLATION_TASKS = ("maze2d-umaze-v1", "maze2d-medium-v1")
 
@@ -61,7 +63,7 @@ class Table:
 
     Attributes:
         methods: the published columns.
-        variants: the variants with columns of ours: those of ``variants_of`` that were run or published.
+        variants: the variants with columns of ours: of ``variants_of`` and ``others_of`` those run or published.
         rows: in the source's order, ours after them.
         notes: footnotes, one or a few sentences each.
     """
@@ -80,8 +82,9 @@ class Table:
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """Our columns: each variant's final checkpoint, and beside it the maximum if one is on record."""
-        kinds = {variant: (False, True) for _, variant, cell in self.cells() if cell.maxima}
+        """Our columns: each variant's final checkpoint, and beside it, but for the others, the maximum on record."""
+        others = others_of(self.name)
+        kinds = {variant: (False, True) for _, variant, cell in self.cells() if cell.maxima and variant not in others}
         return tuple(Column(variant, kind) for variant in self.variants for kind in kinds.get(variant, (False,)))
 
     def average(self, row: Row, column: Column) -> float | None:
@@ -111,6 +114,11 @@ def variants_of(table: str) -> tuple[str, ...]:
     return VARIANTS_OF.get(table, OURS)
 
 
+def others_of(table: str) -> tuple[str, ...]:
+    """The variants that stand beside them for comparison."""
+    return OTHERS_OF.get(table, ())
+
+
 def make_table(name: str, ours: dict[Key, Cell]) -> Table:
     """Lays out a table.
 
@@ -127,7 +135,9 @@ def make_table(name: str, ours: dict[Key, Cell]) -> Table:
         rows += [Row(task, task, "", False, {}) for task in ABLATION_TASKS]
     methods = tuple(dict.fromkeys(cell.method for cell in cells))
     run = {variant for row in rows for task, variant, regime in ours if (task, regime) == (row.task, row.regime)}
-    variants = tuple(variant for variant in variants_of(name) if variant in run or variant in methods)
+    variants = tuple(
+        variant for variant in (*variants_of(name), *others_of(name)) if variant in run or variant in methods
+    )
     table = Table(name, TITLES[name], methods, variants, tuple(rows), ours)
     return dataclasses.replace(table, notes=tuple(_notes(table)))
 

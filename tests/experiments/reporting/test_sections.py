@@ -61,6 +61,17 @@ def test_rows_that_were_run_stand_beside_the_published_ones(tmp_path):
     assert (tmp_path / "1.png").read_bytes() == (tmp_path / "2.png").read_bytes()
 
 
+def test_other_algorithms_have_rows_of_their_own_and_stay_out_of_the_headline(tmp_path):
+    write_run(tmp_path / "a", "maze2d-umaze-v1", "RVDT", {0: 100.0})
+    write_run(tmp_path / "b", "maze2d-umaze-v1", "IQL", {0: 30.0})
+    cells = read_cells([tmp_path])
+    text = results_section(cells).split("### maze2d, other algorithms")[1]
+    assert line_of(text, "IQL") == ["IQL", "42.1", "**30.0**", "34.9", "", "61.7", ""]
+    assert line_of(text, "TD3+BC")[1:3] == ["14.8", ""]
+    assert "; MLPs of 2 x 256, batch 256;" in text
+    assert not {"IQL", "MLPs"} & set(headline_section(cells).split())
+
+
 def test_listed_items_with_commas_do_not_run_into_each_other(tmp_path):
     for regime, kept in (("D1", 125), ("D2", 60)):
         provenance = RECREATED | {"subset": {"episodes": kept, "of": 1250}}
