@@ -119,6 +119,11 @@ def others_of(table: str) -> tuple[str, ...]:
     return OTHERS_OF.get(table, ())
 
 
+def headline_columns(table: Table) -> list[Column]:
+    """The columns of final checkpoints, without the others."""
+    return [column for column in table.columns if not column.maximum and column.variant in variants_of(table.name)]
+
+
 def make_table(name: str, ours: dict[Key, Cell]) -> Table:
     """Lays out a table.
 
