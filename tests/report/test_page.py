@@ -33,7 +33,7 @@ def test_a_page_with_tables_and_pictures(tmp_path):
     assert "<td>145.1 ± 3.8</td>" in text
     assert (
         text.count("<svg") == 5
-    )  # three tables with scores; learning curves and returns of umaze, the failed cell has none
+    )  # scores in three tables, curves and returns of umaze; none of a failed cell
     (tmp_path / "coverage.json").write_text(json.dumps(measured() | {"task": "maze2d-umaze-v1", "data": "made up"}))
     text = pages(tmp_path)
     assert text == pages(tmp_path)
