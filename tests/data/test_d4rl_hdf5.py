@@ -100,9 +100,6 @@ def noticed(dataset_id: str) -> str:
     return "; ".join(about(dataset_id)["noticed"])
 
 
-# --- the layouts, from file to episodes ---
-
-
 @pytest.mark.parametrize("task", LAYOUTS)
 def test_what_is_in_the_file_is_in_the_episodes(task, tmp_path):
     """The observation after the last action is that of ``next_observations``, half a step on, or the last one again."""
@@ -182,9 +179,6 @@ def test_terminals_in_maze2d_and_constant_rewards_are_mentioned(tmp_path):
     assert "D4RL's maze2d files have no terminals" in noticed(dataset_id)
     assert "every reward is 0" in noticed(dataset_id)
     assert noticed(bring_new(tmp_path, "maze2d-open-v0", "..o..o")) == ""
-
-
-# --- what the data set says of itself ---
 
 
 @pytest.mark.parametrize("task", ["antmaze-umaze-v2", "antmaze-large-play-v2", "maze2d-open-v0", KITCHEN, ADROIT])

@@ -12,11 +12,9 @@ from rvdt_jax.data.contract import check_episodes
 from rvdt_jax.data.episodes import Episodes
 from rvdt_jax.data.rebalance import loss_weights, sampling_probabilities, select_expert_episodes, select_experts
 
-returns_lists = st.lists(st.sampled_from([-2.0, 0.0, 0.5, 1.0, 30.0]), min_size=1, max_size=40)
-
 
 @settings(deadline=None)
-@given(returns_lists, st.floats(0.0, 100.0))
+@given(st.lists(st.sampled_from([-2.0, 0.0, 0.5, 1.0, 30.0]), min_size=1, max_size=40), st.floats(0.0, 100.0))
 def test_weights_and_probabilities(returns, alpha):
     lengths = np.arange(1, len(returns) + 1)
     mask = select_experts(returns, lengths).mask
