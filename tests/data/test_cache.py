@@ -5,6 +5,7 @@ import pathlib
 
 import numpy as np
 import pytest
+from conftest import halve
 
 from rvdt_jax.data.cache import cache_folder, cache_path, read_cache, write_cache
 
@@ -30,10 +31,6 @@ def test_what_is_written_is_read_to_the_last_bit(written, episodes, bounds):
     assert again.name == "random"
 
 
-def truncated(path):
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
 def one_bit_flipped(path):
     """In the middle of the observations, where only the checksum can tell."""
     content = bytearray(path.read_bytes())
@@ -57,7 +54,7 @@ def resave(path, **changes):
 @pytest.mark.parametrize(
     "corrupt",
     [
-        *(pathlib.Path.unlink, truncated, one_bit_flipped, unknown_compression),
+        *(pathlib.Path.unlink, halve, one_bit_flipped, unknown_compression),
         lambda path: np.savez(path, weights=np.zeros(3)),
         lambda path: resave(path, provenance=np.array("[]")),
     ],

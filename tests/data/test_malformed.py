@@ -3,6 +3,7 @@
 What is refused is never touched, and nothing is left. D4RL's HDF5 files and flat caches are tested elsewhere.
 """
 
+import os
 import pathlib
 import re
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 import pytest
-from conftest import snapshot
+from conftest import halve, snapshot
 from gymnasium.spaces import Box, Dict
 from minari_sets import set_metadata, write_minari
 from settings_helpers import of_own_data
@@ -98,21 +99,12 @@ def content(data):
     return lambda path: path.write_bytes(data)
 
 
-def halve(path):
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
 def damage_one_group(path):
     """The index of one episode's group is gone, the rest is whole: HDF5 then raises a RuntimeError."""
     content = bytearray(path.read_bytes())
     place = content.rfind(b"TREE")
     content[place : place + 4] = bytes(4)
     path.write_bytes(content)
-
-
-def stretch(path):
-    with path.open("ab") as file:
-        file.truncate(65 * 2**20)
 
 
 def empty_episode(file):
@@ -186,7 +178,7 @@ CASES = {
     # metadata
     "metadata that are no JSON": on_disk("metadata.json", content(b"observation_space: three numbers\n")),
     "metadata that are a list": on_disk("metadata.json", content(b"[]")),
-    "metadata without end": on_disk("metadata.json", stretch, "more than 64 MiB"),
+    "metadata without end": on_disk("metadata.json", lambda path: os.truncate(path, 65 * 2**20), "more than 64 MiB"),
     "metadata nested without end": on_disk("metadata.json", content(b"[" * 200_000), "RecursionError"),
     "a space that is none": metadata("cannot be read", observation_space='{"type": "Sphere"}'),
     "an unknown version of Minari": metadata("cannot be read", r"99\.0\.0", minari_version="99.0.0"),

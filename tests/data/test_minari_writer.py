@@ -208,21 +208,20 @@ def test_an_interrupt_at_the_exchange_leaves_an_existing_data_set_whole(root, mo
     assert content_digest(final) == before
 
 
-def make_leftover(root: pathlib.Path, process: int) -> pathlib.Path:
+def make_leftover(root: pathlib.Path, process: int | None = None) -> pathlib.Path:
+    """The hidden folder of a writer, by default of one that has died."""
+    if process is None:
+        ended = subprocess.Popen([sys.executable, "-c", ""])
+        ended.wait()
+        process = ended.pid
     hidden = root / f".incomplete-{process}-{platform.node()}-abc"
     (hidden / DATASET_ID / "data").mkdir(parents=True)
     (hidden / DATASET_ID / "data" / "main_data.hdf5").write_bytes(b"half")
     return hidden
 
 
-def dead_process() -> int:
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    return process.pid
-
-
 def test_leftovers_of_dead_writers_of_this_host_alone_are_cleared(root):
-    dead, alive = make_leftover(root, dead_process()), make_leftover(root, os.getpid())
+    dead, alive = make_leftover(root), make_leftover(root, os.getpid())
     elsewhere = dead.with_name(dead.name.replace(platform.node(), "another-host"))
     shutil.copytree(dead, elsewhere)
     write()
@@ -236,7 +235,7 @@ def test_a_data_set_in_the_hands_of_a_dead_writer_is_put_back(root):
     write()
     before = content_digest(root / DATASET_ID)
     # Killed between the two moves of a replacement: the old data set waits, the new one is not there yet.
-    leftover = make_leftover(root, dead_process())
+    leftover = make_leftover(root)
     (leftover / "replaced" / DATASET_ID).parent.mkdir(parents=True)
     (root / DATASET_ID).rename(leftover / "replaced" / DATASET_ID)
     clear_leftovers(root)

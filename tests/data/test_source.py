@@ -6,6 +6,7 @@ import sys
 import h5py
 import numpy as np
 import pytest
+from conftest import halve
 from gymnasium.spaces import Box, Dict
 from minari_sets import write_minari
 
@@ -76,17 +77,13 @@ def test_every_choice_of_entries_has_a_cache_of_its_own(no_minari):
     assert len(list(cache_folder().iterdir())) == len(choices)
 
 
-def truncate(path):
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
 def break_the_contract(path):
     episodes, provenance = read_cache(path)
     episodes.rewards[0] = np.nan
     write_cache(path, episodes, provenance)
 
 
-@pytest.mark.parametrize("corrupt", [truncate, break_the_contract])
+@pytest.mark.parametrize("corrupt", [halve, break_the_contract])
 def test_a_corrupt_cache_is_rebuilt_and_that_is_said(dataset, no_minari, caplog, corrupt):
     expected, _ = load_local(DATASET)
     (path,) = cache_folder().iterdir()
