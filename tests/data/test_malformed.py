@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 from conftest import halve, snapshot
 from gymnasium.spaces import Box, Dict
+from launching import TINY
 from minari_sets import set_metadata, write_minari
 from settings_helpers import of_own_data
 
+from rvdt_jax.data.cache import cache_folder
 from rvdt_jax.data.minari import minari_root
 from rvdt_jax.runs.fit import run_config
 from rvdt_jax.runs.load import load_episodes
@@ -205,11 +207,13 @@ def test_malformed_data_are_refused_in_one_line_and_nothing_is_touched_or_left(n
     minari_root().mkdir()
     case.make()
     before = snapshot(tmp_path)
-    settings = {"data.source": "minari", "workdir": str(tmp_path / "run")} | (case.settings or {})
+    settings = TINY | {"data.source": "minari", "workdir": str(tmp_path / "run")} | (case.settings or {})
     with pytest.raises(ValueError, match=r"\w+") as refused:
         run_config(of_own_data(settings), progress=False)
     check_words(str(refused.value), case)
-    assert snapshot(tmp_path) == before  # no run directory, no cache
+    assert snapshot(tmp_path) == before
+    assert not (tmp_path / "run").exists()
+    assert not cache_folder().exists()
 
 
 def test_sound_data_are_taken():
