@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rvdt_jax.report.cells import Cell, Key
 from rvdt_jax.report.published import TABLES
 from rvdt_jax.report.render import emphasised, markdown_table, our_text, published_text
-from rvdt_jax.report.tables import Column, Row, Table, make_table, others_of, variants_of
+from rvdt_jax.report.tables import Column, Row, Table, headline_columns, make_table, others_of
 
 # The table maze2d holds three of the rows of maze2d-reward, whose footnotes say where the two differ.
 _SHOWN = tuple(name for name in TABLES if name != "maze2d")
@@ -27,19 +27,22 @@ def results_section(cells: dict[Key, Cell]) -> str:
     return "\n\n".join(parts)
 
 
+def statistics_section(cells: dict[Key, Cell]) -> str:
+    """Markdown: of every table with a row of ours, what can be said of the claim RVDT above QT above DT."""
+    from reporting.aggregate import claims
+
+    tables = [table for name in _SHOWN if _run_rows(table := make_table(name, cells))]
+    return claims(tables) if tables else "Nothing was run yet."
+
+
 def headline_section(cells: dict[Key, Cell]) -> str:
     """Markdown: the maze2d rows, final checkpoints beside published scores, without footnotes."""
     table = make_table("maze2d", cells)
     rows = _run_rows(table)
     if not rows:
         return "Nothing was run yet."
-    columns = _final(table)
+    columns = headline_columns(table)
     return f"{_beside_published(table, rows, columns)}\n\n{_rests_on(table, [column.variant for column in columns])}"
-
-
-def _final(table: Table) -> list[Column]:
-    """The columns of final checkpoints, without the algorithms that are compared with them."""
-    return [column for column in table.columns if not column.maximum and column.variant in variants_of(table.name)]
 
 
 def _others(table: Table) -> list[str]:
@@ -71,7 +74,21 @@ def _table_with_notes(table: Table, rows: list[Row]) -> list[str]:
     parts = [f"### {table.title}", _beside_published(table, rows, table.columns), _rests_on(table, table.variants)]
     missing = [f"{row.label} {variant}" for row, variant in table.missing() if row in rows]
     parts += [f"Not run: {', '.join(missing)}."] if missing else []
-    return [*parts, "\n".join(f"* {note}" for note in table.notes), f"With every published method: {files}."]
+    notes = "\n".join(f"* {note}" for note in table.notes)
+    return [*parts, notes, f"With every published method: {files}.", *_pictures(table)]
+
+
+def _pictures(table: Table) -> list[str]:
+    """The pictures that ``draw_tables`` makes; the larger ones are folded."""
+    if all(cell.failed for _, _, cell in table.cells()):
+        return []
+    large = (("curves", "Learning curves"), ("returns", "Returns of all final episodes"))
+    folded = "\n\n".join(f'<img src="tables/{table.name}-{kind}.png" alt="{title}">' for kind, title in large)
+    title = f"{table.title}: normalised scores, ours as bars, the published ones as lines"
+    return [
+        f'<img src="tables/{table.name}.png" alt="{title}">',
+        f"<details><summary>Learning curves and returns</summary>\n\n{folded}\n\n</details>",
+    ]
 
 
 _FILES = (("Markdown", "md"), ("LaTeX", "tex"), ("CSV", "csv"))
@@ -115,35 +132,13 @@ def _one_of(alternatives: set[str]) -> str:
     return " or ".join(bracketed)
 
 
-def draw_headline(cells: dict[Key, Cell], path: pathlib.Path) -> None:
-    """Draws the headline's table: a group of bars per task, our mean and std over seeds, the published score as a line.
+def draw_tables(cells: dict[Key, Cell], folder: pathlib.Path) -> None:
+    """Draws the scores of every table with a row of ours, and of those shown curves and returns, into ``folder``."""
+    from rvdt_jax.report.pictures import cells_by_row, draw_curves, draw_returns, save, score_picture, task_pictures
 
-    Equal records give equal bytes, for one version of matplotlib.
-    """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    from rvdt_jax.report.plots import COLOURS
-
-    table = make_table("maze2d", cells)
-    rows, columns = [row for row in _run_rows(table) if row.task], _final(table)
-    figure, axes = plt.subplots(figsize=(7.2, 3.6), layout="constrained")
-    width = 0.8 / max(1, len(columns))
-    for number, column in enumerate(columns):
-        for place, row in enumerate(rows):
-            left = place - 0.4 + number * width
-            cell, published = table.cell(row, column.variant), row.published.get(column.variant)
-            if cell and cell.mean is not None:
-                axes.bar(left, cell.mean, width * 0.9, align="edge", color=COLOURS[number])
-                axes.errorbar(left + width * 0.45, cell.mean, cell.score()[1], color="black", elinewidth=0.8)
-            if published and published.mean is not None:
-                axes.hlines(published.mean, left, left + width * 0.9, color="black", linestyle="--", linewidth=1.2)
-        axes.bar(0, 0, color=COLOURS[number], label=f"{column.variant}, ours")
-    axes.plot([], [], color="black", linestyle="--", label="published")
-    axes.set(xticks=range(len(rows)), xticklabels=[row.label for row in rows], ylabel="normalised score")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(columns) + 1)
-    figure.savefig(path, dpi=130, metadata={"Software": None})
-    plt.close(figure)
+    for table in (make_table(name, cells) for name in TABLES):
+        if by_row := cells_by_row(table):
+            save(score_picture(table), folder / f"{table.name}.png")
+        if by_row and table.name in _SHOWN:
+            save(task_pictures(by_row, draw_curves), folder / f"{table.name}-curves.png")
+            save(task_pictures(by_row, draw_returns), folder / f"{table.name}-returns.png")

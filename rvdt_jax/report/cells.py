@@ -148,9 +148,15 @@ def _size(config: dict) -> str:
 
 
 def _what_must_agree(config: dict, results: dict) -> dict:
-    """A run's settings except seeds, place and hardware, and what it was trained and scored on."""
+    """A run's settings except seeds, place and hardware, and what it was trained and scored on.
+
+    Runs of one low-data regime may have subsets of their own of one data set.
+    """
     settings = {name: value for name, value in config.items() if name not in ("size", "seeds", "workdir", "parallel")}
-    content = results["provenance"].get("content_digest")
+    low_data = settings["data"].get("regime") is not None
+    if low_data:
+        settings["data"] = {name: value for name, value in settings["data"].items() if name != "subset_seed"}
+    content = results["provenance"].get("dataset_id" if low_data else "content_digest")
     return {"config": settings, "data": content, "environment": results.get("environment")}
 
 

@@ -3,13 +3,13 @@
 import pytest
 from launching import ROOT
 from made_up_runs import RECREATED, line_of, write_run
-from reporting.results import draw_headline, headline_section, results_section
+from reporting.results import draw_tables, headline_section, results_section, statistics_section
 from reporting.sections import HEADLINE, SPEED, markers, results_sections, section_of, write_section
 
 from rvdt_jax.report.cells import read_cells
 
 RESULTS = ROOT / "experiments" / "results"
-NAMES = ("demo", "results", "toys", "coverage", "theory", "likeness", "random returns", "speed")
+NAMES = ("demo", "results", "statistics", "toys", "coverage", "theory", "likeness", "random returns", "speed")
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def test_only_the_section_is_replaced_and_a_page_without_the_markers_is_refused(
 
 
 def test_rows_that_were_run_stand_beside_the_published_ones(tmp_path):
-    assert results_section({}) == headline_section({}) == "Nothing was run yet."
+    assert results_section({}) == headline_section({}) == statistics_section({}) == "Nothing was run yet."
     write_run(tmp_path / "a", "maze2d-umaze-v1", "RVDT", {0: 100.0, 1: 90.0})
     write_run(tmp_path / "b", "maze2d-umaze-v1", "DT", {0: 10.0})
     write_run(tmp_path / "c", "maze2d-umaze-v1", "VDT", {0: 20.0})  # the source has no column of it
@@ -56,9 +56,13 @@ def test_rows_that_were_run_stand_beside_the_published_ones(tmp_path):
     assert "QT on maze2d-umaze-v1: 99.2 in the table maze2d, 105.4" in text
     final = ("31.0", "**10.0**", "99.2", "", "**20.0**", "145.1 ± 3.8", "**95.0 ± 7.1**")
     assert line_of(headline_section(cells), "maze2d-umaze-v1") == ["maze2d-umaze-v1", *final]
-    for name in ("1.png", "2.png"):
-        draw_headline(cells, tmp_path / name)
-    assert (tmp_path / "1.png").read_bytes() == (tmp_path / "2.png").read_bytes()
+    for name in ("1", "2"):
+        (tmp_path / name).mkdir()
+        draw_tables(cells, tmp_path / name)
+    drawn = {path.name for path in (tmp_path / "1").iterdir()}
+    assert {"maze2d.png", *(f"maze2d-reward{kind}.png" for kind in ("", "-curves", "-returns"))} <= drawn
+    assert all((tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes() for name in drawn)
+    assert all(f"tables/{name}" in text for name in drawn - {"maze2d.png"})
 
 
 def test_other_algorithms_have_rows_of_their_own_and_stay_out_of_the_headline(tmp_path):
