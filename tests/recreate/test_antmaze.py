@@ -1,5 +1,7 @@
 """The antmaze recipe: the maze's geometry, the planner, the ant that goes on, and what a collection says of itself."""
 
+import contextlib
+
 import numpy as np
 import pytest
 
@@ -9,22 +11,18 @@ from rvdt_jax.recreate import recreate
 from rvdt_jax.recreate.antmaze import CommandedAnt, Planner, cell_of, free_cells, place_of
 
 NAMES = ["umaze", "medium", "large"]
+STILL = np.zeros(8)
 
 
 @pytest.mark.parametrize("maze", NAMES)
 def test_places_are_those_of_the_environment(maze):
-    env = AntMazeEnv(maze)
-    goal = cell_of(env._goal_centre, maze)
-    np.testing.assert_allclose(place_of(goal, maze), env._goal_centre)
-    geoms = env.simulator.model
-    walls = {
-        tuple(np.round(geoms.geom_pos[i, :2] - env._origin, 3).tolist())
-        for i in range(geoms.ngeom)
-        if (geoms.geom(i).name or "").startswith("block")
-    }
+    with contextlib.closing(AntMazeEnv(maze)) as env:
+        np.testing.assert_allclose(place_of(cell_of(env._goal_centre, maze), maze), env._goal_centre)
+        model = env.simulator.model
+        blocks = [i for i in range(model.ngeom) if model.geom(i).name.startswith("block")]
+        walls = {tuple(np.round(model.geom_pos[i, :2] - env._origin, 3).tolist()) for i in blocks}
     assert walls
     assert not walls & {tuple(place_of(cell, maze).tolist()) for cell in free_cells(maze)}
-    env.close()
 
 
 @pytest.mark.parametrize("maze", NAMES)
@@ -40,15 +38,13 @@ def test_who_walks_to_the_waypoints_arrives_through_free_cells_alone(maze):
     rng = np.random.default_rng(0)
     for start in free_cells(maze):
         for end in free_cells(maze)[::7]:
-            goal = place_of(end, maze) + rng.uniform(0, 1.5, 2)
-            planner, place = Planner(maze, goal, rng), place_of(start, maze)
-            for _ in range(1000):
-                way = planner.waypoint(place) - place
+            goal, place = place_of(end, maze) + rng.uniform(0, 1.5, 2), place_of(start, maze)
+            planner, steps = Planner(maze, goal, rng), 0
+            while np.linalg.norm(place - goal) >= 0.4:
+                way, steps = planner.waypoint(place) - place, steps + 1
                 place = place + way * min(1.0, 0.4 / max(np.linalg.norm(way), 1e-9))
                 assert np.abs(place - place_of(cell_of(place, maze), maze)).max() <= 2.001
-                if np.linalg.norm(place - goal) < 0.4:
-                    break
-            assert np.linalg.norm(place - goal) < 0.4, (start, end)
+                assert steps < 1000, (start, end)
 
 
 def test_the_next_waypoint_is_aimed_at_once_one_is_reached():
@@ -66,41 +62,35 @@ def place_ant(env, place):
 
 
 def test_at_the_goal_it_is_paid_and_goes_on():
-    env = CommandedAnt("umaze", diverse=False)
-    observation, _ = env.reset(seed=0)
-    np.testing.assert_allclose(observation[29:], env._goal, rtol=1e-6)
-    assert np.linalg.norm(observation[:2]) < 0.5
-    place_ant(env, env._goal)
-    observation, reward, terminated, truncated, _ = env.step(np.zeros(8))
-    assert (reward, terminated, truncated) == (1.0, False, False)
-    assert observation.shape == env.observation_space.shape == (31,)
-    env.close()
+    with contextlib.closing(CommandedAnt("umaze", diverse=False)) as env:
+        observation, _ = env.reset(seed=0)
+        np.testing.assert_allclose(observation[29:], env._goal, rtol=1e-6)
+        assert np.linalg.norm(observation[:2]) < 0.5
+        place_ant(env, env._goal)
+        observation, *rest = env.step(STILL)
+        assert rest[:3] == [1.0, False, False]
+        assert observation.shape == env.observation_space.shape == (31,)
 
 
 def test_diverse_ants_start_and_go_anywhere_but_are_paid_at_the_tasks_goal():
-    env = CommandedAnt("medium", diverse=True)
-    starts, ends = set(), set()
-    for seed in range(120):
-        observation, _ = env.reset(seed=seed)
-        starts.add(cell_of(observation[:2] - 0.5, "medium"))
-        ends.add(cell_of(observation[29:] - 0.75, "medium"))
+    with contextlib.closing(CommandedAnt("medium", diverse=True)) as env:
+        seen = [env.reset(seed=seed)[0] for seed in range(120)]
+        for visited in (
+            {cell_of(o[:2] - 0.5, "medium") for o in seen},
+            {cell_of(o[29:] - 0.75, "medium") for o in seen},
+        ):
+            assert len(visited) > 0.9 * len(free_cells("medium"))
         assert cell_of(env._goal - 0.75, "medium") == (6, 6)
-    assert len(starts) > 0.9 * len(free_cells("medium"))
-    assert len(ends) > 0.9 * len(free_cells("medium"))
-    place_ant(env, env._commanded)
-    assert env.step(np.zeros(8))[1] == 0.0
-    place_ant(env, env._goal)
-    assert env.step(np.zeros(8))[1] == 1.0
-    env.close()
+        for target, reward in ((env._commanded, 0.0), (env._goal, 1.0)):
+            place_ant(env, target)
+            assert env.step(STILL)[1] == reward
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["antmaze-umaze-v0", "antmaze-large-diverse-v0"])
 def test_a_collection_says_that_it_is_recreated_and_by_which_policy(name):
-    stem, version = name.rsplit("-", 1)
     dataset_id = recreate(name, steps=40, seed=1, progress=False)
-    assert dataset_id == f"recreated/{stem}-40-steps-seed-1-{version}"
+    assert dataset_id == f"recreated/{name.removesuffix('-v0')}-40-steps-seed-1-v0"
     episodes, provenance = load_local(dataset_id)
-    assert episodes.observations.shape[1] == 29
-    assert provenance["recreated"] is True
+    assert (episodes.observations.shape[1], provenance["recreated"]) == (29, True)
     assert ("random starts" in provenance["recipe"]) == ("diverse" in name)
