@@ -28,17 +28,14 @@ def maze_of(env_id: str) -> str:
     return env_id.split("-")[1]
 
 
-def make_ball(maze_name: str, position, velocity=(0.0, 0.0)) -> Ball:
-    ball = Ball(make_model(MAZES[maze_name]))
-    ball.position[:], ball.velocity[:] = position, velocity
+def make_ball(velocity=(0.0, 0.0)) -> Ball:
+    ball = Ball(make_model(MAZES["open"]))
+    ball.position[:], ball.velocity[:] = (2.0, 3.0), velocity
     return ball
 
 
 def is_colour(image: np.ndarray, colour) -> np.ndarray:
     return (image == np.uint8(colour)).all(-1)
-
-
-# --- registration and the contract of Gymnasium ---
 
 
 @pytest.mark.parametrize(
@@ -67,9 +64,6 @@ def test_an_unknown_name_is_a_value_error_that_lists_the_known_ones():
             Maze2dEnv(name)
 
 
-# --- mazes and starts ---
-
-
 @pytest.mark.parametrize("maze_name", MAZES)  # their walls: test_reference_returns
 def test_the_goal_is_the_last_of_the_free_cells(maze_name):
     cells = MAZES[maze_name].free_cells
@@ -85,29 +79,21 @@ def test_starts_are_spread_over_every_free_cell(maze_name):
     cells = MAZES[maze_name].free_cells
     env.reset(seed=0)
     starts = np.array([env.reset()[0] for _ in range(50 * len(cells))])
-    start_cells = np.rint(starts[:, :2])
-    counts = [(start_cells == cell).all(1).sum() for cell in cells]
-    assert sum(counts) == len(starts)
-    assert np.abs(np.array(counts) - 50).max() < 5 * math.sqrt(50)  # each count is binomial: five deviations
+    start_cells, velocities = np.rint(starts[:, :2]), starts[:, 2:]
+    counts = np.array([(start_cells == cell).all(1).sum() for cell in cells])
+    assert counts.sum() == len(starts)
+    assert np.abs(counts - 50).max() < 5 * math.sqrt(50)  # each count is binomial: five deviations
     offsets = starts[:, :2] - start_cells
     assert np.abs(offsets).max() <= 0.1 + 1e-6
     assert offsets.std() == pytest.approx(0.1 / math.sqrt(3), rel=0.1)  # uniform on +-.1
-    assert starts[:, 2:].mean() == pytest.approx(0.0, abs=0.02)
-    assert starts[:, 2:].std() == pytest.approx(0.1, rel=0.15)
+    assert (velocities.mean(), velocities.std()) == (pytest.approx(0.0, abs=0.02), pytest.approx(0.1, rel=0.15))
 
 
-# --- rewards ---
-
-
-def test_the_sparse_reward_is_one_within_half_a_cell():
+def test_the_sparse_reward_is_one_within_half_a_cell_and_the_dense_one_falls_with_the_distance():
     positions = np.array([[1.0, 1.0], [1.5, 1.0], [1.0, 0.5], [1.501, 1.0], [1.4, 1.4], [3.0, 3.0]])
     np.testing.assert_array_equal(rewards(positions, (1, 1), dense=False), [1.0, 1.0, 1.0, 0.0, 0.0, 0.0])
-
-
-def test_the_dense_reward_falls_with_the_distance():
     positions = np.array([[1.0, 1.0], [1.5, 1.0], [1.0, 3.0], [4.0, 5.0]])
-    expected = [1.0, 0.6065306597126334, 0.1353352832366127, 0.006737946999085467]  # e to the 0, -1/2, -2, -5
-    np.testing.assert_allclose(rewards(positions, (1, 1), dense=True), expected, rtol=1e-12)
+    np.testing.assert_allclose(rewards(positions, (1, 1), dense=True), np.exp([0, -0.5, -2, -5]), rtol=1e-12)
 
 
 @pytest.mark.parametrize("env_id", [env_id for env_id in ENV_IDS if "dense" not in env_id])
@@ -126,26 +112,17 @@ def test_a_step_pays_one_where_the_new_position_is_near_the_goal_and_the_episode
     assert set(paid) == {0.0, 1.0}
 
 
-# --- the physics of one step ---
-
-
-def test_one_step_from_rest_agrees_with_the_hand_computed_one():
-    ball = make_ball("open", (2.0, 3.0))
-    ball.push(1.0, -0.5)
-    speed = 0.01 * 100 / (MASS + 0.01)
-    np.testing.assert_allclose(ball.velocity, [speed, -speed / 2], rtol=1e-9)
-    np.testing.assert_allclose(ball.position, [2 + 0.01 * speed, 3 - 0.005 * speed], rtol=1e-9)
-
-
-def test_a_speed_above_five_is_clipped_before_the_step():
-    ball = make_ball("open", (2.0, 3.0), (8.0, -9.0))
-    ball.push(0.0, 0.0)
-    speed = 5 * MASS / (MASS + 0.01)
-    np.testing.assert_allclose(ball.velocity, [speed, -speed], rtol=1e-9)
-    np.testing.assert_allclose(ball.position, [2 + 0.01 * speed, 3 - 0.01 * speed], rtol=1e-9)
-
-
-# --- walls ---
+# From rest, and where a speed above 5 is clipped before the step.
+@pytest.mark.parametrize(
+    ("before", "force", "after"),
+    [((0, 0), (1.0, -0.5), np.array([1.0, -0.5])), ((8.0, -9.0), (0.0, 0.0), np.array([5.0, -5.0]) * MASS)],
+)
+def test_one_step_agrees_with_the_hand_computed_one(before, force, after):
+    ball = make_ball(velocity=before)
+    ball.push(*force)
+    velocity = after / (MASS + 0.01)
+    np.testing.assert_allclose(ball.velocity, velocity, rtol=1e-9)
+    np.testing.assert_allclose(ball.position, [2.0, 3.0] + 0.01 * velocity, rtol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -153,32 +130,23 @@ def test_a_speed_above_five_is_clipped_before_the_step():
 )
 def test_the_walls_of_the_open_maze_stand_where_they_should(force, corner):
     # The inner faces lie at .3 and 3.3 along the rows, .3 and 5.3 along the columns; the ball's radius is .1.
-    ball = make_ball("open", (2.0, 3.0))
+    ball = make_ball()
     for _ in range(600):
         ball.push(*force)
     np.testing.assert_allclose(ball.position, corner, atol=0.01)
 
 
-# --- the picture ---
-
-
 @pytest.mark.parametrize("env_id", ENV_IDS[1:3])
-def test_the_goal_is_drawn_where_the_sparse_reward_is(env_id):
+def test_the_goal_and_the_ball_are_drawn_where_they_are(env_id):
     env = gymnasium.make(env_id, render_mode="rgb_array")
     env.reset(seed=0)
+    for _ in range(60):
+        observation, *_ = env.step(np.array([1.0, 1.0], np.float32))
     image, goal = env.render(), GOALS[maze_of(env_id)]
     pixels = image.shape[0] // len(MAZES[maze_of(env_id)].rows)
     rows, columns = np.indices(image.shape[:2]) / pixels - 0.7
     distance = np.hypot(rows - goal[0], columns - goal[1])
     assert is_colour(image, GOAL)[distance < 0.45].mean() > 0.9  # the ball may cover a little of it
     assert not is_colour(image, GOAL)[distance > 0.55].any()
-
-
-def test_the_ball_is_drawn_where_it_is():
-    env = gymnasium.make("rvdt/maze2d-open-v0", render_mode="rgb_array")
-    env.reset(seed=0)
-    for _ in range(60):
-        observation, *_ = env.step(np.array([1.0, 1.0], np.float32))
-    after = env.render()
-    centre = np.argwhere(is_colour(after, BALL)).mean(0) / (after.shape[0] // 5) - 0.7
+    centre = np.argwhere(is_colour(image, BALL)).mean(0) / pixels - 0.7
     np.testing.assert_allclose(centre, observation[:2], atol=0.03)

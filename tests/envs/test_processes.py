@@ -96,12 +96,15 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def wait_for(condition) -> bool:
-    """Whether the condition came true in time."""
+def opened(*arguments):
+    return contextlib.closing(ProcessVectorEnv(*arguments))
+
+
+def wait_for_the_end_of(pids: list[int]) -> None:
     deadline = time.monotonic() + PATIENCE
-    while not condition() and time.monotonic() < deadline:
+    while any(is_running(pid) for pid in pids):
+        assert time.monotonic() < deadline
         time.sleep(0.02)
-    return condition()
 
 
 def pids_of(env: ProcessVectorEnv) -> list[int]:
@@ -118,9 +121,6 @@ def assert_reaped(pids: list[int]) -> None:
 
 def step(env: ProcessVectorEnv) -> tuple:
     return env.step(np.zeros((env.num_envs, env.action_size), np.float32))
-
-
-# --- the numbers ---
 
 
 def plain_loop(environment: Environment, seed: int, actions: np.ndarray) -> list[tuple]:
@@ -150,7 +150,7 @@ def hopping():
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_copies_go_as_in_a_plain_loop_whatever_the_number_of_processes(hopping, count):
     environment, seeds, actions, expected = hopping
-    with contextlib.closing(ProcessVectorEnv(environment, len(seeds), count)) as env:
+    with opened(environment, len(seeds), count) as env:
         assert (env.num_envs, env.observation_size, env.action_size, env.horizon) == (5, 11, 3, 40)
         for _ in range(2):  # a second reset begins anew
             first = env.reset(seeds)
@@ -165,7 +165,7 @@ def test_copies_go_as_in_a_plain_loop_whatever_the_number_of_processes(hopping, 
 
 
 def test_an_ended_copy_is_not_stepped_and_everything_is_reported(probe):
-    with contextlib.closing(ProcessVectorEnv(probe(), 4, 2)) as env:
+    with opened(probe(), 4, 2) as env:
         env.reset([1, 0, 2, 9])
         assert env.outcomes() == {"tasks": [[], [], [], []]}
         results = [step(env) for _ in range(6)]
@@ -185,10 +185,10 @@ def test_an_ended_copy_is_not_stepped_and_everything_is_reported(probe):
 
 def test_workers_are_light_and_as_many_as_this_process_may_use_cores_but_never_more_than_copies(probe, monkeypatch):
     monkeypatch.setattr(processes, "_cpu_count", lambda: 3)
-    with contextlib.closing(ProcessVectorEnv(probe(), 7)) as env:
+    with opened(probe(), 7) as env:
         pids = pids_of(env)
     assert [pids.count(pid) for pid in dict.fromkeys(pids)] == [2, 2, 3]
-    with contextlib.closing(ProcessVectorEnv(probe(), 2, 8)) as env:
+    with opened(probe(), 2, 8) as env:
         observations = env.reset([0, 1])
     assert len({os.getpid(), *observations[:, 0]}) == 3
     assert observations[:, 3:].tolist() == [[0, 1], [0, 1]]  # no JAX, one thread
@@ -197,11 +197,8 @@ def test_workers_are_light_and_as_many_as_this_process_may_use_cores_but_never_m
 def test_what_this_process_has_registered_needs_no_module_in_its_name(probe):
     module, env_id = probe().id.split(":")
     importlib.import_module(module)
-    with contextlib.closing(ProcessVectorEnv(Environment(env_id), 1, 1)) as env:
+    with opened(Environment(env_id), 1, 1) as env:
         assert env.observation_size == 5
-
-
-# --- errors ---
 
 
 @pytest.mark.parametrize("environment", [Environment("Hoper-v4"), Environment("CartPole-v1")])
@@ -214,7 +211,7 @@ def test_what_cannot_be_made_is_the_same_error_as_without_processes(environment)
 
 
 def test_an_environment_that_raises_ends_its_episode_alone(probe):
-    with contextlib.closing(ProcessVectorEnv(probe("Raise"), 3, 2)) as env:
+    with opened(probe("Raise"), 3, 2) as env:
         pids_of(env)  # its seeds are 0, 1, 2, and that of seed 1 raises
         observations, rewards, _, truncated = step(env)
         failed = env.outcomes()["failed"]
@@ -231,7 +228,7 @@ def test_an_environment_that_raises_ends_its_episode_alone(probe):
 
 
 def test_an_environment_that_cannot_be_reset_has_failed(probe):
-    with contextlib.closing(ProcessVectorEnv(probe("Reset"), 2, 1)) as env:
+    with opened(probe("Reset"), 2, 1) as env:
         assert np.isfinite(env.reset([0, 1])).all()
         step(env)
         assert [reason and reason.split(" (")[0] for reason in env.outcomes()["failed"]] == [None, "OSError: no start"]
@@ -253,7 +250,7 @@ def test_a_worker_that_is_killed_is_an_error_at_the_next_use(probe, use):
     env = ProcessVectorEnv(probe(), 4, 2)
     pids = pids_of(env)
     os.kill(pids[3], signal.SIGKILL)
-    assert wait_for(lambda: not is_running(pids[3]))
+    wait_for_the_end_of(pids[3:])
     with pytest.raises(
         RuntimeError, match=r"worker 2 of 2 .* was killed \(SIGKILL\), as happens where memory runs out"
     ):
@@ -272,14 +269,12 @@ class Stop(BaseException):
 
 
 def test_an_exchange_that_is_broken_off_closes_everything(probe, monkeypatch):
-    monkeypatch.setattr(processes, "_GRACE", 0.1)
-    env = ProcessVectorEnv(probe("Sleep"), 2, 2)
-    pids = pids_of(env)
-
     def stop(number, frame):
         raise Stop
 
-    previous = signal.signal(signal.SIGALRM, stop)
+    monkeypatch.setattr(processes, "_GRACE", 0.1)
+    env = ProcessVectorEnv(probe("Sleep"), 2, 2)
+    pids, previous = pids_of(env), signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, 0.2)
     try:
         with pytest.raises(Stop):
@@ -289,54 +284,45 @@ def test_an_exchange_that_is_broken_off_closes_everything(probe, monkeypatch):
     assert_reaped(pids)
 
 
-def test_what_only_this_process_can_make_is_an_error_with_a_remedy():
-    gymnasium.register("probe/Local-v0", lambda: 1 / 0)
-    try:
-        with pytest.raises(ValueError, match="one of your own belongs in such a module, not in a script"):
-            ProcessVectorEnv(Environment("probe/Local-v0"), 1, 1)
-    finally:
-        del gymnasium.registry["probe/Local-v0"]
-
-
-# --- ends ---
+def test_what_only_this_process_can_make_is_an_error_with_a_remedy(monkeypatch):
+    spec = gymnasium.envs.registration.EnvSpec("probe/Local-v0", entry_point=lambda: 1 / 0)
+    monkeypatch.setitem(gymnasium.registry, spec.id, spec)
+    with pytest.raises(ValueError, match="one of your own belongs in such a module, not in a script"):
+        ProcessVectorEnv(Environment(spec.id), 1, 1)
 
 
 def test_stop_signals_are_for_the_parent_to_answer(probe):
-    with contextlib.closing(ProcessVectorEnv(probe(), 2, 2)) as env:
+    with opened(probe(), 2, 2) as env:
         for pid in pids_of(env):
             os.kill(pid, signal.SIGINT)
             os.kill(pid, signal.SIGTERM)
         assert step(env)[0][:, 2].tolist() == [1, 1]
 
 
-@pytest.mark.parametrize(("trouble", "grace", "status"), [("", PATIENCE, 0), ("Linger", 0.1, -signal.SIGKILL)])
-def test_workers_are_asked_to_end_and_killed_if_they_do_not(probe, monkeypatch, trouble, grace, status):
+@pytest.mark.parametrize(
+    ("trouble", "grace", "status", "closed"),
+    [("", PATIENCE, 0, True), ("", PATIENCE, 0, False), ("Linger", 0.1, -signal.SIGKILL, True)],
+)
+def test_workers_are_asked_to_end_and_killed_if_they_do_not(probe, monkeypatch, trouble, grace, status, closed):
     monkeypatch.setattr(processes, "_GRACE", grace)
     env = ProcessVectorEnv(probe(trouble), 2, 2)
     workers = [worker.process for worker in env._workers]
     pids = pids_of(env)
-    env.close()
-    env.close()  # does nothing
+    if closed:
+        env.close()
+        env.close()  # does nothing
+    del env  # garbage has no workers
+    gc.collect()
     assert_reaped(pids)
     assert [worker.returncode for worker in workers] == [status] * 2
 
 
-def test_garbage_has_no_workers(probe):
-    env = ProcessVectorEnv(probe(), 2, 2)
-    pids = pids_of(env)
-    del env
-    gc.collect()
-    assert_reaped(pids)
-
-
 def test_a_fork_of_the_parent_does_not_end_its_workers(probe):
-    with contextlib.closing(ProcessVectorEnv(probe(), 2, 1)) as env:
+    with opened(probe(), 2, 1) as env:
         pids_of(env)
         processes._shut_down(env._workers, os.getpid() + 1)  # what the fork's exit runs
         assert step(env)[0][:, 2].tolist() == [1, 1]
 
-
-# --- the user's scripts: none of them is guarded by `if __name__ == "__main__"` ---
 
 # A shell that puts the tests into the background has them ignore SIGINT, and what they start: here it is to be heard.
 SCRIPT = """
@@ -406,4 +392,4 @@ def test_no_worker_outlives_a_parent_that_is_killed(run_script, busy):
     assert all(is_running(pid) for pid in pids)
     script.kill()
     script.wait()
-    assert wait_for(lambda: not any(is_running(pid) for pid in pids))
+    wait_for_the_end_of(pids)

@@ -59,18 +59,13 @@ def agrees(measured: float, published: float) -> bool:
     return abs(measured - published) <= max(0.5 * 10.0**-decimals, 1e-14 * abs(published) * EPISODES)
 
 
+# D4RL computed open-v0's at horizon 50, from non-goal cells only; scored over 150 steps, good policies pass 100.
 @pytest.mark.parametrize("dense", [False, True], ids=["sparse", "dense"])
-@pytest.mark.parametrize("maze_name", ["umaze", "medium", "large"])
-def test_v1_references_match_every_published_digit(maze_name, dense):
-    task = get_task(f"maze2d-{maze_name}{'-dense' if dense else ''}-v1")
+@pytest.mark.parametrize("maze_name", ["umaze", "medium", "large", "open"])
+def test_references_match_every_published_digit(maze_name, dense):
+    opened = maze_name == "open"
+    task = get_task(f"maze2d-{maze_name}{'-dense' if dense else ''}-v{0 if opened else 1}")
     for controlled, published in ((False, task.ref_min_return), (True, task.ref_max_return)):
-        measured = reference_returns(maze_name, controlled, task.horizon, True)[dense]
+        horizon = 50 if opened else task.horizon
+        measured = reference_returns(maze_name, controlled, horizon, not opened)[dense]
         assert agrees(measured, published), f"{measured!r} measured, {published!r} published"
-
-
-@pytest.mark.parametrize("dense", [False, True], ids=["sparse", "dense"])
-def test_open_v0_references_need_their_original_settings(dense):
-    # D4RL computed open-v0's at horizon 50, from non-goal cells only; scored over 150 steps, good policies pass 100.
-    task = get_task(f"maze2d-open{'-dense' if dense else ''}-v0")
-    assert agrees(reference_returns("open", False, 50, False)[dense], task.ref_min_return)
-    assert agrees(reference_returns("open", True, 50, False)[dense], task.ref_max_return)

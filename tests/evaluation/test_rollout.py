@@ -22,19 +22,16 @@ class CountingEnv:
 
     def __init__(self, lengths, horizon=6):
         self.num_envs, self.horizon, self._lengths = len(lengths), horizon, np.asarray(lengths)
-        self.actions = []
 
     def reset(self, seeds):
-        self.seeds, self._done = list(seeds), 0
-        self.actions = []
+        self.seeds, self._done, self.actions = list(seeds), 0, []
         return self._observations()
 
     def step(self, actions):
         self.actions.append(np.array(actions))
         self._done += 1
-        terminated = self._lengths == self._done
         truncated = np.full(self.num_envs, self._done >= self.horizon)
-        return self._observations(), np.ones(self.num_envs), terminated, truncated
+        return self._observations(), np.ones(self.num_envs), self._lengths == self._done, truncated
 
     def outcomes(self):
         return {"tasks": [["done"] * int(length) for length in self._lengths]}
@@ -109,8 +106,7 @@ def test_what_a_policy_is_shown(field):
 
 def test_an_episode_counts_until_it_ends():
     _, result = play("timesteps", [2, 4, 99, 1])
-    np.testing.assert_array_equal(result.returns, [[[2, 4, 6, 1]]])
-    np.testing.assert_array_equal(result.lengths, [[[2, 4, 6, 1]]])
+    assert result.returns.tolist() == result.lengths.tolist() == [[[2, 4, 6, 1]]]
     assert [len(tasks) for tasks in result.outcomes["tasks"][0, 0]] == [2, 4, 99, 1]
     assert len(play("timesteps", [2, 3])[0].actions) == 3  # until every episode has ended
 
@@ -209,14 +205,12 @@ class BrokenEnv(CountingEnv):
 
     def _observations(self):
         observations = super()._observations()
-        if self._what == "observation" and self._done == self._at:
-            observations[1, 0] = np.nan
+        observations[1, 0] = np.nan if (self._what, self._at) == ("observation", self._done) else 1
         return observations
 
     def step(self, actions):
         observations, rewards, *ends = super().step(actions)
-        if self._what == "reward" and self._done == self._at:
-            rewards[1] = np.inf
+        rewards[1] = np.inf if (self._what, self._at) == ("reward", self._done) else 1
         return observations, rewards, *ends
 
 

@@ -90,14 +90,12 @@ def test_what_the_user_is_told(caplog):
     assert re.search("nothing will be scored.*config.env", caplog.text)
 
 
+ANT = {"task": "antmaze-umaze-v0"}
+HORIZONS = [({"eval__horizon": 7}, 7), (ANT, 700), (ANT | {"eval__horizon": 7}, 7)]
+
+
 @pytest.mark.parametrize(
-    ("overrides", "horizon"),
-    [
-        ({"eval__horizon": 7}, 7),
-        ({"task": "antmaze-umaze-v0"}, 700),
-        ({"task": "antmaze-umaze-v0", "eval__horizon": 7}, 7),
-        ({"task": "hopper-medium-v2", "env": "Acrobot-v1"}, 1000),
-    ],
+    ("overrides", "horizon"), [*HORIZONS, ({"task": "hopper-medium-v2", "env": "Acrobot-v1"}, 1000)]
 )
 def test_the_horizon_is_the_users_or_else_the_tasks(overrides, horizon):
     assert choose(KNOWING, **overrides).environment.horizon == horizon
@@ -115,14 +113,14 @@ def test_observations_and_actions_are_those_of_the_data():
 
 
 UNUSABLE = (None, None), (None, 30.0), (-10.0, None), (5.0, 5.0), ("0", "100"), (math.nan, 30.0), (0.0, math.inf)
-ANTMAZE = of("D4RL/antmaze/umaze-v1"), {"task": "antmaze-umaze-v0"}
+ANTMAZE = of("D4RL/antmaze/umaze-v1")
 
 
 @pytest.mark.parametrize(
     ("provenance", "overrides", "references"),
     [
-        *((ANTMAZE[0], ANTMAZE[1] | {"env": env}, (0.0, 1.0)) for env in (None, "none", "Acrobot-v1")),
-        (ANTMAZE[0], {}, (0.0, 1.0)),
+        *((ANTMAZE, ANT | {"env": env}, (0.0, 1.0)) for env in (None, "none", "Acrobot-v1")),
+        (ANTMAZE, {}, (0.0, 1.0)),
         (KNOWING, {}, (-10.0, 30.0)),
         (UNKNOWING | {"ref_min_score": 1.0, "ref_max_score": 9.0}, {"env": "Pendulum-v1"}, (1.0, 9.0)),
         (KNOWING, {"env": "Acrobot-v1"}, (None, None)),  # a data set's references serve its own environment only

@@ -77,6 +77,7 @@ def test_the_force_is_ten_times_the_way_less_the_velocity(controller):
 
 def test_a_waypoint_is_passed_when_near_and_slow(controller):
     first, second = (2.9, 1.9), (2.9, 2.9)
+    controller.act((3.0, 1.0), REST, (1.0, 1.0))
     # Slow, but .11 away; near, but it moved by .8 since; near, and it moved by .01.
     for before, now, waypoint in ((1.79, 1.79, first), (1.0, 1.82, first), (1.81, 1.82, second)):
         controller.act((2.9, before), REST, (1.0, 1.0))
