@@ -66,20 +66,16 @@ def test_wrong_numbers_of_seeds_and_actions_are_refused_and_change_nothing(make)
         assert np.abs(envs.step(np.zeros((3, 2)))[0] - first).max() < 0.01  # one step of at most .005
 
 
-def test_another_horizon_cuts_the_episodes_there():
-    batch = make_vector_env(Environment("rvdt/maze2d-umaze-v1", horizon=2), 2)
-    assert batch.horizon == 2
+@pytest.mark.parametrize("env_id", ["rvdt/maze2d-umaze-v1", "rvdt_jax.envs:rvdt/maze2d-large-dense-v1"])
+def test_maze2d_needs_no_processes_and_another_horizon_cuts_the_episodes_there(env_id):
+    assert is_light(Environment(env_id))
+    environment = Environment(env_id, horizon=2)
+    batch = make_vector_env(environment, 2, processes=2)
+    assert isinstance(batch, BatchMaze2d)
+    assert (batch.horizon, try_environment(environment)) == (2, (4, 2))
     for _ in range(2):
         batch.reset([0, 1])
         assert [batch.step(np.zeros((2, 2)))[3].tolist() for _ in range(2)] == [[False, False], [True, True]]
-
-
-@pytest.mark.parametrize("env_id", ["rvdt/maze2d-umaze-v1", "rvdt_jax.envs:rvdt/maze2d-large-dense-v1"])
-def test_maze2d_needs_no_processes(env_id):
-    for environment in (Environment(env_id), Environment(env_id, horizon=7)):
-        assert is_light(environment)
-        assert isinstance(make_vector_env(environment, 2, processes=2), BatchMaze2d)
-        assert try_environment(environment) == (4, 2)
 
 
 UMAZE = Environment("rvdt/maze2d-umaze-v1")

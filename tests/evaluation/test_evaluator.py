@@ -58,9 +58,8 @@ IN_PROCESSES = Environment(UMAZE.id, spec=gymnasium.spec(UMAZE.id).to_json(), ho
 @pytest.mark.parametrize("parallel_episodes", [1, 18, 30])  # at least one episode of each seed and target
 def test_waves_of_any_size_play_the_same_episodes(trained, parallel_episodes):
     whole = evaluate(trained, SEEDS, episodes=5, environment=dataclasses.replace(UMAZE, horizon=40))
-    waves = evaluate(
-        trained, SEEDS, episodes=5, environment=IN_PROCESSES, processes=2, parallel_episodes=parallel_episodes
-    )
+    settings = {"environment": IN_PROCESSES, "processes": 2, "parallel_episodes": parallel_episodes}
+    waves = evaluate(trained, SEEDS, episodes=5, **settings)
     for left, right in zip(whole, waves, strict=True):
         assert (left["seed"], left["target"], left["lengths"]) == (right["seed"], right["target"], right["lengths"])
         np.testing.assert_allclose(left["returns"], right["returns"], rtol=1e-3)
@@ -139,9 +138,8 @@ def test_what_some_waves_report_is_blank_in_the_others(trained, monkeypatch):
         return {"failed": ["it broke"] * self.num_envs} if len(waves) == 2 else original(self)
 
     monkeypatch.setattr(ProcessVectorEnv, "outcomes", outcomes)
-    records = evaluate(
-        trained, SEEDS, episodes=2, environment=IN_PROCESSES, processes=1, parallel_episodes=1, targets=(20.0,)
-    )
+    settings = {"environment": IN_PROCESSES, "processes": 1, "parallel_episodes": 1, "targets": (20.0,)}
+    records = evaluate(trained, SEEDS, **settings)
     assert len(waves) == 2
     for record in records:
         assert record["success"][1] is False
