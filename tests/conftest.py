@@ -105,19 +105,25 @@ SMALL = TINY | {
 }
 
 
+def train(config, **options):
+    """Trains what the configuration describes, without progress bars; returns the run."""
+    from rvdt_jax.runs.fit import run_config
+
+    return run_config(config, progress=False, **options)
+
+
 @pytest.fixture(scope="session")
 def train_run(small_config, tmp_path_factory):
     """A function that trains on ``episodes``, by default random ones, and returns the run; for several tests."""
-    from rvdt_jax.runs.fit import run_config
 
-    def train(episodes=None, **overrides):
+    def make(episodes=None, **overrides):
         folder, episodes = tmp_path_factory.mktemp("trained"), episodes or make_episodes()
         about = {"dataset_id": "test/random", "recreated": True, "content_digest": episodes.digest()}
         write_cache(folder / "data.npz", episodes, about)
         place = {"data__source": "file", "data__path": str(folder / "data.npz"), "workdir": str(folder / "run")}
-        return run_config(small_config(**place | overrides), progress=False)
+        return train(small_config(**place | overrides))
 
-    return train
+    return make
 
 
 @pytest.fixture

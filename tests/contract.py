@@ -46,17 +46,25 @@ def collected_in(source: Source) -> tuple[str, dict]:
 def collect_minari(source: Source) -> None:
     """Plays random actions in the public data set's environment, into a local Minari data set of its id."""
     env_id, kwargs = collected_in(source)
+    collect(source.dataset_id, env_id, **kwargs)
+
+
+def collect(dataset_id: str, env_id: str, *, steps: int = STEPS, about: dict | None = None, **kwargs) -> list[float]:
+    """Plays random actions in an environment, into a local Minari data set; returns the episodes' returns."""
+    returns = []
     with _quiet():
-        env = minari.DataCollector(gymnasium.make(env_id, max_episode_steps=STEPS, **kwargs))
+        env = minari.DataCollector(gymnasium.make(env_id, max_episode_steps=steps, **kwargs))
         env.action_space.seed(0)
         for episode in range(EPISODES):
             env.reset(seed=episode)
-            done = False
+            total, done = 0.0, False
             while not done:
-                _, _, terminated, truncated, _ = env.step(env.action_space.sample())
-                done = terminated or truncated
-        env.create_dataset(source.dataset_id, algorithm_name="random actions")
+                _, reward, terminated, truncated, _ = env.step(env.action_space.sample())
+                total, done = total + float(reward), terminated or truncated
+            returns.append(total)
+        env.create_dataset(dataset_id, algorithm_name="random actions", **(about or {}))
         env.close()
+    return returns
 
 
 def record_d4rl_file(task: Task, path: pathlib.Path) -> None:

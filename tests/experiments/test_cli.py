@@ -2,40 +2,36 @@
 
 import importlib.util
 import json
-import pathlib
+import re
 import signal
 import subprocess
 import sys
 import time
 
 import pytest
-from conftest import make_episodes
 from launching import ROOT, TINY, flags_of, launch
 
 from rvdt_jax.data.cache import write_cache
 
 pytestmark = pytest.mark.slow
 
-FLAGS = flags_of(TINY | {"eval.targets": "(50.,)"})
-
-
-def write_data(folder, episodes) -> list[str]:
-    path = folder / "data.npz"
-    write_cache(path, episodes, {"dataset_id": "test/random", "content_digest": episodes.digest()})
-    return ["--config.data.source=file", f"--config.data.path={path}"]
+MAZE = "--config=configs/maze2d.py"
+FLAGS = flags_of(TINY | {"eval.targets": "(50.,)", "data.source": "file"})
 
 
 @pytest.fixture
-def data_flags(tmp_path, episodes):
-    return write_data(tmp_path, episodes)
+def flags(tmp_path, episodes):
+    """Flags of a small run on a flat file."""
+    write_cache(tmp_path / "data.npz", episodes, {"dataset_id": "test/random", "content_digest": episodes.digest()})
+    return [*FLAGS, f"--config.data.path={tmp_path / 'data.npz'}"]
 
 
 @pytest.fixture
-def run(tmp_path, data_flags):
+def run(tmp_path, flags):
     """A function that runs ``run.py`` on the data and returns the process and the run directory."""
 
-    def start(*flags, cwd=ROOT, name="run"):
-        result = launch("run.py", *flags, *FLAGS, *data_flags, f"--workdir={tmp_path / name}", cwd=cwd)
+    def start(*more, cwd=ROOT, name="run"):
+        result = launch("run.py", *flags, *more, f"--workdir={tmp_path / name}", cwd=cwd)
         assert result.returncode == 0, result.stderr
         return result, tmp_path / name
 
@@ -51,8 +47,11 @@ def refused(script, *flags, cwd=ROOT) -> str:
     return result.stdout + result.stderr
 
 
-def test_run_from_the_repository_root(run):
-    result, folder = run("--config=configs/maze2d.py")
+def test_a_run_from_the_repository_root_shows_what_it_does_and_a_second_one_compiles_nothing(run, tmp_path):
+    def compiled():
+        return {path.name for path in (tmp_path / "cache" / "compiled").glob("*-cache")}
+
+    result, folder = run(MAZE)
     assert "maze2d-umaze-v1: final checkpoint after 6 updates" in result.stdout
     assert "RVDT" in result.stdout
     assert "6/6" in result.stderr  # the progress bar
@@ -60,6 +59,12 @@ def test_run_from_the_repository_root(run):
     assert "CheckpointManager" not in result.stderr  # the libraries' own chatter
     assert json.loads((folder / "results.json").read_text())["final"]["50.0"]["aggregate"]["episodes"] == 2
     assert (folder / "learning_curve.png").stat().st_size > 5000
+    kept = compiled()
+    assert any("train_chunk" in name for name in kept)
+    result, second = run(MAZE, name="second")
+    assert compiled() == kept
+    assert "Target machine feature" not in result.stderr  # what XLA says of a program that it cannot take
+    assert (second / "metrics.jsonl").read_bytes() == (folder / "metrics.jsonl").read_bytes()
 
 
 def test_a_percent_variant_of_the_small_size_from_the_experiments_folder(run):
@@ -75,32 +80,26 @@ def test_a_percent_variant_of_the_small_size_from_the_experiments_folder(run):
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--config.loss.etta=1"], ["etta", 'Did you mean "eta"']),
-        (["--config.train.steps=abc"], ["train.steps", "abc"]),
-        (["--work_dir=x"], ["work_dir", "workdir"]),
-        (["workdir=x"], ["unexpected argument", "workdir"]),
-        (["--confg.variant=DT"], ["confg.variant", "Did you mean --config.variant"]),
-        (["--resume"], ["no run to resume"]),
+        ([MAZE, "--config.loss.etta=1"], 'etta.*Did you mean "eta"'),
+        ([MAZE, "--config.train.steps=abc"], r"train\.steps.*abc"),
+        ([MAZE, "--work_dir=x"], "work_dir.*workdir"),
+        ([MAZE, "workdir=x"], "unexpected argument.*workdir"),
+        ([MAZE, "--confg.variant=DT"], r"confg\.variant.*Did you mean --config\.variant"),
+        ([MAZE, "--resume"], "no run to resume"),
+        ([], "--config is missing. Name a configuration file"),
+        (["--config=configs/maze3d.py"], r"no file 'configs/maze3d\.py'. This package brings configs/adroit\.py"),
+        (["--config=configs/gym.py:tiny"], r"config\.size is 'tiny'; choose one of reference, small"),
+        (["--config=configs/benchmark_small.py:small"], "has no sizes, for its get_config takes no argument"),
+        (["--flagfile={folder}/flags"], 'etta.*Did you mean "eta"'),
+        (["--flagfile={folder}/none"], "error: --flagfile: Unable to open flagfile: "),
     ],
 )
 def test_a_mistake_ends_with_one_clear_line(flags, words, tmp_path):
-    flags = [f"--workdir={tmp_path / 'run'}", *flags]
-    text = refused("run.py", "--config=configs/maze2d.py", *flags, cwd=ROOT / "experiments")
-    assert all(word in text for word in words)
+    (tmp_path / "flags").write_text(f"{MAZE}:small\n--config.loss.etta=1\n")
+    flags = [flag.format(folder=tmp_path) for flag in flags]
+    text = refused("run.py", f"--workdir={tmp_path / 'run'}", *flags, cwd=ROOT / "experiments")
+    assert re.search(words, text)
     assert not list(tmp_path.glob("run*"))
-
-
-@pytest.mark.parametrize(
-    ("flags", "words"),
-    [
-        ([], "error: --config is missing. Name a configuration file"),
-        (["--config=configs/maze3d.py"], "there is no file 'configs/maze3d.py'. This package brings configs/adroit.py"),
-        (["--config=configs/gym.py:tiny"], "config.size is 'tiny'; choose one of reference, small"),
-        (["--config=configs/benchmark_small.py:small"], "has no sizes, for its get_config takes no argument"),
-    ],
-)
-def test_what_is_no_configuration_is_named(flags, words, tmp_path):
-    assert words in refused("run.py", *flags, f"--workdir={tmp_path / 'run'}")
 
 
 @pytest.mark.parametrize(
@@ -117,28 +116,18 @@ def test_of_a_field_that_is_given_twice_the_last_value_counts_also_beside_a_file
     file.write_text("# a comment\n--config.variant=DT\n--config.seeds=7,8\n")
     code = "import sys, run; run.parse_flags(sys.argv); "
     code += "print(list(run._CONFIG.value.seeds), run._CONFIG.value.variant)"
-    argv = ["--config", "configs/maze2d.py:small", *(flag.format(file=file) for flag in flags)]
-    result = in_python(code, *argv)
+    result = in_python(code, f"{MAZE}:small", *(flag.format(file=file) for flag in flags))
     assert result.stdout.strip() == f"{seeds} {'DT' if 'flagfile' in ' '.join(flags) else 'RVDT'}", result.stderr
 
 
-def test_a_configuration_may_be_named_in_a_file_of_flags(tmp_path):
-    file = tmp_path / "flags"
-    file.write_text("--config=configs/maze2d.py:small\n--config.loss.etta=1\n")
-    assert 'Did you mean "eta"' in refused("run.py", f"--flagfile={file}")
-    text = refused("run.py", f"--flagfile={tmp_path / 'none'}")
-    assert text.startswith("error: --flagfile: Unable to open flagfile: ")
-    assert text.count("\n") == 1
-
-
 BROKEN_CONFIGURATIONS = {
-    "def get_config():\n    return {}['gym']\n": "line 2: KeyError: gym",
-    "def get_config():\n    return open('/nope/x')\n": "line 2: FileNotFoundError: ",
-    "import a_module_that_is_not_there\n": "line 1: ModuleNotFoundError: No module named 'a_module_that_is_not_there'",
-    "\ndef get_config(:\n": "line 2: SyntaxError: invalid syntax",
+    "def get_config():\n    return {}['gym']\n": ", line 2: KeyError: gym",
+    "def get_config():\n    return open('/nope/x')\n": ", line 2: FileNotFoundError: ",
+    "import a_module_that_is_not_there\n": ", line 1: ModuleNotFoundError: No module named",
+    "\ndef get_config(:\n": ", line 2: SyntaxError: invalid syntax",
     "from rvdt_jax import default_config\n\ndef get_config():\n    config = default_config()\n"
-    "    config.train.stesp = 3\n    return config\n": 'line 5: AttributeError: Key "stesp" does not exist and cannot '
-    'be added since the config is locked. Did you mean "steps" instead of "stesp"?',
+    "    config.train.stesp = 3\n    return config\n": ', line 5: AttributeError: Key "stesp" does not exist',
+    "def overrides(task, variant):\n    return {}[task]\n": " defines no function get_config().",
 }
 
 
@@ -147,16 +136,11 @@ def test_an_error_in_a_configuration_file_is_shown_with_file_and_line(source, wo
     path = tmp_path / "mine.py"
     path.write_text(source)
     text = refused("run.py", f"--config={path}", "--config.variant=DT", f"--workdir={tmp_path / 'run'}")
-    assert text.startswith(f"error: --config: {path}, {words}")
+    assert text.startswith(f"error: --config: {path}{words}")
     assert text.count("\n") == 1
-
-
-def test_an_error_in_what_a_configuration_file_says_of_a_table_is_shown_with_file_and_line(tmp_path):
-    path = tmp_path / "mine.py"
-    path.write_text("def overrides(task, variant):\n    return {}[task]\n")
-    text = refused("sweep.py", "--table=maze2d", f"--config={path}", "--print")
-    assert text == f"error: --config: {path}, line 2: KeyError: maze2d-umaze-v1\n"
-    assert refused("run.py", f"--config={path}") == f"error: --config: {path} defines no function get_config().\n"
+    if "overrides" in source:  # of a table
+        text = refused("sweep.py", "--table=maze2d", f"--config={path}", "--print")
+        assert text == f"error: --config: {path}, line 2: KeyError: maze2d-umaze-v1\n"
 
 
 def in_python(code, *argv):
@@ -201,18 +185,6 @@ def test_a_users_error_ends_in_one_line(statement, words):
     assert result.stderr.count("\n") == 1
 
 
-def test_a_second_start_compiles_nothing_anew(run, tmp_path):
-    def start(name):
-        result, folder = run("--config=configs/maze2d.py", "--config.variant=BC", name=name)
-        assert "Target machine feature" not in result.stderr  # what XLA says of a program that it cannot take
-        kept = {path.name for path in (tmp_path / "cache" / "compiled").glob("*-cache")}
-        return kept, (folder / "metrics.jsonl").read_bytes()
-
-    compiled, metrics = start("first")
-    assert any("train_chunk" in name for name in compiled)
-    assert start("second") == (compiled, metrics)
-
-
 def test_jaxs_own_variables_say_where_compiled_programs_are_kept(tmp_path, monkeypatch):
     code = "import launcher; launcher.keep_compiled_programs(); import jax; "
     code += "print(jax.config.jax_compilation_cache_dir, jax.config.jax_enable_compilation_cache)"
@@ -221,40 +193,26 @@ def test_jaxs_own_variables_say_where_compiled_programs_are_kept(tmp_path, monke
     assert in_python(code).stdout.split() == [str(tmp_path / "elsewhere"), "False"]
 
 
-# Long enough to be hit in the middle, wherever this machine is slow.
-LONG = ["--config.train.steps=400", "--config.eval.every=100", "--config.seeds=7", "--config.variant=DT"]
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory) -> tuple[pathlib.Path, list[str]]:
-    """The folder of a run that nothing disturbed, and its flags."""
-    folder = tmp_path_factory.mktemp("whole")
-    flags = ["--config=configs/maze2d.py", *FLAGS, *write_data(folder, make_episodes()), *LONG]
-    result = launch("run.py", *flags, f"--workdir={folder / 'run'}")
-    assert result.returncode == 0, result.stderr
-    return folder / "run", flags
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_and_resume_finishes_the_same_run(number, tmp_path, whole):
-    undisturbed, flags = whole
-    command = [sys.executable, str(ROOT / "experiments" / "run.py"), *flags, f"--workdir={tmp_path / 'run'}"]
+def test_ctrl_c_saves_and_resume_finishes_the_run(tmp_path, flags):
+    """Of so many updates that it is hit in the middle, wherever this machine is slow."""
+    settings = {"train.steps": 400, "eval.every": 100, "variant": "DT", "seeds": "7,"}
+    flags = [MAZE, *flags, *flags_of(settings), f"--workdir={tmp_path / 'run'}"]
+    command = [sys.executable, str(ROOT / "experiments" / "run.py"), *flags]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     metrics = tmp_path / "run" / "metrics.jsonl"
     deadline = time.monotonic() + 120
     while not metrics.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
-    process.send_signal(number)
+    process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=120)
-    assert process.returncode == 128 + number, errors
+    assert process.returncode == 128 + signal.SIGINT, errors
     assert "continue with --resume" in errors
     assert "Traceback" not in errors
     assert not (tmp_path / "run" / "results.json").exists()
     assert len(metrics.read_text().splitlines()) < 200
-    resumed = launch("run.py", *flags, f"--workdir={tmp_path / 'run'}", "--resume")
+    resumed = launch("run.py", *flags, "--resume")
     assert resumed.returncode == 0, resumed.stderr
-    for name in ("metrics.jsonl", "evaluations.jsonl"):
-        assert metrics.with_name(name).read_bytes() == (undisturbed / name).read_bytes()
+    assert [json.loads(line)["step"] for line in metrics.read_text().splitlines()] == list(range(2, 402, 2))
 
 
 def test_recreate_collects_and_refuses_to_replace_and_bad_input():
@@ -264,13 +222,9 @@ def test_recreate_collects_and_refuses_to_replace_and_bad_input():
     assert "recreated/maze2d-umaze-3000-steps-seed-4-v1: collected. It is recreated data" in first.stdout
     assert "collecting maze2d-umaze-v1" in first.stderr  # the progress bar
     assert "--overwrite" in refused("recreate.py", *flags)
-    for wrong, word in (
-        (["--task=maze2d-umaze-v1", "--steps=0"], "--steps=0"),
-        (["--task=maze2d-umaze-v1", "--replay=buffer.npz"], "only medium-replay"),
-        (["--task=hopper-medium-replay-v2", "--replay=no/buffer.npz"], "train_collectors.py --robot=hopper"),
-        (["--task=pen-human-v1"], "no recipe"),
-    ):
-        assert word in refused("recreate.py", *wrong)
+    assert "--steps=0" in refused("recreate.py", "--task=maze2d-umaze-v1", "--steps=0")
+    assert "only medium-replay" in refused("recreate.py", "--task=maze2d-umaze-v1", "--replay=buffer.npz")
+    assert "no recipe" in refused("recreate.py", "--task=pen-human-v1")
 
 
 @pytest.mark.skipif(importlib.util.find_spec("sbx") is not None, reason="what trains is installed here")
@@ -279,8 +233,7 @@ def test_what_trains_collectors_is_named_where_it_is_not_installed(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_likeness_says_what_to_collect(tmp_path, monkeypatch):
-    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "none"))
+def test_likeness_says_what_to_collect(tmp_path):
     assert "experiments/recreate.py --task=" in refused("likeness.py", f"--out={tmp_path / 'out'}")
 
 

@@ -149,13 +149,7 @@ def check_equal(place: Place, reference: Place) -> None:
 def last_checkpoint(folder: pathlib.Path) -> list[np.ndarray]:
     """Every array of a run's last checkpoint: parameters, optimisers' states, keys, steps, statistics."""
     import jax
-    import orbax.checkpoint as ocp
-    from absl import logging
 
-    logging.set_verbosity(logging.ERROR)
-    handlers = {"arrays": ocp.StandardCheckpointHandler(), "about": ocp.JsonCheckpointHandler()}
-    options = ocp.CheckpointManagerOptions(create=False, read_only=True)
-    with ocp.CheckpointManager((folder / "checkpoints").absolute(), options=options, item_handlers=handlers) as manager:
-        step = manager.latest_step()
-        restored = manager.restore(step, args=ocp.args.Composite(arrays=ocp.args.StandardRestore()))
-        return [np.asarray(leaf) for leaf in jax.tree.leaves(restored["arrays"])]
+    from rvdt_jax.acting.checkpoints import read_checkpoint
+
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(read_checkpoint(folder)[-1])]

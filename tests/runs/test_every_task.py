@@ -10,12 +10,12 @@ import runpy
 
 import pytest
 from compilation import ONE_DEVICE
+from conftest import train
 from contract import collect_minari, record_d4rl_file
 from launching import ROOT, TINY, flags_of, launch
 
 from rvdt_jax.config.settings import resolve
 from rvdt_jax.report.results import print_results
-from rvdt_jax.runs.fit import run_config
 from rvdt_jax.tasks import all_tasks
 
 pytestmark = pytest.mark.slow
@@ -51,29 +51,23 @@ def put_data_in_place(task, folder: pathlib.Path, environment: dict[str, str]):
     return source
 
 
-def from_the_command_line(family, settings, workdir, environment, capsys) -> str:
-    flags = [f"--config=configs/{family}.py", f"--workdir={workdir}", *flags_of(settings)]
-    done = launch("run.py", *flags, **environment)
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stdout
-
-
-def in_this_process(family, settings, workdir, environment, capsys) -> str:
-    config = runpy.run_path(str(ROOT / "experiments" / "configs" / f"{family}.py"))["get_config"]()
-    config.update_from_flattened_dict(settings | {"workdir": str(workdir)})
-    run = run_config(resolve(config), progress=False)
-    print_results([run.results], run.folder)
-    return capsys.readouterr().out
-
-
 @pytest.mark.parametrize("name", all_tasks())
 def test_a_task_runs_from_its_configuration(name, environment, tmp_path, capsys):
     task = all_tasks()[name]
     source = put_data_in_place(task, tmp_path, environment)
     settings = SMALL | {"task": name, "eval.targets": task.targets[:1]}
-    run = from_the_command_line if FIRST[task.family] == name else in_this_process
-    said = run(task.family, settings, tmp_path / "run", environment, capsys)
+    if FIRST[task.family] == name:
+        flags = flags_of(settings | {"workdir": tmp_path / "run"})
+        done = launch("run.py", f"--config=configs/{task.family}.py", *flags, **environment)
+        assert done.returncode == 0, done.stderr
+        assert "Traceback" not in done.stderr
+        said = done.stdout
+    else:
+        config = runpy.run_path(str(ROOT / "experiments" / "configs" / f"{task.family}.py"))["get_config"]()
+        config.update_from_flattened_dict(settings | {"workdir": str(tmp_path / "run")})
+        run = train(resolve(config))
+        print_results([run.results], run.folder)
+        said = capsys.readouterr().out
 
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     assert results["task"] == name

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from agreement import assert_same_run
 from compilation import ONE_DEVICE
-from conftest import SMALL, interrupted, snapshot
+from conftest import SMALL, interrupted, snapshot, train
 
 import rvdt_jax
 from rvdt_jax.acting.saved import load_run
@@ -23,12 +23,9 @@ from rvdt_jax.data.cache import write_cache
 from rvdt_jax.data.episodes import Episodes, draw_episodes, keep_episodes
 from rvdt_jax.data.rebalance import select_experts
 from rvdt_jax.report.records import read_json, read_lines
-from rvdt_jax.report.results import data_label
 from rvdt_jax.runs import hooks
-from rvdt_jax.runs.fit import fit, run_config
+from rvdt_jax.runs.fit import fit
 from rvdt_jax.runs.hooks import Session
-from rvdt_jax.runs.preparation import prepare
-from rvdt_jax.runs.processes import Group
 from rvdt_jax.tasks import get_task
 
 
@@ -36,10 +33,6 @@ from rvdt_jax.tasks import get_task
 def configure(make_run_config):
     """As ``make_run_config``, with one variant, so that the tests of this file share what they compile."""
     return functools.partial(make_run_config, variant="DT", seeds=(3, 5), eval__horizon=20)
-
-
-def train(config, **options):
-    return run_config(config, progress=False, **options)
 
 
 def steps_of(folder, name="evaluations.jsonl"):
@@ -50,25 +43,18 @@ def checkpoints_of(folder):
     return sorted(int(path.name) for path in (pathlib.Path(folder) / "checkpoints").iterdir())
 
 
-def test_a_share_of_the_data_is_trained_on_and_said_to_be_one(configure, episodes):
-    provenance = train(configure(data__fraction=0.2, env="none")).results["provenance"]
-    assert provenance["subset"] == {"regime": None, "fraction": 0.2, "seed": 0, "episodes": 6, "of": 30}
-    kept = keep_episodes(episodes, draw_episodes(30, 0.2, 0))
-    assert provenance["content_digest"] == kept.digest() != episodes.digest()
-    assert "of 6 trajectories are expert" in provenance["expert_set"]
-    assert "test/random with 6 of 30 trajectories: recreated" in data_label(provenance)
-
-
 @pytest.mark.parametrize("by", ["start", "return"])
-def test_the_experts_are_those_that_the_settings_name(by, configure, episodes):
-    config = configure(expert__by=by, expert__fraction=0.3, env="none")
-    provenance = {"dataset_id": "test/random", "source": "memory", "observation_keys": []}
-    with Group() as group:
-        data = prepare(config, episodes, provenance, pathlib.Path(config.workdir), group, resume=False)
-    starts = episodes.normalized_starts() if by == "start" else None
-    expected = select_experts(episodes.returns, episodes.lengths, starts=starts, fraction=0.3)
-    np.testing.assert_array_equal(data.experts.mask, expected.mask)
-    assert data.provenance["expert_set"] == expected.describe()
+def test_a_share_of_the_data_is_trained_on_with_the_experts_that_the_settings_name(by, configure, episodes):
+    run = train(configure(data__fraction=0.5, expert__by=by, expert__fraction=0.3, env="none"))
+    kept = keep_episodes(episodes, draw_episodes(30, 0.5, 0))
+    starts = kept.normalized_starts() if by == "start" else None
+    experts = select_experts(kept.returns, kept.lengths, starts=starts, fraction=0.3)
+    provenance = run.results["provenance"]
+    assert provenance["subset"] == {"regime": None, "fraction": 0.5, "seed": 0, "episodes": 15, "of": 30}
+    assert provenance["content_digest"] == kept.digest() != episodes.digest()
+    assert provenance["expert_set"] == experts.describe()
+    with pytest.raises(ValueError, match="nothing was evaluated, so that no checkpoint is the best one"):
+        rvdt_jax.load_policy(run.folder, step="best")
 
 
 def test_a_run_directory_holds_what_it_promises(configure, caplog):
@@ -85,6 +71,7 @@ def test_a_run_directory_holds_what_it_promises(configure, caplog):
     metrics = read_lines(run.folder / "metrics.jsonl")
     assert [(line["step"], line["seed"]) for line in metrics] == [(s, seed) for s in (2, 4, 6) for seed in (3, 5)]
     assert all(np.isfinite(list(line.values())).all() for line in metrics)
+    assert metrics[0]["policy/nll"] != metrics[1]["policy/nll"]
     assert not any("second" in name or "time" in name for line in metrics for name in line)
     timing = read_lines(run.folder / "timing.jsonl")
     assert [(line["step"], "compile_seconds" in line) for line in timing] == [(2, True), (4, False), (6, False)]
@@ -109,14 +96,6 @@ def test_a_run_directory_holds_what_it_promises(configure, caplog):
     assert "subset" not in run.results["provenance"]
 
 
-def test_equal_runs_write_equal_bytes_and_other_seeds_other_ones(configure):
-    one, same, other = (
-        train(configure(str(k), seeds=seeds)).folder for k, seeds in enumerate([(3, 5), (3, 5), (4, 5)])
-    )
-    assert_same_run(one, same)
-    assert read_lines(one / "metrics.jsonl")[0]["policy/nll"] != read_lines(other / "metrics.jsonl")[0]["policy/nll"]
-
-
 def in_evaluation(monkeypatch, step):
     """Has a SIGTERM come in the evaluation of that update."""
     original = Session.score
@@ -129,7 +108,7 @@ def in_evaluation(monkeypatch, step):
     monkeypatch.setattr(Session, "score", interrupt)
 
 
-def test_interrupted_and_resumed_equals_uninterrupted(make_run_config):
+def test_interrupted_and_resumed_equals_uninterrupted(make_run_config, tmp_path):
     """With all networks that there are; in training, in an evaluation, and in one without a checkpoint of its own."""
     configure = functools.partial(make_run_config, variant="RVDT", eval__horizon=20)
     whole = train(configure("whole"))
@@ -138,18 +117,19 @@ def test_interrupted_and_resumed_equals_uninterrupted(make_run_config):
         ("evaluation", in_evaluation, {}),
         ("between checkpoints", in_evaluation, {"train__checkpoint_every": 6}),
     ):
-        config = configure(name, **options)
         with pytest.MonkeyPatch.context() as patch:
             interrupt(patch, 4)
-            stopped = train(config)
+            stopped = train(configure(name, **options))
         assert (stopped.signal, stopped.results) == (signal.SIGTERM, {})
         assert not (stopped.folder / "results.json").exists()
         assert steps_of(stopped.folder) == [2]
         assert checkpoints_of(stopped.folder)[-1] == 4
-        resumed = train(config, resume=True)
-        assert resumed.signal is None
-        assert resumed.results["final"] == whole.results["final"]
+        place = pathlib.Path(configure().data.path).rename(tmp_path / f"{name}.npz")  # a file of data may be moved
+        configure = functools.partial(configure, data__path=str(place))
+        resumed = train(configure(name, **options), resume=True)
+        assert (resumed.signal, resumed.results["final"]) == (None, whole.results["final"])
         assert_same_run(whole.folder, resumed.folder)
+        assert read_json(resumed.folder / "config.json")["data"]["path"] == str(place)
 
 
 def test_the_best_checkpoint_is_written_and_kept_although_checkpoints_are_rarer(configure, monkeypatch):
@@ -251,48 +231,28 @@ def test_what_is_refused_touches_nothing(configure, episodes, tmp_path):
     config = configure()
     train(config)
     before = snapshot(config.workdir)
-    other = dataclasses.replace(episodes, rewards=episodes.rewards + 1)
-    write_cache(tmp_path / "other.npz", other, {"dataset_id": "test/random", "content_digest": episodes.digest()})
+    other, there = dataclasses.replace(episodes, rewards=episodes.rewards + 1), tmp_path / "other.npz"
+    write_cache(there, other, {"dataset_id": "test/random", "content_digest": episodes.digest()})
+    changed = {"loss__alpha": 3.0, "model__width": 16, "train__steps": 10, "eval__targets": (20.0,)}
     for overrides, resume, message in (
         ({}, False, r"already holds a run.*--resume.*--workdir"),
-        (
-            {"loss__alpha": 3.0, "model__width": 16},
-            True,
-            r"config\.loss\.alpha is 1\.0 there, 3\.0 here; config\.model",
-        ),
-        ({"data__path": str(tmp_path / "other.npz")}, True, r"another run.*content_digest"),  # although the file lies
+        (changed, True, r"config\.loss\.alpha is 1\.0 there, 3\.0 here; config\.model"),
+        ({"data__path": str(there)}, True, r"another run.*content_digest"),  # although the file lies
         ({"train__steps": 4}, True, r"has been trained for 6 updates, but config\.train\.steps is 4"),
-        (
-            {"train__steps": 10, "eval__targets": (20.0,), "loss__alpha": 3.0},
-            True,
-            r"config\.loss\.alpha is 1\.0 there",
-        ),
     ):
         with pytest.raises(ValueError, match=message):
             train(configure(**overrides), resume=resume)
         assert snapshot(config.workdir) == before
 
 
-def test_a_data_file_may_be_moved_between_two_starts(configure, tmp_path, monkeypatch):
-    whole = train(configure("whole"))
-    interrupted(monkeypatch)
-    train(configure())
-    place = pathlib.Path(configure().data.path).rename(tmp_path / "renamed.npz")
-    resumed = train(configure(data__path=str(place)), resume=True)
-    assert_same_run(whole.folder, resumed.folder)
-    assert read_json(resumed.folder / "config.json")["data"]["path"] == str(place)
-
-
 def test_a_work_directory_that_is_not_a_runs_is_refused(configure, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("precious")
-    with pytest.raises(ValueError, match="not empty"):
-        train(configure("mine"))
-    with pytest.raises(ValueError, match="is a file"):
-        train(configure("mine/thesis.tex"))
+    refusals = {"mine": "not empty", "mine/thesis.tex": "is a file", "nowhere": "no run to resume"}
+    for folder, message in refusals.items():
+        with pytest.raises(ValueError, match=message):
+            train(configure(folder), resume=folder == "nowhere")
     assert snapshot(tmp_path / "mine") == {"thesis.tex": b"precious"}
-    with pytest.raises(ValueError, match="no run to resume"):
-        train(configure("nowhere"), resume=True)
     assert not (tmp_path / "nowhere").exists()
 
 
@@ -351,19 +311,6 @@ def test_a_loaded_policy_plays_the_episodes_that_were_scored(variant, configure)
         observation, reward, _, ended, _ = env.step(policy.act(observation, reward))
         total += reward
     assert total == pytest.approx(scored, rel=1e-4)
-
-
-def test_loading_what_is_not_there_is_refused(configure, tmp_path):
-    with pytest.raises(ValueError, match="holds no run with a checkpoint"):
-        rvdt_jax.load_policy(tmp_path)
-    folder = train(configure(env="none")).folder
-    for options, message in (
-        ({"seed": 9}, "has no seed 9; trained were 3, 5"),
-        ({"step": 5}, "no checkpoint of update 5; there are those of 4, 6"),
-        ({"step": "best"}, "nothing was evaluated, so that no checkpoint is the best one"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            rvdt_jax.load_policy(folder, **options)
 
 
 @pytest.mark.parametrize("size", ["reference", "small"])

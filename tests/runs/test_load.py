@@ -1,10 +1,11 @@
 """Which data a run learns from: what is here, what Minari's servers have, what a recipe makes, or how to get it."""
 
 import logging
+import re
 
-import gymnasium
 import numpy as np
 import pytest
+from gymnasium.spaces import Box, Dict
 from minari_sets import write_minari
 from settings_helpers import resolved
 
@@ -17,25 +18,22 @@ from rvdt_jax.data.remote import Unreachable
 from rvdt_jax.runs.load import load_episodes
 from rvdt_jax.tasks import all_tasks, get_task
 
+ANTMAZE = {"achieved_goal": 2, "desired_goal": 2, "observation": 3}  # entries of observations, with their sizes
+REWARDS = ((0.0, 0.0, 1.0, 1.0), (0.0, 0.0), (1.0, 1.0, 1.0), (0.0, 1.0))
 
-def box(*shape):
-    return gymnasium.spaces.Box(-9.0, 9.0, shape)
 
-
-def write(dataset_id, rewards=((0.0, 1.0), (0.0,)), *, space=None):
+def write(dataset_id, rewards=((0.0, 1.0), (0.0,)), *, entries=None):
     """A local Minari data set with those rewards; no episode terminates, the first observation counts up from 0."""
-    space = box(2) if space is None else space
     episodes, count = [], 0
     for row in rewards:
-        steps = np.arange(count, count + len(row) + 1, dtype=np.float32)
+        steps = np.arange(count, count + len(row) + 1, dtype=np.float32)[:, None]
         count += len(row)
-        if isinstance(space, gymnasium.spaces.Dict):
-            observations = {name: np.stack([steps] * part.shape[0], 1) for name, part in space.spaces.items()}
-        else:
-            observations = np.stack([steps] * space.shape[0], 1)
+        observations = {name: np.repeat(steps, size, 1) for name, size in (entries or {"": 2}).items()}
         actions = np.zeros((len(row), 1), np.float32)
-        episodes.append({"observations": observations, "actions": actions, "rewards": np.array(row)})
-    write_minari(dataset_id, episodes, space, gymnasium.spaces.Box(-1.0, 1.0, (1,)))
+        fields = {"observations": observations if entries else observations[""], "actions": actions}
+        episodes.append(fields | {"rewards": np.array(row)})
+    spaces = {name: Box(-9.0, 9.0, (size,)) for name, size in (entries or {"": 2}).items()}
+    write_minari(dataset_id, episodes, Dict(spaces) if entries else spaces[""], Box(-1.0, 1.0, (1,)))
 
 
 def load(task=None, **data):
@@ -127,15 +125,12 @@ def test_a_recreation_of_other_length_and_seed_is_the_tasks_too(calls):
 
 
 def test_a_flat_file_gives_what_the_data_set_gives_and_nothing_else_is_read(calls, tmp_path, monkeypatch):
-    write("D4RL/antmaze/umaze-v1", REWARDS, space=ANTMAZE)
+    write("D4RL/antmaze/umaze-v1", REWARDS, entries=ANTMAZE)
     expected, provenance = load(task="antmaze-umaze-v0")
     (path,) = cache_folder().iterdir()
     monkeypatch.setenv("HOME", str(tmp_path))
-    for overrides in (
-        {"path": str(path)},
-        {"path": f"~/{path.relative_to(tmp_path)}", "task": "pen-human-v1"},
-    ):
-        episodes, again = load(source="file", **overrides)
+    for place, task in ((path, None), (f"~/{path.relative_to(tmp_path)}", "pen-human-v1")):
+        episodes, again = load(task, source="file", path=str(place))
         assert again["observation_keys"] == provenance["observation_keys"]
         assert (episodes.name, episodes.digest()) == ("D4RL/antmaze/umaze-v1", expected.digest())
     assert calls == []
@@ -167,15 +162,12 @@ def refusal(**overrides) -> str:
 
 @pytest.mark.parametrize("name", list(all_tasks())[::4])
 def test_every_way_to_a_tasks_data_is_named(calls, tmp_path, name):
-    task = get_task(name)
-    text = refusal(task=name, source="minari")
-    file = task.file_url.split("/")[-1]
+    task, text = get_task(name), refusal(task=name, source="minari")
+    file, remote = task.file_url.split("/")[-1], task.source("remote")
     assert text.startswith(f"config.task={name}: ")
     assert f"download {task.file_url} and run: python experiments/import_d4rl.py --task={name} --file={file}" in text
     assert str(tmp_path / "minari" / "d4rl-hdf5" / name) in text
-    remote = task.source("remote")
-    assert ("minari download " in text) == (remote is not None)
-    assert remote is None or f"minari download {remote.dataset_id}" in text
+    assert re.findall(r"minari download ([\w/-]+)", text) == ([remote.dataset_id] if remote else [])
     assert (f"python experiments/recreate.py --task={name}" in text) == (task.source("recipe") is not None)
     assert all(source.dataset_id in text for source in task.sources)
 
@@ -225,28 +217,24 @@ def test_an_empty_folder_in_the_place_of_a_data_set_is_named(tmp_path, monkeypat
 
 # What is read of them.
 
-ANTMAZE = gymnasium.spaces.Dict({"achieved_goal": box(2), "desired_goal": box(2), "observation": box(3)})
-
 
 def test_the_entries_that_are_named_come_before_the_tasks(calls):
-    write("D4RL/antmaze/umaze-v1", space=ANTMAZE)
+    write("D4RL/antmaze/umaze-v1", entries=ANTMAZE)
     keys = ("observation", "desired_goal", "achieved_goal")
     episodes, provenance = load(task="antmaze-umaze-v0", observation_keys=keys)
     assert episodes.observations.shape[1] == 7
     assert provenance["observation_keys"] == list(keys)
 
 
-REWARDS = ((0.0, 0.0, 1.0, 1.0), (0.0, 0.0), (1.0, 1.0, 1.0), (0.0, 1.0))
-
-
-def test_minaris_antmaze_ends_on_arrival_as_d4rls_does(calls, caplog):
-    write("D4RL/antmaze/umaze-v1", REWARDS, space=ANTMAZE)
+@pytest.mark.parametrize("named", [{"task": "antmaze-umaze-v0"}, {"minari_id": "D4RL/antmaze/umaze-v1"}], ids=str)
+def test_minaris_antmaze_ends_on_arrival_as_d4rls_does_with_the_tasks_entries(calls, named, caplog):
+    write("D4RL/antmaze/umaze-v1", REWARDS, entries=ANTMAZE)
     with caplog.at_level(logging.INFO, logger="rvdt_jax"):
-        episodes, provenance = load(task="antmaze-umaze-v0")
+        episodes, provenance = load(**named)
     assert episodes.lengths.tolist() == [3, 2, 1, 2]
     assert episodes.terminated.tolist() == [True, False, True, True]
-    assert episodes.rewards.tolist() == [0, 0, 1, 0, 0, 1, 0, 1]
-    assert episodes.observations[:, 0].tolist() == [0, 1, 2, 4, 5, 6, 9, 10]
+    assert episodes.observations.shape == (8, 5)
+    assert provenance["observation_keys"] == ["achieved_goal", "observation"]
     assert "first reward" in provenance["episodes_end"]
     assert "read up to the first reward" in caplog.text
 
@@ -266,44 +254,21 @@ def test_other_data_are_read_to_their_end(calls, task, dataset_id):
     assert "episodes_end" not in provenance
 
 
-@pytest.mark.parametrize(
-    ("rewards", "terminated", "kept", "lengths", "ends"),
-    [
-        ([[0, 0, 1, 1]], [False], [0, 1, 2], [3], [True]),
-        ([[0, 0, 0]], [False], [0, 1, 2], [3], [False]),  # no reward
-        ([[0, 0, 0]], [True], [0, 1, 2], [3], [True]),  # an end of its own
-        ([[1, 0, 0]], [False], [0], [1], [True]),  # at the first step
-        ([[0, 0, 1]], [False], [0, 1, 2], [3], [True]),  # at the last
-        ([[0, 0], [1, 1]], [False, False], [0, 1, 2], [2, 1], [False, True]),  # each has its own rewards
-        ([[0, 1, 0], [0, 0], [0, 0, 0.5]], [False] * 3, [0, 1, 3, 4, 5, 6, 7], [2, 2, 3], [True, False, True]),
-        ([[-1, -1, 2, 0]], [False], [0, 1, 2], [3], [True]),  # a cost is no success
-    ],
-)
-def test_an_episode_ends_with_its_first_reward(rewards, terminated, kept, lengths, ends):
-    steps = np.arange(sum(map(len, rewards)), dtype=np.float32)
+def test_an_episode_ends_with_its_first_reward():
+    """Those of REWARDS; one in which a cost comes before a reward, and one without reward that ends by itself."""
+    rewards, steps = [*REWARDS, (-1, 0.5, 0), (0, 0)], np.arange(16, dtype=np.float32)
     columns = np.stack([steps, steps + 0.5], 1), steps[:, None] / 100, np.concatenate(rewards).astype(np.float32)
-    episodes = Episodes("toy", *columns, np.array([len(row) for row in rewards]), np.array(terminated))
-    cut = end_at_first_reward(episodes)
+    episodes = Episodes("toy", *columns, np.array([*map(len, rewards)]), np.arange(6) == 5)
+    cut, kept = end_at_first_reward(episodes), [0, 1, 2, 4, 5, 6, 9, 10, 11, 12, 14, 15]
     for name in ("observations", "actions", "rewards"):
         np.testing.assert_array_equal(getattr(cut, name), getattr(episodes, name)[kept])
-    assert cut.lengths.tolist() == lengths
-    assert cut.terminated.tolist() == ends
-
-
-def test_a_tasks_data_are_read_as_the_tasks_without_naming_it(calls):
-    """The table's entries of observations, and the end on success."""
-    write("D4RL/antmaze/umaze-v1", ((0.0, 1.0, 1.0),), space=ANTMAZE)
-    episodes, provenance = load(minari_id="D4RL/antmaze/umaze-v1")
-    assert provenance["observation_keys"] == ["achieved_goal", "observation"]
-    assert episodes.observations.shape == (2, 5)
-    assert (episodes.lengths.tolist(), episodes.terminated.tolist()) == ([2], [True])
+    assert cut.lengths.tolist() == [3, 2, 1, 2, 2, 2]
+    assert cut.terminated.tolist() == [True, False, True, True, True, True]
 
 
 def test_actions_beyond_their_space_can_set_their_own_bounds():
-    actions = np.array([[5.0], [9.0], [7.0]], np.float32)
-    write_minari(
-        "toy/gain-v0", [{"rewards": np.zeros(3), "actions": actions}], None, gymnasium.spaces.Box(-1.0, 1.0, (1,))
-    )
+    episode = {"rewards": np.zeros(3), "actions": np.array([[5.0], [9.0], [7.0]], np.float32)}
+    write_minari("toy/gain-v0", [episode], None, Box(-1.0, 1.0, (1,)))
     for _ in range(2):  # the second time from the cache
         episodes, _ = load(minari_id="toy/gain-v0", action_bounds="data")
         assert episodes.actions.tolist() == [[-1], [1], [0]]
