@@ -1,7 +1,7 @@
 """The report that lays recreated data sets beside what is known of D4RL's files."""
 
 import numpy as np
-from reporting.likeness import describe, table
+from reporting.likeness import describe
 
 from rvdt_jax.tasks import all_tasks, d4rl_datasets
 
@@ -15,9 +15,6 @@ def test_a_data_set_in_numbers():
     assert found["return_percentiles"] == {"0": 0.0, "10": 0.1, "50": 0.5, "90": 0.9, "100": 1.0}
     assert (found["rewarded_steps"], found["rewarded_episodes"]) == (0.2, 0.5)
     assert "rewarded_steps" not in describe("hopper-medium-v2", *episodes)  # only sparse rewards are counted
-    lines = table([found]).splitlines()
-    assert lines[2].startswith("| **antmaze-umaze-v0**, recreated | 5 | 2 | 0.50 ± 0.50 | 0.00 | 0.50 | 1.00 | 2 |")
-    assert f"{int(d4rl_datasets()['antmaze-umaze-v0']['episodes']):,}" in lines[3]
 
 
 def test_d4rls_files_are_known_for_every_task_that_needs_a_policy():
