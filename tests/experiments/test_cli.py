@@ -16,6 +16,7 @@ from rvdt_jax.data.cache import write_cache
 pytestmark = pytest.mark.slow
 
 MAZE = "--config=configs/maze2d.py"
+PARSED = "import sys, run; run.parse_flags(sys.argv); config = run._CONFIG.value; "
 FLAGS = flags_of(TINY | {"eval.targets": "(50.,)", "data.source": "file"})
 
 
@@ -114,10 +115,15 @@ def test_a_mistake_ends_with_one_clear_line(flags, words, tmp_path):
 def test_of_a_field_that_is_given_twice_the_last_value_counts_also_beside_a_file_of_flags(flags, seeds, tmp_path):
     file = tmp_path / "flags"
     file.write_text("# a comment\n--config.variant=DT\n--config.seeds=7,8\n")
-    code = "import sys, run; run.parse_flags(sys.argv); "
-    code += "print(list(run._CONFIG.value.seeds), run._CONFIG.value.variant)"
-    result = in_python(code, f"{MAZE}:small", *(flag.format(file=file) for flag in flags))
+    code, flags = PARSED + "print(list(config.seeds), config.variant)", [flag.format(file=file) for flag in flags]
+    result = in_python(code, f"{MAZE}:small", *flags)
     assert result.stdout.strip() == f"{seeds} {'DT' if 'flagfile' in ' '.join(flags) else 'RVDT'}", result.stderr
+
+
+def test_several_values_are_separated_by_commas():
+    code = PARSED + "print(config.eval.targets, config.data.observation_keys)"
+    result = in_python(code, MAZE, "--config.eval.targets=-30.0,", "--config.data.observation_keys=a,b")
+    assert result.stdout.strip() == "(-30.0,) ('a', 'b')", result.stderr
 
 
 BROKEN_CONFIGURATIONS = {

@@ -2,6 +2,7 @@
 
 import logging
 import re
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -29,9 +30,8 @@ def write(dataset_id, rewards=((0.0, 1.0), (0.0,)), *, entries=None):
         steps = np.arange(count, count + len(row) + 1, dtype=np.float32)[:, None]
         count += len(row)
         observations = {name: np.repeat(steps, size, 1) for name, size in (entries or {"": 2}).items()}
-        actions = np.zeros((len(row), 1), np.float32)
-        fields = {"observations": observations if entries else observations[""], "actions": actions}
-        episodes.append(fields | {"rewards": np.array(row)})
+        fields = {"observations": observations if entries else observations[""], "rewards": np.array(row)}
+        episodes.append(fields | {"actions": np.zeros((len(row), 1), np.float32)})
     spaces = {name: Box(-9.0, 9.0, (size,)) for name, size in (entries or {"": 2}).items()}
     write_minari(dataset_id, episodes, Dict(spaces) if entries else spaces[""], Box(-1.0, 1.0, (1,)))
 
@@ -68,38 +68,27 @@ def calls(monkeypatch):
 
 # The order: what is here, then the servers, then the recipe.
 
-
-@pytest.mark.parametrize(
-    ("task", "other"), [("pen-human-v1", "D4RL/pen/human-v2"), ("maze2d-umaze-v1", "recreated/maze2d-umaze-v1")]
-)
-def test_of_two_local_data_sets_d4rls_file_comes_first(calls, task, other):
-    write(other)
-    assert load(task=task)[0].name == other
-    write(f"d4rl-hdf5/{task}")
-    episodes, provenance = load(task=task)
-    assert episodes.name == provenance["dataset_id"] == f"d4rl-hdf5/{task}"
-    assert calls == []
+PEN, MAZE = "pen-human-v1", "maze2d-umaze-v1"
 
 
 @pytest.mark.parametrize(
-    ("named", "way", "found"),
+    ("here", "named", "found", "way"),
     [
-        ({"task": "maze2d-umaze-v1"}, "recreate", "recreated/maze2d-umaze-v1"),  # without asking a server
-        ({"minari_id": "mujoco/hopper/expert-v0"}, "download", "mujoco/hopper/expert-v0"),
+        (["D4RL/pen/human-v2"], {"task": PEN}, "D4RL/pen/human-v2", None),
+        (["D4RL/pen/human-v2", f"d4rl-hdf5/{PEN}"], {"task": PEN}, f"d4rl-hdf5/{PEN}", None),  # D4RL's file first
+        ([f"recreated/{MAZE}"], {"task": MAZE}, f"recreated/{MAZE}", None),
+        ([f"recreated/{MAZE}", f"d4rl-hdf5/{MAZE}"], {"task": MAZE}, f"d4rl-hdf5/{MAZE}", None),
+        (["a/b-v1", f"d4rl-hdf5/{PEN}"], {"task": PEN, "minari_id": "a/b-v1"}, "a/b-v1", None),  # what is named first
+        ([], {"task": MAZE}, f"recreated/{MAZE}", ("recreate", MAZE)),  # without asking a server
+        ([], {"minari_id": "mujoco/ant-v0"}, "mujoco/ant-v0", ("download", "mujoco/ant-v0")),
     ],
 )
-def test_what_is_not_here_is_downloaded_or_recreated(calls, named, way, found):
+def test_what_is_here_comes_first_and_what_is_not_is_downloaded_or_recreated(calls, here, named, found, way):
+    for dataset_id in here:
+        write(dataset_id)
     episodes, provenance = load(**named)
     assert episodes.name == provenance["dataset_id"] == found
-    assert calls == [(way, named.get("task", found))]
-
-
-def test_the_data_set_that_is_named_comes_before_the_tasks_first(calls):
-    for dataset_id in ("D4RL/pen/human-v2", "d4rl-hdf5/pen-human-v1", "toy/walk-v1"):
-        write(dataset_id)
-    for dataset_id in ("D4RL/pen/human-v2", "toy/walk-v1"):
-        assert load(task="pen-human-v1", minari_id=dataset_id)[0].name == dataset_id
-    assert calls == []
+    assert calls == ([way] if way else [])
 
 
 def test_another_process_may_have_been_faster_at_recreating(calls, monkeypatch):
@@ -206,9 +195,7 @@ def test_an_empty_folder_in_the_place_of_a_data_set_is_named(tmp_path, monkeypat
     folder = tmp_path / "minari" / overrides.get("minari_id", "recreated/maze2d-umaze-v1")
     folder.mkdir(parents=True)
 
-    def refuse(name, **options):
-        raise DatasetExists(f"already exists in {folder}")
-
+    refuse = mock.Mock(side_effect=DatasetExists(f"already exists in {folder}"))
     monkeypatch.setattr(rvdt_jax.recreate, "recreate", refuse)
     monkeypatch.setenv("MINARI_REMOTE", "nowhere://at-all")
     with pytest.raises(ValueError, match=str(folder)):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import train
 from contract import collect
-from launching import TINY, flags_of, launch
+from launching import TINY
 from minari_sets import write_minari
 
 import rvdt_jax
@@ -103,21 +103,6 @@ def test_a_run_goes_on_with_the_data_set_that_it_began_with(small):
     again = train(config, resume=True)
     assert again.results["provenance"]["dataset_id"] == "mujoco/hopper/medium-v0"
     assert again.results["final"] == first.results["final"]
-
-
-@pytest.mark.slow
-def test_the_same_from_the_command_line(tmp_path):
-    """Several entries of observations are separated by commas."""
-    collect("own/ant-v0", "rvdt/minari-antmaze-umaze-v0", steps=8)
-    flags = flags_of(SMALL | {"data.minari_id": "own/ant-v0", "data.observation_keys": "achieved_goal,observation"})
-    flags += flags_of({"env": "rvdt/minari-antmaze-umaze-v0", "eval.horizon": 7, "eval.targets": "-30.0,"})
-    done = launch("run.py", "--config=configs/own.py", *flags, f"--workdir={tmp_path / 'run'}")
-    assert done.returncode == 0, done.stderr
-    (evaluation,) = read_lines(tmp_path / "run" / "evaluations.jsonl")
-    assert (evaluation["lengths"], evaluation["target"]) == ([7, 7], -30.0)
-    keys = read_json(tmp_path / "run" / "results.json")["provenance"]["observation_keys"]
-    assert keys == ["achieved_goal", "observation"]
-    assert rvdt_jax.load_policy(tmp_path / "run")._player.observation_size == 29
 
 
 def test_guidance_does_not_depend_on_the_unit_of_the_rewards(small, tmp_path):

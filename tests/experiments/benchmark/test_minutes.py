@@ -40,9 +40,9 @@ def test_rows_come_by_importance_and_none_is_begun_that_would_not_fit(
 ):
     clock, done = [0.0], []
 
-    def measure(name):
+    def measure(*words):
         clock[0] += seconds
-        done.append(name)
+        done.append(" ".join(words))
         return {}
 
     results = Results(tmp_path / "r.json", HERE, identity, say=lambda line: None)
@@ -51,13 +51,13 @@ def test_rows_come_by_importance_and_none_is_begun_that_would_not_fit(
     monkeypatch.setattr(minutes, "make_episodes", lambda: make_episodes(2000))
     monkeypatch.setattr(minutes, "peak_flops", lambda *_: 1e12)
     monkeypatch.setattr(minutes, "check_agreement", lambda *_: None)
-    monkeypatch.setattr(
-        minutes, "measure_updates", lambda _, cases, __: measure(" ".join((cases[0].name, *cases[0].peers)))
-    )
+    monkeypatch.setattr(minutes, "measure_updates", lambda _, cases, data: measure(cases[0].name, *cases[0].peers))
     monkeypatch.setattr(minutes, "other_rows", lambda *_: others)
-    sizes = dict.fromkeys(
-        ("reference", "demo"), lambda variant, dtype: small_config(variant=variant, model__dtype=dtype)
-    )
+
+    def make(variant, dtype):
+        return small_config(variant=variant, model__dtype=dtype)
+
+    sizes = {"reference": make, "demo": make}
     minutes.measure_in_time(results, sizes, dict.fromkeys(sizes, 10), "gpu", limit)
     results.note("end", "x", {})
     assert done == measured
