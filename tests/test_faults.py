@@ -5,7 +5,7 @@ import signal
 
 import pytest
 from faults import kills, others, soak
-from faults.harness import Broken, Place, check_equal, check_whole, expect
+from faults.harness import Broken, Place, check_equal, check_whole
 
 from rvdt_jax.report.records import append_lines
 
@@ -17,8 +17,7 @@ def reference(tmp_path_factory):
     """A run that nothing happens to."""
     root = tmp_path_factory.mktemp("faults")
     place = Place(root / "reference", root / "compiled")
-    status, said = place.train()
-    expect(status, 0, said)
+    place.train()
     return place
 
 

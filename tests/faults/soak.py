@@ -20,7 +20,7 @@ from typing import NamedTuple
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from faults import kills, others
-from faults.harness import Place, expect
+from faults.harness import Place
 
 
 class Trial(NamedTuple):
@@ -67,8 +67,7 @@ def main() -> int:
     chosen = [trial for trial in trials(arguments.kills, arguments.seed) if arguments.only in trial.name]
     with tempfile.TemporaryDirectory() as root, concurrent.futures.ThreadPoolExecutor(2) as pool:
         reference = Place(pathlib.Path(root, "reference"), pathlib.Path(root, "compiled"))
-        status, said = reference.train()
-        expect(status, 0, said)
+        reference.train()
         work = functools.partial(attempt, reference=reference)
         folders = [pathlib.Path(root, str(number)) for number in range(len(chosen))]
         outcomes = list(pool.map(work, chosen, folders))
