@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from agreement import assert_same_run
 from compilation import ONE_DEVICE
-from conftest import SMALL, interrupted, snapshot, train
+from conftest import interrupted, snapshot, train
 
 import rvdt_jax
 from rvdt_jax.acting.saved import load_run
@@ -24,7 +24,6 @@ from rvdt_jax.data.episodes import Episodes, draw_episodes, keep_episodes
 from rvdt_jax.data.rebalance import select_experts
 from rvdt_jax.report.records import read_json, read_lines
 from rvdt_jax.runs import hooks
-from rvdt_jax.runs.fit import fit
 from rvdt_jax.runs.hooks import Session
 from rvdt_jax.tasks import get_task
 
@@ -270,18 +269,6 @@ def test_bad_input_leaves_no_trace(overrides, message, configure, tmp_path, monk
     with pytest.raises(ValueError, match=message):
         train(config)
     assert not pathlib.Path(config.workdir).exists()
-
-
-def test_fit_takes_episodes_and_resolved_settings_that_name_no_data(episodes, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    settings = rvdt_jax.default_config()
-    settings.update_from_flattened_dict(SMALL | {"task": None, "train.steps": 2, "variant": "DT"})
-    run = fit(episodes, rvdt_jax.resolve(settings), progress=False)
-    assert run.folder == pathlib.Path("runs/random/DT")
-    provenance = run.results["provenance"]
-    assert (provenance["dataset_id"], provenance["source"]) == ("random", "memory")
-    assert "recreated" not in provenance
-    assert read_json(run.folder / "config.json")["data"]["source"] == "memory"
 
 
 @pytest.mark.parametrize("variant", ["DT", pytest.param("BC", marks=pytest.mark.slow)])

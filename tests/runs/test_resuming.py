@@ -1,19 +1,16 @@
 """A run that goes on with other settings: what may change, what then is in effect, and what stays on record."""
 
-import dataclasses
 import functools
 
 import jax
 import pytest
 from agreement import assert_same_run
 from conftest import SMALL, interrupted, train
-from settings_helpers import from_file
 
 import rvdt_jax
 from rvdt_jax.acting.saved import load_run
 from rvdt_jax.report.records import read_json, read_lines
 from rvdt_jax.runs.fit import fit
-from rvdt_jax.runs.resuming import keep_settings
 
 
 @pytest.fixture
@@ -47,15 +44,6 @@ def test_a_finished_run_is_trained_longer_as_if_it_had_been_asked_at_once(config
     assert change == {"step": 6, "changed": {"train.steps": [6, 10]}, "set_aside": ["results-1.json"]}
     assert (run.folder / "metrics.jsonl").read_bytes() == (whole.folder / "metrics.jsonl").read_bytes()
     assert go_on(configure(train__steps=4), unset=("train.steps",)).results["steps"] == 10
-
-
-def test_a_run_keeps_its_own_where_nothing_is_given(small_config):
-    own = {"train__steps": 4, "eval__targets": (7.0, 8.0), "eval__horizon": 9, "env": "none"}
-    begun = small_config(**own, data__minari_id="a/b-v0")
-    unset = tuple(name.replace("__", ".") for name in own)
-    assert keep_settings(small_config(), from_file(begun), unset) == begun
-    given = keep_settings(small_config(), from_file(begun), ())
-    assert given == dataclasses.replace(small_config(), data=begun.data)
 
 
 def test_a_run_that_is_trained_longer_keeps_its_schedule_unless_another_is_given(episodes, tmp_path, caplog):

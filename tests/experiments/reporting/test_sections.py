@@ -2,7 +2,7 @@
 
 import pytest
 from launching import ROOT
-from made_up_runs import RECREATED, line_of, write_run
+from made_up_runs import line_of, write_run
 from reporting.results import draw_headline, headline_section, results_section
 from reporting.sections import HEADLINE, SPEED, markers, results_sections, section_of, write_section
 
@@ -59,16 +59,3 @@ def test_rows_that_were_run_stand_beside_the_published_ones(tmp_path):
     for name in ("1.png", "2.png"):
         draw_headline(cells, tmp_path / name)
     assert (tmp_path / "1.png").read_bytes() == (tmp_path / "2.png").read_bytes()
-
-
-def test_listed_items_with_commas_do_not_run_into_each_other(tmp_path):
-    for regime, kept in (("D1", 125), ("D2", 60)):
-        provenance = RECREATED | {"subset": {"episodes": kept, "of": 1250}}
-        write_run(tmp_path / regime, "maze2d-umaze-v1", "QT", {0: 50.0}, regime=regime, provenance=provenance)
-    text = results_section(read_cells([tmp_path]))
-    assert "(recreated/x with 125 of 1250 trajectories, recreated/x with 60 of 1250 trajectories)" in text
-    assert "; width 32, 1 layer, K=5, batch 256; 20 updates;" in text
-    config = tmp_path / "D1" / "config.json"
-    config.write_text(config.read_text().replace('"width": 32', '"width": 64'))
-    text = results_section(read_cells([tmp_path]))
-    assert "; (width 32, 1 layer, K=5, batch 256) or (width 64, 1 layer, K=5, batch 256);" in text
