@@ -39,12 +39,11 @@ def place(tmp_path_factory):
 
 def start(place, run, settings, flags=(), count=2, each=((), ())):
     """Starts ``count`` processes of run.py; ``each`` has flags of the single ones."""
-    port = free_port()
     command = [sys.executable, "experiments/run.py", "--config=configs/maze2d.py", f"--workdir={place / run}", *flags]
     command += flags_of(SETTINGS | settings | {"data.path": place / "data.npz"})
     if count == 1:
         return [popen(command)]
-    command += [f"--coordinator=127.0.0.1:{port}", f"--num_processes={count}"]
+    command += [f"--coordinator=127.0.0.1:{free_port()}", f"--num_processes={count}"]
     return [popen([*command, f"--process_id={index}", *each[index]]) for index in range(count)]
 
 
@@ -59,10 +58,10 @@ def popen(command):
     return subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def finish(started, timeout=600):
+def finish(started):
     """Exit status, stdout and stderr of each."""
     try:
-        texts = [process.communicate(timeout=timeout) for process in started]
+        texts = [process.communicate(timeout=600) for process in started]
     finally:
         for process in started:
             process.kill()
