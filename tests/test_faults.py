@@ -24,17 +24,17 @@ def reference(tmp_path_factory):
 def test_a_run_that_is_killed_again_and_again_comes_to_the_same_end(reference, tmp_path):
     by_name = {stage.name: stage for stage in (*kills.BEFORE, *kills.DURING)}
     stages = [by_name[name] for name in ("data set write", "checkpoint write", "record write", "evaluation")]
-    struck = kills.survive(tmp_path / "killed", reference, stages, signal.SIGKILL, random.Random(3))
+    struck = kills.survive(Place(tmp_path, reference.compiled), reference, stages, signal.SIGKILL, random.Random(3))
     assert struck == [stage.name for stage in stages]
 
 
 @pytest.mark.parametrize("fault", ["raise", "die"])
 def test_an_environment_that_breaks_ends_no_run(fault, reference, tmp_path):
-    others.faulty_environment(tmp_path / fault, reference, fault)
+    others.faulty_environment(Place(tmp_path, reference.compiled), reference, fault)
 
 
 def test_two_that_collect_one_data_set_leave_one(reference, tmp_path):
-    others.two_recreate(tmp_path / "two", reference)
+    others.two_recreate(Place(tmp_path, reference.compiled), reference)
 
 
 def test_what_is_not_whole_is_noticed(reference, tmp_path):

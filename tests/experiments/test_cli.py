@@ -27,18 +27,6 @@ def flags(tmp_path, episodes):
     return [*FLAGS, f"--config.data.path={tmp_path / 'data.npz'}"]
 
 
-@pytest.fixture
-def run(tmp_path, flags):
-    """A function that runs ``run.py`` on the data and returns the process and the run directory."""
-
-    def start(*more, cwd=ROOT, name="run"):
-        result = launch("run.py", *flags, *more, f"--workdir={tmp_path / name}", cwd=cwd)
-        assert result.returncode == 0, result.stderr
-        return result, tmp_path / name
-
-    return start
-
-
 def refused(script, *flags, cwd=ROOT) -> str:
     """What a launcher says that ends with one line and status 2."""
     result = launch(script, *flags, cwd=cwd)
@@ -48,11 +36,13 @@ def refused(script, *flags, cwd=ROOT) -> str:
     return result.stdout + result.stderr
 
 
-def test_a_run_from_the_repository_root_shows_what_it_does_and_a_second_one_compiles_nothing(run, tmp_path):
-    def compiled():
-        return {path.name for path in (tmp_path / "cache" / "compiled").glob("*-cache")}
+def test_a_run_from_the_repository_root_shows_what_it_does_and_a_second_one_compiles_nothing(flags, tmp_path):
+    def start(name):
+        result = launch("run.py", MAZE, *flags, f"--workdir={tmp_path / name}")
+        assert result.returncode == 0, result.stderr
+        return result, tmp_path / name, {path.name for path in (tmp_path / "cache" / "compiled").glob("*-cache")}
 
-    result, folder = run(MAZE)
+    result, folder, compiled = start("first")
     assert "maze2d-umaze-v1: final checkpoint after 6 updates" in result.stdout
     assert "RVDT" in result.stdout
     assert "6/6" in result.stderr  # the progress bar
@@ -60,22 +50,11 @@ def test_a_run_from_the_repository_root_shows_what_it_does_and_a_second_one_comp
     assert "CheckpointManager" not in result.stderr  # the libraries' own chatter
     assert json.loads((folder / "results.json").read_text())["final"]["50.0"]["aggregate"]["episodes"] == 2
     assert (folder / "learning_curve.png").stat().st_size > 5000
-    kept = compiled()
-    assert any("train_chunk" in name for name in kept)
-    result, second = run(MAZE, name="second")
-    assert compiled() == kept
+    assert any("train_chunk" in name for name in compiled)
+    result, second, compiled_then = start("second")
+    assert compiled_then == compiled
     assert "Target machine feature" not in result.stderr  # what XLA says of a program that it cannot take
     assert (second / "metrics.jsonl").read_bytes() == (folder / "metrics.jsonl").read_bytes()
-
-
-def test_a_percent_variant_of_the_small_size_from_the_experiments_folder(run):
-    """And a configuration may stand apart from its flag."""
-    flags = ["--config", "configs/maze2d.py:small", "--config.variant=%BC", "--config.seeds=4,"]
-    result, folder = run(*flags, cwd=ROOT / "experiments")
-    assert "%BC" in result.stdout
-    config = json.loads((folder / "config.json").read_text())
-    assert (config["size"], config["seeds"], config["model"]["width"]) == ("small", [4], 8)  # what is given wins
-    assert config["model"]["positions"] == "window"
 
 
 @pytest.mark.parametrize(
@@ -104,20 +83,22 @@ def test_a_mistake_ends_with_one_clear_line(flags, words, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("flags", "seeds"),
+    ("flags", "seeds", "variant"),
     [
-        (["--config.seeds=0,1", "--config.seeds=2"], [2]),
-        (["--config.seeds", "0,1", "-config.seeds", "2,3"], [2, 3]),
-        (["--flagfile={file}", "--config.seeds=5"], [5]),
-        (["--config.seeds=5", "--flagfile", "{file}"], [7, 8]),
+        (["--config.seeds=0,1", "--config.seeds=2", "--config.variant=%BC"], [2], "%BC"),
+        (["--config.seeds", "0,1", "-config.seeds", "2,3"], [2, 3], "RVDT"),
+        (["--flagfile={file}", "--config.seeds=5"], [5], "DT"),
+        (["--config.seeds=5", "--flagfile", "{file}"], [7, 8], "DT"),
     ],
 )
-def test_of_a_field_that_is_given_twice_the_last_value_counts_also_beside_a_file_of_flags(flags, seeds, tmp_path):
+def test_of_a_field_that_is_given_twice_the_last_value_counts_also_beside_a_file_of_flags(
+    flags, seeds, variant, tmp_path
+):
     file = tmp_path / "flags"
     file.write_text("# a comment\n--config.variant=DT\n--config.seeds=7,8\n")
     code, flags = PARSED + "print(list(config.seeds), config.variant)", [flag.format(file=file) for flag in flags]
-    result = in_python(code, f"{MAZE}:small", *flags)
-    assert result.stdout.strip() == f"{seeds} {'DT' if 'flagfile' in ' '.join(flags) else 'RVDT'}", result.stderr
+    result = in_python(code, "--config", "configs/maze2d.py:small", *flags)
+    assert result.stdout.strip() == f"{seeds} {variant}", result.stderr
 
 
 def test_several_values_are_separated_by_commas():

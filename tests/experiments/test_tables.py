@@ -2,6 +2,7 @@
 
 import pytest
 from benchmark.table import load_results, speed_table
+from conftest import snapshot
 from launching import ROOT, launch
 from made_up_runs import write_run
 
@@ -10,7 +11,6 @@ from rvdt_jax.report.published import TABLES
 from rvdt_jax.report.render import as_csv, latex, markdown
 from rvdt_jax.report.tables import make_table
 
-RESULTS = ROOT / "experiments" / "results"
 GRID = ("--table=maze2d-reward", "--config=configs/maze2d.py:small")
 
 
@@ -53,7 +53,6 @@ def test_the_commands_of_a_grid_and_its_array_job(start, tmp_path):
         ("sweep.py", [*GRID, "--seeds=a"], ["--seeds=a", "whole numbers"]),
         ("tables.py", ["--table=gym", "--records=nowhere"], ["no folder nowhere"]),
     ],
-    ids=lambda value: value[-1] if isinstance(value, list) else None,
 )
 def test_a_mistake_ends_with_one_clear_line(script, flags, words, start):
     result = start(script, *flags, fails=True)
@@ -74,7 +73,7 @@ def test_a_table_in_every_format_and_the_page(start, tmp_path):
 
 def test_the_committed_tables_are_those_of_the_committed_records(start, tmp_path):
     start("tables.py", "--table=all", f"--out={tmp_path / 'tables'}")
-    made = {path.name: path.read_bytes() for path in (tmp_path / "tables").iterdir()}
-    assert made == {path.name: path.read_bytes() for path in (RESULTS / "tables").iterdir()}
+    made, results = snapshot(tmp_path / "tables"), ROOT / "experiments" / "results"
+    assert made == snapshot(results / "tables")
     assert len(made) == 3 * len(TABLES)
-    assert start("benchmark.py", "--table").stdout.strip() == speed_table(load_results(RESULTS))
+    assert start("benchmark.py", "--table").stdout.strip() == speed_table(load_results(results))

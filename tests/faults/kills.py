@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pathlib
 import random
 import signal
 from typing import NamedTuple
@@ -58,9 +57,8 @@ def strike(place: Place, stage: Stage, number: int, rng: random.Random) -> bool:
     return True
 
 
-def survive(folder: pathlib.Path, reference: Place, stages: list[Stage], number: int, rng: random.Random) -> list[str]:
+def survive(place: Place, reference: Place, stages: list[Stage], number: int, rng: random.Random) -> list[str]:
     """One run through all these faults and to its end; the names of the stages at which it was struck."""
-    place = Place(folder, reference.compiled)
     struck = [stage.name for stage in stages if strike(place, stage, number, rng)]
     check_end(place, reference)
     return struck

@@ -34,9 +34,8 @@ def small_disk(folder: pathlib.Path, size: str, options: str = "") -> Iterator[N
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def full_disk(folder: pathlib.Path, reference: Place, kilobytes: int) -> None:
+def full_disk(place: Place, reference: Place, kilobytes: int) -> None:
     """The disk of the run directory is full: the run ends, says so, and goes on when there is room."""
-    place = Place(folder, reference.compiled)
     with small_disk(place.run, f"{kilobytes}k"):
         said = place.train(wanted=2)
         errors = [line for line in said.splitlines() if line.startswith("error: ")]
@@ -47,18 +46,16 @@ def full_disk(folder: pathlib.Path, reference: Place, kilobytes: int) -> None:
         check_end(place, reference)
 
 
-def read_only_disk(folder: pathlib.Path, reference: Place) -> None:
+def read_only_disk(place: Place, reference: Place) -> None:
     """A run directory that cannot be written is refused before any work is done."""
-    place = Place(folder, reference.compiled)
-    with small_disk(folder / "disk", "1m", ",ro"):
-        said = expect(2, *finish(place.start("run.py", *RUN, f"--workdir={folder}/disk/run")))
+    with small_disk(place.folder / "disk", "1m", ",ro"):
+        said = expect(2, *finish(place.start("run.py", *RUN, f"--workdir={place.folder}/disk/run")))
         at_once = "cannot be made or written" in said and not place.datasets.exists()
         require(at_once, "it was not refused at once", said)
 
 
-def truncated_checkpoint(folder: pathlib.Path, reference: Place, part: str) -> None:
+def truncated_checkpoint(place: Place, reference: Place, part: str) -> None:
     """Behind a damaged checkpoint the one before is taken, and that is said."""
-    place = Place(folder, reference.compiled)
     stop = {"signal": signal.SIGTERM, "target": "rvdt_jax.runs.hooks:Session.save", "call": 6, "delay": 0.0}
     place.train(fault=stop, wanted=128 + signal.SIGTERM)
     newest = max((place.run / "checkpoints").iterdir(), key=lambda path: int(path.name))
@@ -70,12 +67,11 @@ def truncated_checkpoint(folder: pathlib.Path, reference: Place, part: str) -> N
     require((place.run / f"damaged-checkpoint-{newest.name}").is_dir(), "the damaged checkpoint is gone")
 
 
-def corrupted_cache(folder: pathlib.Path, reference: Place, rng: random.Random) -> None:
+def corrupted_cache(place: Place, reference: Place, rng: random.Random) -> None:
     """A cache that is damaged anywhere is rebuilt, and that is said."""
-    place = Place(folder, reference.compiled)
     shutil.copytree(reference.datasets, place.datasets)
-    shutil.copytree(reference.folder / "cache", folder / "cache")
-    (cache,) = (folder / "cache").glob("[!.]*.npz")
+    shutil.copytree(reference.folder / "cache", place.folder / "cache")
+    (cache,) = (place.folder / "cache").glob("[!.]*.npz")
     content = bytearray(cache.read_bytes())
     where = rng.randrange(200, len(content) - 200)
     content[where : where + 64] = bytes(byte ^ 0xFF for byte in content[where : where + 64])
@@ -83,9 +79,8 @@ def corrupted_cache(folder: pathlib.Path, reference: Place, rng: random.Random) 
     check_end(place, reference, said="rebuilding the cache")
 
 
-def jumping_clock(folder: pathlib.Path, reference: Place, seed: int) -> str:
+def jumping_clock(place: Place, reference: Place, seed: int) -> str:
     """Nothing that is written depends on what time it is. Orbax's deadlines do: a jump in a write may end the run."""
-    place = Place(folder, reference.compiled)
     for ended in range(20):
         status, said = place.try_to_train(fault={"clock": 100 * seed + ended})
         check_whole(place)
@@ -97,9 +92,8 @@ def jumping_clock(folder: pathlib.Path, reference: Place, seed: int) -> str:
     raise Broken("it never came to its end")
 
 
-def two_recreate(folder: pathlib.Path, reference: Place) -> None:
+def two_recreate(place: Place, reference: Place) -> None:
     """Of two that collect one data set at once, one writes it whole, and the other says that it is there."""
-    place = Place(folder, reference.compiled)
     both = [place.start("recreate.py", "--task=maze2d-umaze-v1") for _ in range(2)]
     ended = [finish(process) for process in both]
     require(sorted(status for status, _ in ended) in ([0, 0], [0, 2]), f"they ended with {ended}")
@@ -108,9 +102,8 @@ def two_recreate(folder: pathlib.Path, reference: Place) -> None:
     check_end(place, reference)
 
 
-def two_runs(folder: pathlib.Path, reference: Place) -> None:
+def two_runs(place: Place, reference: Place) -> None:
     """A second process on one run directory is refused, and told who is there."""
-    place = Place(folder, reference.compiled)
     first = place.start("run.py", *RUN, f"--workdir={place.run}")
     try:
         deadline = time.monotonic() + 1800
@@ -125,12 +118,11 @@ def two_runs(folder: pathlib.Path, reference: Place) -> None:
     check_equal(place, reference)
 
 
-def faulty_environment(folder: pathlib.Path, reference: Place, fault: str) -> None:
+def faulty_environment(place: Place, reference: Place, fault: str) -> None:
     """An episode in which the environment raises, or gives NaN, has failed, and training goes on.
 
     Where its process dies, it is started again, and every episode is played.
     """
-    place = Place(folder, reference.compiled)
     said = _train_in(place, fault)
     metrics = [(each.run / "metrics.jsonl").read_bytes() for each in (place, reference)]
     require(metrics[0] == metrics[1], "training was touched")
@@ -140,7 +132,7 @@ def faulty_environment(folder: pathlib.Path, reference: Place, fault: str) -> No
     if fault == "die":
         again = "Starting the simulators anew" in said and not failed and not missing
         require(again, f"it was not started again, {failed}", said)
-        whole = Place(folder / "whole", reference.compiled)
+        whole = Place(place.folder / "whole", place.compiled)
         _train_in(whole, "none")
         same = evaluations == read_lines(whole.run / "evaluations.jsonl")
         require(same, "the evaluation that was repeated is another than one in which nothing happened")
@@ -157,9 +149,8 @@ def _train_in(place: Place, fault: str) -> str:
     return place.train(scored_in, "--config.eval.processes=2", path=str(pathlib.Path(__file__).parent))
 
 
-def flat_memory(folder: pathlib.Path, reference: Place, steps: int) -> str:
+def flat_memory(place: Place, reference: Place, steps: int) -> str:
     """A long run takes no more memory at its end than when everything had happened once."""
-    place = Place(folder, reference.compiled)
     flags = [f"--config.train.steps={steps}", "--config.train.log_every=50", f"--config.eval.every={steps // 20}"]
     flags += [f"--config.train.checkpoint_every={steps // 20}"]
     process = place.start("run.py", *RUN, *flags, f"--workdir={place.run}")

@@ -26,14 +26,10 @@ SMALL |= {"eval.horizon": 10, "eval.processes": 1, "parallel.devices": 1}
 FIRST = {task.family: name for name, task in reversed(all_tasks().items())}
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory) -> pathlib.Path:
-    return tmp_path_factory.mktemp("every-task")
-
-
 @pytest.fixture
-def environment(shared, monkeypatch) -> dict[str, str]:
+def environment(tmp_path_factory, monkeypatch) -> dict[str, str]:
     """One Minari root and one compilation cache for all tasks; those of a family compile the same programs."""
+    shared = tmp_path_factory.getbasetemp()
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(shared / "minari"))
     cache = {"JAX_COMPILATION_CACHE_DIR": str(shared / "jax"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
     return ONE_DEVICE | cache

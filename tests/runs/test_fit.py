@@ -211,41 +211,35 @@ def test_two_devices_train_what_one_resumes_and_loads(configure, monkeypatch):
     interrupted(monkeypatch)
     stopped = train(configure(parallel__devices=2, variant="QT"))
     # A machine with a single device loads it, and nothing is said about it.
-    script = f"import numpy, rvdt_jax\npolicy = rvdt_jax.load_policy({str(stopped.folder)!r})\npolicy.reset(50.0)\n"
-    script += "import jax\nassert jax.device_count() == 1\nassert numpy.isfinite(policy.act(numpy.zeros(4))).all()"
-    command, how = [sys.executable, "-c", script], {"capture_output": True, "text": True, "check": False}
-    loaded = subprocess.run(command, env=os.environ | ONE_DEVICE, **how)
-    assert (loaded.returncode, loaded.stderr) == (0, "")
+    script = f"import jax, rvdt_jax\npolicy = rvdt_jax.load_policy({str(stopped.folder)!r})\npolicy.reset(50.0)\n"
+    script += "assert jax.device_count() == 1\nassert abs(policy.act([0.0] * 4)).max() <= 1"
+    command = [sys.executable, "-c", script]
+    loaded = subprocess.run(command, env=os.environ | ONE_DEVICE, stderr=subprocess.PIPE, check=False)
+    assert (loaded.returncode, loaded.stderr) == (0, b"")
     resumed = train(configure(parallel__devices=1, variant="QT"), resume=True)
     assert resumed.results["hardware"].startswith("1 x")
 
 
 def test_what_is_refused_touches_nothing(configure, episodes, tmp_path):
-    config = configure()
-    train(config)
-    before = snapshot(config.workdir)
+    train(configure())
     other, there = dataclasses.replace(episodes, rewards=episodes.rewards + 1), tmp_path / "other.npz"
     write_cache(there, other, {"dataset_id": "test/random", "content_digest": episodes.digest()})
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("precious")
+    before = snapshot(tmp_path)
     changed = {"loss__alpha": 3.0, "model__width": 16, "train__steps": 10, "eval__targets": (20.0,)}
     for overrides, resume, message in (
         ({}, False, r"already holds a run.*--resume.*--workdir"),
         (changed, True, r"config\.loss\.alpha is 1\.0 there, 3\.0 here; config\.model"),
         ({"data__path": str(there)}, True, r"another run.*content_digest"),  # although the file lies
         ({"train__steps": 4}, True, r"has been trained for 6 updates, but config\.train\.steps is 4"),
+        ({"folder": "mine"}, False, "not empty"),
+        ({"folder": "mine/thesis.tex"}, False, "is a file"),
+        ({"folder": "nowhere"}, True, "no run to resume"),
     ):
         with pytest.raises(ValueError, match=message):
             train(configure(**overrides), resume=resume)
-        assert snapshot(config.workdir) == before
-
-
-def test_a_work_directory_that_is_not_a_runs_is_refused(configure, tmp_path):
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "thesis.tex").write_text("precious")
-    refusals = {"mine": "not empty", "mine/thesis.tex": "is a file", "nowhere": "no run to resume"}
-    for folder, message in refusals.items():
-        with pytest.raises(ValueError, match=message):
-            train(configure(folder), resume=folder == "nowhere")
-    assert snapshot(tmp_path / "mine") == {"thesis.tex": b"precious"}
+        assert snapshot(tmp_path) == before
     assert not (tmp_path / "nowhere").exists()
 
 

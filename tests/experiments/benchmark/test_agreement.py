@@ -19,12 +19,20 @@ pytestmark = pytest.mark.slow
 LONGEST = 30  # of the fixture's episodes
 
 
-def test_one_update_agrees_in_both_styles(small_config, store):
-    """RVDT has every term that DT and QT have; the benchmark itself checks all three, at their sizes."""
+@pytest.fixture
+def measure(small_config, store):
+    """A function that compares one update of a style with ours.
+
+    RVDT has every term that DT and QT have; the benchmark itself checks all three, at their sizes.
+    """
     config = for_agreement(small_config(variant="RVDT", model__layers=2), batch_size=8)
-    for style in (PUBLIC, STRONG):
-        deviations = measure_agreement(config, store, LONGEST, style)
-        assert worst(deviations) < 1.0, (style.name, deviations)
+    return lambda style: measure_agreement(config, store, LONGEST, style)
+
+
+@pytest.mark.parametrize("style", [PUBLIC, STRONG], ids=lambda style: style.name)
+def test_one_update_agrees_in_both_styles(style, measure):
+    deviations = measure(style)
+    assert worst(deviations) < 1.0, deviations
     compared = {f"loss/{name}" for name in ("nll", "weighted_nll", "loss", "td_loss", "guidance")}
     compared |= {"gradient/policy", "gradient/critic"}
     compared |= {f"move/{name}" for name in ("policy", "critic", "target_critic", "ema_policy")}
@@ -40,16 +48,14 @@ def test_one_update_agrees_in_both_styles(small_config, store):
         ("_cosine", lambda self, step: 0.9),
     ],
 )
-def test_a_small_difference_is_seen(method, mutant, small_config, store, monkeypatch):
-    """Of the same settings as above, so that nothing is compiled again."""
+def test_a_small_difference_is_seen(method, mutant, measure, monkeypatch):
     monkeypatch.setattr(Peer, method, mutant)
-    config = for_agreement(small_config(variant="RVDT", model__layers=2), batch_size=8)
-    assert worst(measure_agreement(config, store, LONGEST, PUBLIC)) > 1.0
+    assert worst(measure(PUBLIC)) > 1.0
 
 
 def test_settings_that_the_peer_does_not_cover_are_refused(small_config):
-    state, window = {"loss__state_prediction": 1.0}, {"model__positions": "window"}
-    for uncovered in ({"variant": "BC"}, {"variant": "RVDT-Dup"}, state, window):
+    others = {"loss__state_prediction": 1.0}, {"model__positions": "window"}
+    for uncovered in ({"variant": "BC"}, {"variant": "RVDT-Dup"}, *others):
         with pytest.raises(ValueError, match="--only=updates"):
             Peer(small_config(**uncovered), 4, 2, LONGEST, PUBLIC, "cpu")
 
@@ -93,11 +99,10 @@ def dropped(small_config):
 
 def differs(ours, theirs) -> bool:
     """Whether the two samples have other means or other spreads, by five standard errors."""
-    means = np.abs(ours.mean(0) - theirs.mean(0)) / np.sqrt((ours.var(0) + theirs.var(0)) / DRAWS)
     spreads = [(sample - sample.mean(0)) ** 2 for sample in (ours, theirs)]
-    apart = np.abs(spreads[0].mean(0) - spreads[1].mean(0))
-    spread = apart / np.sqrt((spreads[0].var(0) + spreads[1].var(0)) / DRAWS)
-    return bool(max(means.max(), spread.max()) > 5.0)
+    pairs = (ours, theirs), spreads
+    apart = [np.abs(a.mean(0) - b.mean(0)) / np.sqrt((a.var(0) + b.var(0)) / DRAWS) for a, b in pairs]
+    return bool(np.max(apart) > 5.0)
 
 
 PLACES = ("dropout", "blocks.0.dropout", "blocks.1.dropout", "blocks.0.attention.dropout")
