@@ -28,5 +28,10 @@ def flags_of(settings: dict) -> list[str]:
 
 def launch(script, *flags, cwd=ROOT, **environment) -> subprocess.CompletedProcess:
     """Runs a launcher of ``experiments`` to its end, with these variables besides those of the tests."""
-    command = [sys.executable, str(ROOT / "experiments" / script), *map(str, flags)]
+    return python(ROOT / "experiments" / script, *flags, cwd=cwd, **environment)
+
+
+def python(*arguments, cwd=ROOT / "experiments", **environment) -> subprocess.CompletedProcess:
+    """Runs Python to its end, where the launchers stand."""
+    command = [sys.executable, *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, env=os.environ | environment, capture_output=True, text=True, check=False)

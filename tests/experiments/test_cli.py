@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from launching import ROOT, TINY, flags_of, launch
+from launching import ROOT, TINY, flags_of, launch, python
 
 from rvdt_jax.data.cache import write_cache
 
@@ -97,13 +97,13 @@ def test_of_a_field_that_is_given_twice_the_last_value_counts_also_beside_a_file
     file = tmp_path / "flags"
     file.write_text("# a comment\n--config.variant=DT\n--config.seeds=7,8\n")
     code, flags = PARSED + "print(list(config.seeds), config.variant)", [flag.format(file=file) for flag in flags]
-    result = in_python(code, "--config", "configs/maze2d.py:small", *flags)
+    result = python("-c", code, "--config", "configs/maze2d.py:small", *flags)
     assert result.stdout.strip() == f"{seeds} {variant}", result.stderr
 
 
 def test_several_values_are_separated_by_commas():
     code = PARSED + "print(config.eval.targets, config.data.observation_keys)"
-    result = in_python(code, MAZE, "--config.eval.targets=-30.0,", "--config.data.observation_keys=a,b")
+    result = python("-c", code, MAZE, "--config.eval.targets=-30.0,", "--config.data.observation_keys=a,b")
     assert result.stdout.strip() == "(-30.0,) ('a', 'b')", result.stderr
 
 
@@ -130,16 +130,10 @@ def test_an_error_in_a_configuration_file_is_shown_with_file_and_line(source, wo
         assert text == f"error: --config: {path}, line 2: KeyError: maze2d-umaze-v1\n"
 
 
-def in_python(code, *argv):
-    """The finished process of a program that stands where the launchers do."""
-    command = [sys.executable, "-c", code, *argv]
-    return subprocess.run(command, cwd=ROOT / "experiments", capture_output=True, text=True, check=False)
-
-
 def ended_by(statement):
     """How a launcher ends whose main executes ``statement``."""
     code = f"import sys, launcher\nfrom absl import app\ndef main(argv):\n    {statement}\n"
-    return in_python(code + "app.run(launcher.report_errors(main), flags_parser=launcher.parse_flags)")
+    return python("-c", code + "app.run(launcher.report_errors(main), flags_parser=launcher.parse_flags)")
 
 
 BUG = "import rvdt_jax.tasks as tasks; tasks._REWARD_TRANSFORMS = {'none': (1,)}; tasks.get_task('maze2d-umaze-v1')"
@@ -177,7 +171,7 @@ def test_jaxs_own_variables_say_where_compiled_programs_are_kept(tmp_path, monke
     code += "print(jax.config.jax_compilation_cache_dir, jax.config.jax_enable_compilation_cache)"
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "elsewhere"))
     monkeypatch.setenv("JAX_ENABLE_COMPILATION_CACHE", "false")
-    assert in_python(code).stdout.split() == [str(tmp_path / "elsewhere"), "False"]
+    assert python("-c", code).stdout.split() == [str(tmp_path / "elsewhere"), "False"]
 
 
 def test_ctrl_c_saves_and_resume_finishes_the_run(tmp_path, flags):

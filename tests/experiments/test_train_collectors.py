@@ -2,13 +2,10 @@
 
 import dataclasses
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
-from launching import ROOT
+from launching import ROOT, python
 
 from rvdt_jax.data.source import load_local
 from rvdt_jax.recreate import recreate
@@ -77,9 +74,8 @@ def train(tmp_path):
             f"t.EXPERTS['hopper'], t.CHUNK, t.SAVE_EVERY, t.EPISODES = {expert}, 300, 600, 2\n"
             "app.run(t.report_errors(t.main), flags_parser=t.parse_flags)"
         )
-        command = [sys.executable, "-W", "ignore", "-c", code, "--robot=hopper", f"--out={tmp_path}", *flags]
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (site, ROOT / "experiments", ROOT)))}
-        result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        flags = ["--robot=hopper", f"--out={tmp_path}", *flags]
+        result = python("-W", "ignore", "-c", code, *flags, PYTHONPATH=f"{site}:{ROOT}")
         assert result.returncode == status, result.stderr
         return result.stderr if status else tmp_path / "hopper"
 

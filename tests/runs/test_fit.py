@@ -2,12 +2,9 @@
 
 import dataclasses
 import functools
-import os
 import pathlib
 import re
 import signal
-import subprocess
-import sys
 
 import gymnasium
 import numpy as np
@@ -15,6 +12,7 @@ import pytest
 from agreement import assert_same_run
 from compilation import ONE_DEVICE
 from conftest import interrupted, snapshot, train
+from launching import ROOT, python
 
 import rvdt_jax
 from rvdt_jax.acting.saved import load_run
@@ -213,9 +211,8 @@ def test_two_devices_train_what_one_resumes_and_loads(configure, monkeypatch):
     # A machine with a single device loads it, and nothing is said about it.
     script = f"import jax, rvdt_jax\npolicy = rvdt_jax.load_policy({str(stopped.folder)!r})\npolicy.reset(50.0)\n"
     script += "assert jax.device_count() == 1\nassert abs(policy.act([0.0] * 4)).max() <= 1"
-    command = [sys.executable, "-c", script]
-    loaded = subprocess.run(command, env=os.environ | ONE_DEVICE, stderr=subprocess.PIPE, check=False)
-    assert (loaded.returncode, loaded.stderr) == (0, b"")
+    loaded = python("-c", script, PYTHONPATH=str(ROOT), **ONE_DEVICE)
+    assert (loaded.returncode, loaded.stderr) == (0, "")
     resumed = train(configure(parallel__devices=1, variant="QT"), resume=True)
     assert resumed.results["hardware"].startswith("1 x")
 
