@@ -248,7 +248,6 @@ def test_what_is_refused_touches_nothing(configure, episodes, tmp_path):
         ({"data__path": "nowhere.npz"}, r"nowhere\.npz"),
         ({"data__source": "minari", "data__path": None}, r"no data set.*recreate\.py"),
         ({"data__path": "hopper"}, r"sizes \(11, 3\), but rvdt/maze2d-umaze-v1.*\(4, 2\)"),
-        ({"parallel__devices": 999}, r"parallel\.devices=999"),
         ({"parallel__devices": 3}, r"batch_size=8 does not divide over 3 devices"),
     ],
 )

@@ -116,7 +116,8 @@ def test_a_signal_to_one_is_heard_by_all(together):
 
 
 def test_what_process_0_cannot_record_ends_all(together):
-    failing = types.SimpleNamespace(log=mock.Mock(side_effect=UserError("diverged at 5")))
+    errors = [UserError("diverged at 5"), UserError("diverged at 10")]
+    failing = types.SimpleNamespace(log=mock.Mock(side_effect=errors))
 
     def work(group):
         session = failing if group.leads else None

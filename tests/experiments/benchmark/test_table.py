@@ -3,52 +3,43 @@ keeps apart from JAX."""
 
 import re
 
-from benchmark.table import MISSING, speed_table
+import pytest
+from benchmark.table import MISSING, load_results, speed_table
 from launching import ROOT
 
 GONE = {"failed": "MemoryError: a | b"}
 
 
-def content(platform="cpu", **sections):
-    machine = {"platform": platform, "device": "Box", "devices": 1, "cores": 2, "date": "2026-01-02T"}
-    return {"machine": machine | {"versions": {"jax": "1.2.3", "torch": "4.5.6"}}, **sections}
+@pytest.fixture
+def committed():
+    """The results of one machine on record."""
+    return next(each for each in load_results(ROOT / "experiments" / "results") if "updates" in each)
 
 
-def test_a_row_beside_other_work_by_hand():
-    times = {"median": 12.5, "min": 12.0, "max": 13.0, "all": [12.0, 12.5, 13.0]}
-    peer = {"compiled": False, "milliseconds_per_update": times | {"median": 50.0}, "ratio": times | {"median": 4.0}}
-    row = {
-        **{"size": "demo", "variant": "RVDT", "dtype": "float32", "seeds": 1, "map_seeds": "loop"},
-        **{"milliseconds_per_update": times, "updates_per_second": 80.0, "tokens_per_second": 307_200.0},
-        **{"executed_flops_per_second": 76e9, "share_of_peak": 0.61, "program_bytes": 2**20},
-        **{"trace_seconds": 1.0, "compile_seconds": 6.0, "cores_busy_with_other_work": 0.5},
-        "peers": {"public": peer, "strong": GONE},
-    }
-    peak = {"float32": {"jax": {"best": 125e9}, "torch": None}}
-    table = speed_table([content(updates={"x": row}, matmul_peak=peak)])
-    assert "Box, 2 cores, 2026-01-02: JAX 1.2.3, PyTorch 4.5.6; matmul peak, GFLOP/s: float32 125." in table
-    ours = "Box, 2 cores | demo | RVDT | float32 | 1 | 12.5 (busy machine) | 80 | 307,200 | 76 | 61 % | 7.62 ms, 1.6 x"
-    assert f"| {ours} | 1 MiB | 7 s | 50 ms, **4.00 x** | {MISSING} |" in table
-    assert len({line.count("|") for line in table.split("\n\n")[1].splitlines()}) == 1
-    assert "| GPU |" not in speed_table([content("gpu", updates={"x": row})])
+def test_other_work_is_said_and_what_a_gpu_has_measured_is_not_missing(committed):
+    busy = {name: row | {"cores_busy_with_other_work": 0.5} for name, row in committed["updates"].items()}
+    assert "(busy machine)" in speed_table([committed | {"updates": busy}])
+    assert "(busy machine)" not in speed_table([committed])
+    assert "| GPU |" not in speed_table([committed | {"machine": committed["machine"] | {"platform": "gpu"}}])
 
 
-def test_what_failed_or_was_not_measured_is_said():
+def test_what_failed_or_was_not_measured_is_said(committed):
     speed = {"steps_per_second": {"median": 200.0}}
     sections = {"updates": {"demo/RVDT/float32/1 seed": GONE}, "evaluation": {"demo": {"mean": speed}}}
-    table = speed_table([content(**sections, transitions={"TD3+BC": GONE}, acting={"reference": GONE})])
+    sections |= {"transitions": {"TD3+BC": GONE}, "acting": {"reference": GONE}}
+    table = speed_table([{"machine": committed["machine"], **sections}])
     assert "failed: MemoryError: a / b" in table
-    assert f"| Box, 2 cores | demo | 200 | {MISSING} | {MISSING} | {MISSING} |" in table
+    assert f"| demo | 200 | {MISSING} | {MISSING} | {MISSING} |" in table
     assert re.search(r"\| TD3\+BC \| MemoryError.* \|  \|  \|", table)
     assert re.search(r"\| reference \| MemoryError.* \|  \|", table)
     assert "flax" not in table
 
 
-def test_what_our_layers_are_worth():
+def test_what_our_layers_are_worth(committed):
     times = {"ours": {"median": 11.5}, "plain": {"median": 20.25}}
     row = {"milliseconds_per_update": times, "ratio": {"median": 1.761}}
-    table = speed_table([content(layers={"demo/RVDT/float32/1 seed": row})])
-    assert "| Box, 2 cores | demo RVDT float32 1 seed | 11.5 | 20.25, **1.76 x** |" in table
+    table = speed_table([committed | {"layers": {"demo/RVDT/float32/1 seed": row}}])
+    assert "| demo RVDT float32 1 seed | 11.5 | 20.25, **1.76 x** |" in table
 
 
 def test_the_peer_imports_no_jax_and_we_no_torch():

@@ -41,21 +41,15 @@ def test_only_the_section_is_replaced_and_a_page_without_the_markers_is_refused(
         assert page.read_text(encoding="utf-8") == text
 
 
-def test_rows_that_were_run_stand_beside_the_published_ones(tmp_path):
+def test_what_was_not_run_is_said_and_equal_records_are_drawn_alike(tmp_path):
+    """The committed records have no such gap."""
     assert results_section({}) == headline_section({}) == "Nothing was run yet."
     write_run(tmp_path / "a", "maze2d-umaze-v1", "RVDT", {0: 100.0, 1: 90.0})
     write_run(tmp_path / "b", "maze2d-umaze-v1", "DT", {0: 10.0})
-    write_run(tmp_path / "c", "maze2d-umaze-v1", "VDT", {0: 20.0})  # the source has no column of it
     cells = read_cells([tmp_path])
-    text = results_section(cells)
-    ours = ("31.0 ± 21.3", "**10.0**", "500.0", "105.4 ± 4.8", "", "**20.0**", "500.0", "145.1 ± 3.8", "**95.0 ± 7.1**")
-    assert line_of(text, "maze2d-umaze-v1") == ["maze2d-umaze-v1", *ours, "500.0 ± 0.0"]
-    assert "| maze2d-large-v1 |" not in text
-    assert "recreated data, not D4RL's files" in text
-    assert "Not run: maze2d-umaze-v1 QT." in text
-    assert "QT on maze2d-umaze-v1: 99.2 in the table maze2d, 105.4" in text
-    final = ("31.0", "**10.0**", "99.2", "", "**20.0**", "145.1 ± 3.8", "**95.0 ± 7.1**")
-    assert line_of(headline_section(cells), "maze2d-umaze-v1") == ["maze2d-umaze-v1", *final]
+    assert "Not run: maze2d-umaze-v1 QT." in results_section(cells)
+    ours = ["31.0", "**10.0**", "99.2", "", "145.1 ± 3.8", "**95.0 ± 7.1**"]
+    assert line_of(headline_section(cells), "maze2d-umaze-v1")[1:] == ours
     for name in ("1.png", "2.png"):
         draw_headline(cells, tmp_path / name)
     assert (tmp_path / "1.png").read_bytes() == (tmp_path / "2.png").read_bytes()
