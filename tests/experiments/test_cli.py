@@ -4,27 +4,18 @@ import importlib.util
 import json
 import re
 import signal
-import subprocess
-import sys
-import time
 
 import pytest
+from faults.harness import Place, check_whole
 from launching import ROOT, TINY, flags_of, launch, python
 
 from rvdt_jax.data.cache import write_cache
+from rvdt_jax.report.records import read_lines
 
 pytestmark = pytest.mark.slow
 
 MAZE = "--config=configs/maze2d.py"
 PARSED = "import sys, run; run.parse_flags(sys.argv); config = run._CONFIG.value; "
-FLAGS = flags_of(TINY | {"eval.targets": "(50.,)", "data.source": "file"})
-
-
-@pytest.fixture
-def flags(tmp_path, episodes):
-    """Flags of a small run on a flat file."""
-    write_cache(tmp_path / "data.npz", episodes, {"dataset_id": "test/random", "content_digest": episodes.digest()})
-    return [*FLAGS, f"--config.data.path={tmp_path / 'data.npz'}"]
 
 
 def refused(script, *flags, cwd=ROOT) -> str:
@@ -36,7 +27,10 @@ def refused(script, *flags, cwd=ROOT) -> str:
     return result.stdout + result.stderr
 
 
-def test_a_run_from_the_repository_root_shows_what_it_does_and_a_second_one_compiles_nothing(flags, tmp_path):
+def test_a_run_from_the_repository_root_shows_what_it_does_and_a_second_one_compiles_nothing(episodes, tmp_path):
+    write_cache(tmp_path / "data.npz", episodes, {"dataset_id": "test/random", "content_digest": episodes.digest()})
+    flags = flags_of(TINY | {"eval.targets": "50,", "data.source": "file", "data.path": tmp_path / "data.npz"})
+
     def start(name):
         result = launch("run.py", MAZE, *flags, f"--workdir={tmp_path / name}")
         assert result.returncode == 0, result.stderr
@@ -153,7 +147,6 @@ FULL = "Can not write data (No space left on device)"
 @pytest.mark.parametrize(
     ("statement", "words"),
     [
-        ("from rvdt_jax.errors import UserError; raise UserError('mend this')", "mend this"),
         ("from rvdt_jax.tasks import get_task; get_task('x')", "task: there is no task 'x'."),
         ("open('/dev/null/x')", "[Errno 20] Not a directory: '/dev/null/x'"),
         (f"raise OSError({FULL!r})", FULL),
@@ -174,26 +167,16 @@ def test_jaxs_own_variables_say_where_compiled_programs_are_kept(tmp_path, monke
     assert python("-c", code).stdout.split() == [str(tmp_path / "elsewhere"), "False"]
 
 
-def test_ctrl_c_saves_and_resume_finishes_the_run(tmp_path, flags):
-    """Of so many updates that it is hit in the middle, wherever this machine is slow."""
-    settings = {"train.steps": 400, "eval.every": 100, "variant": "DT", "seeds": "7,"}
-    flags = [MAZE, *flags, *flags_of(settings), f"--workdir={tmp_path / 'run'}"]
-    command = [sys.executable, str(ROOT / "experiments" / "run.py"), *flags]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    metrics = tmp_path / "run" / "metrics.jsonl"
-    deadline = time.monotonic() + 120
-    while not metrics.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 128 + signal.SIGINT, errors
-    assert "continue with --resume" in errors
-    assert "Traceback" not in errors
-    assert not (tmp_path / "run" / "results.json").exists()
-    assert len(metrics.read_text().splitlines()) < 200
-    resumed = launch("run.py", *flags, "--resume")
-    assert resumed.returncode == 0, resumed.stderr
-    assert [json.loads(line)["step"] for line in metrics.read_text().splitlines()] == list(range(2, 402, 2))
+def test_ctrl_c_saves_and_resume_finishes_the_run(tmp_path):
+    place = Place(tmp_path, tmp_path / "compiled")
+    stop = {"signal": signal.SIGINT, "target": "rvdt_jax.runs.hooks:append_lines", "call": 5, "delay": 0.0}
+    said = place.train(fault=stop, wanted=128 + signal.SIGINT)
+    assert "continue with --resume" in said
+    assert "Traceback" not in said
+    assert not (place.run / "results.json").exists()
+    place.train()
+    check_whole(place)
+    assert read_lines(place.run / "metrics.jsonl")[-1]["step"] == 40
 
 
 def test_recreate_collects_and_refuses_to_replace_and_bad_input():

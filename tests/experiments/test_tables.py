@@ -48,7 +48,6 @@ def test_the_commands_of_a_grid_and_its_array_job(start, tmp_path):
     ("script", "flags", "words"),
     [
         ("sweep.py", ["--table=gym"], ["--config", "None"]),
-        ("sweep.py", ["--table=gym", "--config=configs/gym.py:smal"], ["config.size is 'smal'", "reference, small"]),
         ("sweep.py", [*GRID, "--set=loss.eta"], ["--set=loss.eta", "FIELD=VALUE"]),
         ("sweep.py", [*GRID, "--seeds=a"], ["--seeds=a", "whole numbers"]),
         ("tables.py", ["--table=gym", "--records=nowhere"], ["no folder nowhere"]),

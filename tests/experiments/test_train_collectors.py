@@ -1,7 +1,6 @@
 """The launcher that trains collectors, around a stand-in for SAC: what it saves, when it stops, and that it goes on."""
 
 import dataclasses
-import json
 
 import numpy as np
 import pytest
@@ -10,6 +9,7 @@ from launching import ROOT, python
 from rvdt_jax.data.source import load_local
 from rvdt_jax.recreate import recreate
 from rvdt_jax.recreate.collector import load_collector, save_collector
+from rvdt_jax.report.records import read_lines
 
 pytestmark = pytest.mark.slow
 
@@ -83,7 +83,7 @@ def train(tmp_path):
 
 
 def steps_of(folder):
-    return [json.loads(line)["step"] for line in (folder / "progress.jsonl").read_text().splitlines()]
+    return [line["step"] for line in read_lines(folder / "progress.jsonl")]
 
 
 def test_the_best_policy_is_kept_with_its_provenance_and_the_same_command_goes_on(train):
@@ -127,9 +127,6 @@ def test_the_medium_policy_comes_with_the_buffer_that_medium_replay_is_made_of(t
     ends = np.cumsum(episodes.lengths)
     assert 300 in ends  # where it went on, although the hopper had not fallen
     assert episodes.terminated[~np.isin(ends, [300, 600])].all()  # Hopper falls at once
-    inside = np.setdiff1d(np.arange(599), ends - 1)
-    with np.load(folder / "medium-replay.npz") as file:
-        np.testing.assert_array_equal(episodes.observations[inside + 1], file["next_observations"][inside])
 
     (folder / "medium-replay.npz").unlink()
     assert "medium-replay.npz is missing" in train("--medium_only", expert=3.0, status=2)

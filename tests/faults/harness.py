@@ -44,25 +44,24 @@ class Place:
         """Minari's root."""
         return self.folder / "minari"
 
-    def start(self, script: str, *flags: str, fault: dict | None = None, path: str = "") -> subprocess.Popen:
+    def start(self, script: str, *flags: str, fault: dict | None = None) -> subprocess.Popen:
         """Starts a launcher, with a fault in it."""
-        environment = os.environ | ONE_DEVICE
+        environment = os.environ | ONE_DEVICE | {"PYTHONPATH": f"{ROOT}:{VICTIM.parent}"}
         environment |= {"MINARI_DATASETS_PATH": str(self.datasets), "RVDT_JAX_CACHE": str(self.folder / "cache")}
         environment |= {"JAX_COMPILATION_CACHE_DIR": str(self.compiled)}
-        environment |= {"PYTHONPATH": os.pathsep.join(filter(None, (path, str(ROOT))))}
         self.folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, str(VICTIM), json.dumps(fault or {}), str(ROOT / "experiments" / script), *flags]
         how = {"cwd": self.folder, "env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
         return subprocess.Popen(command, text=True, **how)
 
-    def try_to_train(self, *flags: str, fault: dict | None = None, path: str = "") -> tuple[int, str]:
+    def try_to_train(self, *flags: str, fault: dict | None = None) -> tuple[int, str]:
         """Trains, going on where there is something to go on from; the exit status and what was said."""
         resume = ["--resume"] if (self.run / "config.json").exists() else []
-        return finish(self.start("run.py", *RUN, f"--workdir={self.run}", *flags, *resume, fault=fault, path=path))
+        return finish(self.start("run.py", *RUN, f"--workdir={self.run}", *flags, *resume, fault=fault))
 
-    def train(self, *flags: str, wanted: int = 0, **how) -> str:
+    def train(self, *flags: str, wanted: int = 0, fault: dict | None = None) -> str:
         """The same where it must end with that status; what was said."""
-        return expect(wanted, *self.try_to_train(*flags, **how))
+        return expect(wanted, *self.try_to_train(*flags, fault=fault))
 
 
 def finish(process: subprocess.Popen, patience: float = 1800.0) -> tuple[int, str]:

@@ -91,9 +91,8 @@ def test_two_processes_stop_and_go_on_together_and_train_what_one_trains(place):
     assert [status for status, _, _ in stopped] == [128 + signal.SIGTERM] * 2, stopped
     assert "continue with --resume" in stopped[0][2]
     assert "--resume" not in stopped[1][2]
-    steps = {int(folder.name) for folder in (place / "two" / "checkpoints").iterdir()}
-    assert len(steps) == 1
-    assert steps < set(range(5, 50, 5))
+    (step,) = (int(folder.name) for folder in (place / "two" / "checkpoints").iterdir())
+    assert step in range(5, 50, 5)
 
     finished = finish(start(place, "two", FIFTY, flags=["--resume"], each=((), ["--workdir=/dev/null/nowhere"])))
     assert [status for status, _, _ in finished] == [0, 0], finished

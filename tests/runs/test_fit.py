@@ -21,7 +21,6 @@ from rvdt_jax.data.cache import write_cache
 from rvdt_jax.data.episodes import Episodes, draw_episodes, keep_episodes
 from rvdt_jax.data.rebalance import select_experts
 from rvdt_jax.report.records import read_json, read_lines
-from rvdt_jax.runs import hooks
 from rvdt_jax.runs.hooks import Session
 from rvdt_jax.tasks import get_task
 
@@ -205,16 +204,12 @@ def test_a_divergence_is_rolled_back_a_few_times_and_stays_on_record(configure, 
 
 
 @pytest.mark.slow
-def test_two_devices_train_what_one_resumes_and_loads(configure, monkeypatch):
-    interrupted(monkeypatch)
-    stopped = train(configure(parallel__devices=2, variant="QT"))
-    # A machine with a single device loads it, and nothing is said about it.
-    script = f"import jax, rvdt_jax\npolicy = rvdt_jax.load_policy({str(stopped.folder)!r})\npolicy.reset(50.0)\n"
+def test_what_two_devices_train_a_machine_with_one_loads_without_a_word(configure):
+    folder = train(configure(parallel__devices=2, variant="QT")).folder
+    script = f"import jax, rvdt_jax\npolicy = rvdt_jax.load_policy({str(folder)!r})\npolicy.reset(50.0)\n"
     script += "assert jax.device_count() == 1\nassert abs(policy.act([0.0] * 4)).max() <= 1"
     loaded = python("-c", script, PYTHONPATH=str(ROOT), **ONE_DEVICE)
     assert (loaded.returncode, loaded.stderr) == (0, "")
-    resumed = train(configure(parallel__devices=1, variant="QT"), resume=True)
-    assert resumed.results["hardware"].startswith("1 x")
 
 
 def test_what_is_refused_touches_nothing(configure, episodes, tmp_path):
@@ -281,7 +276,7 @@ def test_a_loaded_policy_plays_the_episodes_that_were_scored(variant, configure)
 
 @pytest.mark.parametrize("size", ["reference", "small"])
 def test_a_long_run_on_a_cpu_says_once_how_long_it_takes(size, configure, monkeypatch, caplog):
-    monkeypatch.setattr(hooks, "_LONG_HOURS", -1.0)
+    monkeypatch.setattr("rvdt_jax.runs.hooks._LONG_HOURS", -1.0)
     run = train(dataclasses.replace(configure(train__steps=8, env="none"), size=size))
     (line,) = (message for message in caplog.messages if "on this CPU" in message)
     found = re.fullmatch(r"6 updates at (\S+) s: 0 hours on this CPU(.*)", line)

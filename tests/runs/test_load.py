@@ -24,16 +24,13 @@ REWARDS = ((0.0, 0.0, 1.0, 1.0), (0.0, 0.0), (1.0, 1.0, 1.0), (0.0, 1.0))
 
 
 def write(dataset_id, rewards=((0.0, 1.0), (0.0,)), *, entries=None):
-    """A local Minari data set with those rewards; no episode terminates, the first observation counts up from 0."""
-    episodes, count = [], 0
-    for row in rewards:
-        steps = np.arange(count, count + len(row) + 1, dtype=np.float32)[:, None]
-        count += len(row)
-        observations = {name: np.repeat(steps, size, 1) for name, size in (entries or {"": 2}).items()}
-        fields = {"observations": observations if entries else observations[""], "rewards": np.array(row)}
-        episodes.append(fields | {"actions": np.zeros((len(row), 1), np.float32)})
-    spaces = {name: Box(-9.0, 9.0, (size,)) for name, size in (entries or {"": 2}).items()}
-    write_minari(dataset_id, episodes, Dict(spaces) if entries else spaces[""], Box(-1.0, 1.0, (1,)))
+    """A local Minari data set with those rewards; no episode terminates."""
+    episodes = [{"rewards": np.array(row)} for row in rewards]
+    if entries is None:
+        return write_minari(dataset_id, episodes)
+    for each, row in zip(episodes, rewards, strict=True):
+        each["observations"] = {name: np.zeros((len(row) + 1, size), np.float32) for name, size in entries.items()}
+    return write_minari(dataset_id, episodes, Dict({name: Box(-9.0, 9.0, (size,)) for name, size in entries.items()}))
 
 
 def load(task=None, **data):

@@ -9,7 +9,6 @@ import pytest
 from conftest import train
 from contract import collect
 from launching import TINY
-from minari_sets import write_minari
 
 import rvdt_jax
 from rvdt_jax.acting.saved import load_run, policy_of
@@ -64,18 +63,6 @@ def test_a_data_set_without_a_task_trains_resumes_is_scored_and_acts(small):
         policy.reset()
         actions.append(policy.act(env.reset(seed=seed)[0]).item())
     assert max(map(abs, actions)) == pytest.approx(2.0, abs=1e-3)
-
-
-def test_a_data_set_without_an_environment_trains_without_scores_and_says_so(small, caplog):
-    box, observations = gymnasium.spaces.Box, np.random.default_rng(0).normal(size=(31, 2, 3))
-    episode = {"observations": observations, "actions": np.zeros((30, 1)), "rewards": np.ones(30)}
-    write_minari("own/log-v0", [episode] * 3, box(-9, 9, (2, 3), np.float64), box(-1, 1, (1,), np.float64))
-    run = fit("own/log-v0", small(), progress=False)
-    assert "nothing will be scored: own/log-v0 names no environment" in caplog.text
-    assert (run.results["final"], run.results["environment"]) == ({}, None)
-    policy = rvdt_jax.load_policy(run.folder)
-    policy.reset(30.0)
-    assert policy.act(np.zeros((2, 3))).shape == (1,)  # as the data set shapes observations
 
 
 def test_dict_observations_act_as_they_were_trained(small):

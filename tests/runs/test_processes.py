@@ -127,12 +127,3 @@ def test_what_process_0_cannot_record_ends_all(together):
         hooks.should_stop()
 
     assert [str(outcome) for outcome in together(work)] == ["diverged at 5"] * COUNT
-
-
-def test_a_process_on_its_own_waits_for_nobody():
-    with Group() as group:
-        assert (group.index, group.count, group.leads) == (0, 1, True)
-        assert group.lead(lambda: 3) == group.in_turn(lambda: 3) == group.attempt(lambda: 3) == group.any_signal(3) == 3
-        group.agree({"a": 1})
-    with pytest.raises(KeyError), Group():
-        raise KeyError

@@ -5,12 +5,10 @@ import functools
 import jax
 import pytest
 from agreement import assert_same_run
-from conftest import SMALL, interrupted, train
+from conftest import interrupted, train
 
-import rvdt_jax
 from rvdt_jax.acting.saved import load_run
 from rvdt_jax.report.records import read_json, read_lines
-from rvdt_jax.runs.fit import fit
 
 
 @pytest.fixture
@@ -46,23 +44,17 @@ def test_a_finished_run_is_trained_longer_as_if_it_had_been_asked_at_once(config
     assert go_on(configure(train__steps=4), unset=("train.steps",)).results["steps"] == 10
 
 
-def test_a_run_that_is_trained_longer_keeps_its_schedule_unless_another_is_given(episodes, tmp_path, caplog):
+def test_a_run_that_is_trained_longer_keeps_its_schedule_unless_another_is_given(configure, caplog):
     """Without a task the learning rate falls to 0 at the last update: at that of the run, not at the new one."""
-
-    def start(**changes):
-        settings = rvdt_jax.default_config()
-        own = SMALL | {"task": None, "variant": "DT", "env": "none", "workdir": str(tmp_path / "run")}
-        settings.update_from_flattened_dict(own | {f"train.{name}": value for name, value in changes.items()})
-        run = fit(episodes, settings, resume=bool(changes), progress=False)
-        return run.folder, read_json(run.folder / "config.json")["train"]["lr_decay_steps"]
-
-    folder, decay = start()
-    assert (decay, start(steps=8)[1]) == (6, 6)
+    configure = functools.partial(configure, task=None, env="none")
+    folder = train(configure()).folder
+    go_on(configure(train__steps=8), unset=("train.lr_decay_steps",))
+    assert read_json(folder / "config.json")["train"]["lr_decay_steps"] == 6
     assert "the learning rate is 0 from update 6 on: to train longer, set config.train.lr_decay_steps" in caplog.text
     before, after = (jax.tree.leaves(load_run(folder, step=step).params) for step in (6, 8))
     assert all((left == right).all() for left, right in zip(before, after, strict=True))
     caplog.clear()
-    assert start(steps=10, lr_decay_steps=12)[1] == 12
+    go_on(configure(train__steps=10, train__lr_decay_steps=12))
     assert "the learning rate is 0" not in caplog.text
     changed = [line["changed"] for line in read_lines(folder / "changes.jsonl")]
     assert changed == [{"train.steps": [6, 8]}, {"train.steps": [8, 10], "train.lr_decay_steps": [6, 12]}]
