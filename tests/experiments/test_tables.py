@@ -1,5 +1,7 @@
 """sweep.py, tables.py and benchmark.py --table as a user starts them; none loads JAX."""
 
+import re
+
 import pytest
 from benchmark.table import load_results, speed_table
 from conftest import snapshot
@@ -47,16 +49,16 @@ def test_the_commands_of_a_grid_and_its_array_job(start, tmp_path):
 @pytest.mark.parametrize(
     ("script", "flags", "words"),
     [
-        ("sweep.py", ["--table=gym"], ["--config", "None"]),
-        ("sweep.py", [*GRID, "--set=loss.eta"], ["--set=loss.eta", "FIELD=VALUE"]),
-        ("sweep.py", [*GRID, "--seeds=a"], ["--seeds=a", "whole numbers"]),
-        ("tables.py", ["--table=gym", "--records=nowhere"], ["no folder nowhere"]),
+        ("sweep.py", ["--table=gym"], "--config.*None"),
+        ("sweep.py", [*GRID, "--set=loss.eta"], "--set=loss.eta.*FIELD=VALUE"),
+        ("sweep.py", [*GRID, "--seeds=a"], "--seeds=a.*whole numbers"),
+        ("tables.py", ["--table=gym", "--records=nowhere"], "no folder nowhere"),
     ],
 )
 def test_a_mistake_ends_with_one_clear_line(script, flags, words, start):
-    result = start(script, *flags, fails=True)
-    assert "Traceback" not in result.stderr
-    assert all(word in result.stdout + result.stderr for word in words)
+    said = start(script, *flags, fails=True).stderr
+    assert re.search(words, said)
+    assert "Traceback" not in said
 
 
 def test_a_table_in_every_format_and_the_page(start, tmp_path):

@@ -39,16 +39,11 @@ class Place:
         """The run directory."""
         return self.folder / "run"
 
-    @property
-    def datasets(self) -> pathlib.Path:
-        """Minari's root."""
-        return self.folder / "minari"
-
     def start(self, script: str, *flags: str, fault: dict | None = None) -> subprocess.Popen:
         """Starts a launcher, with a fault in it."""
-        environment = os.environ | ONE_DEVICE | {"PYTHONPATH": f"{ROOT}:{VICTIM.parent}"}
-        environment |= {"MINARI_DATASETS_PATH": str(self.datasets), "RVDT_JAX_CACHE": str(self.folder / "cache")}
-        environment |= {"JAX_COMPILATION_CACHE_DIR": str(self.compiled)}
+        environment = os.environ | ONE_DEVICE | {"MINARI_DATASETS_PATH": f"{self.folder}/minari"}
+        environment |= {"RVDT_JAX_CACHE": f"{self.folder}/cache", "JAX_COMPILATION_CACHE_DIR": str(self.compiled)}
+        environment |= {"PYTHONPATH": f"{ROOT}:{VICTIM.parent}"}
         self.folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, str(VICTIM), json.dumps(fault or {}), str(ROOT / "experiments" / script), *flags]
         how = {"cwd": self.folder, "env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
@@ -64,13 +59,13 @@ class Place:
         return expect(wanted, *self.try_to_train(*flags, fault=fault))
 
 
-def finish(process: subprocess.Popen, patience: float = 1800.0) -> tuple[int, str]:
+def finish(process: subprocess.Popen) -> tuple[int, str]:
     """Waits; the exit status and what was said on stderr."""
     try:
-        _, said = process.communicate(timeout=patience)
+        _, said = process.communicate(timeout=1800)
     except subprocess.TimeoutExpired:
         process.kill()
-        raise Broken(f"it hangs: no end after {patience:g} s") from None
+        raise Broken("it hangs: no end after half an hour") from None
     return process.returncode, said
 
 
@@ -109,7 +104,7 @@ def check_whole(place: Place) -> None:
 
 def leftovers(place: Place) -> list[str]:
     """What dead processes left behind that nobody will need."""
-    found = [*place.folder.glob("cache/.*.partial.*"), *place.datasets.glob(".incomplete-*"), place.run / ".lock"]
+    found = [*place.folder.glob("cache/.*.partial.*"), *place.folder.glob("minari/.incomplete-*"), place.run / ".lock"]
     found += [*place.run.glob(".*.partial.*"), *place.run.glob("checkpoints/*tmp*")]
     return [str(path.relative_to(place.folder)) for path in found if path.exists()]
 

@@ -50,7 +50,7 @@ def read_only_disk(place: Place, reference: Place) -> None:
     with small_disk(place.folder / "disk", "1m", ",ro"):
         said = expect(2, *finish(place.start("run.py", *RUN, f"--workdir={place.folder}/disk/run")))
         require("cannot be made or written" in said, "it does not say that it cannot write", said)
-        require(not place.datasets.exists(), "it was not refused at once", said)
+        require(not (place.folder / "minari").exists(), "it was not refused at once", said)
 
 
 def truncated_checkpoint(place: Place, reference: Place, part: str) -> None:
@@ -68,8 +68,8 @@ def truncated_checkpoint(place: Place, reference: Place, part: str) -> None:
 
 def corrupted_cache(place: Place, reference: Place, rng: random.Random) -> None:
     """A cache that is damaged anywhere is rebuilt, and that is said."""
-    shutil.copytree(reference.datasets, place.datasets)
-    shutil.copytree(reference.folder / "cache", place.folder / "cache")
+    for name in ("minari", "cache"):
+        shutil.copytree(reference.folder / name, place.folder / name)
     (cache,) = (place.folder / "cache").glob("[!.]*.npz")
     content = bytearray(cache.read_bytes())
     where = rng.randrange(200, len(content) - 200)

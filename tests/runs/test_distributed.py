@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 
-import jax
 import numpy as np
 import pytest
 from agreement import assert_losses_equal, assert_params_equal
@@ -170,4 +169,3 @@ def test_processes_that_differ_are_refused(place):
     for text in (errors, others):
         assert "error: process 1 differs from process 0: config.loss.eta is 2.0 there, " in text
     assert not (place / "no").exists()
-    assert jax.process_count() == 1

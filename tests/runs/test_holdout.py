@@ -65,7 +65,6 @@ def test_nothing_is_learned_from_them_and_what_is_on_record_is_what_the_policy_d
     assert summary["action_error"] == pytest.approx(np.mean([line["action_error"] for line in records[-2:]]))
     assert len(summary["bins"]) == 6
     assert f"update 6: held out: action error {summary['action_error']:.4g} (lowest" in caplog.text
-    assert (run.folder / "learning_curve.png").exists()
     events = next((run.folder / "tensorboard" / "seed-5").iterdir()).read_bytes()
     assert b"holdout/action_error" in events
 

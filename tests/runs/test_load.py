@@ -19,18 +19,17 @@ from rvdt_jax.data.remote import Unreachable
 from rvdt_jax.runs.load import load_episodes
 from rvdt_jax.tasks import all_tasks, get_task
 
-ANTMAZE = {"achieved_goal": 2, "desired_goal": 2, "observation": 3}  # entries of observations, with their sizes
+SIZES = {"achieved_goal": 2, "desired_goal": 2, "observation": 3}
+ANTMAZE = Dict({name: Box(-9.0, 9.0, (size,)) for name, size in SIZES.items()})
 REWARDS = ((0.0, 0.0, 1.0, 1.0), (0.0, 0.0), (1.0, 1.0, 1.0), (0.0, 1.0))
 
 
-def write(dataset_id, rewards=((0.0, 1.0), (0.0,)), *, entries=None):
-    """A local Minari data set with those rewards; no episode terminates."""
+def write(dataset_id, rewards=((0.0, 1.0), (0.0,)), *, space=None):
+    """A local Minari data set with those rewards, and observations of a space of dicts; no episode terminates."""
     episodes = [{"rewards": np.array(row)} for row in rewards]
-    if entries is None:
-        return write_minari(dataset_id, episodes)
-    for each, row in zip(episodes, rewards, strict=True):
-        each["observations"] = {name: np.zeros((len(row) + 1, size), np.float32) for name, size in entries.items()}
-    return write_minari(dataset_id, episodes, Dict({name: Box(-9.0, 9.0, (size,)) for name, size in entries.items()}))
+    for fields, row in zip(episodes, rewards, strict=True) if space else ():
+        fields["observations"] = {name: np.zeros((len(row) + 1, *space[name].shape)) for name in space}
+    write_minari(dataset_id, episodes, space)
 
 
 def load(task=None, **data):
@@ -41,17 +40,11 @@ def load(task=None, **data):
 
 @pytest.fixture
 def calls(monkeypatch):
-    """What is downloaded or recreated; both write a data set. Set ``calls.error`` for servers that are out of reach."""
-
-    class Calls(list):
-        error = None
-
-    calls = Calls()
+    """What is downloaded or recreated; both write a data set."""
+    calls = []
 
     def download(dataset_id):
         calls.append(("download", dataset_id))
-        if calls.error:
-            raise Unreachable(calls.error)
         write(dataset_id)
 
     def recreate(name, **options):
@@ -61,6 +54,14 @@ def calls(monkeypatch):
     monkeypatch.setattr(rvdt_jax.data.remote, "download", download)
     monkeypatch.setattr(rvdt_jax.recreate, "recreate", recreate)
     return calls
+
+
+@pytest.fixture
+def offline(calls, monkeypatch):
+    """The downloads that are tried where no server answers."""
+    download = mock.Mock(side_effect=Unreachable("no answer"))
+    monkeypatch.setattr(rvdt_jax.data.remote, "download", download)
+    return download
 
 
 # The order: what is here, then the servers, then the recipe.
@@ -111,7 +112,7 @@ def test_a_recreation_of_other_length_and_seed_is_the_tasks_too(calls):
 
 
 def test_a_flat_file_gives_what_the_data_set_gives_and_nothing_else_is_read(calls, tmp_path, monkeypatch):
-    write("D4RL/antmaze/umaze-v1", REWARDS, entries=ANTMAZE)
+    write("D4RL/antmaze/umaze-v1", REWARDS, space=ANTMAZE)
     expected, provenance = load(task="antmaze-umaze-v0")
     (path,) = cache_folder().iterdir()
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -161,14 +162,13 @@ def test_every_way_to_a_tasks_data_is_named(calls, tmp_path, name):
 @pytest.mark.parametrize(
     ("task", "remote"), [("antmaze-umaze-v0", "D4RL/antmaze/umaze-v1"), ("hopper-medium-v2", "mujoco/hopper/medium-v0")]
 )
-def test_where_servers_cannot_be_reached_what_has_a_recipe_is_recreated(calls, task, remote):
-    calls.error = "no answer"
+def test_where_servers_cannot_be_reached_what_has_a_recipe_is_recreated(calls, offline, task, remote):
     assert load(task=task)[0].name == f"recreated/{task}"
-    assert calls == [("download", remote), ("recreate", task)]
+    offline.assert_called_once_with(remote)
+    assert calls == [("recreate", task)]
 
 
-def test_a_data_set_of_ones_own_is_named_with_the_ways_to_get_it(calls, tmp_path):
-    calls.error = "no answer"
+def test_a_data_set_of_ones_own_is_named_with_the_ways_to_get_it(offline, tmp_path):
     text = refusal(minari_id="toy/walk-v1")
     assert text.startswith("config.data.minari_id=toy/walk-v1: no data set toy/walk-v1 on this machine (no answer)")
     assert "minari download toy/walk-v1" in text
@@ -177,8 +177,7 @@ def test_a_data_set_of_ones_own_is_named_with_the_ways_to_get_it(calls, tmp_path
     assert "import_d4rl" not in text
 
 
-def test_a_misspelt_id_is_named_with_the_nearest_that_is_here(calls):
-    calls.error = "no answer"
+def test_a_misspelt_id_is_named_with_the_nearest_that_is_here(offline):
     for dataset_id in ("toy/walk-v1", "mujoco/hopper/medium-v0", "other-v0"):
         write(dataset_id)
     for typo, nearest in (("toy/wlak-v1", "toy/walk-v1"), ("mujoco/hoper/medium-v0", "mujoco/hopper/medium-v0")):
@@ -203,7 +202,7 @@ def test_an_empty_folder_in_the_place_of_a_data_set_is_named(tmp_path, monkeypat
 
 
 def test_the_entries_that_are_named_come_before_the_tasks(calls):
-    write("D4RL/antmaze/umaze-v1", entries=ANTMAZE)
+    write("D4RL/antmaze/umaze-v1", space=ANTMAZE)
     keys = ("observation", "desired_goal", "achieved_goal")
     episodes, provenance = load(task="antmaze-umaze-v0", observation_keys=keys)
     assert episodes.observations.shape[1] == 7
@@ -212,7 +211,7 @@ def test_the_entries_that_are_named_come_before_the_tasks(calls):
 
 @pytest.mark.parametrize("named", [{"task": "antmaze-umaze-v0"}, {"minari_id": "D4RL/antmaze/umaze-v1"}], ids=str)
 def test_minaris_antmaze_ends_on_arrival_as_d4rls_does_with_the_tasks_entries(calls, named, caplog):
-    write("D4RL/antmaze/umaze-v1", REWARDS, entries=ANTMAZE)
+    write("D4RL/antmaze/umaze-v1", REWARDS, space=ANTMAZE)
     with caplog.at_level(logging.INFO, logger="rvdt_jax"):
         episodes, provenance = load(**named)
     assert episodes.lengths.tolist() == [3, 2, 1, 2]

@@ -110,11 +110,6 @@ def test_relabelling_that_ends_in_process_0_ends_all(error, together, small_conf
     assert [type(other) for other in others] == 2 * [UserError if isinstance(error, UserError) else ProcessFailed]
 
 
-def test_a_signal_to_one_is_heard_by_all(together):
-    assert together(lambda group: group.any_signal(15 if group.index == 1 else None)) == [15] * COUNT
-    assert together(lambda group: group.any_signal(None)) == [None] * COUNT
-
-
 def test_what_process_0_cannot_record_ends_all(together):
     errors = [UserError("diverged at 5"), UserError("diverged at 10")]
     failing = types.SimpleNamespace(log=mock.Mock(side_effect=errors))

@@ -36,8 +36,7 @@ def test_in_the_corridor_the_way_to_the_goal_is_worth_its_discounted_reward(smal
 
 @pytest.mark.slow
 def test_it_trains_resumes_and_says_so(make_run_config, episodes, monkeypatch):
-    how = {"variant": "RVDT", "env": "none", "train__steps": 8}
-    how |= {"data__relabel": "value", "data__relabel_updates": 6}
+    how = {"variant": "RVDT", "env": "none", "train__steps": 8, "data__relabel": "value", "data__relabel_updates": 6}
     run = train(make_run_config("whole", **how))
     record = run.results["provenance"]["relabel"]
     assert (record["updates"], record["expectile"]) == (6, 0.7)

@@ -19,20 +19,12 @@ pytestmark = pytest.mark.slow
 LONGEST = 30  # of the fixture's episodes
 
 
-@pytest.fixture
-def measure(small_config, store):
-    """A function that compares one update of a style with ours.
-
-    RVDT has every term that DT and QT have; the benchmark itself checks all three, at their sizes.
-    """
+def test_one_update_agrees_in_both_styles(small_config, store):
+    """RVDT has every term that DT and QT have; the benchmark itself checks all three, at their sizes."""
     config = for_agreement(small_config(variant="RVDT", model__layers=2), batch_size=8)
-    return lambda style: measure_agreement(config, store, LONGEST, style)
-
-
-@pytest.mark.parametrize("style", [PUBLIC, STRONG], ids=lambda style: style.name)
-def test_one_update_agrees_in_both_styles(style, measure):
-    deviations = measure(style)
-    assert worst(deviations) < 1.0, deviations
+    for style in (PUBLIC, STRONG):
+        deviations = measure_agreement(config, store, LONGEST, style)
+        assert worst(deviations) < 1.0, (style.name, deviations)
     compared = {f"loss/{name}" for name in ("nll", "weighted_nll", "loss", "td_loss", "guidance")}
     compared |= {"gradient/policy", "gradient/critic"}
     compared |= {f"move/{name}" for name in ("policy", "critic", "target_critic", "ema_policy")}
@@ -48,14 +40,16 @@ def test_one_update_agrees_in_both_styles(style, measure):
         ("_cosine", lambda self, step: 0.9),
     ],
 )
-def test_a_small_difference_is_seen(method, mutant, measure, monkeypatch):
+def test_a_small_difference_is_seen(method, mutant, small_config, store, monkeypatch):
+    """Of the same settings as above, so that nothing is compiled again."""
     monkeypatch.setattr(Peer, method, mutant)
-    assert worst(measure(PUBLIC)) > 1.0
+    config = for_agreement(small_config(variant="RVDT", model__layers=2), batch_size=8)
+    assert worst(measure_agreement(config, store, LONGEST, PUBLIC)) > 1.0
 
 
 def test_settings_that_the_peer_does_not_cover_are_refused(small_config):
-    others = {"loss__state_prediction": 1.0}, {"model__positions": "window"}
-    for uncovered in ({"variant": "BC"}, {"variant": "RVDT-Dup"}, *others):
+    state, window = {"loss__state_prediction": 1.0}, {"model__positions": "window"}
+    for uncovered in ({"variant": "BC"}, {"variant": "RVDT-Dup"}, state, window):
         with pytest.raises(ValueError, match="--only=updates"):
             Peer(small_config(**uncovered), 4, 2, LONGEST, PUBLIC, "cpu")
 

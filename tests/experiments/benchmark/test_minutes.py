@@ -14,7 +14,6 @@ from benchmark.updates import Data
 
 from rvdt_jax.models.transformer import CausalSelfAttention
 
-HERE = {"platform": "cpu", "device": "A", "devices": 1, "cores": 2, "date": "2026-01-01"}
 BY_IMPORTANCE = [
     *("RVDT/bfloat16/1 seed public strong", "RVDT/bfloat16/5 seeds, vmap", "QT/bfloat16/1 seed", "DT/bfloat16/1 seed"),
     *("RVDT/float32/1 seed", "RVDT/bfloat16/3 seeds, vmap", "RVDT/bfloat16/8 seeds, vmap"),
@@ -45,7 +44,7 @@ def test_rows_come_by_importance_and_none_is_begun_that_would_not_fit(
         done.append(" ".join(words))
         return {}
 
-    results = Results(tmp_path / "r.json", HERE, identity, say=lambda line: None)
+    results = Results(tmp_path / "r.json", {}, identity, say=lambda line: None)
     others = [(section, "x", lambda section=section: measure(section)) for section in ("evaluation", "profile")]
     monkeypatch.setattr(minutes.time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(minutes, "make_episodes", lambda: make_episodes(2000))
