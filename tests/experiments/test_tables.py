@@ -56,9 +56,9 @@ def test_the_commands_of_a_grid_and_its_array_job(start, tmp_path):
     ],
 )
 def test_a_mistake_ends_with_one_clear_line(script, flags, words, start):
-    said = start(script, *flags, fails=True).stderr
-    assert re.search(words, said)
-    assert "Traceback" not in said
+    result = start(script, *flags, fails=True)
+    assert re.search(words, result.stdout + result.stderr)
+    assert "Traceback" not in result.stderr
 
 
 def test_a_table_in_every_format_and_the_page(start, tmp_path):

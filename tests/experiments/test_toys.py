@@ -31,8 +31,7 @@ def test_only_the_critic_solves_them(variant, folder):
 
 
 def test_coverage_is_what_the_corridor_lacks_and_not_the_bandit(folder):
-    """No trajectory from the start of the corridor has the target; rebalancing raises only what exists. In the bandit
-    it is common enough, from the only initial state there is: luck misleads there."""
+    """No trajectory from the corridor's start has the target; the bandit's only state has it often: luck misleads."""
     measured = read_json(folder / "corridor" / "coverage.json")
     data, asked = corridor_trajectories(), measured["asked_bin"]
     starts = data["observations"][np.cumsum(data["lengths"]) - data["lengths"]]

@@ -120,9 +120,8 @@ def test_the_medium_policy_comes_with_the_buffer_that_medium_replay_is_made_of(t
     train("--medium_only", expert=3.0)  # goes on; any policy reaches a third of that
     assert steps_of(folder) == [300, 600]
     assert load_collector(folder / "medium.npz").about["steps"] == 600
-    dataset_id = recreate("hopper-medium-replay-v2", replay=str(folder / "medium-replay.npz"), progress=False)
-    assert dataset_id == "recreated/hopper-medium-replay-v2"
-    episodes, _ = load_local(dataset_id)
+    replay = str(folder / "medium-replay.npz")
+    episodes, _ = load_local(recreate("hopper-medium-replay-v2", replay=replay, progress=False))
     assert episodes.rewards.size == 600
     ends = np.cumsum(episodes.lengths)
     assert 300 in ends  # where it went on, although the hopper had not fallen

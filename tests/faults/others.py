@@ -93,8 +93,7 @@ def jumping_clock(place: Place, reference: Place, seed: int) -> str:
 
 def two_recreate(place: Place, reference: Place) -> None:
     """Of two that collect one data set at once, one writes it whole, and the other says that it is there."""
-    both = [place.start("recreate.py", "--task=maze2d-umaze-v1") for _ in range(2)]
-    ended = [finish(process) for process in both]
+    ended = [finish(process) for process in [place.start("recreate.py", "--task=maze2d-umaze-v1") for _ in range(2)]]
     require(sorted(status for status, _ in ended) in ([0, 0], [0, 2]), f"they ended with {ended}")
     for status, said in ended:
         require(status == 0 or "already exists" in said, "it does not say why it stopped", said)
@@ -117,10 +116,7 @@ def two_runs(place: Place, reference: Place) -> None:
 
 
 def faulty_environment(place: Place, reference: Place, fault: str) -> None:
-    """An episode in which the environment raises, or gives NaN, has failed, and training goes on.
-
-    Where its process dies, it is started again, and every episode is played.
-    """
+    """An episode in which the environment raises, or gives NaN, has failed; a process that dies is started again."""
     said = _train_in(place, fault)
     metrics = [(each.run / "metrics.jsonl").read_bytes() for each in (place, reference)]
     require(metrics[0] == metrics[1], "training was touched")

@@ -44,10 +44,10 @@ def test_a_share_of_the_data_is_trained_on_with_the_experts_that_the_settings_na
     run = train(configure(data__fraction=0.5, expert__by=by, expert__fraction=0.3, env="none"))
     kept = keep_episodes(episodes, draw_episodes(30, 0.5, 0))
     starts = kept.normalized_starts() if by == "start" else None
-    experts = select_experts(kept.returns, kept.lengths, starts=starts, fraction=0.3)
     provenance = run.results["provenance"]
     assert provenance["subset"] == {"regime": None, "fraction": 0.5, "seed": 0, "episodes": 15, "of": 30}
     assert provenance["content_digest"] == kept.digest() != episodes.digest()
+    experts = select_experts(kept.returns, kept.lengths, starts=starts, fraction=0.3)
     assert provenance["expert_set"] == experts.describe()
     with pytest.raises(ValueError, match="nothing was evaluated, so that no checkpoint is the best one"):
         rvdt_jax.load_policy(run.folder, step="best")
@@ -63,7 +63,6 @@ def test_a_run_directory_holds_what_it_promises(configure, caplog):
     assert names == records | {"checkpoints", "learning_curve.png", "tensorboard"}
     assert from_json(read_json(run.folder / "config.json")) == config
     assert "on this CPU" not in caplog.text  # it is short
-
     metrics = read_lines(run.folder / "metrics.jsonl")
     assert [(line["step"], line["seed"]) for line in metrics] == [(s, seed) for s in (2, 4, 6) for seed in (3, 5)]
     assert all(np.isfinite(list(line.values())).all() for line in metrics)
@@ -72,13 +71,11 @@ def test_a_run_directory_holds_what_it_promises(configure, caplog):
     timing = read_lines(run.folder / "timing.jsonl")
     assert [(line["step"], "compile_seconds" in line) for line in timing] == [(2, True), (4, False), (6, False)]
     assert all(line["updates_per_second"] == pytest.approx(2 / line["seconds"]) for line in timing)
-
     evaluations = read_lines(run.folder / "evaluations.jsonl")
     keys = [(line["step"], line["seed"], line["target"]) for line in evaluations]
     assert keys == [(s, seed, target) for s in (2, 4, 6) for seed in (3, 5) for target in (50.0, 100.0)]
     assert all(len(line["returns"]) == len(line["lengths"]) == (2 if line["final"] else 1) for line in evaluations)
     assert all(line["final"] == (line["step"] == 6) for line in evaluations)
-
     assert read_json(run.folder / "results.json") == run.results
     cell = run.results["final"]["50.0"]["aggregate"]
     raw = [np.mean(line["returns"]) for line in evaluations if line["final"] and line["target"] == 50.0]

@@ -70,8 +70,7 @@ def test_nothing_is_learned_from_them_and_what_is_on_record_is_what_the_policy_d
 
 
 def test_actions_are_compared_in_their_own_unit(configure, tmp_path, episodes):
-    low, high = np.float32([-10, 0]), np.float32([10, 1])
-    wide = dataclasses.replace(episodes, action_low=low, action_high=high)
+    wide = dataclasses.replace(episodes, action_low=np.float32([-10, 0]), action_high=np.float32([10, 1]))
     write_cache(tmp_path / "wide.npz", wide, {"dataset_id": "test/random", "recreated": True})
     plain = train(configure(variant="BC"))
     scaled = train(configure("wide", variant="BC", data__path=str(tmp_path / "wide.npz")))

@@ -34,8 +34,7 @@ def write(dataset_id, rewards=((0.0, 1.0), (0.0,)), *, space=None):
 
 def load(task=None, **data):
     """The episodes and their provenance, by settings of the section ``data``."""
-    settings = {f"data.{name}": value for name, value in data.items()}
-    return load_episodes(resolved(settings, task=task), progress=False)
+    return load_episodes(resolved({f"data.{name}": value for name, value in data.items()}, task=task), progress=False)
 
 
 @pytest.fixture
@@ -63,8 +62,6 @@ def offline(calls, monkeypatch):
     monkeypatch.setattr(rvdt_jax.data.remote, "download", download)
     return download
 
-
-# The order: what is here, then the servers, then the recipe.
 
 PEN, MAZE = "pen-human-v1", "maze2d-umaze-v1"
 
@@ -123,21 +120,12 @@ def test_a_flat_file_gives_what_the_data_set_gives_and_nothing_else_is_read(call
     assert calls == []
 
 
-def test_episodes_that_were_handed_over_cannot_be_asked_for_again(calls):
-    """``config.json`` of such a run says memory."""
-    with pytest.raises(ValueError, match=r"config\.data\.source=memory .*choose auto, minari or file"):
-        load(minari_id="toy/walk-v1", source="memory")
-
-
-@pytest.mark.parametrize("task", ["pen-human-v1", "maze2d-umaze-v1"])
-def test_minari_alone_neither_downloads_nor_recreates(calls, task):
-    for dataset_id in (None, "toy/walk-v1"):
-        with pytest.raises(ValueError, match=r"config\.data\.source=minari looks no further"):
-            load(task=task, source="minari", minari_id=dataset_id)
+@pytest.mark.parametrize("named", [{"task": PEN}, {"task": MAZE}, {"task": PEN, "minari_id": "toy/walk-v1"}], ids=str)
+def test_what_may_not_be_fetched_and_what_was_handed_over_is_refused(calls, named):
+    for source, words in (("minari", "looks no further"), ("memory", ".*choose auto, minari or file")):
+        with pytest.raises(ValueError, match=rf"config\.data\.source={source} {words}"):
+            load(**named, source=source)
     assert calls == []
-
-
-# What is nowhere to be had.
 
 
 def refusal(**overrides) -> str:
@@ -196,9 +184,6 @@ def test_an_empty_folder_in_the_place_of_a_data_set_is_named(tmp_path, monkeypat
     monkeypatch.setenv("MINARI_REMOTE", "nowhere://at-all")
     with pytest.raises(ValueError, match=str(folder)):
         load(**overrides)
-
-
-# What is read of them.
 
 
 def test_the_entries_that_are_named_come_before_the_tasks(calls):

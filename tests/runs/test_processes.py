@@ -55,10 +55,8 @@ def test_process_0s_value_reaches_all(together):
 
 
 def test_process_0_goes_first(together):
-    order = []
-    # Values need not fit into JSON.
-    results = together(lambda group: group.in_turn(lambda: order.append(group.index) or {group.index}))
-    assert results == [{0}, {1}, {2}]
+    order = []  # and values need not fit into JSON
+    assert together(lambda group: group.in_turn(lambda: order.append(group.index) or {group.index})) == [{0}, {1}, {2}]
     assert order[0] == 0
 
 

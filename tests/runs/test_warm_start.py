@@ -21,12 +21,8 @@ def first(configure):
     return train(configure("first", train__steps=4))
 
 
-def policies(run):
-    return jax.tree.leaves(load_run(run.folder).params["policy"])
-
-
 def are_equal(one, other, seed=slice(None), others=slice(None)):
-    pairs = zip(policies(one), policies(other), strict=True)
+    pairs = zip(*(jax.tree.leaves(load_run(run.folder).params["policy"]) for run in (one, other)), strict=True)
     return all((left[seed] == right[others]).all() for left, right in pairs)
 
 

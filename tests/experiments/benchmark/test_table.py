@@ -1,5 +1,4 @@
-"""The speed table: what the committed records do not hold (``reporting/test_sections.py`` has them all); and the peer
-keeps apart from JAX."""
+"""The speed table: what the committed records, which ``reporting/test_sections.py`` checks, do not hold."""
 
 import re
 
