@@ -4,6 +4,10 @@
 
 A relative path to a configuration that does not exist is tried relative to this folder; ``configs/maze2d.py:small`` is
 its size for a CPU. Every field of the configuration is a flag, and ``--settings`` prints what they all mean.
+What one update does is written in ``update`` of the variant's algorithm, a file of ``rvdt_jax/algorithms``:
+``sequence.py`` for RVDT and its family, ``iql.py`` for IQL. ``run_config`` puts the data on the device, compiles many
+updates into one call, and evaluates between calls.
+
 Ctrl-C and SIGTERM save a checkpoint and exit with 128 + the signal's number; ``--resume`` goes on.
 
 Several processes train one run together, on one machine or on many, when each is started with

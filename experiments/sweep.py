@@ -6,6 +6,8 @@ Of the table's cells ``--tasks``, ``--variants`` and ``--regimes`` choose some, 
 of all of them, ``--jobs`` says how many run at a time. Ctrl-C and SIGTERM have every run save a checkpoint; the same
 command goes on. A cell that ended with an error is reported, and run again with ``--retry``.
 
+Low-data cells are a run for each seed, with a subset of the data drawn by that seed.
+
 ``--print`` runs nothing and writes the commands of all cells, finished ones too, one a line; ``--slurm=FILE`` writes an
 array job for Slurm, whose tasks leave finished cells alone and go on with interrupted ones.
 """
@@ -42,7 +44,7 @@ def main(argv: list[str]) -> int:
 
     root, settings, overrides = pathlib.Path(_OUT.value or f"runs/{_TABLE.value}"), _settings(), _overrides()
     jobs = []
-    for cell in cells_of_table(_TABLE.value, _TASKS.value, _VARIANTS.value, _REGIMES.value):
+    for cell in cells_of_table(_TABLE.value, _TASKS.value, _VARIANTS.value, _REGIMES.value, _seeds()):
         workdir = root / cell.name
         own = overrides(cell.task, cell.variant) | settings
         jobs.append(Job(cell, workdir, tuple(flags_of(cell, _config_name(), _seeds(), str(workdir), own))))

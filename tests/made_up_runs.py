@@ -8,7 +8,18 @@ RECREATED = {"dataset_id": "recreated/x", "recreated": True}
 
 
 def write_run(
-    folder, task, variant, scores, *, regime=None, best=500.0, provenance=RECREATED, eta=1.0, target=50.0, fraction=1.0
+    folder,
+    task,
+    variant,
+    scores,
+    *,
+    regime=None,
+    best=500.0,
+    provenance=RECREATED,
+    eta=1.0,
+    target=50.0,
+    fraction=1.0,
+    draw=0,
 ):
     """A finished run whose final checkpoint has these ``scores``, by seed, and half-way there ``best``.
 
@@ -23,8 +34,8 @@ def write_run(
     ]
     settings = {"task": task, "variant": variant, "seeds": list(scores), "workdir": str(folder)}
     settings |= {"train": {"steps": 20, "batch_size": 256}, "loss": {"eta": eta}, "eval": {}}
-    settings |= {"model": {"width": 32, "layers": 1, "context_length": 5}}
-    settings |= {"data": {"regime": regime, "fraction": fraction}}
+    settings |= {"model": {"width": 32, "layers": 1, "context_length": 5, "critic_width": 256, "critic_layers": 2}}
+    settings |= {"data": {"regime": regime, "fraction": fraction, "subset_seed": draw}}
     facts = {"ref_min_return": low, "ref_max_return": high, "provenance": provenance, "hardware": "1 x cpu"}
     folder.mkdir(parents=True)
     append_lines(folder / "evaluations.jsonl", evaluations)

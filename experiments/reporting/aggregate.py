@@ -14,6 +14,7 @@ from rvdt_jax.report.tables import Row, Table
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
+CLAIM = ("DT", "QT", "RVDT")  # each below the next
 _FEWEST_RUNS = 2  # a bootstrap over one run has no spread
 
 
@@ -75,6 +76,29 @@ def aggregates(table: Table, resamples: int = RESAMPLES) -> str:
         lines = [[name, *_counts(*pairs[name]), text] for name, text in improvements.items()]
         parts.append(markdown_table(("", "tasks", "runs", "probability of improvement"), lines))
     return "\n\n".join(parts) + "\n"
+
+
+def claims(tables: Sequence[Table], resamples: int = RESAMPLES) -> str:
+    """Markdown: a line a table on the claim RVDT above QT above DT, over the tasks that those of the three share.
+
+    Raises:
+        UserError: rliable is not installed.
+    """
+    with optional_imports("the statistics"):
+        from rliable import metrics
+    pairs_of = {f"{better} > {worse}": (better, worse) for worse, better in itertools.pairwise(CLAIM)}
+    lines = []
+    for table in tables:
+        found = {variant: rows for variant in CLAIM if (rows := usable_rows(table, variant))}
+        shared = [row for row in table.rows if found and all(row in rows for rows in found.values())]
+        scores = {variant: score_matrix(table, variant, shared) for variant in found} if shared else {}
+        pairs = {name: (scores[x], scores[y]) for name, (x, y) in pairs_of.items() if {x, y} <= set(scores)}
+        with _same_random_numbers():
+            texts = _estimates(scores, metrics.aggregate_iqm, resamples, digits=1)
+            texts |= _estimates(pairs, probability_of_improvement, resamples, digits=2)
+        runs = ", ".join(f"{variant} {matrix.shape[0]}" for variant, matrix in scores.items())
+        lines.append([table.title, str(len(shared)), runs, *(texts.get(name, "") for name in (*CLAIM, *pairs_of))])
+    return markdown_table(("", "tasks", "runs a task", *CLAIM, *pairs_of), lines)
 
 
 def _estimates(matrices: dict, metric: Callable, resamples: int, digits: int) -> dict[str, str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Sequence
 
 from rvdt_jax.report.cells import Cell, Key
 from rvdt_jax.report.published import TABLES
 from rvdt_jax.report.render import emphasised, markdown_table, our_text, published_text
-from rvdt_jax.report.tables import Column, Row, Table, make_table
+from rvdt_jax.report.tables import Column, Row, Table, headline_columns, make_table, others_of
 
 # The table maze2d holds three of the rows of maze2d-reward, whose footnotes say where the two differ.
 _SHOWN = tuple(name for name in TABLES if name != "maze2d")
@@ -17,6 +18,7 @@ def results_section(cells: dict[Key, Cell]) -> str:
     """Markdown for every table with a row of ours: scores, data and hardware, what was not run; then the commands."""
     tables = [make_table(name, cells) for name in _SHOWN]
     parts = [part for table in tables if (rows := _run_rows(table)) for part in _table_with_notes(table, rows)]
+    parts += _others(make_table("maze2d", cells))
     if not parts:
         return "Nothing was run yet."
     commands = "\n".join(cell.command for cell in cells.values() if cell.command)
@@ -25,18 +27,39 @@ def results_section(cells: dict[Key, Cell]) -> str:
     return "\n\n".join(parts)
 
 
+def statistics_section(cells: dict[Key, Cell]) -> str:
+    """Markdown: of every table with a row of ours, what can be said of the claim RVDT above QT above DT."""
+    from reporting.aggregate import claims
+
+    tables = [table for name in _SHOWN if _run_rows(table := make_table(name, cells))]
+    return claims(tables) if tables else "Nothing was run yet."
+
+
 def headline_section(cells: dict[Key, Cell]) -> str:
     """Markdown: the maze2d rows, final checkpoints beside published scores, without footnotes."""
     table = make_table("maze2d", cells)
     rows = _run_rows(table)
     if not rows:
         return "Nothing was run yet."
-    return f"{_beside_published(table, rows, _final(table))}\n\nOurs: {_rests_on(table)}."
+    columns = headline_columns(table)
+    return f"{_beside_published(table, rows, columns)}\n\n{_rests_on(table, [column.variant for column in columns])}"
 
 
-def _final(table: Table) -> list[Column]:
-    """The columns of final checkpoints."""
-    return [column for column in table.columns if not column.maximum]
+def _others(table: Table) -> list[str]:
+    """Other algorithms: a row each, final checkpoints beside published scores."""
+    variants = [variant for variant in table.variants if variant in others_of(table.name)]
+    if not any(variant in variants for _, variant, _ in table.cells()):
+        return []
+    rows = [row for row in table.rows if row.task]
+    headings = ["", *(f"{row.label}, {whose}" for row in rows for whose in ("published", "ours"))]
+    lines = [[variant, *_both(table, rows, variant)] for variant in variants]
+    return [f"### {table.title}, other algorithms", markdown_table(headings, lines), _rests_on(table, variants)]
+
+
+def _both(table: Table, rows: list[Row], variant: str) -> list[str]:
+    column = Column(variant)
+    pairs = ((row.published.get(variant), emphasised(column, our_text(table, row, column))) for row in rows)
+    return [text for published, ours in pairs for text in (published_text(published), ours)]
 
 
 def _run_rows(table: Table) -> list[Row]:
@@ -48,10 +71,24 @@ def _run_rows(table: Table) -> list[Row]:
 
 def _table_with_notes(table: Table, rows: list[Row]) -> list[str]:
     files = ", ".join(f"[{kind}](tables/{table.name}.{suffix})" for kind, suffix in _FILES)
-    parts = [f"### {table.title}", _beside_published(table, rows, table.columns), f"Ours: {_rests_on(table)}."]
+    parts = [f"### {table.title}", _beside_published(table, rows, table.columns), _rests_on(table, table.variants)]
     missing = [f"{row.label} {variant}" for row, variant in table.missing() if row in rows]
     parts += [f"Not run: {', '.join(missing)}."] if missing else []
-    return [*parts, "\n".join(f"* {note}" for note in table.notes), f"With every published method: {files}."]
+    notes = "\n".join(f"* {note}" for note in table.notes)
+    return [*parts, notes, f"With every published method: {files}.", *_pictures(table)]
+
+
+def _pictures(table: Table) -> list[str]:
+    """The pictures that ``draw_tables`` makes; the larger ones are folded."""
+    if all(cell.failed for _, _, cell in table.cells()):
+        return []
+    large = (("curves", "Learning curves"), ("returns", "Returns of all final episodes"))
+    folded = "\n\n".join(f'<img src="tables/{table.name}-{kind}.png" alt="{title}">' for kind, title in large)
+    title = f"{table.title}: normalised scores, ours as bars, the published ones as lines"
+    return [
+        f'<img src="tables/{table.name}.png" alt="{title}">',
+        f"<details><summary>Learning curves and returns</summary>\n\n{folded}\n\n</details>",
+    ]
 
 
 _FILES = (("Markdown", "md"), ("LaTeX", "tex"), ("CSV", "csv"))
@@ -72,9 +109,9 @@ def _beside_published(table: Table, rows: list[Row], columns: list[Column]) -> s
     return markdown_table(headings, body)
 
 
-def _rests_on(table: Table) -> str:
-    """Data, model, updates, episodes and hardware of our cells in one table."""
-    cells = [cell for _, _, cell in table.cells()]
+def _rests_on(table: Table, variants: Sequence[str]) -> str:
+    """A sentence: data, model, updates, episodes and hardware of our cells of some variants in one table."""
+    cells = [cell for _, variant, cell in table.cells() if variant in variants]
     data = {cell.data for cell in cells if cell.data}
     if all(cell.recreated for cell in cells if cell.data):
         names = sorted(name.split(":")[0] for name in data)
@@ -86,7 +123,7 @@ def _rests_on(table: Table) -> str:
         {f"{len(cell.scores)} seeds of {cell.episodes} episodes" for cell in cells if cell.scores},
         {cell.hardware for cell in cells if cell.hardware},
     )
-    return "; ".join(_one_of(alternatives) for alternatives in words if alternatives)
+    return f"Ours: {'; '.join(_one_of(alternatives) for alternatives in words if alternatives)}."
 
 
 def _one_of(alternatives: set[str]) -> str:
@@ -95,35 +132,13 @@ def _one_of(alternatives: set[str]) -> str:
     return " or ".join(bracketed)
 
 
-def draw_headline(cells: dict[Key, Cell], path: pathlib.Path) -> None:
-    """Draws the headline's table: a group of bars per task, our mean and std over seeds, the published score as a line.
+def draw_tables(cells: dict[Key, Cell], folder: pathlib.Path) -> None:
+    """Draws the scores of every table with a row of ours, and of those shown curves and returns, into ``folder``."""
+    from rvdt_jax.report.pictures import cells_by_row, draw_curves, draw_returns, save, score_picture, task_pictures
 
-    Equal records give equal bytes, for one version of matplotlib.
-    """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    from rvdt_jax.report.plots import COLOURS
-
-    table = make_table("maze2d", cells)
-    rows, columns = [row for row in _run_rows(table) if row.task], _final(table)
-    figure, axes = plt.subplots(figsize=(7.2, 3.6), layout="constrained")
-    width = 0.8 / max(1, len(columns))
-    for number, column in enumerate(columns):
-        for place, row in enumerate(rows):
-            left = place - 0.4 + number * width
-            cell, published = table.cell(row, column.variant), row.published.get(column.variant)
-            if cell and cell.mean is not None:
-                axes.bar(left, cell.mean, width * 0.9, align="edge", color=COLOURS[number])
-                axes.errorbar(left + width * 0.45, cell.mean, cell.score()[1], color="black", elinewidth=0.8)
-            if published and published.mean is not None:
-                axes.hlines(published.mean, left, left + width * 0.9, color="black", linestyle="--", linewidth=1.2)
-        axes.bar(0, 0, color=COLOURS[number], label=f"{column.variant}, ours")
-    axes.plot([], [], color="black", linestyle="--", label="published")
-    axes.set(xticks=range(len(rows)), xticklabels=[row.label for row in rows], ylabel="normalised score")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(columns) + 1)
-    figure.savefig(path, dpi=130, metadata={"Software": None})
-    plt.close(figure)
+    for table in (make_table(name, cells) for name in TABLES):
+        if by_row := cells_by_row(table):
+            save(score_picture(table), folder / f"{table.name}.png")
+        if by_row and table.name in _SHOWN:
+            save(task_pictures(by_row, draw_curves), folder / f"{table.name}-curves.png")
+            save(task_pictures(by_row, draw_returns), folder / f"{table.name}-returns.png")

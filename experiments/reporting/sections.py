@@ -8,7 +8,7 @@ from benchmark.table import MARKERS as SPEED
 from benchmark.table import load_results, speed_table
 
 from reporting.likeness import table as likeness_table
-from reporting.results import draw_headline, headline_section, results_section
+from reporting.results import draw_tables, headline_section, results_section, statistics_section
 from reporting.theory import describe_theory
 from rvdt_jax.errors import UserError
 from rvdt_jax.report.cells import Cell, Key
@@ -42,7 +42,7 @@ def write_pages(root: pathlib.Path, cells: dict[Key, Cell]) -> None:
     for name, content in results_sections(folder, cells).items():
         write_section(folder / "README.md", content, SPEED if name == "speed" else markers(name))
     write_section(root / "README.md", headline_section(cells), HEADLINE)
-    draw_headline(cells, folder / "headline.png")
+    draw_tables(cells, folder / "tables")
 
 
 def results_sections(folder: pathlib.Path, cells: dict[Key, Cell]) -> dict[str, str]:
@@ -56,6 +56,7 @@ def results_sections(folder: pathlib.Path, cells: dict[Key, Cell]) -> dict[str, 
     return {
         "demo": _text((folder / "demo" / "table.txt").read_text(encoding="utf-8")),
         "results": results_section(cells),
+        "statistics": statistics_section(cells),
         "toys": _toys(read_json(folder / "toys" / "toys.json")),
         "coverage": "\n\n".join(_coverage(path, folder) for path in sorted(folder.glob("*/*/coverage.json"))),
         "theory": describe_theory(read_json(folder / "theory" / "theory.json")).replace("\n", "\n\n"),

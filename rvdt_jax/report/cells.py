@@ -8,6 +8,7 @@ import pathlib
 
 import numpy as np
 
+from rvdt_jax.algorithms.variants import VARIANTS
 from rvdt_jax.errors import UserError, differences
 from rvdt_jax.report.published import maxima
 from rvdt_jax.report.records import read_json, read_lines
@@ -139,14 +140,23 @@ def _finite(score: float | None) -> float:
 
 def _size(config: dict) -> str:
     model, batch = config["model"], config["train"]["batch_size"]
+    variant = VARIANTS.get(config["variant"])
+    if variant is not None and not variant.does_read("model.width"):
+        return f"MLPs of {model['critic_layers']} x {model['critic_width']}, batch {batch}"
     layers = f"{model['layers']} layer{'s' if model['layers'] > 1 else ''}"
     return f"width {model['width']}, {layers}, K={model['context_length']}, batch {batch}"
 
 
 def _what_must_agree(config: dict, results: dict) -> dict:
-    """A run's settings except seeds, place and hardware, and what it was trained and scored on."""
+    """A run's settings except seeds, place and hardware, and what it was trained and scored on.
+
+    Runs of one low-data regime may have subsets of their own of one data set.
+    """
     settings = {name: value for name, value in config.items() if name not in ("size", "seeds", "workdir", "parallel")}
-    content = results["provenance"].get("content_digest")
+    low_data = settings["data"].get("regime") is not None
+    if low_data:
+        settings["data"] = {name: value for name, value in settings["data"].items() if name != "subset_seed"}
+    content = results["provenance"].get("dataset_id" if low_data else "content_digest")
     return {"config": settings, "data": content, "environment": results.get("environment")}
 
 

@@ -83,10 +83,15 @@ def _percent(share: float) -> str:
     return f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.0f} %"
 
 
-def plot_coverage(measured: dict, path: pathlib.Path | object, *, title: str, kind: str = "png") -> None:
-    """Draws the data's returns, coverage of every return before and after rebalancing, and experts by group of states.
+def plot_coverage(measured: dict, path: pathlib.Path, *, title: str) -> None:
+    """Writes the picture as a PNG."""
+    coverage_picture(measured, title=title).savefig(path, dpi=150)
 
-    ``measured`` is of ``data.coverage.measure_coverage``; ``path`` is a file name or an open file; ``kind`` png or svg.
+
+def coverage_picture(measured: dict, *, title: str):
+    """The data's returns, coverage of every return before and after rebalancing, and experts by group of states.
+
+    ``measured`` is of ``data.coverage.measure_coverage``. Returns a closed figure of matplotlib, to be saved.
     """
     import matplotlib
 
@@ -99,8 +104,8 @@ def plot_coverage(measured: dict, path: pathlib.Path | object, *, title: str, ki
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle(f"{title}; grey: the requested return", fontsize=10)
-    figure.savefig(path, dpi=150, format=kind, metadata={"Date": None} if kind == "svg" else None)
     plt.close(figure)
+    return figure
 
 
 def _plot_returns(left, right, measured: dict) -> None:

@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import html
-import io
 import pathlib
-from collections.abc import Callable
-
-import matplotlib
 
 from rvdt_jax.errors import UserError
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
-import numpy as np
-
 from rvdt_jax.report.cells import Cell
-from rvdt_jax.report.coverage import plot_coverage, verdict
-from rvdt_jax.report.plots import COLOURS, draw_curve
-from rvdt_jax.report.records import read_json, read_lines
+from rvdt_jax.report.coverage import coverage_picture, verdict
+from rvdt_jax.report.pictures import as_svg, cells_by_row, draw_curves, draw_returns, score_picture, task_pictures
+from rvdt_jax.report.records import read_json
 from rvdt_jax.report.render import caption, details, our_text, published_text
 from rvdt_jax.report.tables import Column, Row, Table
-from rvdt_jax.tasks import get_task
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1c2430; max-width: 1200px; margin: 2rem auto; padding: 0 1rem }
@@ -35,7 +24,6 @@ td.failed { color: #b3261e } tr.average td { font-style: italic }
 .note { color: #52606d; font-size: .85rem } figure { display: inline-block; margin: .5rem 1rem .5rem 0 }
 figcaption { font-weight: 600 } details { margin: .5rem 0 } nav a { margin-right: 1rem }
 """
-_SVG = {"svg.hashsalt": "rvdt_jax", "svg.fonttype": "none"}  # equal pictures are equal bytes, and text stays text
 
 
 def page(tables: list[Table], coverages: dict[str, dict]) -> str:
@@ -58,6 +46,7 @@ def _section(table: Table) -> str:
     return (
         f'<h2 id="{table.name}">{html.escape(table.title)}</h2><p class="note">{html.escape(caption(table))}</p>'
         f'{_table(heads, [_row(table, row) for row in table.rows])}<ul class="note">{notes}</ul>'
+        + (f"{_figure('Final checkpoints', as_svg(score_picture(table)))}" if lines else "")
         + (f"<details><summary>Our cells</summary>{cells}</details>" if lines else "")
     )
 
@@ -103,56 +92,27 @@ def read_coverages(roots: list[pathlib.Path]) -> dict[str, dict]:
 def _pictures(tables: list[Table], coverages: dict[str, dict]) -> str:
     """Pictures for every task with a cell of ours, in whichever tables it stands."""
     by_row: dict[tuple[str, str], dict[str, Cell]] = {}
-    for row, variant, cell in (entry for table in tables for entry in table.cells()):
-        if not cell.failed:
-            by_row.setdefault((row.task, row.regime), {})[variant] = cell
+    for table in tables:
+        for row, cells in cells_by_row(table).items():
+            by_row.setdefault(row, {}).update(cells)
     parts = []
-    for (task, regime), cells in by_row.items():
-        name = html.escape(f"{task} {regime}".strip())
+    for row, cells in by_row.items():
+        name = html.escape(" ".join(row).strip())
         recreated = " (recreated data)" if any(cell.recreated for cell in cells.values()) else ""
         parts.append(f"<h2>{name}{recreated}</h2>")
-        for title, draw in (("Learning curves", _draw_curves), ("Returns of the final episodes", _draw_returns)):
-            parts.append(_figure(title, lambda file, draw=draw: _plot(file, draw, task, cells)))  # noqa: B023
-        if task in coverages and not regime:
-            parts.append(_coverage(coverages[task]))
+        for title, draw in (("Learning curves", draw_curves), ("Returns of the final episodes", draw_returns)):
+            parts.append(_figure(title, as_svg(task_pictures({row: cells}, draw))))
+        if row[0] in coverages and not row[1]:
+            parts.append(_coverage(coverages[row[0]]))
     return "\n".join(parts)
 
 
 def _coverage(measured: dict) -> str:
     words = html.escape(f"Asked for {measured['target']:g}, which need not be the target of our cells. ")
     words += html.escape(verdict(measured)).replace("\n", "<br>")
-    figure = _figure("Return coverage", lambda file: plot_coverage(measured, file, title=measured["data"], kind="svg"))
+    figure = _figure("Return coverage", as_svg(coverage_picture(measured, title=measured["data"])))
     return f'{figure}<p class="note">{words}</p>'
 
 
-def _figure(title: str, draw: Callable[[io.StringIO], None]) -> str:
-    """A figure with the SVG that ``draw`` writes into a file."""
-    file = io.StringIO()
-    with matplotlib.rc_context(_SVG):
-        draw(file)
-    picture = file.getvalue()
-    return f"<figure><figcaption>{title}</figcaption>{picture[picture.index('<svg') :]}</figure>"
-
-
-def _plot(file: io.StringIO, draw: Callable, task: str, cells: dict[str, Cell]) -> None:
-    figure, axes = plt.subplots(figsize=(5.6, 3.6), layout="constrained")
-    for colour, (variant, cell) in zip(COLOURS * len(cells), cells.items(), strict=False):
-        records = [record for folder in cell.folders for record in read_lines(folder / "evaluations.jsonl")]
-        draw(axes, task, [r for r in records if str(r["target"]) == cell.target], colour=colour, label=variant)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8)
-    figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
-    plt.close(figure)
-
-
-def _draw_curves(axes, task: str, records: list[dict], **look) -> None:
-    references = get_task(task).ref_min_return, get_task(task).ref_max_return
-    draw_curve(axes, records, records[0]["target"], references, **look)
-    axes.set(xlabel="updates", ylabel="normalised score (mean and range over seeds)")
-
-
-def _draw_returns(axes, task: str, records: list[dict], *, colour: str, label: str) -> None:
-    """Of all episodes of all seeds: the share whose return is at most x."""
-    returns = np.sort([value for r in records if r["final"] for value in r["returns"] if value is not None])
-    axes.step(returns, np.arange(1, returns.size + 1) / returns.size, where="post", color=colour, label=label)
-    axes.set(xlabel="return of an episode", ylabel="share of episodes with at most that", ylim=(0, 1))
+def _figure(title: str, picture: str) -> str:
+    return f"<figure><figcaption>{title}</figcaption>{picture}</figure>"

@@ -16,7 +16,7 @@ from rvdt_jax.report.records import mean_return
 from rvdt_jax.tasks import normalized_score
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
 
 
 def curve(evaluations: list[dict], target) -> tuple[np.ndarray, np.ndarray]:

@@ -5,7 +5,15 @@ from __future__ import annotations
 import dataclasses
 
 from rvdt_jax.report.cells import Cell, Key
-from rvdt_jax.report.published import AVERAGE, EPISODES, Published, cells_of, contradictions, wrong_averages
+from rvdt_jax.report.published import (
+    AVERAGE,
+    EPISODES,
+    Published,
+    cells_of,
+    contradictions,
+    published_scores,
+    wrong_averages,
+)
 from rvdt_jax.tasks import get_task
 
 OURS = ("DT", "QT", "RVDT")
@@ -13,8 +21,11 @@ MAZE2D = ("DT", "QT", "VDT", "RVDT")
 ABLATION = ("DT", "DT-Dup", "RDT", "QT", "VDT", "RVDT-Dup", "RVDT-Determ", "RVDT")
 # The variants of each table that are ours to fill.
 VARIANTS_OF = {"maze2d": MAZE2D, "maze2d-reward": MAZE2D, "low-data": ("QT", "RVDT"), "ablation": ABLATION}
-# The source's ablation names no data set, so nothing of ours can stand beside its rows: these are rows of our own.
-ABLATION_TASKS = ("maze2d-umaze-v1", "maze2d-medium-v1")
+# Algorithms that stand beside them, by final checkpoints alone; ``sweep.py --variants`` runs them.
+OTHERS_OF = {"maze2d": ("QDT", "TD3+BC", "ReBRAC", "IQL", "O-RL", "CQL", "BCQ", "BEAR", "D-QL")}
+# The source's ablation names no data set. That its rows rest on these is our conclusion; see ``_ablation_note``.
+ABLATION_DATA = {robot: f"{robot}-medium-expert-v2" for robot in ("halfcheetah", "hopper", "walker2d")}
+ABLATION_TASKS = ("maze2d-umaze-v1", "maze2d-medium-v1")  # rows of our own
 
 TITLES = {
     "gym": "Locomotion",
@@ -61,7 +72,7 @@ class Table:
 
     Attributes:
         methods: the published columns.
-        variants: the variants with columns of ours: those of ``variants_of`` that were run or published.
+        variants: the variants with columns of ours: of ``variants_of`` and ``others_of`` those run or published.
         rows: in the source's order, ours after them.
         notes: footnotes, one or a few sentences each.
     """
@@ -80,8 +91,9 @@ class Table:
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """Our columns: each variant's final checkpoint, and beside it the maximum if one is on record."""
-        kinds = {variant: (False, True) for _, variant, cell in self.cells() if cell.maxima}
+        """Our columns: each variant's final checkpoint, and beside it, but for the others, the maximum on record."""
+        others = others_of(self.name)
+        kinds = {variant: (False, True) for _, variant, cell in self.cells() if cell.maxima and variant not in others}
         return tuple(Column(variant, kind) for variant in self.variants for kind in kinds.get(variant, (False,)))
 
     def average(self, row: Row, column: Column) -> float | None:
@@ -111,6 +123,16 @@ def variants_of(table: str) -> tuple[str, ...]:
     return VARIANTS_OF.get(table, OURS)
 
 
+def others_of(table: str) -> tuple[str, ...]:
+    """The variants that stand beside them for comparison."""
+    return OTHERS_OF.get(table, ())
+
+
+def headline_columns(table: Table) -> list[Column]:
+    """The columns of final checkpoints, without the others."""
+    return [column for column in table.columns if not column.maximum and column.variant in variants_of(table.name)]
+
+
 def make_table(name: str, ours: dict[Key, Cell]) -> Table:
     """Lays out a table.
 
@@ -120,14 +142,17 @@ def make_table(name: str, ours: dict[Key, Cell]) -> Table:
     cells, rows = cells_of(name), {}
     for cell in cells:
         label = " ".join(filter(None, (cell.regime, cell.d4rl_task or cell.task)))
-        row = Row(label, cell.d4rl_task, cell.regime, cell.task == AVERAGE, {})
+        task = cell.d4rl_task or (ABLATION_DATA.get(cell.task, "") if name == "ablation" else "")
+        row = Row(label, task, cell.regime, cell.task == AVERAGE, {})
         rows.setdefault((cell.regime, cell.task, cell.d4rl_task), row).published[cell.method] = cell
     rows = list(rows.values())
     if name == "ablation":
         rows += [Row(task, task, "", False, {}) for task in ABLATION_TASKS]
     methods = tuple(dict.fromkeys(cell.method for cell in cells))
     run = {variant for row in rows for task, variant, regime in ours if (task, regime) == (row.task, row.regime)}
-    variants = tuple(variant for variant in variants_of(name) if variant in run or variant in methods)
+    variants = tuple(
+        variant for variant in (*variants_of(name), *others_of(name)) if variant in run or variant in methods
+    )
     table = Table(name, TITLES[name], methods, variants, tuple(rows), ours)
     return dataclasses.replace(table, notes=tuple(_notes(table)))
 
@@ -140,10 +165,7 @@ def _notes(table: Table) -> list[str]:
     if name in ("maze2d", "maze2d-reward"):
         notes.append(f"The source prints two values of one score: {'; '.join(contradictions())}.")
     if name == "ablation":
-        notes.append(
-            "The source's ablation does not say which data sets its rows rest on, so no cell of ours stands beside "
-            "them: our rows are tasks of our own choice."
-        )
+        notes.append(_ablation_note())
     if name == "low-data":
         notes.append(
             "The source does not define its regimes. Ours keep 10, 5, 2 and 1 % of the trajectories (D1 to D4), drawn "
@@ -162,6 +184,25 @@ def _notes(table: Table) -> list[str]:
             "experiments/results/tuning."
         )
     return notes
+
+
+def _ablation_note() -> str:
+    """Why the rows of the ablation are taken for medium-expert: two variants stand in both tables."""
+    tasks = ABLATION_DATA.values()
+    values = {
+        (cell.table, cell.d4rl_task or ABLATION_DATA.get(cell.task), cell.method): cell.mean
+        for cell in published_scores()
+    }
+    parts = [
+        f"{variant} in the table {table} {', '.join(f'{values[table, task, variant]:.1f}' for task in tasks)}"
+        for variant in ("DT", "QT")
+        for table in ("ablation", "gym")
+    ]
+    return (
+        f"The source does not say which data sets its rows {', '.join(ABLATION_DATA)} rest on. Its scores are next to "
+        f"those of medium-expert ({'; '.join(parts)}), so our cells of these rows are medium-expert: a conclusion of "
+        "ours. The mazes are rows of our own."
+    )
 
 
 def _qt_evaluations(table: Table) -> str:

@@ -13,16 +13,18 @@ from rvdt_jax.report.tables import make_table, variants_of
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """One run: a task, a variant, and for low data a regime."""
+    """One run: a task, a variant, and for low data a regime and a draw of the subset, which is the run's seed, too."""
 
     task: str
     variant: str
     regime: str = ""
+    draw: int | None = None
 
     @property
     def name(self) -> str:
         """Its folder below the sweep's."""
-        return f"{self.task}{'-' if self.regime else ''}{self.regime}/{folder_name(self.variant)}"
+        draw = "" if self.draw is None else f"/draw-{self.draw}"
+        return f"{self.task}{'-' if self.regime else ''}{self.regime}/{folder_name(self.variant)}{draw}"
 
 
 def cells_of_table(
@@ -30,8 +32,9 @@ def cells_of_table(
     tasks: Iterable[str] | None = None,
     variants: Iterable[str] | None = None,
     regimes: Iterable[str] | None = None,
+    draws: Iterable[int] = (),
 ) -> tuple[Cell, ...]:
-    """The cells of a table, or the chosen ones, row by row.
+    """The cells of a table, or the chosen ones, row by row; those of low data once for each of the ``draws``.
 
     Raises:
         UserError: the table, or a chosen name, does not exist.
@@ -41,10 +44,11 @@ def cells_of_table(
     regimes = _chosen("--regimes", regimes, [regime for _, regime in rows])
     variants = [get_variant(name) and name for name in variants] if variants else variants_of(table)
     return tuple(
-        Cell(task, variant, regime)
+        Cell(task, variant, regime, draw)
         for task, regime in rows
         if task in tasks and regime in regimes
         for variant in variants
+        for draw in (list(draws) if regime else []) or [None]
     )
 
 
@@ -59,9 +63,12 @@ def _chosen(flag: str, wanted: Iterable[str] | None, there: list[str]) -> list[s
 
 def flags_of(cell: Cell, config: str, seeds: tuple[int, ...], workdir: str, settings: dict[str, object]) -> list[str]:
     """The flags of ``run.py`` that train one cell; ``settings`` are further fields, named without ``config.``."""
+    seeds = seeds if cell.draw is None else (cell.draw,)
     fields = {"task": cell.task, "variant": cell.variant, "seeds": ",".join(map(str, seeds)) + "," * (len(seeds) == 1)}
     if cell.regime:
         fields["data.regime"] = cell.regime
+    if cell.draw is not None:
+        fields["data.subset_seed"] = cell.draw
     flags = [f"--config.{name}={value}" for name, value in (fields | settings).items()]
     return [f"--config={config}", *flags, f"--workdir={workdir}"]
 

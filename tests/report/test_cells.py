@@ -42,6 +42,17 @@ def test_runs_of_one_cell_pool_their_seeds(write, tmp_path):
     assert [folder.name for folder in cell.folders] == ["a", "b"]
 
 
+def test_runs_of_a_low_data_regime_pool_with_subsets_of_their_own(write, tmp_path):
+    for seed in (0, 1):
+        provenance = {"dataset_id": "x", "content_digest": str(seed)}
+        write(f"draw-{seed}", {seed: 10.0 * seed}, regime="D3", draw=seed, provenance=provenance)
+    assert read_cells([tmp_path])[TASK, "RVDT", "D3"].mean == pytest.approx(5.0)
+    write("whole", {0: 1.0})
+    write("other", {1: 1.0}, draw=1)  # which holds other episodes out
+    with pytest.raises(ValueError, match="subset_seed"):
+        read_cells([tmp_path])
+
+
 @pytest.mark.parametrize(
     ("scores", "options", "words"),
     [

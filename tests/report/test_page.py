@@ -31,11 +31,11 @@ def test_a_page_with_tables_and_pictures(tmp_path):
     assert '<td class="ours failed">failed</td><td class="max failed">failed</td>' in text
     assert "<th>RVDT, ours</th><th>RVDT, ours (max)</th>" in text
     assert "<td>145.1 ± 3.8</td>" in text
-    assert text.count("<svg") == 2  # umaze's learning curves and returns; the failed cell has none
+    assert text.count("<svg") == 5  # scores in three tables, curves and returns of umaze; none of a failed cell
     (tmp_path / "coverage.json").write_text(json.dumps(measured() | {"task": "maze2d-umaze-v1", "data": "made up"}))
     text = pages(tmp_path)
     assert text == pages(tmp_path)
-    assert text.count("<svg") == 3
+    assert text.count("<svg") == 6
     assert "ask for a return of 10; returns of 5 to 10 count as that" in text
     assert "maze2d-umaze-v1 (recreated data)" in text
     for figure in ("Learning curves", "Returns of the final episodes"):

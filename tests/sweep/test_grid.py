@@ -18,14 +18,22 @@ def test_every_table_is_a_grid():
         counts[table] = len({cell.name for cell in cells})
         assert counts[table] == len(cells)
         assert {cell.task for cell in cells} <= set(all_tasks())
-    assert list(counts.values()) == [27, 12, 6, 12, 12, 32, 24, 16]
+    assert list(counts.values()) == [27, 12, 6, 12, 12, 32, 24, 40]
 
 
 def test_some_of_a_table():
     cells = cells_of_table("low-data", tasks=["maze2d-umaze-v1"], variants=["RVDT", "BC"], regimes=["D3", "D1"])
     names = [f"maze2d-umaze-v1-{regime}/{variant}" for regime in ("D1", "D3") for variant in ("RVDT", "BC")]
     assert [cell.name for cell in cells] == names
-    assert cells_of_table("ablation", variants=["%BC"])[0].name == "maze2d-umaze-v1/percent-BC"
+    assert cells_of_table("ablation", variants=["%BC"])[0].name == "halfcheetah-medium-expert-v2/percent-BC"
+
+
+def test_low_data_cells_have_a_subset_and_a_run_for_each_seed():
+    cells = cells_of_table("low-data", ["maze2d-umaze-v1"], ["QT"], ["D4"], draws=(0, 3))
+    assert [cell.name for cell in cells] == [f"maze2d-umaze-v1-D4/QT/draw-{seed}" for seed in (0, 3)]
+    flags = flags_of(cells[1], "configs/maze2d.py:small", (0, 3), "runs", {})
+    assert {"--config.seeds=3,", "--config.data.regime=D4", "--config.data.subset_seed=3"} <= set(flags)
+    assert {cell.draw for cell in cells_of_table("maze2d", draws=(0, 3))} == {None}
 
 
 @pytest.mark.parametrize(

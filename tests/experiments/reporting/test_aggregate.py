@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 from made_up_runs import line_of, write_run
-from reporting.aggregate import aggregates, probability_of_improvement
+from reporting.aggregate import aggregates, claims, probability_of_improvement
 from rliable import metrics
 
 from rvdt_jax.report.cells import read_cells
@@ -24,6 +24,9 @@ def test_the_interquartile_mean_and_the_probability_of_improvement(tmp_path):
     table = make_table("maze2d", read_cells([tmp_path]))
     np.random.seed(5)
     before = np.random.get_state()[1].copy()
+    line = line_of(claims([table], resamples=200), "maze2d")
+    assert line[1:4] == ["2", "QT 4, RVDT 7", ""]  # over the tasks of both
+    assert [word.split()[0] if word else "" for word in line[4:]] == ["15.0", "45.0", "", "0.89"]
     text = aggregates(table, resamples=200)
     tasks, runs, mean = line_of(text, "QT")[1:]
     assert (tasks, runs, mean.split()[0]) == ("2", "4", "15.0")  # of 0 0 10 10 20 20 30 30 the middle half

@@ -1,15 +1,16 @@
 """The generated sections: the committed pages are those of the committed records, and how results are laid out."""
 
 import pytest
+from conftest import snapshot
 from launching import ROOT
 from made_up_runs import line_of, write_run
-from reporting.results import draw_headline, headline_section, results_section
+from reporting.results import draw_tables, headline_section, results_section, statistics_section
 from reporting.sections import HEADLINE, SPEED, markers, results_sections, section_of, write_section
 
 from rvdt_jax.report.cells import read_cells
 
 RESULTS = ROOT / "experiments" / "results"
-NAMES = ("demo", "results", "toys", "coverage", "theory", "likeness", "random returns", "speed")
+NAMES = ("demo", "results", "statistics", "toys", "coverage", "theory", "likeness", "random returns", "speed")
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +44,29 @@ def test_only_the_section_is_replaced_and_a_page_without_the_markers_is_refused(
 
 def test_what_was_not_run_is_said_and_equal_records_are_drawn_alike(tmp_path):
     """The committed records have no such gap."""
-    assert results_section({}) == headline_section({}) == "Nothing was run yet."
+    assert results_section({}) == headline_section({}) == statistics_section({}) == "Nothing was run yet."
     write_run(tmp_path / "a", "maze2d-umaze-v1", "RVDT", {0: 100.0, 1: 90.0})
     write_run(tmp_path / "b", "maze2d-umaze-v1", "DT", {0: 10.0})
     cells = read_cells([tmp_path])
-    assert "Not run: maze2d-umaze-v1 QT." in results_section(cells)
+    text = results_section(cells)
+    assert "Not run: maze2d-umaze-v1 QT." in text
     ours = ["31.0", "**10.0**", "99.2", "", "145.1 ± 3.8", "**95.0 ± 7.1**"]
     assert line_of(headline_section(cells), "maze2d-umaze-v1")[1:] == ours
-    for name in ("1.png", "2.png"):
-        draw_headline(cells, tmp_path / name)
-    assert (tmp_path / "1.png").read_bytes() == (tmp_path / "2.png").read_bytes()
+    for name in ("1", "2"):
+        (tmp_path / name).mkdir()
+        draw_tables(cells, tmp_path / name)
+    drawn = snapshot(tmp_path / "1")
+    assert {"maze2d.png", *(f"maze2d-reward{kind}.png" for kind in ("", "-curves", "-returns"))} <= drawn.keys()
+    assert drawn == snapshot(tmp_path / "2")
+    assert all(f"tables/{name}" in text for name in drawn.keys() - {"maze2d.png"})
+
+
+def test_other_algorithms_have_rows_of_their_own_and_stay_out_of_the_headline(tmp_path):
+    write_run(tmp_path / "a", "maze2d-umaze-v1", "RVDT", {0: 100.0})
+    write_run(tmp_path / "b", "maze2d-umaze-v1", "IQL", {0: 30.0})
+    cells = read_cells([tmp_path])
+    text = results_section(cells).split("### maze2d, other algorithms")[1]
+    assert line_of(text, "IQL") == ["IQL", "42.1", "**30.0**", "34.9", "", "61.7", ""]
+    assert line_of(text, "TD3+BC")[1:3] == ["14.8", ""]
+    assert "; MLPs of 2 x 256, batch 256;" in text
+    assert not {"IQL", "MLPs"} & set(headline_section(cells).split())
