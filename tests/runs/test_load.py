@@ -58,9 +58,8 @@ def calls(monkeypatch):
 @pytest.fixture
 def offline(calls, monkeypatch):
     """The downloads that are tried where no server answers."""
-    download = mock.Mock(side_effect=Unreachable("no answer"))
-    monkeypatch.setattr(rvdt_jax.data.remote, "download", download)
-    return download
+    monkeypatch.setattr(rvdt_jax.data.remote, "download", mock.Mock(side_effect=Unreachable("no answer")))
+    return rvdt_jax.data.remote.download
 
 
 PEN, MAZE = "pen-human-v1", "maze2d-umaze-v1"
@@ -179,8 +178,7 @@ def test_an_empty_folder_in_the_place_of_a_data_set_is_named(tmp_path, monkeypat
     folder = tmp_path / "minari" / overrides.get("minari_id", "recreated/maze2d-umaze-v1")
     folder.mkdir(parents=True)
 
-    refuse = mock.Mock(side_effect=DatasetExists(f"already exists in {folder}"))
-    monkeypatch.setattr(rvdt_jax.recreate, "recreate", refuse)
+    monkeypatch.setattr(rvdt_jax.recreate, "recreate", mock.Mock(side_effect=DatasetExists(f"exists in {folder}")))
     monkeypatch.setenv("MINARI_REMOTE", "nowhere://at-all")
     with pytest.raises(ValueError, match=str(folder)):
         load(**overrides)

@@ -49,8 +49,7 @@ with lock_workdir(pathlib.Path(sys.argv[1])):
 def test_a_second_process_is_refused_until_the_first_is_gone(make_run_config, tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
-    holder = [sys.executable, "-c", HOLDER, str(folder)]
-    process = subprocess.Popen(holder, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-c", HOLDER, str(folder)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout.readline() == "locked\n"
         words = rf"process {process.pid} on \S+ has been training there for 0 minutes\. Wait for it, stop it, or choose"
