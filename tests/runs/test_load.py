@@ -62,7 +62,7 @@ def offline(calls, monkeypatch):
     return rvdt_jax.data.remote.download
 
 
-PEN, MAZE = "pen-human-v1", "maze2d-umaze-v1"
+PEN, MAZE, OWN = "pen-human-v1", "maze2d-umaze-v1", "toy/walk-v1"
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ PEN, MAZE = "pen-human-v1", "maze2d-umaze-v1"
         (["D4RL/pen/human-v2", f"d4rl-hdf5/{PEN}"], {"task": PEN}, f"d4rl-hdf5/{PEN}", None),  # D4RL's file first
         ([f"recreated/{MAZE}"], {"task": MAZE}, f"recreated/{MAZE}", None),
         ([f"recreated/{MAZE}", f"d4rl-hdf5/{MAZE}"], {"task": MAZE}, f"d4rl-hdf5/{MAZE}", None),
-        (["a/b-v1", f"d4rl-hdf5/{PEN}"], {"task": PEN, "minari_id": "a/b-v1"}, "a/b-v1", None),  # what is named first
+        ([OWN, f"d4rl-hdf5/{PEN}"], {"task": PEN, "minari_id": OWN}, OWN, None),  # what is named first
         ([], {"task": MAZE}, f"recreated/{MAZE}", ("recreate", MAZE)),  # without asking a server
         ([], {"minari_id": "mujoco/ant-v0"}, "mujoco/ant-v0", ("download", "mujoco/ant-v0")),
     ],
