@@ -95,7 +95,7 @@ def test_of_a_field_that_is_given_twice_the_last_value_counts_also_beside_a_file
 
 
 def test_several_values_are_separated_by_commas():
-    code = PARSED + "print(config.eval.targets, config.data.observation_keys)"
+    code = PARSED + "import rvdt_jax; c = rvdt_jax.resolve(config); print(c.eval.targets, c.data.observation_keys)"
     result = python("-c", code, MAZE, "--config.eval.targets=-30.0,", "--config.data.observation_keys=a,b")
     assert result.stdout.strip() == "(-30.0,) ('a', 'b')", result.stderr
 
