@@ -6,7 +6,6 @@ for what only D4RL's files carry, recorded as an HDF5 file of D4RL's layout.
 
 from __future__ import annotations
 
-import contextlib
 import pathlib
 import warnings
 
@@ -43,18 +42,25 @@ def collected_in(source: Source) -> tuple[str, dict]:
     return {"pen": "AdroitHandPen-v1", "hammer": "AdroitHandHammer-v1"}[family], {}
 
 
+def play(env):
+    """Random actions for a few episodes; yields observation, action and what each step gave."""
+    env.action_space.seed(0)
+    for episode in range(EPISODES):
+        observation, _ = env.reset(seed=episode)
+        done = False
+        while not done:
+            action = env.action_space.sample()
+            following, reward, terminated, truncated, _ = env.step(action)
+            yield observation, action, reward, terminated, truncated and not terminated, following
+            observation, done = following, terminated or truncated
+
+
 def collect_minari(source: Source) -> None:
     """Plays random actions in the public data set's environment, into a local Minari data set of its id."""
     env_id, kwargs = collected_in(source)
-    with _quiet():
+    with warnings.catch_warnings(action="ignore"):  # of newer versions, and that a test has no author
         env = minari.DataCollector(gymnasium.make(env_id, max_episode_steps=STEPS, **kwargs))
-        env.action_space.seed(0)
-        for episode in range(EPISODES):
-            env.reset(seed=episode)
-            done = False
-            while not done:
-                _, _, terminated, truncated, _ = env.step(env.action_space.sample())
-                done = terminated or truncated
+        list(play(env))
         env.create_dataset(source.dataset_id, algorithm_name="random actions")
         env.close()
 
@@ -62,30 +68,8 @@ def collect_minari(source: Source) -> None:
 def record_d4rl_file(task: Task, path: pathlib.Path) -> None:
     """Plays random actions in the task's environment, into an HDF5 file of the layout of D4RL's locomotion files."""
     names = ("observations", "actions", "rewards", "terminals", "timeouts", "next_observations")
-    columns = {name: [] for name in names}
-    with _quiet():
+    with warnings.catch_warnings(action="ignore"), h5py.File(path, "w") as file:
         env = gymnasium.make(task.source("import").env_id, max_episode_steps=STEPS)
-        env.action_space.seed(0)
-        for episode in range(EPISODES):
-            observation, _ = env.reset(seed=episode)
-            done = False
-            while not done:
-                action = env.action_space.sample()
-                following, reward, terminated, truncated, _ = env.step(action)
-                step = (observation, action, reward, terminated, truncated and not terminated, following)
-                for name, value in zip(names, step, strict=True):
-                    columns[name].append(value)
-                observation, done = following, terminated or truncated
+        for name, values in zip(names, zip(*play(env), strict=True), strict=True):
+            file[name] = np.array(values, dtype=bool if name in ("terminals", "timeouts") else np.float32)
         env.close()
-    with h5py.File(path, "w") as file:
-        for name, values in columns.items():
-            flags = name in ("terminals", "timeouts")
-            file[name] = np.array(values, dtype=bool if flags else np.float32)
-
-
-@contextlib.contextmanager
-def _quiet():
-    """Without the advice on newer versions, and on an author that a test has not."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield

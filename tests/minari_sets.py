@@ -33,14 +33,9 @@ def write_minari(dataset_id, episodes, observation_space=None, action_space=None
             "truncations": np.arange(length) == length - 1,
         }
         buffers.append(EpisodeBuffer(**defaults | fields, infos={}))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Minari asks for an author, an e-mail address and a link to the code
-        dataset = minari.create_dataset_from_buffers(
-            dataset_id,
-            buffers,
-            observation_space=observation_space or Box(-np.inf, np.inf, (3,)),
-            action_space=action_space or Box(-1.0, 1.0, (2,)),
-            data_format="hdf5",
-        )
+    spaces = {"observation_space": observation_space or Box(-np.inf, np.inf, (3,))}
+    spaces |= {"action_space": action_space or Box(-1.0, 1.0, (2,))}
+    with warnings.catch_warnings(action="ignore"):  # Minari asks for an author, an address and a link to the code
+        dataset = minari.create_dataset_from_buffers(dataset_id, buffers, **spaces, data_format="hdf5")
     dataset.storage.update_metadata(metadata)
     return find_local(dataset_id)

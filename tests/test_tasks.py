@@ -21,8 +21,6 @@ def read(filename: str) -> dict[str, dict[str, str]]:
         return {row["d4rl_task"]: row for row in csv.DictReader(file)}
 
 
-# --- tasks ---
-
 # Task -> its family, and what scores its data from D4RL.
 GYM = {"halfcheetah": "HalfCheetah-v4", "hopper": "Hopper-v4", "walker2d": "Walker2d-v4"}
 KINDS = {
@@ -50,9 +48,8 @@ RECREATED = ("maze2d", "gym", "antmaze")
 
 def test_the_tasks_are_the_27_of_the_published_tables():
     assert list(all_tasks()) == [name for name in read("d4rl_reference_scores.csv") if name in read("qt_settings.csv")]
-    assert set(all_tasks()) == set(SOURCES)
+    assert {task.name for task in all_tasks().values()} == set(SOURCES) == set(all_tasks())
     assert len(SOURCES) == 27
-    assert all(task.name == name for name, task in all_tasks().items())
 
 
 @pytest.mark.parametrize("name", SOURCES)
@@ -64,31 +61,15 @@ def test_a_task_is_served_by_d4rls_file_first_and_then_by_what_else_there_is(nam
     assert [(source.kind, source.dataset_id, source.env_id) for source in task.sources] == [
         *[("import", f"d4rl-hdf5/{name}", env_id), *remote, *recreated]
     ]
+    keys = {"antmaze": ("achieved_goal", "observation"), "kitchen": ("observation",)}  # of Minari's dicts
     for source in task.sources:
         if source.env_id:
             assert gymnasium.spec(source.env_id).max_episode_steps == task.horizon
-
-
-def test_only_minaris_antmaze_and_kitchen_have_dict_observations_and_ants_but_d4rls_go_on_after_success():
-    keys = {"antmaze": ("achieved_goal", "observation"), "kitchen": ("observation",)}
-    for task in all_tasks().values():
-        for source in task.sources:
-            remote = source.kind == "remote"
-            assert source.observation_keys == (keys.get(task.family, ()) if remote else ())
-            assert source.end_at_reward == (source.kind != "import" and task.family == "antmaze")
-
-
-def test_sources_are_found_by_kind_and_by_id():
-    task = get_task("antmaze-umaze-v0")
-    imported, remote, recipe = task.sources
-    assert task.source("import") is imported
-    assert task.source("remote") is remote
-    assert task.source("recipe") is recipe
-    assert get_task("pen-human-v1").source("recipe") is None
-    assert task.source_of("D4RL/antmaze/umaze-v1") is remote
-    assert task.source_of("d4rl-hdf5/antmaze-umaze-v0") is imported
-    assert task.source_of("D4RL/antmaze/umaze-diverse-v1") is None
-    assert task.source_of(None) is None
+        assert source.observation_keys == (keys.get(family, ()) if source.kind == "remote" else ())
+        assert source.end_at_reward == (source.kind != "import" and family == "antmaze")  # where ants go on
+        assert task.source(source.kind) is task.source_of(source.dataset_id) is source
+    assert (task.source("recipe") is None) == (family not in RECREATED)
+    assert task.source_of("D4RL/antmaze/umaze-diverse-v2") is task.source_of(None) is None
 
 
 @pytest.mark.parametrize("name", all_tasks())
@@ -120,12 +101,8 @@ def test_collections_are_as_long_as_d4rls(name, steps):
     assert get_task(name).recipe_steps == steps
 
 
-# --- where D4RL's files are to be had ---
-
-HOST = "http://rail.eecs.berkeley.edu/datasets/offline_rl"
-
-
 # As D4RL's own infos.py has them.
+HOST = "http://rail.eecs.berkeley.edu/datasets/offline_rl"
 ANT = "ant_maze_new/Ant_maze_{}-maze_noisy_multistart_{}_multigoal_{}_sparse"
 PATHS = {
     "hopper-medium-replay-v2": "gym_mujoco_v2/hopper_medium_replay-v2",
@@ -137,22 +114,15 @@ PATHS = {
 }
 
 
-@pytest.mark.parametrize("name", PATHS)
-def test_a_task_says_where_its_file_is_to_be_had(name):
-    assert get_task(name).file_url == d4rl_files()[name] == f"{HOST}/{PATHS[name]}.hdf5"
-
-
 def test_every_task_has_a_file_of_its_own_and_antmaze_has_six_newer_ones():
     files = d4rl_files()
+    assert {name: f"{HOST}/{path}.hdf5" for name, path in PATHS.items()}.items() <= files.items()
+    assert {name: task.file_url for name, task in all_tasks().items()}.items() <= files.items()
     assert len(set(files.values())) == len(files)
     assert all(url.startswith(f"{HOST}/") and url.endswith(".hdf5") for url in files.values())
-    assert set(all_tasks()) <= set(files)
     newer = set(files) - set(all_tasks())
     assert len(newer) == 6
     assert all(name.startswith("antmaze-") and name.endswith("-v2") for name in newer)
-
-
-# --- the normalised score ---
 
 
 def test_scores_by_hand():
@@ -162,9 +132,6 @@ def test_scores_by_hand():
     assert task.normalized_score(0.0) == pytest.approx(-17.28135642)
     np.testing.assert_allclose(task.normalized_score(np.array([[23.85, 161.86]])), [[0.0, 100.0]], atol=1e-12)
     assert get_task("kitchen-partial-v0").normalized_score(3.0) == 75.0  # of 4 sub-tasks
-
-
-# --- names that are not there ---
 
 
 @pytest.mark.parametrize(
@@ -191,29 +158,25 @@ def test_a_name_like_no_other_lists_them_all(get, known):
     assert "Did you mean" not in str(refused.value)
 
 
-# --- variants ---
-
-# variant, rebalancing, Q-guidance, policy: the paper's table.
-TABLE = [
-    ("DT", "none", "off", "deterministic"),
-    ("DT-Dup", "dup", "off", "stochastic"),
-    ("RDT", "kl", "off", "stochastic"),
-    ("QT", "none", "on", "deterministic"),
-    ("VDT", "none", "on", "stochastic"),
-    ("RVDT-Dup", "dup", "on", "stochastic"),
-    ("RVDT-Determ", "kl", "on", "deterministic"),
-    ("RVDT", "kl", "on", "stochastic"),
-]
+# Rebalancing, Q-guidance and policy: the paper's table.
+TABLE = {
+    "DT": ("none", False, "deterministic"),
+    "DT-Dup": ("dup", False, "gaussian"),
+    "RDT": ("kl", False, "gaussian"),
+    "QT": ("none", True, "deterministic"),
+    "VDT": ("none", True, "gaussian"),
+    "RVDT-Dup": ("dup", True, "gaussian"),
+    "RVDT-Determ": ("kl", True, "deterministic"),
+    "RVDT": ("kl", True, "gaussian"),
+}
 
 
 def test_a_variant_is_its_row_of_switches_and_bc_sees_no_return():
-    heads = {"deterministic": "deterministic", "stochastic": "gaussian"}
-    for name, rebalancing, q_guidance, policy in TABLE:
-        switches = (rebalancing, q_guidance == "on", heads[policy])
+    for name, switches in TABLE.items():
         assert get_variant(name) == Variant(*switches, condition_on_return=True, expert_only=False), name
-    for name, expert_only in (("BC", False), ("%BC", True)):
+    for name in ("BC", "%BC"):
         variant = get_variant(name)
-        assert (variant.rebalancing, variant.q_guidance) == ("none", False)
-        assert (variant.condition_on_return, variant.expert_only) == (False, expert_only)
-    family = [name for name, variant in VARIANTS.items() if variant.algorithm.endswith(":SEQUENCE")]
-    assert sorted(family) == sorted([*(row[0] for row in TABLE), "BC", "%BC", "QDT"])
+        assert (variant.rebalancing, variant.q_guidance, variant.condition_on_return) == ("none", False, False)
+        assert variant.expert_only == (name == "%BC")
+    family = {name for name, variant in VARIANTS.items() if variant.algorithm.endswith(":SEQUENCE")}
+    assert family == {*TABLE, "BC", "%BC", "QDT"}
