@@ -8,9 +8,12 @@ import pytest
 from rvdt_jax.theory import csm, mdp
 
 
-def small(seed, epsilon=0.2):
-    problem = mdp.random_mdp(seed, states=3, actions=2, horizon=3, levels=2, epsilon=epsilon)
-    return problem, mdp.mixed_behaviour(problem, 0.4, seed)
+def small(seed):
+    """An MDP, a behaviour, its distributions of returns, and the exact policy."""
+    problem = mdp.random_mdp(seed, states=3, actions=2, horizon=3, levels=2, epsilon=0.2)
+    behaviour = mdp.mixed_behaviour(problem, 0.4, seed)
+    returns = csm.return_distributions(problem, behaviour)
+    return problem, behaviour, returns, csm.csm_policy(behaviour, returns)
 
 
 def enumerate_trajectories(problem, behaviour, first):
@@ -28,9 +31,7 @@ def enumerate_trajectories(problem, behaviour, first):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_distributions_and_policy_are_those_of_all_trajectories(seed):
-    problem, behaviour = small(seed)
-    returns = csm.return_distributions(problem, behaviour)
-    policy = csm.csm_policy(behaviour, returns)
+    problem, behaviour, returns, policy = small(seed)
     np.testing.assert_allclose(returns.state.sum(-1), 1.0)
     for first in range(3):
         joint = np.zeros((2, problem.returns))
@@ -44,8 +45,7 @@ def test_distributions_and_policy_are_those_of_all_trajectories(seed):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_performance_is_that_of_playing(seed):
-    problem, behaviour = small(seed)
-    policy = csm.csm_policy(behaviour, csm.return_distributions(problem, behaviour))
+    problem, behaviour, _, policy = small(seed)
     targets, rng, plays = mdp.expert_returns(problem), np.random.default_rng(seed), 40_000
     state = rng.choice(3, size=plays, p=problem.initial)
     target, total = targets[state], np.zeros(plays)
@@ -59,19 +59,9 @@ def test_performance_is_that_of_playing(seed):
     assert abs(total.mean() / problem.levels - exact) < 5 * total.std() / problem.levels / plays**0.5
 
 
-def test_without_slips_asking_for_the_experts_return_is_optimal():
-    for seed in range(20):
-        problem, behaviour = small(seed, epsilon=0.0)
-        policy = csm.csm_policy(behaviour, csm.return_distributions(problem, behaviour))
-        achieved = csm.performance(problem, policy, mdp.expert_returns(problem), behaviour)
-        assert achieved == pytest.approx(csm.optimal_performance(problem))
-
-
 def test_many_trajectories_teach_the_exact_policy():
     """And a uniform one where there are no data."""
-    problem, behaviour = small(1)
-    returns = csm.return_distributions(problem, behaviour)
-    exact = csm.csm_policy(behaviour, returns)
+    problem, behaviour, returns, exact = small(1)
     states, actions, to_go = csm.sample_trajectories(problem, behaviour, 200_000, seed=0)
     assert (to_go[:, 0] == problem.units[states, actions].sum(1)).all()
     learned = csm.learned_policy(problem, states, actions, to_go)
