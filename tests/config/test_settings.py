@@ -1,6 +1,7 @@
 """Settings: declared once, and filled from task, variant, size and data."""
 
 import dataclasses
+import re
 import runpy
 
 import numpy as np
@@ -9,13 +10,10 @@ from launching import ROOT, launch
 from settings_helpers import get, leaves, of_own_data, resolved
 
 from rvdt_jax.algorithms.variants import VARIANTS
-from rvdt_jax.config import fields
-from rvdt_jax.config.checks import check_value
-from rvdt_jax.config.declaration import REQUIRED, flat, setting, settings_of
+from rvdt_jax.config.declaration import REQUIRED, flat
 from rvdt_jax.config.defaults import default_config, settings_page
 from rvdt_jax.config.fields import FIELDS
 from rvdt_jax.config.filling import read_rows
-from rvdt_jax.config.serialization import complete_older
 from rvdt_jax.config.settings import complete_config, resolve, settings_for, targets_of
 from rvdt_jax.tasks import all_tasks, get_task
 
@@ -37,29 +35,10 @@ def test_the_names_that_users_rely_on_exist_and_arrive():
     assert set(PROMISED.split()) <= set(FIELDS) == set(flat(default_config().to_dict())) == set(leaves(resolved()))
 
 
-def test_one_declaration_makes_the_default_the_check_the_older_files_and_the_page(monkeypatch):
-    """So a new coefficient is declared here, and otherwise named only by the algorithm that uses it."""
-
-    @dataclasses.dataclass(frozen=True)
-    class Loss(fields.LossConfig):
-        beta: float = setting(0.5, "Weight of a new term.", low=0, older=0.0)
-
-    @dataclasses.dataclass(frozen=True)
-    class Larger(fields.Config):
-        loss: Loss
-
-    (beta,) = (field for field in settings_of(Larger) if field.name == "loss.beta")
-    monkeypatch.setitem(FIELDS, "loss.beta", beta)
-    assert default_config().loss.beta == 0.5
-    assert "| `loss.beta` | `0.5` | Weight of a new term. At least 0. |" in settings_page()
-    assert complete_older({"loss": {}})["loss"]["beta"] == 0.0
-    with pytest.raises(ValueError, match=r"config\.loss\.beta is -1; it must be finite and at least 0"):
-        check_value("config.loss.beta", -1, beta)
-
-
-def test_the_page_of_settings_is_up_to_date():
-    assert (CONFIGS / "README.md").read_text(encoding="utf-8") == settings_page()
-    assert launch("run.py", "--settings").stdout == settings_page()
+def test_the_page_of_settings_is_whole_and_up_to_date():
+    page = (CONFIGS / "README.md").read_text(encoding="utf-8")
+    assert page == settings_page() == launch("run.py", "--settings").stdout
+    assert re.findall(r"^\| `([\w.]+)` \|", page, re.MULTILINE) == list(FIELDS)
 
 
 @pytest.mark.parametrize("field", FIELDS.values(), ids=lambda field: field.name)
