@@ -54,9 +54,7 @@ def test_a_resumed_run_drops_what_lies_behind_its_checkpoint(path):
 
 
 def test_json_is_replaced_as_a_whole_or_not_at_all(path):
-    for value in ({"b": [1]}, {"a": 1}):
-        write_json(path, value)
-        assert read_json(path) == value
+    write_json(path, {"a": 1})
     with pytest.raises(TypeError):
         write_json(path, {"a": object()})
     assert read_json(path) == {"a": 1}
