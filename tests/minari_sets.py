@@ -16,12 +16,9 @@ from rvdt_jax.data.minari import find_local
 def write_minari(dataset_id, episodes, observation_space=None, action_space=None, **metadata) -> pathlib.Path:
     """Writes a local Minari data set; returns the folder of its files.
 
-    Args:
-        dataset_id: its id.
-        episodes: the fields of each, of which ``rewards`` (T,) must be there. By default observations (T + 1, 3) and
-            actions (T, 2) are random, and the last step is truncated.
-        observation_space, action_space: by default without bounds, and from -1 to 1.
-        metadata: further entries of ``metadata.json``.
+    ``episodes`` hold the fields of each, of which ``rewards`` (T,) must be there. By default observations (T + 1, 3)
+    without bounds and actions (T, 2) from -1 to 1 are random, and the last step is truncated. ``metadata`` are further
+    entries of ``metadata.json``.
     """
     rng, buffers = np.random.default_rng(0), []
     for fields in episodes:

@@ -101,28 +101,26 @@ def test_python_runs(home, tmp_path):
         run([script], home, tmp_path)
 
 
-def test_the_readme_stays_short():
+def test_the_readme_stays_short_and_the_tables_of_algorithms_and_tasks_are_those_of_the_package():
     assert len(TEXT.encode()) <= 12 * 1024
-
-
-def test_the_table_of_tasks_is_that_of_the_package():
+    section = TEXT.split("## Algorithms")[1].split("\n## ")[0]
+    assert set(re.findall(r"^\| `([A-Z%][A-Za-z0-9+%-]*)`", section, flags=re.MULTILINE)) == set(VARIANTS)
     text = TEXTS["experiments/README.md"]
     for task in all_tasks().values():
         remote = task.source("remote")
         ways = [f"`{remote.dataset_id}` (download)"] if remote else []
         if task.source("recipe"):
             ways.append("recreated by itself" if task.recipe_steps else "recreated after training")
-        other = ", or ".join(ways)
-        assert f"| `{task.name}` | {other} | {task.horizon} |" in text
+        assert f"| `{task.name}` | {', or '.join(ways)} | {task.horizon} |" in text
     assert len(re.findall(r"^\| `[a-z0-9-]+-v\d` \|", text, flags=re.MULTILINE)) == len(all_tasks())
 
 
 def test_the_result_is_that_of_the_committed_records():
-    runs = [read_json(RECORDS / "demo" / variant / "results.json") for variant in ("DT", "QT", "RVDT")]
-    for run_, variant in zip(runs, ("DT", "QT", "RVDT"), strict=True):
-        evaluations = read_lines(RECORDS / "demo" / variant / "evaluations.jsonl")
-        scores = summarise(evaluations, run_["ref_min_return"], run_["ref_max_return"])
-        assert scores["final"] == run_["final"]
+    folders = [RECORDS / "demo" / variant for variant in ("DT", "QT", "RVDT")]
+    runs = [read_json(folder / "results.json") for folder in folders]
+    for folder, results in zip(folders, runs, strict=True):
+        references = results["ref_min_return"], results["ref_max_return"]
+        assert summarise(read_lines(folder / "evaluations.jsonl"), *references)["final"] == results["final"]
     references = {"random": 0.0, "D4RL's controller": 100.0, "a controller that re-plans": 144.0}
     assert format_table(runs, references) in TEXT
 
@@ -133,8 +131,3 @@ def test_links_lead_somewhere(name):
     text = re.sub(r"^```.*?^```", "", TEXTS[name], flags=re.MULTILINE | re.DOTALL)
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text) + re.findall(r'<img [^>]*src="([^"]+)"', text):
         assert target.startswith("https://") or (folder / target).exists(), target
-
-
-def test_the_table_of_algorithms_is_complete():
-    section = TEXT.split("## Algorithms")[1].split("\n## ")[0]
-    assert set(re.findall(r"^\| `([A-Z%][A-Za-z0-9+%-]*)`", section, flags=re.MULTILINE)) == set(VARIANTS)

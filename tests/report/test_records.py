@@ -30,12 +30,12 @@ def test_records_are_appended_one_per_line_and_a_damaged_one_is_named(path):
         read_lines(path)
 
 
-@pytest.mark.parametrize("lost", [1, 5, 20])
-def test_an_incomplete_last_line_is_left_out(path, lost):
+def test_an_incomplete_last_line_is_left_out(path):
     """Also if only the line's end is missing, since the next record would be written behind it."""
     append_lines(path, at_steps(1, 2, 3))
-    path.write_bytes(path.read_bytes()[:-lost])
-    assert read_lines(path) == at_steps(1, 2)
+    for lost in (1, 4, 15):
+        os.truncate(path, path.stat().st_size - lost)
+        assert read_lines(path) == at_steps(1, 2)
 
 
 def test_a_resumed_run_drops_what_lies_behind_its_checkpoint(path):

@@ -53,8 +53,9 @@ def test_the_picture_says_what_it_shows_and_without_scores_there_is_none(tmp_pat
     assert (results["headline_target"], results["final"], results["best"], drawn) == (None, {}, {}, [])
     evaluate(tmp_path, 10.0, 20.0)
     write_results(SETTINGS | {"task": task}, tmp_path, facts)
-    references = {name: facts[name] for name in ("ref_min_return", "ref_max_return")}
-    assert drawn == [("RVDT (target 5)", {"title": title, "held": []} | references)]
+    low, high = facts["ref_min_return"], facts["ref_max_return"]
+    options = {"title": title, "held": [], "ref_min_return": low, "ref_max_return": high}
+    assert drawn == [("RVDT (target 5)", options)]
 
 
 def test_without_matplotlib_there_are_results_and_a_warning(tmp_path, monkeypatch, caplog):
@@ -108,11 +109,15 @@ def test_labels(monkeypatch):
 def test_what_is_printed(capsys):
     print_results([results_of([14.0, 16.0], [20.0, 20.0]), results_of([30.0], variant="DT")], "runs/x")
     _, subject, *table, end = capsys.readouterr().out.splitlines()
-    assert end == "Records and learning curve: runs/x"
-    assert subject == f"maze2d-umaze-v1: final checkpoint after 20 updates ({data_label(RECREATED)})"
+    assert (subject, end) == (
+        f"maze2d-umaze-v1: final checkpoint after 20 updates ({data_label(RECREATED)})",
+        "Records and learning curve: runs/x",
+    )
     assert [line.split()[0] for line in table] == ["variant", "RVDT", "DT"]
     assert len({len(line) for line in table}) == 1  # the columns stand below their headings
     print_results([results_of() | {"task": None, "provenance": OWN}], "runs/x")
-    subject, end = capsys.readouterr().out.splitlines()[1:]
-    assert subject == "toy/walk-v1: final checkpoint after 20 updates (data: toy/walk-v1)"
-    assert end == "Nothing was scored. Records: runs/x"
+    expected = [
+        "toy/walk-v1: final checkpoint after 20 updates (data: toy/walk-v1)",
+        "Nothing was scored. Records: runs/x",
+    ]
+    assert capsys.readouterr().out.splitlines()[1:] == expected

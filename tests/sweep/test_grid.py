@@ -23,9 +23,7 @@ def test_some_of_a_table():
     names = [f"maze2d-umaze-v1-{regime}/{variant}" for regime in ("D1", "D3") for variant in ("RVDT", "BC")]
     assert [cell.name for cell in cells] == names
     assert cells_of_table("ablation", variants=["%BC"])[0].name == "halfcheetah-medium-expert-v2/percent-BC"
-
-
-def test_low_data_cells_have_a_subset_and_a_run_for_each_seed():
+    # In low-data cells each seed has a subset and a run of its own.
     cells = cells_of_table("low-data", ["maze2d-umaze-v1"], ["QT"], ["D4"], draws=(0, 3))
     assert [cell.name for cell in cells] == [f"maze2d-umaze-v1-D4/QT/draw-{seed}" for seed in (0, 3)]
     flags = flags_of(cells[1], "configs/maze2d.py:small", (0, 3), "runs", {})
