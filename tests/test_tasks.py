@@ -1,27 +1,21 @@
 """The tables of tasks and of variants: against the files of published numbers, and against the paper's table."""
 
-import csv
-import pathlib
-
 import gymnasium
 import numpy as np
 import pytest
 
-import rvdt_jax
-import rvdt_jax.envs  # registers the environments of our own
+import rvdt_jax.envs  # noqa: F401  registers the environments of our own
 from rvdt_jax.algorithms.variants import VARIANTS, Variant, get_variant
+from rvdt_jax.config.filling import read_rows
 from rvdt_jax.tasks import all_tasks, d4rl_files, get_task
 
-REFERENCE = pathlib.Path(rvdt_jax.__file__).parent / "reference"
+
+def read(name: str) -> dict[str, dict[str, str]]:
+    """The rows of a table of published numbers, by D4RL's name of the task."""
+    return {row["d4rl_task"]: row for row in read_rows(name)}
 
 
-def read(filename: str) -> dict[str, dict[str, str]]:
-    """The rows of a file, by D4RL's name of the task."""
-    with (REFERENCE / filename).open(newline="", encoding="utf-8") as file:
-        return {row["d4rl_task"]: row for row in csv.DictReader(file)}
-
-
-# Task -> its family, and what scores its data from D4RL.
+# What scores data from D4RL, where that is none of our own; family -> its tasks.
 GYM = {"halfcheetah": "HalfCheetah-v4", "hopper": "Hopper-v4", "walker2d": "Walker2d-v4"}
 KINDS = {
     "adroit": [f"{tool}-{kind}-v1" for tool in ("pen", "hammer") for kind in ("human", "cloned")],
@@ -29,13 +23,9 @@ KINDS = {
     "antmaze": [f"antmaze-{maze}-v0" for maze in ("umaze", "umaze-diverse", "medium-diverse", "large-diverse")],
     "maze2d": ["maze2d-open-v0", "maze2d-open-dense-v0"]
     + [f"maze2d-{maze}{reward}-v1" for maze in ("umaze", "medium", "large") for reward in ("", "-dense")],
+    "gym": [f"{body}-{kind}-v2" for body in GYM for kind in ("medium-expert", "medium", "medium-replay")],
 }
-SOURCES = {name: (family, f"rvdt/{name}") for family, names in KINDS.items() for name in names}
-SOURCES |= {
-    f"{body}-{kind}-v2": ("gym", env_id)
-    for body, env_id in GYM.items()
-    for kind in ("medium-expert", "medium", "medium-replay")
-}
+FAMILIES = {name: family for family, names in KINDS.items() for name in names}
 # What else there is on Minari's servers, and what scores it; None: the environment that the data set names.
 REMOTE = {f"{body}-medium-v2": (f"mujoco/{body}/medium-v0", None) for body in GYM}
 REMOTE |= {
@@ -47,20 +37,19 @@ RECREATED = ("maze2d", "gym", "antmaze")
 
 
 def test_the_tasks_are_the_27_of_the_published_tables():
-    assert list(all_tasks()) == [name for name in read("d4rl_reference_scores.csv") if name in read("qt_settings.csv")]
-    assert {task.name for task in all_tasks().values()} == set(SOURCES) == set(all_tasks())
-    assert len(SOURCES) == 27
+    assert list(all_tasks()) == [name for name in read("d4rl_reference_scores") if name in read("qt_settings")]
+    assert {name: task.name for name, task in all_tasks().items()} == {name: name for name in FAMILIES}
+    assert len(FAMILIES) == 27
 
 
-@pytest.mark.parametrize("name", SOURCES)
-def test_a_task_is_served_by_d4rls_file_first_and_then_by_what_else_there_is(name):
-    (family, env_id), task = SOURCES[name], get_task(name)
+@pytest.mark.parametrize(("name", "family"), FAMILIES.items())
+def test_a_task_is_served_by_d4rls_file_first_and_then_by_what_else_there_is(name, family):
+    task, env_id = get_task(name), GYM.get(name.split("-")[0], f"rvdt/{name}")
     assert task.family == family
-    remote = [("remote", *REMOTE[name])] if name in REMOTE else []
-    recreated = [("recipe", f"recreated/{name}", env_id)] if family in RECREATED else []
-    assert [(source.kind, source.dataset_id, source.env_id) for source in task.sources] == [
-        *[("import", f"d4rl-hdf5/{name}", env_id), *remote, *recreated]
-    ]
+    expected = [("import", f"d4rl-hdf5/{name}", env_id)]
+    expected += [("remote", *REMOTE[name])] if name in REMOTE else []
+    expected += [("recipe", f"recreated/{name}", env_id)] if family in RECREATED else []
+    assert [(source.kind, source.dataset_id, source.env_id) for source in task.sources] == expected
     keys = {"antmaze": ("achieved_goal", "observation"), "kitchen": ("observation",)}  # of Minari's dicts
     for source in task.sources:
         if source.env_id:
@@ -74,7 +63,7 @@ def test_a_task_is_served_by_d4rls_file_first_and_then_by_what_else_there_is(nam
 
 @pytest.mark.parametrize("name", all_tasks())
 def test_numbers_are_those_of_the_files(name):
-    task, scores, qt = get_task(name), read("d4rl_reference_scores.csv")[name], read("qt_settings.csv")[name]
+    task, scores, qt = get_task(name), read("d4rl_reference_scores")[name], read("qt_settings")[name]
     assert task.horizon == int(scores["max_episode_steps"])
     low, high = float(scores["ref_min_return"]), float(scores["ref_max_return"])
     assert (task.ref_min_return, task.ref_max_return) == (low, high)

@@ -147,8 +147,8 @@ def test_the_small_size_of_maze2d_is_the_tuned_one():
     assert (config.model.critic_fourier_features, config.model.positions, config.policy.std) == (32, "window", 0.3)
     assert (config.loss.eta, config.loss.gamma, config.ema.every, config.seeds) == (20.0, 0.99, 1, (0, 1, 2))
     assert config.eval.targets == (300.0,)  # the horizon
-    assert resolved(task="maze2d-large-dense-v1", size="small").loss.eta == 40.0
-    assert resolved(task="maze2d-large-dense-v1", size="small").eval.targets == (800.0,)
+    config = resolved(task="maze2d-large-dense-v1", size="small")
+    assert (config.loss.eta, config.eval.targets) == (40.0, (800.0,))
     assert resolved(size="small", variant="DT").loss.eta == 0.0
 
 
@@ -176,7 +176,8 @@ def test_other_algorithms_have_their_papers_settings_whatever_the_size_unless_th
     assert (config.iql.expectile, config.iql.temperature, config.loss.reward_shift) == (0.9, 10.0, -1.0)
     config = resolved({"loss.eta": 3.0}, variant="ReBRAC")
     assert (config.loss.eta, config.model.critic_norm, config.td3.critic_penalty) == (3.0, "layer", 0.001)
-    assert resolved(variant="TD3+BC").loss.eta == 2.5
+    config = resolved(variant="TD3+BC", task="hopper-medium-v2")
+    assert (config.loss.eta, config.loss.reward_scale) == (2.5, 1.0)
     tasks = ("halfcheetah-medium-v2", "hopper-medium-v2", "walker2d-medium-v2", "maze2d-umaze-v1")
     assert [resolved(variant="BEAR", task=task).bear.sigma for task in tasks] == [10.0, 10.0, 20.0, 20.0]
 
@@ -193,28 +194,24 @@ def test_rebrac_weighs_both_penalties_as_its_source_does_on_every_task():
     assert (antmaze.train.critic_learning_rate, antmaze.train.batch_size) == (5e-5, 256)
 
 
-def test_iql_scales_locomotions_rewards_by_the_range_of_the_datas_returns():
-    config = resolved(variant="IQL", task="hopper-medium-v2")
-    assert config.loss.reward_scale is None
-    assert complete_config(config, RETURNS, 20).loss.reward_scale == 10.0  # 1000 / (100 - 0)
-    assert resolved(variant="TD3+BC", task="hopper-medium-v2").loss.reward_scale == 1.0
+RETURNS = np.arange(0.0, 101.0, 10.0)  # 0, 10, ..., 100: the 90th percentile is 90
 
 
 @pytest.mark.parametrize(
-    ("task", "name", "value", "row", "scale"),
+    ("task", "given", "row", "scale"),
     [
-        ("hopper-medium-v2", "loss.reward_scale", 3.0, "loss.return_span=1000", 3.0),
-        ("antmaze-umaze-v0", "loss.return_span", 50.0, "loss.reward_scale=1", 0.5),  # 50 / (100 - 0)
+        ("hopper-medium-v2", {}, None, 10.0),  # 1000 / (100 - 0)
+        ("hopper-medium-v2", {"loss.reward_scale": 3.0}, "loss.return_span=1000", 3.0),
+        ("antmaze-umaze-v0", {"loss.return_span": 50.0}, "loss.reward_scale=1", 0.5),  # 50 / (100 - 0)
     ],
 )
-def test_a_given_scale_of_rewards_takes_the_place_of_the_papers(task, name, value, row, scale, caplog):
+def test_iql_scales_rewards_by_the_range_of_the_datas_returns_or_as_is_given(task, given, row, scale, caplog):
     caplog.set_level("INFO")
-    config = resolved({name: value}, variant="IQL", task=task)
-    assert caplog.messages == [f"config.{name}={value:g} takes the place of the variant's config.{row}"]
+    config = resolved(given, variant="IQL", task=task)
+    assert config.loss.reward_scale == given.get("loss.reward_scale")
     assert complete_config(config, RETURNS, 20).loss.reward_scale == scale
-
-
-RETURNS = np.arange(0.0, 101.0, 10.0)  # 0, 10, ..., 100: the 90th percentile is 90
+    words = "config.{}={:g} takes the place of the variant's config.{}"
+    assert caplog.messages == [words.format(name, value, row) for name, value in given.items()]
 
 
 def test_without_a_task_the_rest_comes_from_the_data():

@@ -102,17 +102,12 @@ def total(value, value_std, score, score_std, episodes, seeds):
 
 def test_final_scores_by_hand(evaluations):
     summary = summarise(evaluations, *REFERENCES)
-    assert summary["final"] == {
-        "50.0": {
-            "seeds": {"0": cell(22.0, 24.0, 3, 20), "1": cell(32.0, 44.0, 3, 20)},
-            # Two values that lie 10 apart have the sample's standard deviation 10 / sqrt 2.
-            "aggregate": total(27.0, 10 / ROOT_2, 34.0, 20 / ROOT_2, 6, 2),
-        },
-        "100.0": {
-            "seeds": {"0": cell(60.0, 100.0, 3, 20), "1": cell(70.0, 120.0, 3, 20)},
-            "aggregate": total(65.0, 10 / ROOT_2, 110.0, 20 / ROOT_2, 6, 2),
-        },
-    }
+    seeds = {"0": cell(22.0, 24.0, 3, 20), "1": cell(32.0, 44.0, 3, 20)}
+    # Two values that lie 10 apart have the sample's standard deviation 10 / sqrt 2.
+    lower = {"seeds": seeds, "aggregate": total(27.0, 10 / ROOT_2, 34.0, 20 / ROOT_2, 6, 2)}
+    seeds = {"0": cell(60.0, 100.0, 3, 20), "1": cell(70.0, 120.0, 3, 20)}
+    higher = {"seeds": seeds, "aggregate": total(65.0, 10 / ROOT_2, 110.0, 20 / ROOT_2, 6, 2)}
+    assert summary["final"] == {"50.0": lower, "100.0": higher}
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
     with pytest.raises(ValueError, match=r"two evaluations of seed 0 at step 20, one target"):
         summarise([*evaluations, evaluations[4]], *REFERENCES)
@@ -140,10 +135,8 @@ def test_best_scores_by_hand(evaluations):
 def test_success_and_completed_tasks_by_hand():
     """Two seeds in the kitchen: 1 of 2 and 2 of 2 episodes succeed; 1.5 and 2 sub-tasks are completed."""
     tasks = [["kettle"], ["kettle", "microwave"]], [["kettle", "light switch"], ["light switch", "microwave"]]
-    found = [
-        evaluation(20, seed, 4.0, returns, final=True, success=success, tasks=tasks[seed])
-        for seed, returns, success in ((0, [1.0, 2.0], [False, True]), (1, [2.0, 2.0], [True, True]))
-    ]
+    found = [evaluation(20, 0, 4.0, [1.0, 2.0], final=True, success=[False, True], tasks=tasks[0])]
+    found += [evaluation(20, 1, 4.0, [2.0, 2.0], final=True, success=[True, True], tasks=tasks[1])]
     entry = summarise(found, 0.0, 4.0)["final"]["4.0"]
     assert entry["seeds"]["0"] == cell(1.5, 37.5, 2, 20) | {"success_rate": 0.5, "tasks_completed": 1.5}
     std = pytest.approx(0.5 / ROOT_2)
@@ -154,11 +147,8 @@ def test_success_and_completed_tasks_by_hand():
 def test_a_failed_episode_leaves_no_score_and_is_counted():
     """The mean of the others would be biased: that of a policy that breaks the simulator where it does badly."""
     tells = {"final": True, "success": [True, False, True], "tasks": [["kettle"], [], []]}
-    found = [
-        evaluation(10, 0, 50.0, [3.0, None, 5.0], failed=[None, "it broke", None], **tells),
-        evaluation(10, 1, 50.0, [1.0, 2.0, 3.0], **tells),
-    ]
-    summary = summarise(found, 0.0, 10.0)
+    broken = evaluation(10, 0, 50.0, [3.0, None, 5.0], failed=[None, "it broke", None], **tells)
+    summary = summarise([broken, evaluation(10, 1, 50.0, [1.0, 2.0, 3.0], **tells)], 0.0, 10.0)
     entry = summary["final"]["50.0"]
     nothing = {"return": None, "normalized_score": None, "success_rate": None, "tasks_completed": None}
     assert entry["seeds"]["0"] == nothing | {"episodes": 3, "step": 10, "failed_episodes": 1}

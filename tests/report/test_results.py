@@ -109,15 +109,10 @@ def test_labels(monkeypatch):
 def test_what_is_printed(capsys):
     print_results([results_of([14.0, 16.0], [20.0, 20.0]), results_of([30.0], variant="DT")], "runs/x")
     _, subject, *table, end = capsys.readouterr().out.splitlines()
-    assert (subject, end) == (
-        f"maze2d-umaze-v1: final checkpoint after 20 updates ({data_label(RECREATED)})",
-        "Records and learning curve: runs/x",
-    )
+    assert subject == f"maze2d-umaze-v1: final checkpoint after 20 updates ({data_label(RECREATED)})"
+    assert end == "Records and learning curve: runs/x"
     assert [line.split()[0] for line in table] == ["variant", "RVDT", "DT"]
     assert len({len(line) for line in table}) == 1  # the columns stand below their headings
     print_results([results_of() | {"task": None, "provenance": OWN}], "runs/x")
-    expected = [
-        "toy/walk-v1: final checkpoint after 20 updates (data: toy/walk-v1)",
-        "Nothing was scored. Records: runs/x",
-    ]
-    assert capsys.readouterr().out.splitlines()[1:] == expected
+    subject = "toy/walk-v1: final checkpoint after 20 updates (data: toy/walk-v1)"
+    assert capsys.readouterr().out.splitlines()[1:] == [subject, "Nothing was scored. Records: runs/x"]
