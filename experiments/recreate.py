@@ -4,7 +4,7 @@
 
 The locomotion tasks' *-medium-replay are made from the replay buffer of a training run (about half an hour):
 
-    python experiments/train_collectors.py --robot=hopper --medium_only
+    python experiments/train_collectors.py --robot=hopper --goal=medium
     python experiments/recreate.py --task=hopper-medium-replay-v2
 """
 

@@ -121,6 +121,10 @@ def snapshot(folder) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
+def halve(path):
+    os.truncate(path, path.stat().st_size // 2)
+
+
 def interrupted(monkeypatch, step=4):
     """Has a SIGTERM come after that update of the next run, once."""
     from rvdt_jax.runs.hooks import Session

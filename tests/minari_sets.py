@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 import warnings
 
@@ -33,6 +34,13 @@ def write_minari(dataset_id, episodes, observation_space=None, action_space=None
     spaces = {"observation_space": observation_space or Box(-np.inf, np.inf, (3,))}
     spaces |= {"action_space": action_space or Box(-1.0, 1.0, (2,))}
     with warnings.catch_warnings(action="ignore"):  # Minari asks for an author, an address and a link to the code
-        dataset = minari.create_dataset_from_buffers(dataset_id, buffers, **spaces, data_format="hdf5")
-    dataset.storage.update_metadata(metadata)
-    return find_local(dataset_id)
+        minari.create_dataset_from_buffers(dataset_id, buffers, **spaces, data_format="hdf5")
+    folder = find_local(dataset_id)
+    set_metadata(folder, **metadata)
+    return folder
+
+
+def set_metadata(folder: pathlib.Path, **changes) -> None:
+    """Changes entries of ``metadata.json``, also those that Minari does not let be changed."""
+    path = folder / "metadata.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))

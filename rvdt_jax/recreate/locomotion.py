@@ -20,7 +20,7 @@ from rvdt_jax.recreate.collector import Collector, load_collector
 from rvdt_jax.recreate.rollouts import Recipe, collect
 from rvdt_jax.tasks import Environment, Task
 
-REPLAY = "runs/collectors/{robot}/medium-replay.npz"  # where training leaves the buffer
+REPLAY = "runs/collectors/{robot}-medium/medium-replay.npz"  # where training leaves the buffer
 _QUALITIES = {"medium": ("medium",), "medium-expert": ("medium", "best")}
 _COLUMNS = {"observations": 2, "next_observations": 2, "actions": 2, "rewards": 1, "dones": 1, "timeouts": 1}
 
@@ -110,7 +110,7 @@ def _read_buffer(path: pathlib.Path, robot: str) -> tuple[dict[str, np.ndarray],
     if not path.exists():
         raise UserError(
             f"{path}: there is no replay buffer. Train one: pip install 'rvdt-jax[recreate]', then "
-            f"python experiments/train_collectors.py --robot={robot} --medium_only. Or name one with --replay."
+            f"python experiments/train_collectors.py --robot={robot} --goal=medium. Or name one with --replay."
         )
     try:
         with np.load(path, allow_pickle=False) as file:

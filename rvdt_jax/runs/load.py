@@ -134,7 +134,7 @@ def _way(task: Task | None, source: Source) -> str:
     if source.kind == "recipe" and not task.recipe_steps:
         return (
             f"train its policy, then make it: python experiments/train_collectors.py "
-            f"--robot={task.name.split('-')[0]} --medium_only, and python experiments/recreate.py --task={task.name}"
+            f"--robot={task.name.split('-')[0]} --goal=medium, and python experiments/recreate.py --task={task.name}"
         )
     if source.kind == "recipe":
         also = "" if source in task.sources else ", with the --steps and the --seed that the id names"

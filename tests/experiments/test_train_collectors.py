@@ -84,7 +84,7 @@ def train(tmp_path):
             command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=False, timeout=300
         )
         assert result.returncode == status, result.stderr
-        return result.stderr if status else tmp_path / "hopper"
+        return result.stderr if status else tmp_path / f"hopper-{'medium' if '--goal=medium' in flags else 'best'}"
 
     return start
 
@@ -97,11 +97,11 @@ def test_the_best_policy_is_kept_with_its_provenance_and_the_same_command_goes_o
     folder = train("--steps=700")
     assert steps_of(folder) == [300, 600, 900]
     about = load_collector(folder / "best.npz").about
-    assert about["command"] == "python experiments/train_collectors.py --robot=hopper --seed=0"
+    assert about["command"] == "python experiments/train_collectors.py --robot=hopper --goal=best --seed=0"
+    assert about["settings"]["policy_kwargs"] == {"layer_norm": True}
     assert about["versions"]["sbx-rl"] == "0.0.0"
     assert about["resumed_at_steps"] == []
     assert set(about["mean_return_over_100_episodes"]) == {"drawn", "mean_action"}
-    assert not (folder / "medium.npz").exists()  # a third of 1e9
 
     assert "holds a training with seed 0; name another --out" in train("--steps=1500", "--seed=5", status=2)
     (folder / "best.npz").unlink()
@@ -113,20 +113,27 @@ def test_the_best_policy_is_kept_with_its_provenance_and_the_same_command_goes_o
 def test_what_was_not_saved_is_done_again_and_counted_once(train):
     folder = train("--steps=600")
     lines, best = (folder / "progress.jsonl").read_text(), load_collector(folder / "best.npz")
-    (folder / "progress.jsonl").write_text(lines + '{"step": 900, "drawn": 1.0, "mean_action": 1e9}\n')
-    about = best.about | {"mean_action_over_10_episodes": 1e8, "steps": 900}  # of what is lost, and yet the best so far
-    save_collector(folder / "best.npz", dataclasses.replace(best, about=about))
+    (folder / "progress.jsonl").write_text(lines + '{"step": 900, "drawn": 1e9}\n')
+    highest = {
+        "mean_return_over_100_episodes": {"drawn": 1e8},
+        "steps": 900,
+    }  # of what is lost, and yet the best so far
+    save_collector(folder / "best.npz", dataclasses.replace(best, about=best.about | highest))
     train("--steps=900")
     assert steps_of(folder) == [300, 600, 900]
     assert "1e9" not in (folder / "progress.jsonl").read_text()
-    assert load_collector(folder / "best.npz").about["mean_action_over_10_episodes"] == 1e8
+    assert load_collector(folder / "best.npz").about["mean_return_over_100_episodes"] == {"drawn": 1e8}
 
 
 def test_the_medium_policy_comes_with_the_buffer_that_medium_replay_is_made_of(train):
-    folder = train("--steps=300")
-    train("--medium_only", expert=3.0)  # goes on; any policy reaches a third of that
+    assert "did not reach a third of the expert's return: raise --steps" in train(
+        "--goal=medium", "--steps=300", status=2
+    )
+    folder = train("--goal=medium", expert=3.0)  # goes on; any policy reaches a third of that
     assert steps_of(folder) == [300, 600]
-    assert load_collector(folder / "medium.npz").about["steps"] == 600
+    about = load_collector(folder / "medium.npz").about
+    assert about["steps"] == 600
+    assert "policy_kwargs" not in about["settings"]  # D4RL's SAC has no layer norm
     dataset_id = recreate("hopper-medium-replay-v2", replay=str(folder / "medium-replay.npz"), progress=False)
     assert dataset_id == "recreated/hopper-medium-replay-v2"
     episodes, _ = load_local(dataset_id)
@@ -141,5 +148,6 @@ def test_the_medium_policy_comes_with_the_buffer_that_medium_replay_is_made_of(t
         following = file["next_observations"][:-1][inside[:-1]]
     np.testing.assert_array_equal(episodes.observations[1:][inside[:-1]], following)
 
-    (folder / "medium-replay.npz").unlink()
-    assert "medium-replay.npz is missing" in train("--medium_only", expert=3.0, status=2)
+    train("--goal=medium", expert=3.0)
+    assert steps_of(folder) == [300, 600]  # it was complete
+    assert "--goal=medium: the ant has none" in train("--robot=ant", "--goal=medium", status=2)

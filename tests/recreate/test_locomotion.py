@@ -112,7 +112,7 @@ def test_a_buffer_is_found_where_training_leaves_it(tmp_path, monkeypatch):
 
 def test_without_a_buffer_the_command_that_trains_one_is_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match=r"train_collectors\.py --robot=walker2d --medium_only"):
+    with pytest.raises(ValueError, match=r"train_collectors\.py --robot=walker2d --goal=medium"):
         recreate("walker2d-medium-replay-v2", progress=False)
 
 
