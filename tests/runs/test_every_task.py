@@ -2,13 +2,12 @@
 
 import json
 import math
-import pathlib
 import runpy
 
 import pytest
 from compilation import ONE_DEVICE
 from conftest import train
-from contract import collect_minari, record_d4rl_file
+from contract import collect_minari
 from launching import ROOT, TINY, flags_of, launch
 
 from rvdt_jax.config.settings import resolve
@@ -32,22 +31,11 @@ def environment(tmp_path_factory, monkeypatch) -> dict[str, str]:
     return ONE_DEVICE | cache
 
 
-def put_data_in_place(task, folder: pathlib.Path, environment: dict[str, str]):
-    """The source that is served; through the importer's own command where only D4RL's file has the data."""
-    source = task.source("remote") or task.source("recipe")
-    if source is not None:
-        collect_minari(source)
-        return source
-    source, file = task.source("import"), folder / task.file_url.rsplit("/", 1)[-1]
-    record_d4rl_file(task, file)
-    launch("import_d4rl.py", f"--task={task.name}", f"--file={file}", "--anyway", **environment).check_returncode()
-    return source
-
-
 @pytest.mark.parametrize("name", all_tasks())
 def test_a_task_runs_from_its_configuration(name, environment, tmp_path, capsys):
     task = all_tasks()[name]
-    source = put_data_in_place(task, tmp_path, environment)
+    source = task.source("remote") or task.source("recipe")
+    collect_minari(source)
     settings = SMALL | {"task": name, "eval.targets": task.targets[:1]}
     if FIRST[task.family] == name:
         flags = flags_of(settings | {"workdir": tmp_path / "run"})
