@@ -1,7 +1,6 @@
-"""BEAR: one whole update against float64, and its distance of samples."""
+"""BEAR: one whole update, with its distance of samples, against float64."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from float64 import double
@@ -18,8 +17,6 @@ from transition_problems import (
     one_update,
     values,
 )
-
-from rvdt_jax.algorithms.bear import mmd
 
 N, SIGMA, EPSILON = 4, 0.8, 0.3
 
@@ -63,11 +60,3 @@ def test_a_whole_update_matches_the_reference(kernel, start, small_config, store
     check(loss, before, after, metrics, "policy", rtol=1e-3)
     check_scalar(before, after, "multiplier", metrics["policy/mmd"] - EPSILON)
     check_follows(before, after, "policy")
-
-
-def test_the_distance_is_that_of_two_points():
-    """Of samples that are all equal, only k(u, v) is not 1: MMD^2 = 2 - 2 exp(-d / 2 sigma)."""
-    left, right = jnp.zeros((5, 1, 2)), jnp.full((5, 1, 2), 0.5)
-    expected = np.sqrt(2 - 2 * np.exp(-1.0 / 4.0))  # |d|_1 = 1
-    np.testing.assert_allclose(mmd(left, right, 2.0, "laplacian")[0], expected, rtol=1e-4)
-    np.testing.assert_allclose(mmd(left, left, 2.0, "gaussian")[0], 1e-3, rtol=1e-3)

@@ -91,17 +91,14 @@ def test_a_batch_that_is_wholly_cut_off_moves_nothing(name, small_config, episod
     """Such a batch is a matter of chance; ``check_data`` refuses data that have no other."""
     count = episodes.rewards.size
     cut = dataclasses.replace(episodes, lengths=np.ones(count, int), terminated=np.zeros(count, bool))
-    experts = select_experts(cut.returns, cut.lengths)
-    store = make_store(cut, experts, make_normalizer(cut), return_scale=1.0)
+    store = make_store(cut, select_experts(cut.returns, cut.lengths), make_normalizer(cut), return_scale=1.0)
     algorithm, config = get_algorithm(name), small_config(variant=name, **SMALL, td3__policy_every=1)
-    spec = algorithm.make_spec(config, 4, 2, 30)
+    spec, coefficients = algorithm.make_spec(config, 4, 2, 30), algorithm.make_coefficients(config)
     before = algorithm.init(jax.random.key(0), spec)
-    after, metrics = jax.jit(algorithm.update, static_argnames="spec")(
-        before, store, algorithm.make_coefficients(config), spec=spec
-    )
+    after, metrics = jax.jit(algorithm.update, static_argnames="spec")(before, store, coefficients, spec=spec)
     assert all(np.isfinite(value) and value == 0 for value in metrics.values()), metrics
-    for learner in ("policy", "critic"):
-        jax.tree.map(np.testing.assert_array_equal, after.learners[learner].params, before.learners[learner].params)
+    for name in ("policy", "critic"):
+        jax.tree.map(np.testing.assert_array_equal, after.learners[name].params, before.learners[name].params)
 
 
 @pytest.mark.parametrize("name", [*NAMES, "CQL", "BCQ", "BEAR", "D-QL"])

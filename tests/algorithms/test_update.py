@@ -25,10 +25,6 @@ def prepare(config):
     return make_spec(config, 4, 2, 30), make_coefficients(config)
 
 
-def begin(spec, seed=0):
-    return init(jax.random.key(seed), spec)
-
-
 step_once = jax.jit(update, static_argnames="spec")
 
 
@@ -38,16 +34,11 @@ def train(store, coefficients, spec, updates, seeds=(0,), map_seeds="loop"):
     return train_chunk(init_states(jnp.asarray(seeds), SEQUENCE, spec), store, coefficients, **static)
 
 
-def moved(before, after) -> bool:
-    """Whether anything in the tree moved; some biases begin at a stationary point."""
-    return any(bool((a != b).any()) for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True))
-
-
 @pytest.mark.parametrize("case", [pytest.param(case, marks=() if case in FAST else pytest.mark.slow) for case in CASES])
 def test_one_step_of_every_variant_is_finite_and_moves_its_learners(case, small_config, store):
     config = small_config(**CASES[case])
     spec, coefficients = prepare(config)
-    before = begin(spec)
+    before = init(jax.random.key(0), spec)
     after, metrics = step_once(before, store, coefficients, spec=spec)
     assert all(np.isfinite(value) for value in metrics.values())
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(after.learners))
@@ -56,7 +47,8 @@ def test_one_step_of_every_variant_is_finite_and_moves_its_learners(case, small_
     expected = ["policy"] + ["critic"] * guided + ["expert"] * clones
     assert sorted(after.learners) == sorted(expected)
     for name, learner in after.learners.items():
-        assert moved(before.learners[name].params, learner.params)
+        moved = jax.tree.map(lambda a, b: bool((a != b).any()), before.learners[name].params, learner.params)
+        assert any(jax.tree.leaves(moved))  # some biases begin at a stationary point
         assert (learner.target is not None) == (guided and name != "expert")
     assert ("policy/kl" in metrics) == clones
     assert ("policy/state_loss" in metrics) == (config.loss.state_prediction > 0)
@@ -90,7 +82,7 @@ def test_settings_that_change_nothing(one, other, rtol, small_config, store):
 @pytest.mark.parametrize("map_seeds", ["loop", pytest.param("vmap", marks=pytest.mark.slow)])
 def test_a_scan_over_several_seeds_is_single_updates_of_each(map_seeds, small_config, store):
     spec, coefficients = prepare(small_config(variant="RVDT"))
-    alone = begin(spec, 7)
+    alone = init(jax.random.key(7), spec)
     for _ in range(4):
         alone, _ = step_once(alone, store, coefficients, spec=spec)
     states, metrics = train(store, coefficients, spec, 4, (5, 7, 9), map_seeds)
@@ -110,7 +102,7 @@ def test_other_coefficients_and_seeds_compile_nothing(small_config, store):
 
 def test_targets_follow_their_rates(small_config, store):
     spec, coefficients = prepare(small_config(variant="QT"))
-    state = begin(spec)
+    state = init(jax.random.key(0), spec)
 
     def slow(learner, params):
         return jax.tree.map(lambda old, new: 0.995 * old + 0.005 * new, learner.target, params)
@@ -125,7 +117,7 @@ def test_targets_follow_their_rates(small_config, store):
 
 
 def test_guidance_draws_both_orders_of_the_critics(small_config):
-    critic = begin(prepare(small_config(variant="QT"))[0]).learners["critic"].params
+    critic = init(jax.random.key(0), prepare(small_config(variant="QT"))[0]).learners["critic"].params
     for swap, expected in ((False, ("q1", "q2")), (True, ("q2", "q1"))):
         for chosen, name in zip(shuffle_critics(critic, jnp.asarray(swap)), expected, strict=True):
             jax.tree.map(np.testing.assert_array_equal, chosen, critic[name])

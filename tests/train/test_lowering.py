@@ -85,13 +85,9 @@ SLOW = [pytest.param(variant, marks=pytest.mark.slow) for variant in VARIANTS if
 @pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize("variant", ["RVDT", *SLOW])
 def test_every_variants_update_lowers(variant, platform):
+    """Products in bfloat16, but for last layers and the table of discounts; what is carried over in float32."""
     program = training(config_of(variant, "bfloat16"), platform, seeds=2)
     check_program(program)
-    check_dtypes(program)
-
-
-def check_dtypes(program: str) -> None:
-    """Products in bfloat16, but for last layers and the table of discounts; what is carried over in float32."""
     counted = collections.Counter()
     for (left, right, result), count in products(program).items():
         sizes = {int(size) for size in re.findall(r"\d+(?=x)", f"{left} {right} {result}")}
