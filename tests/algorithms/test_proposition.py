@@ -61,24 +61,18 @@ def test_both_ways_of_rebalancing_reach_the_same_policy(small_config):
     episodes, alpha = crossing(), 6.0
     experts = select_experts(episodes.returns, episodes.lengths, fraction=0.2)
     store = make_store(episodes, experts, make_normalizer(episodes), return_scale=1.0)
-    slopes = {}
+    points, slopes = np.linspace(-1, 1, 21), {}
+    inputs = jnp.asarray(make_normalizer(episodes)(np.float32(points[:, None, None])))
+    zeros = jnp.zeros((points.size, 1))
     for rebalancing in ("none", "kl", "kl_explicit"):
         config = small_config(variant="RDT", loss__rebalancing=rebalancing, loss__alpha=alpha, **SETTINGS)
         spec, coefficients = make_spec(config, 1, 1, 3), make_coefficients(config)
         static = {"algorithm": SEQUENCE, "spec": spec, "updates": 1500, "map_seeds": "loop"}
         states, _ = train_chunk(init_states(jnp.asarray([0]), SEQUENCE, spec), store, coefficients, **static)
-        slopes[rebalancing] = slope_of(spec, states, episodes)
+        params = jax.tree.map(lambda leaf: leaf[0], states.learners["policy"].params)
+        mean = spec.policy.apply({"params": params}, inputs, zeros[..., None], zeros, zeros.astype(int)).mean
+        slopes[rebalancing] = np.polyfit(points, np.asarray(mean)[:, 0, 0], 1)[0]
     weight = 0.2 * (1 + alpha)
     assert slopes["none"] == pytest.approx(0.6 * (0.2 - 0.8), abs=0.05)
     assert slopes["kl"] == pytest.approx(0.6 * (weight - 0.8) / (weight + 0.8), abs=0.05)
     assert slopes["kl_explicit"] == pytest.approx(slopes["kl"], abs=0.05)
-
-
-def slope_of(spec, states, episodes):
-    """Of the first action of a window, as a function of the raw observation."""
-    points, normalizer = np.linspace(-1, 1, 21), make_normalizer(episodes)
-    observations = jnp.asarray(normalizer(points[:, None, None].astype(np.float32)))
-    zeros = jnp.zeros((points.size, 1))
-    params = jax.tree.map(lambda leaf: leaf[0], states.learners["policy"].params)
-    mean = spec.policy.apply({"params": params}, observations, zeros[..., None], zeros, zeros.astype(int)).mean
-    return np.polyfit(points, np.asarray(mean)[:, 0, 0], 1)[0]

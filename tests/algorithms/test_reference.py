@@ -80,12 +80,6 @@ def td_loss(critic, ema_policy, target_critic, batch, gamma, n_step=None):
     return np.mean(errors)
 
 
-def asked(batch, target, rows):
-    """The batch with the first windows' returns-to-go as if their episodes had begun with the target."""
-    shift = np.where(np.arange(len(batch.mask)) < rows, target - batch.returns, 0.0)
-    return batch.replace(returns_to_go=batch.returns_to_go + shift[:, None])
-
-
 def policy_loss(policy, critic, batch, guided, alpha, eta, swap, scale=None):
     """The loss and the scale of guidance, a constant to the gradient: pass it in to differentiate.
 
@@ -154,7 +148,10 @@ def test_a_whole_update_matches_the_reference(name, small_config, store, monkeyp
     trained_critic = after["critic"].params
     eta = 0.7 * (STEP / 10 if int(coefficients.eta_warmup) else 1.0)
     rows = {"data": 0, "target": len(exact.mask), "both": len(exact.mask) // 2}[spec.guidance_return]
-    how = {"guided": asked(exact, 12.0 / SCALE, rows), "alpha": 1.5, "eta": eta, "swap": swap}
+    # As if the episodes of the first windows had begun with the target.
+    shift = np.where(np.arange(len(exact.mask)) < rows, 12.0 / SCALE - exact.returns, 0.0)
+    guided = exact.replace(returns_to_go=exact.returns_to_go + shift[:, None])
+    how = {"guided": guided, "alpha": 1.5, "eta": eta, "swap": swap}
     loss, scale = policy_loss(policy, trained_critic, exact, **how)
     np.testing.assert_allclose(metrics["policy/loss"], loss, rtol=1e-4)
 

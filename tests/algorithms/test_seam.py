@@ -84,14 +84,6 @@ def test_a_sweep_runs_it(toy, make_toy_config, tmp_path):
     assert read_json(tmp_path / "out/maze2d-umaze-v1/cloning-LINEAR/results.json")["variant"] == toy
 
 
-def test_settings_that_it_does_not_read_are_ignored_with_a_line(make_toy_config, caplog):
-    with caplog.at_level("INFO"):
-        config = make_toy_config(loss__alpha=7.0, train__learning_rate=0.1)
-    assert "config.loss.alpha=7.0 is ignored: cloning:LINEAR does not read it" in caplog.text
-    assert (config.loss.alpha, config.train.learning_rate) == (1.0, 0.1)
-    assert "learning_rate" not in caplog.text
-
-
 @pytest.mark.parametrize(
     ("name", "complaint"),
     [

@@ -87,13 +87,6 @@ def test_the_places_of_a_mask_are_independent():
         assert abs(dispersion - 1) < 5 * np.sqrt(2 / len(counts) + 1 / (len(counts) * width * RATE))
 
 
-def test_masks_of_mapped_seeds_are_those_of_each_seed():
-    keys = jax.random.split(jax.random.key(0), 3)
-    mapped = jax.vmap(lambda key: make_dropout(key, RATE)(jnp.ones((8, 16)), 2))(keys)
-    for row, key in enumerate(keys):
-        np.testing.assert_array_equal(mapped[row], make_dropout(key, RATE)(jnp.ones((8, 16)), 2))
-
-
 def test_nothing_is_dropped_without_a_key_or_a_rate():
     x = jnp.arange(6.0)
     assert make_dropout(None, 0.5)(x, 0) is x

@@ -43,17 +43,14 @@ def run(config, store, seeds, devices, chunks=50):
 
 
 @needs_devices
-@pytest.mark.parametrize(
-    ("seeds", "devices"),
-    [(2, 8), pytest.param(1, 8, marks=pytest.mark.slow), pytest.param(8, 8, marks=pytest.mark.slow)],
-)
-def test_any_layout_trains_what_one_device_trains(seeds, devices, small_config, store):
+@pytest.mark.parametrize("seeds", [2, *(pytest.param(seeds, marks=pytest.mark.slow) for seeds in (1, 8))])
+def test_any_layout_trains_what_one_device_trains(seeds, small_config, store):
     config = small_config(variant="RVDT")
-    states, metrics, program = run(config, store, list(range(seeds)), devices)
-    groups = np.gcd(seeds, devices)
+    states, metrics, program = run(config, store, list(range(seeds)), 8)
+    groups = np.gcd(seeds, 8)
     assert states.learners["policy"].params["action"]["kernel"].sharding.shard_shape((seeds, 1))[0] == seeds // groups
     # Seeds that have a device each, or several seeds of one device, have nothing to sum up.
-    assert bool(re.search(r"= \S.* all-reduce(-start)?\(", program)) == (groups < devices)
+    assert bool(re.search(r"= \S.* all-reduce(-start)?\(", program)) == (groups < 8)
     expected, expected_metrics, _ = run(config, store, list(range(seeds)), 1)
     assert_losses_equal(expected_metrics, metrics)
     for name, learner in expected.learners.items():
