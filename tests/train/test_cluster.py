@@ -68,7 +68,8 @@ def test_a_port_that_another_has_and_does_not_listen_on_is_refused(number, messa
 )
 def test_detection_starts_only_where_there_are_several(environment, arguments, connects, monkeypatch):
     started = []
-    monkeypatch.setattr(cluster, "_detect", lambda: started.append(True) or 3)
+    for name in ("_connect", "_detect"):
+        monkeypatch.setattr(cluster, name, lambda *_: started.append(True) or 3)
     monkeypatch.setattr(cluster.os, "environ", environment)
     assert cluster.start(**arguments) == (3 if connects else 0)
     assert bool(started) == connects
