@@ -50,10 +50,8 @@ def test_forty_lines_train_resume_are_scored_and_act(make_toy_config, monkeypatc
     assert len(TOY.splitlines()) <= 40
     make_toy_config = functools.partial(make_toy_config, data__holdout=0.2)
     whole = run_config(make_toy_config("whole"), progress=False)
-    assert [read_json(whole.folder / "config.json")[name] for name in ("variant", "seeds")] == [
-        "cloning:LINEAR",
-        [0, 3],
-    ]
+    recorded = read_json(whole.folder / "config.json")
+    assert (recorded["variant"], recorded["seeds"]) == ("cloning:LINEAR", [0, 3])
     interrupted(monkeypatch)
     config = make_toy_config()
     assert config.model.context_length == 1
