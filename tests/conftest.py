@@ -23,19 +23,11 @@ from rvdt_jax.data.rebalance import select_experts
 from rvdt_jax.data.store import make_normalizer, make_store
 
 # The files that take longest come first, so that no worker is left with one of them at the end.
-LONGEST = (
-    "test_readme.py",
-    "test_distributed.py",
-    "test_cli.py",
-    "test_fit.py",
-    "test_toys.py",
-    "test_update.py",
-    "test_parallel.py",
-)
+LONGEST = ["test_" + name for name in ("readme", "distributed", "cli", "fit", "toys", "update", "parallel")]
 
 
 def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+    items.sort(key=lambda item: [*LONGEST, item.path.stem].index(item.path.stem))
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -86,57 +78,57 @@ def small_config():
     """A function from overrides, as on the command line, to a resolved configuration of a tiny model."""
 
     def make(**overrides):
-        settings = default_config()
-        settings.update_from_flattened_dict(
-            SMALL | {name.replace("__", "."): value for name, value in overrides.items()}
-        )
+        settings, given = default_config(), {name.replace("__", "."): value for name, value in overrides.items()}
+        settings.update_from_flattened_dict(SMALL | given)
         return resolve(settings)
 
     return make
 
 
-SMALL = TINY | {
-    "task": "maze2d-umaze-v1",
-    "seeds": (0,),
-    "ema.start": 2,
-    "ema.every": 2,
-    "eval.targets": (50.0,),
-    "parallel.devices": 1,
-}
+SMALL = TINY | {"task": "maze2d-umaze-v1", "seeds": (0,), "ema.start": 2, "ema.every": 2}
+SMALL |= {"eval.targets": (50.0,), "parallel.devices": 1}
+
+
+def data_file(folder, episodes) -> dict:
+    """Writes the episodes into a flat file; the settings that train on it."""
+    about = {"dataset_id": "test/random", "recreated": True, "content_digest": episodes.digest()}
+    write_cache(folder / "data.npz", episodes, about)
+    return {"data__source": "file", "data__path": str(folder / "data.npz")}
+
+
+def train(config, **options):
+    """Trains what the configuration describes, without progress bars; returns the run."""
+    from rvdt_jax.runs.fit import run_config
+
+    return run_config(config, progress=False, **options)
 
 
 @pytest.fixture(scope="session")
 def train_run(small_config, tmp_path_factory):
     """A function that trains on ``episodes``, by default random ones, and returns the run; for several tests."""
-    from rvdt_jax.runs.fit import run_config
 
-    def train(episodes=None, **overrides):
-        folder, episodes = tmp_path_factory.mktemp("trained"), episodes or make_episodes()
-        about = {"dataset_id": "test/random", "recreated": True, "content_digest": episodes.digest()}
-        write_cache(folder / "data.npz", episodes, about)
-        place = {"data__source": "file", "data__path": str(folder / "data.npz"), "workdir": str(folder / "run")}
-        return run_config(small_config(**place | overrides), progress=False)
+    def make(episodes=None, **overrides):
+        folder = tmp_path_factory.mktemp("trained")
+        place = data_file(folder, episodes or make_episodes()) | {"workdir": str(folder / "run")}
+        return train(small_config(**place | overrides))
 
-    return train
+    return make
 
 
 @pytest.fixture
 def make_run_config(small_config, episodes, tmp_path):
     """A function from overrides to a configuration that trains on a small flat file."""
-    path = tmp_path / "data.npz"
-    write_cache(path, episodes, {"dataset_id": "test/random", "recreated": True, "content_digest": episodes.digest()})
-
-    def make(folder="run", **overrides):
-        return small_config(
-            workdir=str(tmp_path / folder), **{"data__source": "file", "data__path": str(path)} | overrides
-        )
-
-    return make
+    place = data_file(tmp_path, episodes)
+    return lambda folder="run", **overrides: small_config(workdir=str(tmp_path / folder), **place | overrides)
 
 
 def snapshot(folder) -> dict[str, bytes]:
     folder = pathlib.Path(folder)
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def halve(path):
+    os.truncate(path, path.stat().st_size // 2)
 
 
 def interrupted(monkeypatch, step=4):

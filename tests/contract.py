@@ -1,22 +1,17 @@
 """Small data sets made in the real environments, with the spaces of the public ones: what stands in for them in tests.
 
-Random actions, a few short episodes, written by Minari's own ``DataCollector`` under the id of the public data set; or,
-for what only D4RL's files carry, recorded as an HDF5 file of D4RL's layout.
+Random actions, a few short episodes, written by Minari's own ``DataCollector`` under the id of the public data set.
 """
 
 from __future__ import annotations
 
-import contextlib
-import pathlib
 import warnings
 
 import gymnasium
-import h5py
 import minari
-import numpy as np
 
 import rvdt_jax.envs  # noqa: F401  registers the environments
-from rvdt_jax.tasks import Source, Task
+from rvdt_jax.tasks import Source
 
 EPISODES, STEPS = 4, 25
 KITCHEN_TASKS = ["microwave", "kettle", "light switch", "slide cabinet"]
@@ -46,46 +41,22 @@ def collected_in(source: Source) -> tuple[str, dict]:
 def collect_minari(source: Source) -> None:
     """Plays random actions in the public data set's environment, into a local Minari data set of its id."""
     env_id, kwargs = collected_in(source)
-    with _quiet():
-        env = minari.DataCollector(gymnasium.make(env_id, max_episode_steps=STEPS, **kwargs))
+    collect(source.dataset_id, env_id, **kwargs)
+
+
+def collect(dataset_id: str, env_id: str, *, steps: int = STEPS, about: dict | None = None, **kwargs) -> list[float]:
+    """Plays random actions in an environment, into a local Minari data set; returns the episodes' returns."""
+    returns = []
+    with warnings.catch_warnings(action="ignore"):  # of newer versions, and that a test has no author
+        env = minari.DataCollector(gymnasium.make(env_id, max_episode_steps=steps, **kwargs))
         env.action_space.seed(0)
         for episode in range(EPISODES):
             env.reset(seed=episode)
-            done = False
+            total, done = 0.0, False
             while not done:
-                _, _, terminated, truncated, _ = env.step(env.action_space.sample())
-                done = terminated or truncated
-        env.create_dataset(source.dataset_id, algorithm_name="random actions")
+                _, reward, terminated, truncated, _ = env.step(env.action_space.sample())
+                total, done = total + float(reward), terminated or truncated
+            returns.append(total)
+        env.create_dataset(dataset_id, algorithm_name="random actions", **(about or {}))
         env.close()
-
-
-def record_d4rl_file(task: Task, path: pathlib.Path) -> None:
-    """Plays random actions in the task's environment, into an HDF5 file of the layout of D4RL's locomotion files."""
-    names = ("observations", "actions", "rewards", "terminals", "timeouts", "next_observations")
-    columns = {name: [] for name in names}
-    with _quiet():
-        env = gymnasium.make(task.source("import").env_id, max_episode_steps=STEPS)
-        env.action_space.seed(0)
-        for episode in range(EPISODES):
-            observation, _ = env.reset(seed=episode)
-            done = False
-            while not done:
-                action = env.action_space.sample()
-                following, reward, terminated, truncated, _ = env.step(action)
-                step = (observation, action, reward, terminated, truncated and not terminated, following)
-                for name, value in zip(names, step, strict=True):
-                    columns[name].append(value)
-                observation, done = following, terminated or truncated
-        env.close()
-    with h5py.File(path, "w") as file:
-        for name, values in columns.items():
-            flags = name in ("terminals", "timeouts")
-            file[name] = np.array(values, dtype=bool if flags else np.float32)
-
-
-@contextlib.contextmanager
-def _quiet():
-    """Without the advice on newer versions, and on an author that a test has not."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    return returns

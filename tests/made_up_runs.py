@@ -17,26 +17,30 @@ def write_run(
     best=500.0,
     provenance=RECREATED,
     eta=1.0,
-    steps=20,
+    target=50.0,
     fraction=1.0,
     draw=0,
 ):
-    """A finished run whose final checkpoint has these normalised ``scores``, by seed, and half-way there ``best``."""
-    low, high = get_task(task).ref_min_return, get_task(task).ref_max_return
+    """A finished run whose final checkpoint has these ``scores``, by seed, and half-way there ``best``.
+
+    They are normalised, or returns where there is no task.
+    """
+    low, high = (get_task(task).ref_min_return, get_task(task).ref_max_return) if task else (None, None)
     evaluations = [
-        {"step": step, "seed": seed, "target": 50.0, "final": step == steps, "returns": [low + (high - low) * s / 100]}
-        for step, values in ((steps // 2, dict.fromkeys(scores, best)), (steps, scores))
-        for seed, s in values.items()
+        {"step": step, "seed": seed, "target": target, "final": step == 20, "returns": [value]}
+        for step, values in ((10, dict.fromkeys(scores, best)), (20, scores))
+        for seed, score in values.items()
+        for value in [low + (high - low) * score / 100 if task else score]
     ]
     settings = {"task": task, "variant": variant, "seeds": list(scores), "workdir": str(folder)}
-    settings |= {"train": {"steps": steps, "batch_size": 256}, "loss": {"eta": eta}, "eval": {}}
+    settings |= {"train": {"steps": 20, "batch_size": 256}, "loss": {"eta": eta}, "eval": {}}
     settings |= {"model": {"width": 32, "layers": 1, "context_length": 5, "critic_width": 256, "critic_layers": 2}}
     settings |= {"data": {"regime": regime, "fraction": fraction, "subset_seed": draw}}
     facts = {"ref_min_return": low, "ref_max_return": high, "provenance": provenance, "hardware": "1 x cpu"}
     folder.mkdir(parents=True)
     append_lines(folder / "evaluations.jsonl", evaluations)
     write_json(folder / "config.json", settings)
-    write_json(folder / "results.json", assemble_results(settings, steps, evaluations, facts))
+    write_json(folder / "results.json", assemble_results(settings, 20, evaluations, facts))
 
 
 def line_of(text, label):

@@ -1,6 +1,7 @@
 """Settings as a user writes them, for the tests of this folder."""
 
 import json
+import operator
 
 from rvdt_jax.config.declaration import flat
 from rvdt_jax.config.defaults import default_config
@@ -21,9 +22,7 @@ def of_own_data(overrides=None, **more):
 
 
 def get(config, dotted):
-    for name in dotted.split("."):
-        config = getattr(config, name)
-    return config
+    return operator.attrgetter(dotted)(config)
 
 
 def leaves(config) -> dict:

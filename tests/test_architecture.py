@@ -1,7 +1,6 @@
 """Who may import whom: the rules are one table, and every import of the package, lazy ones included, is held to it."""
 
 import ast
-import pathlib
 import subprocess
 import sys
 from typing import NamedTuple
@@ -21,39 +20,34 @@ FOR_ALL = {"errors", "files"}  # rooms that every other may import
 class Rule(NamedTuple):
     """What one room of the package may import."""
 
-    ours: frozenset[str] | None  # the other rooms, or ANYTHING
-    never: frozenset[str] = frozenset()  # foreign packages, besides those closed to the whole package
-
-
-def rule(ours="", never=()) -> Rule:
-    return Rule(ours if ours is ANYTHING else frozenset(ours.split()), frozenset(never))
+    ours: str | None = ""  # the other rooms, or ANYTHING
+    never: set[str] = frozenset()  # foreign packages, besides those closed to the whole package
 
 
 # A room is a module or a folder directly inside the package. "absl" and the launchers are closed to all of them, and
 # "ml_collections" to all but "config".
 RULES = {
-    "types": rule(never=SIMULATORS),
-    "errors": rule(never=JAX | SIMULATORS),
-    "files": rule(never=JAX | SIMULATORS),
-    "tasks": rule(never=JAX | SIMULATORS),
-    "config": rule("tasks algorithms", never=JAX | SIMULATORS),
-    "data": rule("types tasks"),
-    "rebalance": rule("data", never=JAX | SIMULATORS),
-    "models": rule("types", never=SIMULATORS | {"optax"}),
-    "algorithms": rule("types models data", never=SIMULATORS | {"matplotlib", "tqdm"}),
-    "train": rule("types models algorithms data", never=SIMULATORS | {"matplotlib", "tqdm"}),
-    "acting": rule("types models algorithms data config report", never=SIMULATORS | {"optax", "matplotlib"}),
-    "envs": rule("tasks data", never=JAX | {"minari"}),
-    "evaluation": rule("types acting envs tasks config data report models", never={"optax", "minari"}),
-    "report": rule("tasks algorithms", never=JAX | SIMULATORS),
-    "sweep": rule("report tasks algorithms", never=JAX | SIMULATORS),
-    "recreate": rule("envs tasks data", never=JAX),
-    "theory": rule(never=JAX | SIMULATORS),
+    "types": Rule(never=SIMULATORS),
+    "errors": Rule(never=JAX | SIMULATORS),
+    "files": Rule(never=JAX | SIMULATORS),
+    "tasks": Rule(never=JAX | SIMULATORS),
+    "config": Rule("tasks algorithms", never=JAX | SIMULATORS),
+    "data": Rule("types tasks"),
+    "rebalance": Rule("data", never=JAX | SIMULATORS),
+    "models": Rule("types", never=SIMULATORS | {"optax"}),
+    "algorithms": Rule("types models data", never=SIMULATORS | {"matplotlib", "tqdm"}),
+    "train": Rule("types models algorithms data", never=SIMULATORS | {"matplotlib", "tqdm"}),
+    "acting": Rule("types models algorithms data config report", never=SIMULATORS | {"optax", "matplotlib"}),
+    "envs": Rule("tasks data", never=JAX | {"minari"}),
+    "evaluation": Rule("types acting envs tasks config data report models", never={"optax", "minari"}),
+    "report": Rule("tasks algorithms", never=JAX | SIMULATORS),
+    "sweep": Rule("report tasks algorithms", never=JAX | SIMULATORS),
+    "recreate": Rule("envs tasks data", never=JAX),
+    "theory": Rule(never=JAX | SIMULATORS),
     # Where the rooms meet.
-    "__init__": rule(ANYTHING),
-    "runs": rule(ANYTHING),
+    "__init__": Rule(ANYTHING),
+    "runs": Rule(ANYTHING),
 }
-MAY_USE_ML_COLLECTIONS = {"config"}
 
 TOP_LEVEL = {"setup.py", "README.md", "Makefile", "LICENSE", "rvdt_jax", "experiments", "tests"}
 
@@ -71,32 +65,26 @@ NOT_LOADED = {
 }
 
 
-class Import(NamedTuple):
-    """One imported name, in full, and the line that imports it."""
-
-    name: str
-    line: int
-
-
-def imports(source: str, module: str, is_package: bool = False) -> list[Import]:
-    """Every import in ``source``: at the top, inside functions, for type checkers, and ``import_module("literal")``."""
+def imports(source: str, module: str, is_package: bool = False) -> list[tuple[str, int]]:
+    """Every import in ``source``, its full name and line: at the top, inside functions, for type checkers, and
+    ``import_module("literal")``."""
     found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            found += [Import(alias.name, node.lineno) for alias in node.names]
+            found += [(alias.name, node.lineno) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
                 parents = module.split(".")
                 parents = parents[: len(parents) - node.level + is_package]
-                base = ".".join([*parents, base] if base else parents)
+                base = ".".join(filter(None, [*parents, base]))
             # Of the package itself a name may be a room: `from rvdt_jax import losses`.
             names = [f"{base}.{alias.name}" for alias in node.names] if base == PACKAGE else [base]
-            found += [Import(name, node.lineno) for name in names]
+            found += [(name, node.lineno) for name in names]
         elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
             function = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", None)
             if function in ("import_module", "__import__") and isinstance(node.args[0].value, str):
-                found.append(Import(node.args[0].value, node.lineno))
+                found.append((node.args[0].value, node.lineno))
     return found
 
 
@@ -110,42 +98,40 @@ def offences(source: str, module: str, is_package: bool = False) -> list[str]:
     room = room_of(module)
     if room not in RULES:
         return [f"{module}: the room {room!r} has no row in RULES: decide what it may import"]
-    permitted, wrong = RULES[room], []
-    closed = permitted.never | LAUNCHERS | {"absl"}
-    if room not in MAY_USE_ML_COLLECTIONS:
-        closed |= {"ml_collections"}
-    for each in imports(source, module, is_package):
-        top = each.name.split(".")[0]
-        if top == PACKAGE:
-            other = room_of(each.name)
-            if other == room or each.name == f"{PACKAGE}.__version__":
-                continue
-            if permitted.ours is not ANYTHING and other not in permitted.ours | FOR_ALL:
-                wrong.append(f"{module}:{each.line}: {room} may not import {each.name}")
-        elif top in closed:
-            wrong.append(f"{module}:{each.line}: {room} may not import {each.name}")
+    ours, never = RULES[room]
+    closed = never | LAUNCHERS | {"absl"} | (set() if room == "config" else {"ml_collections"})
+    wrong = []
+    for name, line in imports(source, module, is_package):
+        top = name.split(".")[0]
+        if top == PACKAGE and ours is not ANYTHING and name != f"{PACKAGE}.__version__":
+            allowed = room_of(name) in {room, *ours.split(), *FOR_ALL}
+        else:
+            allowed = top not in closed
+        if not allowed:
+            wrong.append(f"{module}:{line}: {room} may not import {name}")
     return wrong
 
 
-def package_modules() -> list[tuple[str, pathlib.Path]]:
-    """Name and file of every module of the package."""
-    modules = []
-    for path in sorted((ROOT / PACKAGE).rglob("*.py")):
-        parts = path.relative_to(ROOT).with_suffix("").parts
-        modules.append((".".join(parts[:-1] if parts[-1] == "__init__" else parts), path))
-    return modules
+FILES = sorted((ROOT / PACKAGE).rglob("*.py"))
+# Name -> file of every module of the package.
+MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in FILES}
 
 
-@pytest.mark.parametrize(("module", "path"), package_modules(), ids=lambda value: str(value))
-def test_modules_keep_to_their_rooms(module, path):
-    wrong = offences(path.read_text(encoding="utf-8"), module, is_package=path.name == "__init__.py")
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_keeps_to_its_room_and_is_read_on_a_few_screens(module):
+    text = MODULES[module].read_text(encoding="utf-8")
+    wrong = offences(text, module, is_package=MODULES[module].name == "__init__.py")
     assert not wrong, "\n".join(wrong)
+    assert len(text.splitlines()) <= 300
+    functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+    long = [f"{node.name}:{node.lineno}" for node in functions if node.end_lineno - node.lineno >= 50]
+    assert not long, f"functions of more than 50 lines: {', '.join(long)}"
 
 
 def test_launchers_do_not_lean_on_tests_and_raise_what_is_shown_in_one_line():
     for path in sorted((ROOT / "experiments").rglob("*.py")):
         text = path.read_text(encoding="utf-8")
-        tops = {each.name.split(".")[0] for each in imports(text, path.stem)}
+        tops = {name.split(".")[0] for name, _ in imports(text, path.stem)}
         assert "tests" not in tops, path
         if path.parent.name == "configs":  # they only state settings
             assert not tops & (JAX | SIMULATORS | {"absl"}), path
@@ -178,32 +164,15 @@ def test_the_checker_finds_offences(module, source, culprit):
 @pytest.mark.parametrize("package", NOT_LOADED)
 def test_what_importing_a_room_loads(package):
     """Imports every module of the room in a fresh interpreter, so that roundabout ways are seen too."""
-    modules = [name for name, _ in package_modules() if f"{name}.".startswith(f"{package}.")]
-    if package == PACKAGE:
-        modules = [PACKAGE]
+    modules = [name for name in MODULES if f"{name}.".startswith(f"{package}.") and package != PACKAGE] or [PACKAGE]
     script = f"import sys\nfor name in {modules}: __import__(name)\nprint(*sys.modules)"
-    said = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True
-    ).stdout
+    said = subprocess.check_output([sys.executable, "-c", script], cwd=ROOT, text=True)
     loaded = {name.split(".")[0] for name in said.split()}
     assert package.split(".")[0] in loaded
     assert not loaded & NOT_LOADED[package]
 
 
 def test_the_top_level_stays_small():
-    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
-    if tracked.returncode == 0 and tracked.stdout:
-        names = {line.split("/")[0].strip('"') for line in tracked.stdout.splitlines()}
-    else:  # not a git checkout; leave out what make and the launchers put here
-        names = {path.name for path in ROOT.iterdir()} - {"runs", "build", "dist", "__pycache__", "rvdt_jax.egg-info"}
-    strangers = {name for name in names if not name.startswith(".")} - TOP_LEVEL
-    assert not strangers, f"only {sorted(TOP_LEVEL)} and dot-files belong at the top level, not {sorted(strangers)}"
-
-
-@pytest.mark.parametrize(("module", "path"), package_modules(), ids=lambda value: str(value))
-def test_files_and_functions_are_read_on_a_few_screens(module, path):
-    text = path.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 300, module
-    functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
-    long = [f"{node.name}:{node.lineno}" for node in functions if node.end_lineno - node.lineno >= 50]
-    assert not long, f"{module}: functions of more than 50 lines: {', '.join(long)}"
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    names = {line.split("/")[0].strip('"') for line in tracked.splitlines()}  # none outside a git checkout
+    assert {name for name in names if not name.startswith(".")} <= TOP_LEVEL

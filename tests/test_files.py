@@ -14,40 +14,22 @@ from rvdt_jax.errors import UserError
 from rvdt_jax.files import atomic_write, check_hdf5, check_memory, check_npz, check_room, check_stored, owner, read_text
 
 
-def header(shape, dtype="<f4"):
-    file = io.BytesIO()
-    np.lib.format.write_array_header_1_0(file, {"descr": dtype, "fortran_order": False, "shape": shape})
-    return file.getvalue()
-
-
-def test_an_archive_is_taken_for_what_it_is(tmp_path):
-    for save in (np.savez, np.savez_compressed):
-        save(tmp_path / "good.npz", a=np.zeros((1000, 3)), b=np.array("text"), c=np.zeros(0))
-        check_npz(tmp_path / "good.npz")
-
-
-def test_an_array_that_claims_more_than_its_archive_holds_is_refused(tmp_path):
-    path = tmp_path / "claim.npz"
+@pytest.mark.parametrize("forged", [False, True])  # then the archive's directory tells the same lie as the array
+def test_an_array_that_claims_more_than_its_archive_holds_is_refused(forged, tmp_path):
+    path, header = tmp_path / "claim.npz", io.BytesIO()
+    about = {"descr": "<f4", "fortran_order": False, "shape": (5 * 10**9,)}
+    np.lib.format.write_array_header_1_0(header, about)
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("rewards.npy", header((10**12,)) + b"\0" * 100)
-    with pytest.raises(ValueError, match=r"rewards\.npy claims 3\.64 TiB, and \d+ bytes are stored"):
-        check_npz(path)
-
-
-def test_what_an_archive_says_of_itself_is_not_taken_for_granted(tmp_path):
-    """Its directory claims as many bytes as the array: both are lies, and how long the file is, is none."""
-    path, claim = tmp_path / "forged.npz", header((5 * 10**9,)) + b"\0" * 100
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("rewards.npy", claim)
+        archive.writestr("rewards.npy", header.getvalue() + b"\0" * 100)
         (entry,) = archive.filelist
-        entry.file_size = entry.compress_size = 5 * 10**9 * 4 + len(header((5 * 10**9,)))
-    assert path.stat().st_size < 1000
+        if forged:
+            entry.file_size = entry.compress_size = 20 * 10**9 + len(header.getvalue())
     with pytest.raises(ValueError, match=r"rewards\.npy claims 18\.6 GiB, and \d+ bytes are stored"):
         check_npz(path)
 
 
 @pytest.mark.parametrize("compression", [None, "gzip", "lzf"])
-def test_arrays_of_an_hdf5_file_are_taken_for_what_they_are(compression, tmp_path):
+def test_arrays_of_an_hdf5_file_are_taken_for_what_they_are_and_one_that_claims_more_is_refused(compression, tmp_path):
     with h5py.File(tmp_path / "good.hdf5", "w") as file:
         file.create_dataset("zeros", data=np.zeros(30_000_000, np.float32), compression=compression)
         file.create_dataset("empty", data=np.zeros((0, 3)))
@@ -56,11 +38,7 @@ def test_arrays_of_an_hdf5_file_are_taken_for_what_they_are(compression, tmp_pat
         file.create_dataset("words", data=["a", "b"])
         file["type"] = np.dtype("f8")
         check_hdf5(file)
-
-
-def test_an_array_of_which_nothing_is_stored_is_refused(tmp_path):
-    with h5py.File(tmp_path / "claim.hdf5", "w") as file:
-        file.create_dataset("episode_1/rewards", shape=(10**12,), dtype="f4", chunks=(1024,))
+        file.create_dataset("episode_1/rewards", shape=(10**12,), dtype="f4", chunks=(1024,))  # nothing is stored
         with pytest.raises(ValueError, match=r"^episode_1/rewards claims 3\.64 TiB, and 0 bytes are stored"):
             check_hdf5(file)
 
@@ -68,17 +46,18 @@ def test_an_array_of_which_nothing_is_stored_is_refused(tmp_path):
 def test_more_than_the_machine_has_is_refused():
     check_memory(2**20, "it")
     check_stored(2**26, 0, "it")  # a small claim is never refused
-    with pytest.raises(ValueError, match=r"^it claims 1e\+03 TiB, and this machine has .* GiB of memory|TiB"):
+    with pytest.raises(ValueError, match=r"^it claims 1\.02e\+03 TiB, and this machine has .* of memory"):
         check_memory(2**50, "it")
+    with pytest.raises(UserError, match=r"images, .*, claims 1\.82e\+03 TiB, .* of memory\. Shrink them\."):
+        check_room("images", 10**15, "Shrink them.")
 
 
 def test_a_text_is_read_up_to_its_bound(tmp_path):
     path = tmp_path / "text"
     path.write_bytes(b"x" * 100)
     assert read_text(path, most=100) == "x" * 100
-    path.write_bytes(b"x" * 101)
     with pytest.raises(ValueError, match="more than"):
-        read_text(path, most=100)
+        read_text(path, most=99)
 
 
 def test_a_file_is_replaced_in_one_move_or_stays(tmp_path):
@@ -89,13 +68,9 @@ def test_a_file_is_replaced_in_one_move_or_stays(tmp_path):
             assert path.exists() == (content == "new")
         assert path.read_text() == content
 
-    def fail():
-        with atomic_write(path) as partial:
-            partial.write_text("half")
-            raise KeyError
-
-    with pytest.raises(KeyError):
-        fail()
+    with pytest.raises(KeyError), atomic_write(path) as partial:  # noqa: PT012
+        partial.write_text("half")
+        raise KeyError
     assert path.read_text() == "new"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -116,18 +91,8 @@ def test_what_killed_writers_left_is_removed_by_the_next(tmp_path):
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no such device")
 def test_a_write_that_fails_names_the_file(tmp_path):
     path = tmp_path / "results.json"
-
-    def write():
-        with atomic_write(path) as partial:
-            partial.symlink_to("/dev/full")
-            partial.write_text("x" * 100_000)
-
-    with pytest.raises(OSError, match="No space left") as error:
-        write()
+    with pytest.raises(OSError, match="No space left") as error, atomic_write(path) as partial:  # noqa: PT012
+        partial.symlink_to("/dev/full")
+        partial.write_text("x" * 100_000)
     assert error.value.filename == str(path)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_data_larger_than_memory_are_refused_with_a_remedy():
-    with pytest.raises(UserError, match=r"images, .*, claims 1\.82e\+03 TiB, .* of memory\. Shrink them\."):
-        check_room("images", 10**15, "Shrink them.")

@@ -1,6 +1,5 @@
 """setup.py, the tested versions and the Makefile agree with each other and with what the code imports."""
 
-import ast
 import functools
 import os
 import re
@@ -16,13 +15,12 @@ from launching import ROOT, TINY, flags_of
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+from test_architecture import imports
 
 import rvdt_jax
 from rvdt_jax.errors import EXTRAS
 
 pytestmark = pytest.mark.slow
-
-TESTED_EXTRAS = ("all", "test")
 
 
 @functools.cache
@@ -37,25 +35,25 @@ def setup_arguments() -> dict:
 
 def requirements() -> list[Requirement]:
     """What ``make`` installs: the core and the extras that the tests need."""
-    extras = setup_arguments()["extras_require"]
-    lines = setup_arguments()["install_requires"] + [line for extra in TESTED_EXTRAS for line in extras[extra]]
-    return [Requirement(line) for line in lines]
+    base, extras = setup_arguments()["install_requires"], setup_arguments()["extras_require"]
+    return [Requirement(line) for line in base + extras["all"] + extras["test"]]
 
 
 @functools.cache
 def constraints() -> dict[str, Version]:
     """Tested version of every distribution, by canonical name."""
-    versions = {}
-    for line in (ROOT / ".config" / "constraints.txt").read_text(encoding="utf-8").splitlines():
-        if line and not line.startswith("#"):
-            name, version = line.split("==")
-            versions[canonicalize_name(name)] = Version(version)
-    return versions
+    lines = (ROOT / ".config" / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pairs = (line.split("==") for line in lines if line and not line.startswith("#"))
+    return {canonicalize_name(name): Version(version) for name, version in pairs}
 
 
 @pytest.mark.parametrize("requirement", requirements(), ids=lambda requirement: requirement.name)
-def test_the_tested_version_is_in_range(requirement):
+def test_setup_gives_ranges_and_the_tested_version_is_in_them(requirement):
     assert constraints()[canonicalize_name(requirement.name)] in requirement.specifier
+    if requirement.name != "ruff":  # another version formats otherwise
+        operators = {specifier.operator for specifier in requirement.specifier}
+        assert operators & {">=", "<"}
+        assert not operators & {"==", "==="}, "exact versions belong in .config/constraints.txt"
 
 
 def test_dependencies_of_dependencies_are_pinned_too():
@@ -63,24 +61,17 @@ def test_dependencies_of_dependencies_are_pinned_too():
     while queue:
         name, extras = queue.pop()
         key = (canonicalize_name(name), frozenset(extras))
-        if key in seen:
-            continue
+        children = [] if key in seen else map(Requirement, metadata.requires(name) or ())
         seen.add(key)
-        for line in metadata.requires(name) or ():
-            child = Requirement(line)
-            environments = [{"extra": extra} for extra in extras] or [{"extra": ""}]
-            if child.marker is None or any(child.marker.evaluate(environment) for environment in environments):
+        for child in children:
+            if child.marker is None or any(child.marker.evaluate({"extra": extra}) for extra in extras or [""]):
                 queue.append((child.name, child.extras))
     missing = sorted({name for name, _ in seen} - constraints().keys())
     assert not missing, f"not in .config/constraints.txt: {missing}"
 
 
-def test_setup_gives_ranges():
-    for requirement in requirements():
-        operators = {specifier.operator for specifier in requirement.specifier}
-        if requirement.name != "ruff":  # another version formats otherwise
-            assert operators & {">=", "<"}, requirement
-            assert not operators & {"==", "==="}, f"{requirement}: exact versions belong in .config/constraints.txt"
+def names_of(lines: list[str]) -> set[str]:
+    return {canonicalize_name(Requirement(line).name) for line in lines}
 
 
 def test_the_extras_install_what_the_messages_say():
@@ -91,25 +82,15 @@ def test_the_extras_install_what_the_messages_say():
     assert not {"torch", "sbx-rl"} & names_of(extras["all"] + extras["test"])
 
 
-def names_of(lines: list[str]) -> set[str]:
-    return {canonicalize_name(Requirement(line).name) for line in lines}
-
-
 def test_every_imported_package_is_required_or_has_an_extra():
     """A package that is only there because another one needs it may be gone tomorrow."""
     base, distributions = names_of(setup_arguments()["install_requires"]), metadata.packages_distributions()
     ours = {"rvdt_jax"} | {path.stem for path in (ROOT / "experiments").rglob("*.py")}
     ours |= {path.name for path in (ROOT / "experiments").iterdir() if path.is_dir()}
-    undeclared = {}
     for path in [*(ROOT / "rvdt_jax").rglob("*.py"), *(ROOT / "experiments").rglob("*.py")]:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            if isinstance(node, ast.ImportFrom) and node.level == 0:
-                names = [node.module]
-            for top in {name.split(".")[0] for name in names} - ours - sys.stdlib_module_names - EXTRAS.keys():
-                if not {canonicalize_name(name) for name in distributions.get(top, (top,))} & base:
-                    undeclared.setdefault(top, []).append(path.relative_to(ROOT).as_posix())
-    assert not undeclared
+        tops = {name.split(".")[0] for name, _ in imports(path.read_text(encoding="utf-8"), "rvdt_jax.module")}
+        for top in tops - ours - sys.stdlib_module_names - EXTRAS.keys():
+            assert {canonicalize_name(name) for name in distributions.get(top, (top,))} & base, path
 
 
 def test_the_package_has_its_version_its_public_names_and_its_data():
@@ -122,22 +103,18 @@ def test_the_package_has_its_version_its_public_names_and_its_data():
             assert list((ROOT / package).glob(pattern)), f"{package}/{pattern} matches no file"
 
 
-@pytest.mark.parametrize(
-    ("target", "installed"),
-    [
-        ("demo", {"envs", "data", "plot", "tensorboard"}),
-        ("test", {"envs", "data", "plot", "tensorboard", "all", "test"}),
-        ("test-slow", {"envs", "data", "plot", "tensorboard", "all", "test", "bench", "export"}),
-        ("bench", {"envs", "data", "plot", "tensorboard", "bench", "export"}),
-    ],
-)
-def test_make_installs_what_its_target_needs(target, installed, tmp_path):
+EXPORTED = {"bench", "export"}
+TARGETS = {"demo": set(), "test": {"all", "test"}, "test-slow": {"all", "test"} | EXPORTED, "bench": EXPORTED}
+
+
+@pytest.mark.parametrize(("target", "more"), TARGETS.items())
+def test_make_installs_what_its_target_needs(target, more, tmp_path):
     for name in ("Makefile", "setup.py", ".config/constraints.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     result = subprocess.run(["make", "-n", target], cwd=tmp_path, capture_output=True, text=True, check=True)
     extras = re.findall(r"-e '\.\[([\w,]+)\]'", result.stdout)
-    assert {extra for group in extras for extra in group.split(",")} == installed
+    assert {extra for group in extras for extra in group.split(",")} == {"envs", "data", "plot", "tensorboard"} | more
 
 
 @pytest.fixture(scope="module")
@@ -161,11 +138,10 @@ def installed(tmp_path_factory):
 
 def test_pip_install_brings_the_launchers_as_commands(installed, tmp_path):
     """Away from the checkout, with the configurations that the package brings."""
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    how = {"cwd": tmp_path, "env": {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}}
 
     def start(command, *flags):
-        line = [installed / command, *flags]
-        return subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        return subprocess.run([installed / command, *flags], **how, capture_output=True, text=True, check=False)
 
     for line in setup_arguments()["entry_points"]["console_scripts"]:
         command, _, launcher = line.partition(" = rvdt_jax_experiments.commands:")

@@ -36,44 +36,33 @@ def commands(program: str) -> list[str]:
     return list(dict.fromkeys(line for line in lines if line.startswith(f"{program} ")))
 
 
-def tiny_flags(**changes) -> list[str]:
-    return flags_of(SMALL | {name.replace("__", "."): value for name, value in changes.items()})
-
-
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     """The environment of the processes that tests start: recipes are short, data sets and caches are shared."""
     folder = tmp_path_factory.mktemp("home")
     text = "import rvdt_jax.tasks as tasks\nfor name in tasks._RECIPE_STEPS: tasks._RECIPE_STEPS[name] = 3000\n"
     (folder / "sitecustomize.py").write_text(text)
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)]),
-        "MINARI_DATASETS_PATH": str(folder / "minari"),
-        "RVDT_JAX_CACHE": str(folder / "cache"),
-        "RVDT_JAX_DATA": str(folder / "data"),
-    }
+    names = {"MINARI_DATASETS_PATH": "minari", "RVDT_JAX_CACHE": "cache", "RVDT_JAX_DATA": "data"}
+    environment = os.environ | {name: str(folder / place) for name, place in names.items()}
     environment.pop("XLA_FLAGS", None)  # as a user's machine has it: one device, and all optimisations
-    return environment
+    return environment | {"PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)])}
 
 
-def run(arguments, home, cwd=ROOT):
-    command = [sys.executable, *map(str, arguments)]
+def run(arguments, home, cwd=ROOT, **substitutes):
+    """Runs a Python program to its end; flags of those names get other values."""
+    changed = {f"--{name}": f"--{name}={value}" for name, value in substitutes.items()}
+    command = [sys.executable, *(changed.get(word.partition("=")[0], word) for word in map(str, arguments))]
     result = subprocess.run(command, cwd=cwd, env=home, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
 
 
 @pytest.fixture(scope="module")
 def trained(home, tmp_path_factory):
-    """Flags of a finished run in the way of the README, and its directory."""
-    place = tmp_path_factory.mktemp("trained") / "run"
+    """The directory of a run that a command of the README made."""
     command = next(line for line in commands("python") if line.startswith("python experiments/run.py"))
-    _, script, *flags = shlex.split(command)
-    run([script, *replaced(flags, {"--workdir": f"--workdir={place}"}), *tiny_flags()], home)
-    return place
-
-
-def replaced(flags: list[str], substitutes: dict[str, str]) -> list[str]:
-    return [substitutes.get(flag.partition("=")[0], flag) for flag in flags]
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    run([*shlex.split(command)[1:], *flags_of(SMALL)], home, workdir=folder)
+    return folder
 
 
 def test_every_make_target_exists():
@@ -86,25 +75,19 @@ def test_every_make_target_exists():
 @pytest.mark.parametrize("command", [line for line in commands("python") if "toys" not in line])
 def test_commands_run(command, home, tmp_path, request):
     _, script, *flags = shlex.split(command, comments=True)
-    place = f"--workdir={tmp_path / 'run'}"
-    if script.endswith("run.py") and "--resume" in flags:  # the run that an earlier command made
-        place = f"--workdir={request.getfixturevalue('trained')}"
-        flags = [*replaced(flags, {"--workdir": place}), *tiny_flags(train__steps=4)]
-    elif script.endswith("run.py"):
-        flags = [*replaced(flags, {"--workdir": place}), *tiny_flags()]
-    elif script.endswith("evaluate.py"):
-        place = f"--workdir={request.getfixturevalue('trained')}"
-        small = {"--workdir": place, "--episodes": "--episodes=1", "--video": f"--video={tmp_path / 'umaze.gif'}"}
-        flags = replaced(flags, small)
-    elif script.endswith("export.py"):
-        place = f"--workdir={request.getfixturevalue('trained')}"
-        flags = replaced(flags, {"--workdir": place, "--out": f"--out={tmp_path / 'policy'}"})
-    elif script.endswith(("coverage.py", "theory.py")):
-        small = ["--mdps=5"] if script.endswith("theory.py") else []
-        flags = [*flags, *small, f"--out={tmp_path / 'out'}"]
-    elif script.endswith("recreate.py"):
-        flags = [*flags, "--overwrite"]  # another command may have needed the data set before
-    run([script, *flags], home)
+    resumes = "--resume" in flags
+    more = {
+        "experiments/run.py": flags_of(SMALL | {"train.steps": 4 if resumes else 2}),
+        "experiments/coverage.py": [f"--out={tmp_path / 'out'}"],
+        "experiments/theory.py": ["--mdps=5", f"--out={tmp_path / 'out'}"],
+        "experiments/recreate.py": ["--overwrite"],  # another command may have needed the data set before
+    }.get(script, [])
+    instead = {"workdir": tmp_path / "run", "episodes": 1, "video": tmp_path / "umaze.gif"}
+    if resumes or script.endswith(("evaluate.py", "export.py")):  # the run that an earlier command made
+        instead["workdir"] = request.getfixturevalue("trained")
+    if script.endswith("export.py"):
+        instead["out"] = tmp_path / "policy"
+    run([script, *flags, *more], home, **instead)
 
 
 def test_python_runs(home, tmp_path):
@@ -118,28 +101,26 @@ def test_python_runs(home, tmp_path):
         run([script], home, tmp_path)
 
 
-def test_the_readme_stays_short():
+def test_the_readme_stays_short_and_the_tables_of_algorithms_and_tasks_are_those_of_the_package():
     assert len(TEXT.encode()) <= 12 * 1024
-
-
-def test_the_table_of_tasks_is_that_of_the_package():
+    section = TEXT.split("## Algorithms")[1].split("\n## ")[0]
+    assert set(re.findall(r"^\| `([A-Z%][A-Za-z0-9+%-]*)`", section, flags=re.MULTILINE)) == set(VARIANTS)
     text = TEXTS["experiments/README.md"]
     for task in all_tasks().values():
         remote = task.source("remote")
         ways = [f"`{remote.dataset_id}` (download)"] if remote else []
         if task.source("recipe"):
             ways.append("recreated by itself" if task.recipe_steps else "recreated after training")
-        other = ", or ".join(ways)
-        assert f"| `{task.name}` | {other} | {task.horizon} |" in text
+        assert f"| `{task.name}` | {', or '.join(ways)} | {task.horizon} |" in text
     assert len(re.findall(r"^\| `[a-z0-9-]+-v\d` \|", text, flags=re.MULTILINE)) == len(all_tasks())
 
 
 def test_the_result_is_that_of_the_committed_records():
-    runs = [read_json(RECORDS / "demo" / variant / "results.json") for variant in ("DT", "QT", "RVDT")]
-    for run_, variant in zip(runs, ("DT", "QT", "RVDT"), strict=True):
-        evaluations = read_lines(RECORDS / "demo" / variant / "evaluations.jsonl")
-        scores = summarise(evaluations, run_["ref_min_return"], run_["ref_max_return"])
-        assert scores["final"] == run_["final"]
+    folders = [RECORDS / "demo" / variant for variant in ("DT", "QT", "RVDT")]
+    runs = [read_json(folder / "results.json") for folder in folders]
+    for folder, results in zip(folders, runs, strict=True):
+        references = results["ref_min_return"], results["ref_max_return"]
+        assert summarise(read_lines(folder / "evaluations.jsonl"), *references)["final"] == results["final"]
     references = {"random": 0.0, "D4RL's controller": 100.0, "a controller that re-plans": 144.0}
     assert format_table(runs, references) in TEXT
 
@@ -150,8 +131,3 @@ def test_links_lead_somewhere(name):
     text = re.sub(r"^```.*?^```", "", TEXTS[name], flags=re.MULTILINE | re.DOTALL)
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text) + re.findall(r'<img [^>]*src="([^"]+)"', text):
         assert target.startswith("https://") or (folder / target).exists(), target
-
-
-def test_the_table_of_algorithms_is_complete():
-    section = TEXT.split("## Algorithms")[1].split("\n## ")[0]
-    assert set(re.findall(r"^\| `([A-Z%][A-Za-z0-9+%-]*)`", section, flags=re.MULTILINE)) == set(VARIANTS)

@@ -3,8 +3,10 @@
 import dataclasses
 import inspect
 import json
+import shutil
 import subprocess
 import sys
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -59,11 +61,10 @@ for name in {SELECTIONS}:
 """
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
     for selection in SELECTIONS:
-        with np.load(tmp_path / f"{selection}.npz") as file:
-            theirs = list(file.values())
         ours = play(rvdt_jax.load_policy(run_folder, seed=5, selection=selection))
-        for one, other in zip(ours, theirs, strict=True):
-            np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
+        with np.load(tmp_path / f"{selection}.npz") as theirs:
+            for one, other in zip(ours, theirs.values(), strict=True):
+                np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
 
 
 def test_observation_entries_bounds_and_shape_travel(run_folder, tmp_path):
@@ -76,15 +77,13 @@ def test_observation_entries_bounds_and_shape_travel(run_folder, tmp_path):
     for policy in (policy_of(saved), rvdt_jax.Policy.from_export(tmp_path / "policy")):
         policy.reset()
         answers += [policy.act(observation)]
-    assert answers[0].shape == (2, 1)
-    assert answers[0][1] == 5.0
+    assert (answers[0].shape, answers[0][1]) == ((2, 1), 5.0)
     np.testing.assert_allclose(*answers, rtol=0, atol=1e-6)
 
 
 def test_the_file_names_the_origin(exported):
     facts = json.loads((exported / "policy.json").read_text())
-    assert facts["origin"]["update"] == 6
-    assert facts["origin"]["data"]["dataset_id"] == "test/random"
+    assert (facts["origin"]["update"], facts["origin"]["data"]["dataset_id"]) == (6, "test/random")
     assert facts["policy"]["seed"] == 5
     assert rvdt_jax.Policy.from_export(exported).config["variant"] == "RVDT"
     with np.load(exported / "weights.npz") as weights:
@@ -101,41 +100,27 @@ def test_what_exists_is_not_touched(run_folder, exported, tmp_path, monkeypatch)
     with pytest.raises(UserError, match="has no seed 9; trained were 3, 5"):
         export_policy(run_folder, tmp_path / "policy", seed=9)
 
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(export, "write_json", interrupt)
+    monkeypatch.setattr(export, "write_json", mock.Mock(side_effect=KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         export_policy(run_folder, tmp_path / "policy")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def damage(**changes):
-    """A function that gives ``policy.json`` other values."""
-
-    def change(folder):
-        path = folder / "policy.json"
-        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-
-    return change
-
-
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("name", "content", "words"),
     [
-        (lambda folder: (folder / "policy.json").unlink(), "policy.json"),
-        (lambda folder: (folder / "policy.json").write_text("{"), "JSONDecodeError"),
-        (lambda folder: (folder / "weights.npz").write_bytes(b"PK"), "weights.npz is damaged"),
-        (lambda folder: (folder / "act.stablehlo").unlink(), "act.stablehlo"),
-        (damage(format_version=2), "format 2, of a newer version of rvdt-jax; upgrade"),
-        (damage(player={}), "Export it again"),
+        *(("policy.json", None, "policy.json"), ("act.stablehlo", None, "act.stablehlo")),
+        *(("policy.json", "{", "JSONDecodeError"), ("weights.npz", "PK", "weights.npz is damaged")),
+        ("policy.json", {"format_version": 2}, "format 2, of a newer version of rvdt-jax; upgrade"),
+        ("policy.json", {"player": {}}, "Export it again"),
     ],
 )
-def test_what_cannot_be_read_is_refused(exported, tmp_path, change, words):
-    folder = tmp_path / "policy"
-    folder.mkdir()
-    for name, content in snapshot(exported).items():
-        (folder / name).write_bytes(content)
-    change(folder)
+def test_what_cannot_be_read_is_refused(exported, tmp_path, name, content, words):
+    folder = shutil.copytree(exported, tmp_path / "policy")
+    if isinstance(content, dict):
+        content = json.dumps(json.loads((folder / name).read_text()) | content)
+    (folder / name).unlink()
+    if content is not None:
+        (folder / name).write_text(content)
     with pytest.raises(UserError, match=words):
         rvdt_jax.Policy.from_export(folder)

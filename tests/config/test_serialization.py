@@ -18,22 +18,10 @@ RETURNS = np.arange(0.0, 101.0, 10.0)
 
 # What a run that is resumed may have otherwise than before; of the rest a checkpoint depends.
 KEPT = ("env", "train.steps", "train.lr_decay_steps", "eval.targets", "eval.horizon", "eval.action_selection")
-RECORDED = {
-    *KEPT,
-    *("train.log_every", "train.checkpoint_every", "train.keep_checkpoints"),
-    *("eval.every", "eval.episodes", "eval.curve_episodes", "eval.candidates"),
-}
-FREE = {
-    *("size", "workdir", "data.source", "data.path", "eval.processes", "eval.parallel_episodes"),
-    *("parallel.devices", "parallel.seeds"),
-}
-
-
-def with_other_value(values, name):
-    """A copy of nested ``values`` where the leaf called ``name`` is another."""
-    return nested(flat(values) | {name: "another"})
-
-
+RECORDED = {*KEPT, "train.log_every", "train.checkpoint_every", "train.keep_checkpoints", "eval.every"}
+RECORDED |= {"eval.episodes", "eval.curve_episodes", "eval.candidates"}
+FREE = {"size", "workdir", "data.source", "data.path", "eval.processes", "eval.parallel_episodes"}
+FREE |= {"parallel.devices", "parallel.seeds"}
 CONFIGURATIONS = [
     resolved({"seeds": (4, 2), "workdir": "runs/x", "expert.threshold": 3.5}),
     of_own_data({"data.observation_keys": ("b", "a")}),
@@ -50,27 +38,19 @@ def test_json_and_back_is_the_same_configuration(config):
     assert complete_older(from_file(config)) == from_file(config)
 
 
-@pytest.mark.parametrize("name", FIELDS)
-def test_a_resumed_run_may_differ_only_where_its_checkpoints_do_not_depend(name):
-    config = resolved({"seeds": (1, 2)})
+# Guided under its targets, training depends on those, too.
+@pytest.mark.parametrize(("name", "guidance"), [*((name, "data") for name in FIELDS), ("eval.targets", "target")])
+def test_a_resumed_run_may_differ_only_where_its_checkpoints_do_not_depend(name, guidance):
+    config = resolved({"seeds": (1, 2), "loss.guidance_return": guidance})
     values = from_file(config)
     assert (run_differences(config, values), changes(config, values)) == ([], {})
-    other = with_other_value(values, name)
-    same = name in RECORDED | FREE
-    assert (training_settings(other) == training_settings(values)) == same
+    other = nested(flat(values) | {name: "another"})
+    assert (training_settings(other) == training_settings(values)) == (name in RECORDED | FREE)
     found = run_differences(config, other)
-    if same or name == "data.minari_id":  # the last: whichever was found
-        assert found == []
-    else:
-        (phrase,) = found
-        assert phrase.startswith(f"config.{name} is 'another' there, ")
+    free = RECORDED | FREE | {"data.minari_id"}  # the last: whichever was found
+    differs = name not in free or guidance == "target"
+    assert [phrase.split(" there, ")[0] for phrase in found] == [f"config.{name} is 'another'"] * differs
     assert changes(config, other) == ({name: ["another", flat(values)[name]]} if name in RECORDED else {})
-
-
-def test_a_run_that_is_guided_under_its_targets_differs_by_them():
-    config = resolved({"loss.guidance_return": "target"})
-    (phrase,) = run_differences(config, with_other_value(from_file(config), "eval.targets"))
-    assert phrase.startswith("config.eval.targets is 'another' there, ")
 
 
 def test_what_a_resumed_run_keeps_is_left_open_until_it_is_set():
@@ -90,14 +70,10 @@ def test_what_the_data_filled_in_does_not_differ_while_it_is_left_open(name, fil
     values = from_file(done)
     for config in (of_own_data(), done, of_own_data({name: filled})):
         assert run_differences(config, values) == []
-    (phrase,) = run_differences(of_own_data({name: other}), values)
-    assert phrase.startswith(f"config.{name} is {filled} there, {other} here")
+    assert run_differences(of_own_data({name: other}), values) == [f"config.{name} is {filled} there, {other} here"]
     found = run_differences(complete_config(of_own_data(), RETURNS / 2, longest=5), values)
-    assert sorted(phrase.split(" is ")[0] for phrase in found) == [
-        "config.loss.reward_scale",
-        "config.model.context_length",
-        "config.policy.return_scale",
-    ]
+    names = {"config.loss.reward_scale", "config.model.context_length", "config.policy.return_scale"}
+    assert {phrase.split(" is ")[0] for phrase in found} == names
 
 
 YOUNGER = {

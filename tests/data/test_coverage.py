@@ -11,23 +11,19 @@ from rvdt_jax.data.episodes import Episodes
 from rvdt_jax.data.rebalance import select_experts
 
 
-def make_episodes(starts, returns, length=2):
-    """Trajectories of ``length`` steps from the given (E,) places, whose whole return is paid at the last one."""
+def make_episodes(starts, returns):
+    """Trajectories of two steps from the given (E,) places, whose whole return is paid at the last one."""
     count = len(returns)
-    observations = np.zeros((count, length, 2), np.float32)
-    observations[:, :, 0] = np.asarray(starts)[:, None]
-    rewards = np.zeros((count, length), np.float32)
-    rewards[:, -1] = returns
-    columns = observations.reshape(-1, 2), np.zeros((count * length, 1), np.float32), rewards.reshape(-1)
-    return Episodes("made up", *columns, np.full(count, length), np.zeros(count, bool))
+    observations = np.repeat(np.stack([starts, np.zeros(count)], 1), 2, axis=0).astype(np.float32)
+    rewards = np.stack([np.zeros(count), returns], 1).reshape(-1).astype(np.float32)
+    actions = np.zeros((2 * count, 1), np.float32)
+    return Episodes("made up", observations, actions, rewards, np.full(count, 2), np.zeros(count, bool))
 
 
 @pytest.fixture
 def two_rooms():
     """From 0 a tenth of 100 trajectories returns 10, from 5 half of 100; the others return 0."""
-    starts = np.repeat([0.0, 5.0], 100)
-    returns = np.concatenate([np.repeat([10.0, 0.0], [10, 90]), np.repeat([10.0, 0.0], [50, 50])])
-    return make_episodes(starts, returns)
+    return make_episodes(np.repeat([0.0, 5.0], 100), np.repeat([10.0, 0.0, 10.0, 0.0], [10, 90, 50, 50]))
 
 
 def measure(episodes, **options):
@@ -36,30 +32,22 @@ def measure(episodes, **options):
 
 
 def test_shares_by_hand(two_rooms):
+    """Those of return 10 are the experts. Given the start they are, too, for all others have the minimum."""
     found = measure(two_rooms)
     json.dumps(found)
     assert found["edges"] == [0, 2, 4, 6, 8, 10]
     assert (found["asked_bin"], found["group_sizes"]) == (4, [100, 100])
-    assert sorted(row[4] for row in found["before"]["by_group"]) == pytest.approx([0.1, 0.5])
-    # The 60 trajectories of return 10 are expert and count twice: 20 of 110, and 100 of 150.
-    assert found["expert_set"]["episodes"] == 60
-    assert sorted(row[4] for row in found["after"]["by_group"]) == pytest.approx([20 / 110, 100 / 150])
-    assert found["before"]["histogram"] == pytest.approx([140 / 200, 0, 0, 0, 60 / 200])
-    assert found["after"]["histogram"][4] == pytest.approx(120 / 260)
-    assert found["before"]["step_share"] == pytest.approx(60 / 200)  # all are of one length
-    assert found["after"]["step_share"] == pytest.approx(120 / 260)
-    for when in ("before", "after"):
-        np.testing.assert_allclose(np.sum(found[when]["by_group"], 1), 1)
-
-
-def test_expert_coverage_by_hand(two_rooms):
-    """By return the experts are those of return 10. Given the start so they are, for all others have the minimum."""
-    found = measure(two_rooms)
     assert found["expert_set"] == {"by": "return", "episodes": 60, "steps": 120, "min_return": 10, "max_return": 10}
+    # The 60 trajectories of return 10 count twice afterwards: 20 of 110, and 100 of 150.
     for when, share, by_group in (("before", 60 / 200, [0.1, 0.5]), ("after", 120 / 260, [20 / 110, 100 / 150])):
-        assert found[when]["expert_share"] == found[when]["expert_step_share"] == pytest.approx(share)
-        assert sorted(found[when]["expert_by_group"]) == pytest.approx(by_group)
-        columns = (found[when][f"expert_by_group{end}"] for end in ("_low", "", "_high"))
+        shares = found[when]
+        assert shares["histogram"] == pytest.approx([1 - share, 0, 0, 0, share])
+        for name in ("step_share", "expert_share", "expert_step_share"):  # all trajectories are of one length
+            assert shares[name] == pytest.approx(share)
+        assert sorted(row[4] for row in shares["by_group"]) == pytest.approx(by_group)
+        np.testing.assert_allclose(np.sum(shares["by_group"], 1), 1)
+        assert sorted(shares["expert_by_group"]) == pytest.approx(by_group)
+        columns = (shares[f"expert_by_group{end}"] for end in ("_low", "", "_high"))
         assert all(low < share < high for low, share, high in zip(*columns, strict=True))
 
 
@@ -112,15 +100,7 @@ def test_the_interval_holds_where_the_weights_follow_from_the_return(count, shar
     assert 0.92 < inside / tries < 0.98
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"target": np.nan}, "--target=nan"),
-        ({"bins": 0}, "--bins=0"),
-        ({"groups": 0}, "--groups=0"),
-        ({"alpha": -1.0}, "alpha is -1"),
-    ],
-)
-def test_bad_settings_are_named(options, words, two_rooms):
-    with pytest.raises(ValueError, match=words):
-        measure(two_rooms, **options)
+@pytest.mark.parametrize(("option", "value"), [("--target", np.nan), ("--bins", 0), ("--groups", 0), ("alpha", -1.0)])
+def test_bad_settings_are_named(option, value, two_rooms):
+    with pytest.raises(ValueError, match=rf"{option}(=| is ){value}"):
+        measure(two_rooms, **{option.strip("-"): value})

@@ -34,15 +34,12 @@ def with_value(episodes, field, index, value):
 
 
 def test_starts_returns_and_returns_to_go_match_a_slow_loop(episodes):
-    starts, returns, returns_to_go = [], [], []
-    position = 0
-    for length in LENGTHS:
-        rewards = [float(reward) for reward in episodes.rewards[position : position + length]]
-        starts.append(position)
+    returns, returns_to_go = [], []
+    for start, length in zip((0, 3, 4), LENGTHS, strict=True):
+        rewards = [float(reward) for reward in episodes.rewards[start : start + length]]
         returns.append(sum(rewards))
         returns_to_go += [sum(rewards[step:]) for step in range(length)]
-        position += length
-    np.testing.assert_array_equal(episodes.starts, starts)
+    np.testing.assert_array_equal(episodes.starts, [0, 3, 4])
     np.testing.assert_allclose(episodes.returns, returns, rtol=1e-12)
     np.testing.assert_allclose(episodes.returns_to_go(), returns_to_go, rtol=1e-12, atol=1e-12)
 
@@ -69,19 +66,13 @@ def test_shares_have_their_size_are_nested_and_follow_their_seed():
     assert everyone.min() > 20  # 50 on average, whatever the place in the data
 
 
-@pytest.mark.parametrize(
-    ("field", "values"),
-    [
-        ("lengths", [3.0, 1.0, 4.0]),
-        ("terminated", [1, 0, 1]),
-        ("rewards", np.ones(8)),
-        ("actions", np.zeros((8, 1), int)),
-    ],
-)
-def test_other_types_with_fitting_values_are_converted(episodes, field, values):
-    checked = check_episodes(dataclasses.replace(episodes, **{field: values}))
-    assert getattr(checked, field).dtype == getattr(episodes, field).dtype
-    np.testing.assert_array_equal(getattr(checked, field), values)
+def test_other_types_with_fitting_values_are_converted(episodes):
+    fields = {"lengths": [3.0, 1.0, 4.0], "terminated": [1, 0, 1]}
+    fields |= {"rewards": np.ones(8), "actions": np.zeros((8, 1), int)}
+    checked = check_episodes(dataclasses.replace(episodes, **fields))
+    for field, values in fields.items():
+        assert getattr(checked, field).dtype == getattr(episodes, field).dtype
+        np.testing.assert_array_equal(getattr(checked, field), values)
 
 
 WRONG_SHAPE = r"have shape \(.*\); expected 8 steps of"
@@ -117,15 +108,8 @@ def test_other_types_shapes_and_bounds_are_refused(episodes, fields, message):
 
 
 @pytest.mark.parametrize("value", [np.nan, -np.inf])
-@pytest.mark.parametrize(
-    ("step", "place"),
-    [
-        (0, (0, 0)),  # the first step of the first episode
-        (2, (0, 2)),  # its last
-        (3, (1, 0)),  # an episode of one step
-        (4, (2, 0)),
-        (7, (2, 3)),  # the last step of all
-    ],
+@pytest.mark.parametrize(  # the first step of an episode, its last, an episode of one step, and the last step of all
+    ("step", "place"), [(0, (0, 0)), (2, (0, 2)), (3, (1, 0)), (4, (2, 0)), (7, (2, 3))]
 )
 @pytest.mark.parametrize("field", ["observations", "actions", "rewards"])
 def test_a_value_that_is_not_finite_is_named_by_episode_and_step(episodes, field, step, place, value):
@@ -158,22 +142,19 @@ def rewarded(rewards, lengths):
     return Episodes("rewarded", vectors, vectors, rewards, np.array(lengths), np.zeros(len(lengths), bool))
 
 
-def test_where_rewards_are_sparse_an_episode_can_be_paid_at_every_step():
-    assert rewarded([0, 0, 0, 2, 2, 0, 0, 0], [5, 3]).reachable_return(300) == 600.0
-
-
 @pytest.mark.parametrize(
-    ("rewards", "lengths"),
+    ("rewards", "lengths", "reachable"),
     [
-        ([0, 0, 1, 2, 0, 0, 0, 0], [5, 3]),  # of two sizes
-        ([0, 1, 1, 1, 1, 0], [3, 3]),  # more often than not
-        ([0, 0, 0, -1, 0, 0, 0], [7]),  # a penalty
-        ([0, 0, 0, 0], [4]),  # never paid
-        ([0, 0, 1, 0, 0, 1], [3, 3]),  # no episode goes on after it
+        ([0, 0, 0, 2, 2, 0, 0, 0], [5, 3], 600.0),  # sparse: an episode can be paid at every step
+        ([0, 0, 1, 2, 0, 0, 0, 0], [5, 3], None),  # of two sizes
+        ([0, 1, 1, 1, 1, 0], [3, 3], None),  # more often than not
+        ([0, 0, 0, -1, 0, 0, 0], [7], None),  # a penalty
+        ([0, 0, 0, 0], [4], None),  # never paid
+        ([0, 0, 1, 0, 0, 1], [3, 3], None),  # no episode goes on after it
     ],
 )
-def test_other_rewards_say_nothing_of_what_can_be_reached(rewards, lengths):
-    assert rewarded(rewards, lengths).reachable_return(300) is None
+def test_only_sparse_rewards_say_what_can_be_reached(rewards, lengths, reachable):
+    assert rewarded(rewards, lengths).reachable_return(300) == reachable
 
 
 def test_the_range_of_returns_is_that_of_every_step():

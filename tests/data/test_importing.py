@@ -5,12 +5,14 @@ import types
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
-from launching import ROOT, launch
+from launching import launch
+from settings_helpers import of_own_data
 
 from rvdt_jax import Episodes
-from rvdt_jax.config import default_config, resolve
 from rvdt_jax.data.cache import read_cache
+from rvdt_jax.data.columns import action_bounds, count_beyond
 from rvdt_jax.data.contract import check_episodes
 from rvdt_jax.data.imported import d4rl_facts, write_imported
 from rvdt_jax.data.importing import choose_roles, import_table
@@ -19,36 +21,25 @@ from rvdt_jax.data.tables import open_table
 from rvdt_jax.errors import UserError
 from rvdt_jax.runs.load import load_episodes
 
-EXAMPLE = ROOT / "rvdt_jax" / "data" / "examples" / "heating_log.csv"
 
-
-def log(rows=60, episodes=6, seed=0) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    return {
-        "temp_in": rng.normal(20, 2, rows),
-        "temp_out": rng.normal(5, 5, rows),
-        "valve": rng.uniform(0, 100, rows),
-        "reward": rng.normal(size=rows),
-        "episode": np.repeat(np.arange(episodes), rows // episodes),
-    }
+def log() -> dict[str, np.ndarray]:
+    """Six episodes of ten rows."""
+    rng = np.random.default_rng(0)
+    columns = {"temp_in": rng.normal(20, 2, 60), "temp_out": rng.normal(5, 5, 60), "valve": rng.uniform(0, 100, 60)}
+    return columns | {"reward": rng.normal(size=60), "episode": np.repeat(np.arange(6), 10)}
 
 
 def write(path: pathlib.Path, columns: dict) -> pathlib.Path:
-    if path.suffix == ".csv":
-        lines = zip(*(column.tolist() for column in columns.values()), strict=True)
-        path.write_text("\n".join(",".join(map(str, line)) for line in [columns, *lines]) + "\n", encoding="utf-8")
-    elif path.suffix == ".npz":
+    if path.suffix == ".npz":
         np.savez(path, **columns)
     elif path.suffix == ".h5":
         with h5py.File(path, "w") as file:
             for name, values in columns.items():
                 file[name] = values
     else:
-        pa = pytest.importorskip("pyarrow")
-        from pyarrow import parquet
-
-        arrays = {name: values.tolist() if values.ndim > 1 else values for name, values in columns.items()}
-        parquet.write_table(pa.table(arrays), path)
+        pytest.importorskip("pyarrow")
+        frame = pd.DataFrame({name: list(values) for name, values in columns.items()})
+        frame.to_csv(path, index=False) if path.suffix == ".csv" else frame.to_parquet(path)
     return path
 
 
@@ -62,8 +53,6 @@ def read(*files, **named):
 
 @pytest.mark.parametrize("suffix", [".csv", ".npz", ".h5", ".parquet"])
 def test_every_kind_of_file_says_the_same(suffix, tmp_path):
-    if suffix in (".csv", ".parquet"):
-        pytest.importorskip("pyarrow")
     columns = log()
     imported = read(write(tmp_path / f"log{suffix}", columns), observations=["temp_*"], actions=["valve"])
     episodes = imported.episodes
@@ -75,28 +64,28 @@ def test_every_kind_of_file_says_the_same(suffix, tmp_path):
     assert set(imported.roles.guessed) == {"reward", "episode"}
 
 
-def test_a_file_is_a_set_of_columns_too():
-    pytest.importorskip("pyarrow")
-    roles = {"observations": ["temp_*", "hour"], "actions": "valve", "episode": "day"}
-    episodes = Episodes.from_columns(EXAMPLE, **roles, action_low=0, action_high=100)
-    assert episodes.lengths.tolist() == [96] * 40
-    assert episodes.observations.shape == (3840, 3)
+def test_bounds_are_the_extremes_without_glitches():
+    rng = np.random.default_rng(0)
+    actions = np.stack([rng.uniform(0, 100, 5000), rng.normal(size=5000), np.full(5000, 5.0)], axis=1)
+    assert np.array_equal(action_bounds(actions), [actions.min(0), actions.max(0)])
+    actions[17] = 1e6, -1e9, 5.0
+    low, high = action_bounds(actions)
+    assert high[0] == pytest.approx(100, abs=0.5)
+    assert low[1] == pytest.approx(-3.2, abs=0.7)
+    assert count_beyond(actions, low, high)[0] >= 1
+    assert action_bounds(np.array([[0.0]] * 39 + [[1e5]]))[1] == 0.0  # a short log, too
+    assert action_bounds(np.array([[0.0], [1e5]]))[1] == 1e5  # of two values neither is a glitch
 
 
 def test_lerobots_names_are_known(tmp_path):
     rng = np.random.default_rng(0)
-    columns = {
-        "observation.state": rng.normal(size=(8, 3)),
-        "action": rng.uniform(-1, 1, (8, 2)),
-        "next.reward": rng.normal(size=8),
-        "next.done": np.array([0, 0, 0, 1] * 2, bool),
-        "episode_index": np.repeat([0, 1], 4),
-        "frame_index": np.tile(np.arange(4), 2),
-        "timestamp": np.tile(np.arange(4) / 10, 2),
-    }
+    columns = {"observation.state": rng.normal(size=(8, 3)), "action": rng.uniform(-1, 1, (8, 2))}
+    columns |= {"next.reward": rng.normal(size=8), "next.done": np.array([0, 0, 0, 1] * 2, bool)}
+    columns |= {"episode_index": np.repeat([0, 1], 4), "frame_index": np.tile(np.arange(4), 2)}
+    columns |= {"timestamp": np.tile(np.arange(4) / 10, 2)}
     first, second = (
-        write(tmp_path / f"{i}.parquet", {name: values[4 * i : 4 * i + 4] for name, values in columns.items()})
-        for i in (0, 1)
+        write(tmp_path / f"{start}.parquet", {name: values[start : start + 4] for name, values in columns.items()})
+        for start in (0, 4)
     )
     imported = read(first, second)
     assert imported.episodes.lengths.tolist() == [4, 4]
@@ -107,15 +96,9 @@ def test_lerobots_names_are_known(tmp_path):
 
 
 def test_d4rls_names_are_known_and_its_scores_come_with_them(tmp_path):
-    columns = {
-        "observations": np.zeros((5, 3)) + np.arange(5)[:, None],
-        "actions": np.linspace(-1, 1, 10).reshape(5, 2),
-        "rewards": np.ones(5),
-        "terminals": np.array([0, 0, 1, 0, 0], bool),
-        "timeouts": np.array([0, 0, 0, 0, 1], bool),
-        "infos/qpos": np.zeros((5, 9)),
-        "metadata/policy/bias": np.zeros(7),
-    }
+    columns = {"observations": np.arange(15.0).reshape(5, 3), "actions": np.linspace(-1, 1, 10).reshape(5, 2)}
+    columns |= {"rewards": np.ones(5), "infos/qpos": np.zeros((5, 9)), "metadata/policy/bias": np.zeros(7)}
+    columns |= {"terminals": np.array([0, 0, 1, 0, 0], bool), "timeouts": np.array([0, 0, 0, 0, 1], bool)}
     path = write(tmp_path / "door-human-v1.h5", columns)
     imported = read(path)
     assert imported.episodes.lengths.tolist() == [3, 2]
@@ -123,13 +106,10 @@ def test_d4rls_names_are_known_and_its_scores_come_with_them(tmp_path):
     written, _ = write_imported(imported, imported.episodes, [str(path)])
     provenance = read_cache(written)[1]
     assert (provenance["ref_min_score"], provenance["ref_max_score"]) == (-56.512833, 2880.5693087298737)
-    with pytest.raises(
-        UserError, match=r"2 episodes and 5 steps, and D4RL's file of pen-human-v1 has 25 .* and 5,000.*--anyway"
-    ):
+    with pytest.raises(UserError, match=r"2 episodes and 5 steps, and D4RL's file of pen-human-v1 .*--anyway"):
         write_imported(imported, imported.episodes, ["pen-human-v1.hdf5"], overwrite=True)
     assert read_cache(written)[1] == provenance
-    facts = d4rl_facts(imported.episodes, ["pen-human-v1.hdf5"], anyway=True)
-    assert list(facts) == ["noticed"]
+    assert list(d4rl_facts(imported.episodes, ["pen-human-v1.hdf5"], anyway=True)) == ["noticed"]
 
 
 def test_groups_that_look_like_episodes_are_pointed_out(tmp_path):
@@ -141,8 +121,8 @@ def test_groups_that_look_like_episodes_are_pointed_out(tmp_path):
 
 
 def test_files_that_hold_an_episode_each(tmp_path):
-    part = {"obs": np.arange(6.0).reshape(1, 3, 2), "act": np.zeros((1, 3, 1)), "reward": np.ones((1, 3))}
-    part |= {"rows": np.zeros((1, 3, 1))}
+    part = {"obs": np.arange(6.0).reshape(1, 3, 2), "act": np.zeros((1, 3, 1)), "rows": np.zeros((1, 3, 1))}
+    part |= {"reward": np.ones((1, 3))}
     flat = {name: values.reshape(3, -1) for name, values in part.items()}
     for number in range(2):
         np.savez(tmp_path / f"stacked{number}.npz", **part)
@@ -157,34 +137,29 @@ def test_files_that_hold_an_episode_each(tmp_path):
 def test_the_launcher_writes_a_data_set_and_says_what_to_check(tmp_path):
     columns = log()
     columns["valve"][3], columns["temp_out"][:] = 1e9, 7.0
-    path = write(tmp_path / "log.npz", columns)
+    path, stored = write(tmp_path / "log.npz", columns), tmp_path / "data" / "my" / "log-v0.npz"
     flags = ["--id=my/log-v0", f"--file={path}", "--observations=temp_*", "--actions=valve"]
     done = launch("import_data.py", *flags)
     assert done.returncode == 0, done.stderr
-    assert "6 episodes, 60 steps" in done.stdout
-    assert "6 cut off where the log ends" in done.stdout
-    assert "constant" in done.stdout
-    assert "1 beyond them were moved to the bound" in done.stdout
-    episodes, provenance = read_cache(tmp_path / "data" / "my" / "log-v0.npz")
+    cut = "6 cut off where the log ends"
+    for words in ("6 episodes, 60 steps", cut, "constant", "1 beyond them were moved to the bound"):
+        assert words in done.stdout
+    episodes, provenance = read_cache(stored)
     assert episodes.rewards.size == 60
     assert provenance["dataset_id"] == "my/log-v0"
     assert provenance["columns"]["observations"] == ["temp_in", "temp_out"]
 
-    before = (tmp_path / "data" / "my" / "log-v0.npz").read_bytes()
-    again = launch("import_data.py", *flags)
-    assert again.returncode != 0
-    assert "already imported" in again.stderr
-    broken = launch("import_data.py", *flags, "--overwrite", "--reward=nothing")
-    assert broken.returncode != 0
-    assert "no column 'nothing'" in broken.stderr
-    assert (tmp_path / "data" / "my" / "log-v0.npz").read_bytes() == before
+    before = stored.read_bytes()
+    for more, words in (([], "already imported"), (["--overwrite", "--reward=nothing"], "no column 'nothing'")):
+        refused = launch("import_data.py", *flags, *more)
+        assert refused.returncode != 0
+        assert words in refused.stderr
+    assert stored.read_bytes() == before
 
-    settings = default_config()
-    settings.update_from_flattened_dict({"data.minari_id": "my/log-v0", "variant": "DT"})
-    assert load_episodes(resolve(settings))[1] == provenance
-    settings.data.observation_keys = ("temp_in",)
+    named = {"data.minari_id": "my/log-v0", "variant": "DT"}
+    assert load_episodes(of_own_data(named))[1] == provenance
     with pytest.raises(UserError, match=r"observation_keys=temp_in: .*log-v0.npz holds plain observations"):
-        load_episodes(resolve(settings))
+        load_episodes(of_own_data(named, **{"data.observation_keys": ("temp_in",)}))
 
 
 def test_four_lines_say_what_the_data_are():
@@ -212,14 +187,12 @@ def test_actions_that_may_be_choices_are_pointed_out(tmp_path):
     columns = {"x": np.arange(rows) / 7, "a": np.arange(rows) % 4, "b": np.arange(rows) / 3, "reward": np.ones(rows)}
     np.savez(tmp_path / "log.npz", episode=np.arange(rows) // 6, **columns)
     imported = read(tmp_path / "log.npz", observations="x", actions=["a", "b"])
-    text = describe_import(imported, imported.episodes)
-    lines = {line.split()[0]: line for line in text.splitlines() if line[:2] in ("a ", "b ")}
-    assert lines["a"].endswith("4 whole numbers: they are learned as amounts, not as choices")
-    assert "whole numbers" not in lines["b"]
+    *_, of_a, of_b, _ = describe_import(imported, imported.episodes).splitlines()
+    assert of_a.endswith("4 whole numbers: they are learned as amounts, not as choices")
+    assert "whole numbers" not in of_b
 
 
 def test_a_column_of_csv_may_begin_with_whole_numbers(tmp_path, monkeypatch):
-    pytest.importorskip("pyarrow")
     monkeypatch.setattr("rvdt_jax.data.arrow._BLOCK", 64)
     columns = log() | {"temp_in": np.append(np.zeros(59, int), 1).astype(object)}
     columns["temp_in"][50] = 0.5

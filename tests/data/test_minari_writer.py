@@ -23,6 +23,7 @@ TASK = get_task("maze2d-umaze-v1")
 ENV_ID = TASK.source("recipe").env_id
 DATASET_ID = "recreated/maze2d-umaze-test-v1"
 LENGTHS = [3, 1, 4]
+ABOUT = {"env_id": ENV_ID, "observation_size": 4, "action_size": 2, "algorithm": "none", "description": "A test."}
 
 
 @pytest.fixture
@@ -33,25 +34,15 @@ def root(tmp_path) -> pathlib.Path:
     return folder
 
 
-ABOUT = {
-    "env_id": ENV_ID,
-    "observation_size": 4,
-    "action_size": 2,
-    "algorithm": "none",
-    "description": "A test.",
-    "facts": {"recreated": True},
-}
-
-
 def make_recording(offset: float = 0.0) -> dict:
     """Eight steps in three segments; the step's number is encoded in every field."""
-    steps = np.arange(sum(LENGTHS), dtype=np.float32) + np.float32(offset)
+    steps = np.arange(8, dtype=np.float32) + np.float32(offset)
     return {
         "observations": np.stack([steps] * 4, axis=1),
         "next_observations": np.stack([steps + 0.5] * 4, axis=1),
         "actions": np.stack([steps / 100, -steps / 100], axis=1),
         "rewards": steps,
-        "ends": np.isin(np.arange(sum(LENGTHS)), np.cumsum(LENGTHS) - 1),
+        "ends": np.isin(np.arange(8), np.cumsum(LENGTHS) - 1),
     }
 
 
@@ -60,7 +51,7 @@ def make_episodes(offset: float = 0.0):
 
 
 def write(episodes=make_episodes, dataset_id=DATASET_ID, overwrite=False, **about) -> str:
-    return write_dataset(dataset_id, About(**ABOUT | about), episodes, overwrite=overwrite)
+    return write_dataset(dataset_id, About(**ABOUT | {"facts": {}} | about), episodes, overwrite=overwrite)
 
 
 def listed() -> set[str]:
@@ -81,22 +72,18 @@ def failing(error: BaseException, after: int = 0):
 
 
 def test_a_generator_is_closed_even_while_its_error_is_kept():
-    seen = []
+    closed = []
 
     def generate():
         try:
-            for episode in make_episodes():
-                yield episode | {"rewards": [object()]}
+            yield next(make_episodes()) | {"rewards": [object()]}
         finally:
-            seen.append("closed")
+            closed.append(True)
 
     with pytest.raises((TypeError, AttributeError)) as kept:
         write(generate)
     assert kept.value.__traceback__ is not None
-    assert seen == ["closed"]
-
-
-# --- what is written ---
+    assert closed
 
 
 def test_every_segment_is_an_episode_with_one_observation_more():
@@ -114,9 +101,13 @@ def test_every_segment_is_an_episode_with_one_observation_more():
         start += length
 
 
+def in_python(script: str) -> str:
+    return subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
+
+
 def test_where_an_import_registers_the_environment_its_module_is_named_with_it(root):
     """Written and recovered in processes that import the module only because the id, or its entry point, says so."""
-    script = (
+    in_python(
         "import sys; from rvdt_jax.data.minari.writer import About, write_dataset; import numpy as np;"
         "assert 'rvdt_jax.envs' not in sys.modules;"
         "one = dict(observations=np.zeros((2, 4), np.float32), actions=np.zeros((1, 2), np.float32),"
@@ -124,17 +115,11 @@ def test_where_an_import_registers_the_environment_its_module_is_named_with_it(r
         "about = About('rvdt_jax.envs:rvdt/maze2d-umaze-v1', 4, 2, 'none', 'A test.', {});"
         f"write_dataset({DATASET_ID!r}, about, lambda: (each for each in [one]))"
     )
-    subprocess.run([sys.executable, "-c", script], check=True)
-    script = (
-        "import sys, minari; env = minari.load_dataset(sys.argv[1]).recover_environment();"
+    said = in_python(
+        f"import minari; env = minari.load_dataset({DATASET_ID!r}).recover_environment();"
         "print(env.spec.id, env.spec.max_episode_steps, *env.reset(seed=0)[0].shape)"
     )
-    command = [sys.executable, "-c", script, DATASET_ID]
-    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout.split() == [
-        ENV_ID,
-        str(TASK.horizon),
-        "4",
-    ]
+    assert said.split() == [ENV_ID, str(TASK.horizon), "4"]
 
 
 def test_the_environment_variable_is_left_as_it_was(root, monkeypatch):
@@ -147,9 +132,6 @@ def test_the_environment_variable_is_left_as_it_was(root, monkeypatch):
     assert (root / ".minari" / "datasets" / DATASET_ID / "data").is_dir()
 
 
-# --- existing data sets ---
-
-
 @pytest.mark.parametrize(
     ("about", "error", "message"),
     [
@@ -157,9 +139,8 @@ def test_the_environment_variable_is_left_as_it_was(root, monkeypatch):
         ({"env_id": "rvdt/no-such-maze-v0", "dataset_id": "other-v0"}, gymnasium.error.Error, "no-such-maze"),
     ],
 )
-def test_an_existing_data_set_and_an_unknown_environment_are_refused_before_anything_is_collected(
-    root, about, error, message
-):
+def test_an_existing_data_set_and_an_unknown_environment_are_refused_at_once(root, about, error, message):
+    """Before anything is collected."""
     write()
     before = content_digest(root)
     with pytest.raises(error, match=message):
@@ -170,8 +151,8 @@ def test_an_existing_data_set_and_an_unknown_environment_are_refused_before_anyt
 def test_overwrite_replaces_it(root):
     write()
     write(lambda: make_episodes(100.0), overwrite=True)
-    episodes = list(minari.load_dataset(DATASET_ID).iterate_episodes())
-    np.testing.assert_array_equal(np.concatenate([episode.rewards for episode in episodes]), np.arange(100, 108))
+    rewards = [episode.rewards for episode in minari.load_dataset(DATASET_ID).iterate_episodes()]
+    np.testing.assert_array_equal(np.concatenate(rewards), np.arange(100, 108))
     assert listed() == {DATASET_ID}
     assert [path.name for path in root.iterdir()] == ["recreated"]
 
@@ -188,9 +169,6 @@ def test_a_data_set_that_appears_during_the_collection_is_not_replaced(root, mon
     episode = next(iter(minari.load_dataset(DATASET_ID).iterate_episodes()))
     assert episode.rewards.tolist() == [0.0, 1.0, 2.0]
     assert [path.name for path in root.iterdir()] == ["recreated"]
-
-
-# --- whole or not at all ---
 
 
 @pytest.mark.parametrize("after", [0, 1])
@@ -222,38 +200,34 @@ def test_an_interrupt_at_the_exchange_leaves_an_existing_data_set_whole(root, mo
 
         return moved
 
-    monkeypatch.setattr(os, "rename", interrupting(os.rename))
-    monkeypatch.setattr(os, "replace", interrupting(os.replace))
+    for name in ("rename", "replace"):
+        monkeypatch.setattr(os, name, interrupting(getattr(os, name)))
     with pytest.raises(KeyboardInterrupt):
         write(lambda: make_episodes(100.0), overwrite=True)
     assert listed() == {DATASET_ID}
     assert content_digest(final) == before
 
 
-# --- leftovers ---
-
-
-def make_leftover(root: pathlib.Path, process: int) -> pathlib.Path:
-    folder = root / f".incomplete-{process}-{platform.node()}-abc" / DATASET_ID / "data"
-    folder.mkdir(parents=True)
-    (folder / "main_data.hdf5").write_bytes(b"half")
-    return root / f".incomplete-{process}-{platform.node()}-abc"
-
-
-def dead_process() -> int:
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    return process.pid
+def make_leftover(root: pathlib.Path, process: int | None = None) -> pathlib.Path:
+    """The hidden folder of a writer, by default of one that has died."""
+    if process is None:
+        ended = subprocess.Popen([sys.executable, "-c", ""])
+        ended.wait()
+        process = ended.pid
+    hidden = root / f".incomplete-{process}-{platform.node()}-abc"
+    (hidden / DATASET_ID / "data").mkdir(parents=True)
+    (hidden / DATASET_ID / "data" / "main_data.hdf5").write_bytes(b"half")
+    return hidden
 
 
 def test_leftovers_of_dead_writers_of_this_host_alone_are_cleared(root):
-    dead, alive = make_leftover(root, dead_process()), make_leftover(root, os.getpid())
+    dead, alive = make_leftover(root), make_leftover(root, os.getpid())
     elsewhere = dead.with_name(dead.name.replace(platform.node(), "another-host"))
     shutil.copytree(dead, elsewhere)
     write()
     assert not dead.exists()
-    assert alive.joinpath(DATASET_ID, "data", "main_data.hdf5").exists()
-    assert elsewhere.exists()
+    for kept in (alive, elsewhere):
+        assert kept.joinpath(DATASET_ID, "data", "main_data.hdf5").exists()
     assert listed() == {DATASET_ID}
 
 
@@ -261,7 +235,7 @@ def test_a_data_set_in_the_hands_of_a_dead_writer_is_put_back(root):
     write()
     before = content_digest(root / DATASET_ID)
     # Killed between the two moves of a replacement: the old data set waits, the new one is not there yet.
-    leftover = make_leftover(root, dead_process())
+    leftover = make_leftover(root)
     (leftover / "replaced" / DATASET_ID).parent.mkdir(parents=True)
     (root / DATASET_ID).rename(leftover / "replaced" / DATASET_ID)
     clear_leftovers(root)

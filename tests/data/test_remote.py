@@ -10,6 +10,7 @@ import minari
 import minari.storage.remotes
 import numpy as np
 import pytest
+from conftest import halve
 from minari.storage.remotes.cloud_storage import CloudStorage
 from minari_sets import write_minari
 
@@ -22,7 +23,7 @@ DATASET = "toy/walk-v1"
 
 
 class Folder(CloudStorage):
-    """A server whose data sets lie in a folder of this machine."""
+    """A server whose data sets lie in a folder of this machine; ``meanwhile`` happens when one has come down."""
 
     def __init__(self, name, token=None):
         self.root = pathlib.Path(name)
@@ -38,6 +39,10 @@ class Folder(CloudStorage):
 
     def download_dataset(self, dataset_id, path):
         shutil.copytree(self.root / dataset_id, path / dataset_id)
+        self.meanwhile(path / dataset_id / "data")
+
+    def meanwhile(self, data):
+        pass
 
     def list_namespaces(self):
         return [path.parent.relative_to(self.root).as_posix() for path in self.root.rglob("namespace_metadata.json")]
@@ -48,35 +53,12 @@ class Folder(CloudStorage):
     upload_dataset = upload_namespace = None
 
 
-def breaking_off_with(error):
-    """A server that gives the metadata and half of the data."""
-
-    class Broken(Folder):
-        def download_dataset(self, dataset_id, path):
-            super().download_dataset(dataset_id, path)
-            data = path / dataset_id / "data" / "main_data.hdf5"
-            data.write_bytes(data.read_bytes()[: data.stat().st_size // 2])
-            raise error
-
-    return Broken
-
-
 @pytest.fixture
-def serve(tmp_path, monkeypatch):
-    """A function: ``serve(kind)`` makes the folder below tmp_path Minari's server, of that kind."""
-
-    def choose(kind=Folder):
-        monkeypatch.setitem(minari.storage.remotes._registry, "folder", lambda: kind)
-        monkeypatch.setenv("MINARI_REMOTE", f"folder://{tmp_path / 'server'}")
-
-    return choose
-
-
-@pytest.fixture
-def server(tmp_path, monkeypatch, serve):
-    """A server that carries ``toy/walk-v1``; the folder of its data sets."""
+def server(tmp_path, monkeypatch):
+    """Minari's server, which carries ``toy/walk-v1``; the folder of its data sets."""
     publish(tmp_path / "server", monkeypatch, DATASET)
-    serve()
+    monkeypatch.setitem(minari.storage.remotes._registry, "folder", lambda: Folder)
+    monkeypatch.setenv("MINARI_REMOTE", f"folder://{tmp_path / 'server'}")
     return tmp_path / "server"
 
 
@@ -85,16 +67,12 @@ def publish(folder, monkeypatch, dataset_id, **metadata):
     folder.joinpath(dataset_id).parent.mkdir(parents=True, exist_ok=True)
     with monkeypatch.context() as patch:
         patch.setenv("MINARI_DATASETS_PATH", str(folder))
-        path = write_minari(dataset_id, [{"rewards": np.zeros(3)}]) / "metadata.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | metadata))
+        write_minari(dataset_id, [{"rewards": np.zeros(3)}], **metadata)
 
 
 def everything() -> set[str]:
     """Every file and folder of the Minari root."""
     return {path.relative_to(minari_root()).as_posix() for path in minari_root().rglob("*")}
-
-
-# What is downloaded.
 
 
 def test_what_is_downloaded_is_what_the_server_has(server, caplog, monkeypatch):
@@ -109,48 +87,46 @@ def test_what_is_downloaded_is_what_the_server_has(server, caplog, monkeypatch):
     assert not [name for name in everything() if name.startswith(".")]
 
 
-def test_nothing_is_seen_before_it_is_whole(server, serve):
-    seen = []
+def test_nothing_is_seen_before_it_is_whole(server, monkeypatch):
+    seen, root = [], minari_root()
 
-    class Watched(Folder):
-        def download_dataset(self, dataset_id, path):
-            super().download_dataset(dataset_id, path)
-            seen.append((path / dataset_id / "data").is_dir())
-            root = server.parent / "minari"
-            seen.append(any(not entry.name.startswith(".") for entry in root.iterdir()))
+    def look(self, data):
+        seen.append((data.is_dir(), any(not entry.name.startswith(".") for entry in root.iterdir())))
 
-    serve(Watched)
+    monkeypatch.setattr(Folder, "meanwhile", look)
     download(DATASET)
-    assert seen == [True, False]
+    assert seen == [(True, False)]
     assert find_local(DATASET)
 
 
 @pytest.mark.parametrize("error", [OSError("connection lost"), EOFError(), KeyboardInterrupt(), SystemExit()])
-def test_a_download_that_breaks_off_leaves_nothing_behind_and_can_be_repeated(server, serve, error):
-    serve(breaking_off_with(error))
+def test_a_download_that_breaks_off_leaves_nothing_behind_and_can_be_repeated(server, monkeypatch, error):
+    def break_off(self, data):
+        halve(data / "main_data.hdf5")
+        raise error
+
     kind = Unreachable if isinstance(error, Exception) else type(error)
-    with pytest.raises(kind) as refused:
-        download(DATASET)
+    with monkeypatch.context() as patch:
+        patch.setattr(Folder, "meanwhile", break_off)
+        with pytest.raises(kind) as refused:
+            download(DATASET)
     if kind is Unreachable:
         assert f"did not give {DATASET} ({type(error).__name__}: {error})" in str(refused.value)
-    assert find_local(DATASET) is None
     assert everything() == set()
-    serve()
     download(DATASET)
     assert content_digest(find_local(DATASET)) == content_digest(server / DATASET / "data")
 
 
-def test_another_process_may_be_faster(server, serve):
-    class Slow(Folder):
-        def download_dataset(self, dataset_id, path):
-            super().download_dataset(dataset_id, path)
-            other = server.parent / "minari" / dataset_id / "data"
-            other.mkdir(parents=True)
-            (other / "metadata.json").write_text("the other's")
+def test_another_process_may_be_faster(server, monkeypatch):
+    other = minari_root() / DATASET / "data"
 
-    serve(Slow)
+    def write_first(self, data):
+        other.mkdir(parents=True)
+        (other / "metadata.json").write_text("the other's")
+
+    monkeypatch.setattr(Folder, "meanwhile", write_first)
     download(DATASET)
-    assert (find_local(DATASET) / "metadata.json").read_text() == "the other's"
+    assert (other / "metadata.json").read_text() == "the other's"
     assert not [name for name in everything() if name.startswith(".")]
 
 
@@ -165,9 +141,6 @@ def test_minaris_word_on_a_namespace_comes_along(server):
     (server / "toy" / "namespace_metadata.json").write_text('{"description": "walks"}')
     download(DATASET)
     assert json.loads((minari_root() / "toy" / "namespace_metadata.json").read_text()) == {"description": "walks"}
-
-
-# What the servers do not have.
 
 
 @pytest.mark.parametrize(
@@ -185,9 +158,6 @@ def test_an_id_that_the_servers_do_not_have_is_named(server, monkeypatch, datase
     with pytest.raises(Unreachable, match=f"did not give {dataset_id}{words}"):
         download(dataset_id)
     assert everything() == set()
-
-
-# Whether there is a network at all.
 
 
 @pytest.fixture

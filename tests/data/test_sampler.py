@@ -19,14 +19,8 @@ K = 4
 def episodes():
     """The index of the step is encoded in every field."""
     index = np.arange(LENGTHS.sum(), dtype=np.float32)
-    return Episodes(
-        name="indexed",
-        observations=np.stack([index, index], axis=1),
-        actions=index[:, None] / 100,
-        rewards=index,
-        lengths=LENGTHS,
-        terminated=np.array([True, False, True, False]),
-    )
+    columns = np.stack([index, index], axis=1), index[:, None] / 100, index
+    return Episodes("indexed", *columns, LENGTHS, np.array([True, False, True, False]))
 
 
 @pytest.fixture
@@ -42,9 +36,7 @@ def store(episodes, experts):
 def test_every_start_gives_an_aligned_window_of_one_episode(store):
     starts = np.arange(LENGTHS.sum())
     batch = gather_windows(store, jnp.asarray(starts), K)
-    episode_of = np.repeat(np.arange(len(LENGTHS)), LENGTHS)
-    end_of = np.repeat(np.cumsum(LENGTHS), LENGTHS)
-    start_of = end_of - np.repeat(LENGTHS, LENGTHS)
+    episode_of, start_of, end_of = (np.repeat(each, LENGTHS) for each in (range(4), [0, 3, 4, 11], [3, 4, 11, 16]))
     for row, start in enumerate(starts):
         valid = int(batch.mask[row].sum())
         assert valid == min(K, end_of[start] - start)

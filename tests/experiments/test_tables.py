@@ -1,7 +1,10 @@
 """sweep.py, tables.py and benchmark.py --table as a user starts them; none loads JAX."""
 
+import re
+
 import pytest
 from benchmark.table import load_results, speed_table
+from conftest import snapshot
 from launching import ROOT, launch
 from made_up_runs import write_run
 
@@ -10,7 +13,6 @@ from rvdt_jax.report.published import TABLES
 from rvdt_jax.report.render import as_csv, latex, markdown
 from rvdt_jax.report.tables import make_table
 
-RESULTS = ROOT / "experiments" / "results"
 GRID = ("--table=maze2d-reward", "--config=configs/maze2d.py:small")
 
 
@@ -47,18 +49,16 @@ def test_the_commands_of_a_grid_and_its_array_job(start, tmp_path):
 @pytest.mark.parametrize(
     ("script", "flags", "words"),
     [
-        ("sweep.py", ["--table=gym"], ["--config", "None"]),
-        ("sweep.py", ["--table=gym", "--config=configs/gym.py:smal"], ["config.size is 'smal'", "reference, small"]),
-        ("sweep.py", [*GRID, "--set=loss.eta"], ["--set=loss.eta", "FIELD=VALUE"]),
-        ("sweep.py", [*GRID, "--seeds=a"], ["--seeds=a", "whole numbers"]),
-        ("tables.py", ["--table=gym", "--records=nowhere"], ["no folder nowhere"]),
+        ("sweep.py", ["--table=gym"], "--config.*None"),
+        ("sweep.py", [*GRID, "--set=loss.eta"], "--set=loss.eta.*FIELD=VALUE"),
+        ("sweep.py", [*GRID, "--seeds=a"], "--seeds=a.*whole numbers"),
+        ("tables.py", ["--table=gym", "--records=nowhere"], "no folder nowhere"),
     ],
-    ids=lambda value: value[-1] if isinstance(value, list) else None,
 )
 def test_a_mistake_ends_with_one_clear_line(script, flags, words, start):
     result = start(script, *flags, fails=True)
+    assert re.search(words, result.stdout + result.stderr)
     assert "Traceback" not in result.stderr
-    assert all(word in result.stdout + result.stderr for word in words)
 
 
 def test_a_table_in_every_format_and_the_page(start, tmp_path):
@@ -74,7 +74,7 @@ def test_a_table_in_every_format_and_the_page(start, tmp_path):
 
 def test_the_committed_tables_are_those_of_the_committed_records(start, tmp_path):
     start("tables.py", "--table=all", f"--out={tmp_path / 'tables'}")
-    made = {path.name: path.read_bytes() for path in (tmp_path / "tables").iterdir()}
-    assert made == {path.name: path.read_bytes() for path in (RESULTS / "tables").iterdir()}
+    made, results = snapshot(tmp_path / "tables"), ROOT / "experiments" / "results"
+    assert made == snapshot(results / "tables")
     assert len(made) == 3 * len(TABLES)
-    assert start("benchmark.py", "--table").stdout.strip() == speed_table(load_results(RESULTS))
+    assert start("benchmark.py", "--table").stdout.strip() == speed_table(load_results(results))

@@ -19,13 +19,7 @@ from rvdt_jax.report.records import read_json, read_lines
 VICTIM = pathlib.Path(__file__).with_name("victim.py")
 RECORDS = ("metrics.jsonl", "evaluations.jsonl")
 SETTINGS = TINY | {"seeds": "0,1", "train.steps": 40, "train.checkpoint_every": 4, "train.keep_checkpoints": 2}
-SETTINGS |= {
-    "eval.every": 8,
-    "eval.episodes": 3,
-    "eval.curve_episodes": 2,
-    "eval.horizon": 40,
-    "eval.targets": "(50.,)",
-}
+SETTINGS |= {"eval.every": 8, "eval.episodes": 3, "eval.curve_episodes": 2, "eval.horizon": 40, "eval.targets": "50,"}
 RUN = ["--config=configs/maze2d.py", *flags_of(SETTINGS)]
 
 
@@ -35,57 +29,50 @@ class Broken(AssertionError):
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Where a user has data sets, caches and a run.
+    """Where a user has data sets, caches and a run."""
 
-    Attributes:
-        folder: of everything.
-        compiled: JAX's compilation cache, shared by all places to save time.
-    """
-
-    folder: pathlib.Path
-    compiled: pathlib.Path
+    folder: pathlib.Path  # of everything
+    compiled: pathlib.Path  # JAX's compilation cache, shared by all places to save time
 
     @property
     def run(self) -> pathlib.Path:
         """The run directory."""
         return self.folder / "run"
 
-    @property
-    def datasets(self) -> pathlib.Path:
-        """Minari's root."""
-        return self.folder / "minari"
-
-    def start(self, script: str, *flags: str, fault: dict | None = None, path: str = "") -> subprocess.Popen:
+    def start(self, script: str, *flags: str, fault: dict | None = None) -> subprocess.Popen:
         """Starts a launcher, with a fault in it."""
-        environment = os.environ | ONE_DEVICE
-        environment |= {"MINARI_DATASETS_PATH": str(self.datasets), "RVDT_JAX_CACHE": str(self.folder / "cache")}
-        environment |= {"JAX_COMPILATION_CACHE_DIR": str(self.compiled)}
-        environment |= {"PYTHONPATH": os.pathsep.join(filter(None, (path, str(ROOT))))}
+        environment = os.environ | ONE_DEVICE | {"MINARI_DATASETS_PATH": f"{self.folder}/minari"}
+        environment |= {"RVDT_JAX_CACHE": f"{self.folder}/cache", "JAX_COMPILATION_CACHE_DIR": str(self.compiled)}
+        environment |= {"PYTHONPATH": f"{ROOT}:{VICTIM.parent}"}
         self.folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, str(VICTIM), json.dumps(fault or {}), str(ROOT / "experiments" / script), *flags]
-        return subprocess.Popen(
-            command, cwd=self.folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-        )
+        how = {"cwd": self.folder, "env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+        return subprocess.Popen(command, text=True, **how)
 
-    def train(self, *flags: str, fault: dict | None = None, path: str = "") -> tuple[int, str]:
+    def try_to_train(self, *flags: str, fault: dict | None = None) -> tuple[int, str]:
         """Trains, going on where there is something to go on from; the exit status and what was said."""
         resume = ["--resume"] if (self.run / "config.json").exists() else []
-        return finish(self.start("run.py", *RUN, f"--workdir={self.run}", *flags, *resume, fault=fault, path=path))
+        return finish(self.start("run.py", *RUN, f"--workdir={self.run}", *flags, *resume, fault=fault))
+
+    def train(self, *flags: str, wanted: int = 0, fault: dict | None = None) -> str:
+        """The same where it must end with that status; what was said."""
+        return expect(wanted, *self.try_to_train(*flags, fault=fault))
 
 
-def finish(process: subprocess.Popen, patience: float = 1800.0) -> tuple[int, str]:
+def finish(process: subprocess.Popen) -> tuple[int, str]:
     """Waits; the exit status and what was said on stderr."""
     try:
-        _, said = process.communicate(timeout=patience)
+        _, said = process.communicate(timeout=1800)
     except subprocess.TimeoutExpired:
         process.kill()
-        raise Broken(f"it hangs: no end after {patience:g} s") from None
+        raise Broken("it hangs: no end after half an hour") from None
     return process.returncode, said
 
 
-def expect(status: int, wanted: int, said: str) -> None:
-    """The process ended as it should."""
+def expect(wanted: int, status: int, said: str) -> str:
+    """The process ended as it should; what was said."""
     require(status == wanted, f"status {status}, not {wanted}", said)
+    return said
 
 
 def require(kept: bool, words: str, said: str = "") -> None:
@@ -96,18 +83,13 @@ def require(kept: bool, words: str, said: str = "") -> None:
 
 def check_end(place: Place, reference: Place, said: str = "") -> None:
     """The run goes on to the end that it would have had; ``said`` is what it must say on the way."""
-    status, words = place.train()
-    expect(status, 0, words)
+    words = place.train()
     require(said in words, f"it does not say {said!r}", words)
     check_equal(place, reference)
 
 
 def check_whole(place: Place) -> None:
-    """No record is lost in between or there twice, and what can be read is whole.
-
-    Raises:
-        Broken, ValueError: the first thing that is not.
-    """
+    """No record is lost in between or there twice, and what can be read is whole."""
     for name in RECORDS:
         keys = [(line["step"], line["seed"]) for line in read_lines(place.run / name)]
         require(keys == sorted(set(keys)), f"{name} has records twice or out of order: {keys}")
@@ -122,17 +104,13 @@ def check_whole(place: Place) -> None:
 
 def leftovers(place: Place) -> list[str]:
     """What dead processes left behind that nobody will need."""
-    found = [*place.folder.glob("cache/.*.partial.*"), *place.datasets.glob(".incomplete-*"), place.run / ".lock"]
+    found = [*place.folder.glob("cache/.*.partial.*"), *place.folder.glob("minari/.incomplete-*"), place.run / ".lock"]
     found += [*place.run.glob(".*.partial.*"), *place.run.glob("checkpoints/*tmp*")]
     return [str(path.relative_to(place.folder)) for path in found if path.exists()]
 
 
 def check_equal(place: Place, reference: Place) -> None:
-    """The run came to the same end, to the last bit, as the one that nothing happened to.
-
-    Raises:
-        Broken: it did not.
-    """
+    """The run came to the same end, to the last bit, as the one that nothing happened to."""
     for name in RECORDS:
         require((place.run / name).read_bytes() == (reference.run / name).read_bytes(), f"{name} differs")
     results = [read_json(each.run / "results.json") for each in (place, reference)]
@@ -149,13 +127,7 @@ def check_equal(place: Place, reference: Place) -> None:
 def last_checkpoint(folder: pathlib.Path) -> list[np.ndarray]:
     """Every array of a run's last checkpoint: parameters, optimisers' states, keys, steps, statistics."""
     import jax
-    import orbax.checkpoint as ocp
-    from absl import logging
 
-    logging.set_verbosity(logging.ERROR)
-    handlers = {"arrays": ocp.StandardCheckpointHandler(), "about": ocp.JsonCheckpointHandler()}
-    options = ocp.CheckpointManagerOptions(create=False, read_only=True)
-    with ocp.CheckpointManager((folder / "checkpoints").absolute(), options=options, item_handlers=handlers) as manager:
-        step = manager.latest_step()
-        restored = manager.restore(step, args=ocp.args.Composite(arrays=ocp.args.StandardRestore()))
-        return [np.asarray(leaf) for leaf in jax.tree.leaves(restored["arrays"])]
+    from rvdt_jax.acting.checkpoints import read_checkpoint
+
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(read_checkpoint(folder)[-1])]

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
-import pathlib
 import random
 import signal
+from typing import NamedTuple
 
 from faults.harness import Place, check_end, check_whole, expect
 
 CHAIN = 5  # faults that one run meets
 
 
-@dataclasses.dataclass(frozen=True)
-class Stage:
-    """Where in a run a fault may strike.
+class Stage(NamedTuple):
+    """Where in a run a fault may strike."""
 
-    Attributes:
-        name: for the table.
-        target: the function, as ``victim.py`` takes it.
-        calls: of which calls one is drawn.
-        seconds: how long it takes about; the fault strikes that long after the call at the latest.
-    """
-
-    name: str
-    target: str
-    calls: tuple[int, int]
-    seconds: float
+    name: str  # for the table
+    target: str  # the function, as ``victim.py`` takes it
+    calls: tuple[int, int]  # of which one is drawn
+    seconds: float  # how long it takes about; the fault strikes that long after the call at the latest
 
 
 BEFORE = (
@@ -55,24 +46,19 @@ def strike(place: Place, stage: Stage, number: int, rng: random.Random) -> bool:
     """Has one fault strike; whether it did, for a call may never come, and checks what it left."""
     fault = {"signal": number, "target": stage.target, "call": rng.randint(*stage.calls)}
     fault["delay"] = rng.uniform(0.0, stage.seconds)
-    status, said = place.train(fault=fault)
+    status, said = place.try_to_train(fault=fault)
     if status == 0:  # the run ended before its call
         return False
     if number == signal.SIGKILL:
-        expect(status, -signal.SIGKILL, said)
+        expect(-signal.SIGKILL, status, said)
     elif status != 128 + number:  # before training there is nothing to save: it ends as any process does
-        expect(status, -number, said)
+        expect(-number, status, said)
     check_whole(place)
     return True
 
 
-def survive(folder: pathlib.Path, reference: Place, stages: list[Stage], number: int, rng: random.Random) -> list[str]:
-    """One run through all these faults and to its end; the names of the stages at which it was struck.
-
-    Raises:
-        Broken: a promise was not kept.
-    """
-    place = Place(folder, reference.compiled)
+def survive(place: Place, reference: Place, stages: list[Stage], number: int, rng: random.Random) -> list[str]:
+    """One run through all these faults and to its end; the names of the stages at which it was struck."""
     struck = [stage.name for stage in stages if strike(place, stage, number, rng)]
     check_end(place, reference)
     return struck

@@ -20,14 +20,14 @@ from typing import NamedTuple
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from faults import kills, others
-from faults.harness import Place, expect
+from faults.harness import Place
 
 
 class Trial(NamedTuple):
-    """One thing that is tried: the name of its row, and what is called with a folder and the undisturbed run."""
+    """One thing that is tried: the name of its row, and what is called with a place and that of an undisturbed run."""
 
     name: str
-    run: Callable[[pathlib.Path, Place], object]
+    run: Callable[[Place, Place], object]
 
 
 def trials(count: int, seed: int) -> list[Trial]:
@@ -67,26 +67,24 @@ def main() -> int:
     chosen = [trial for trial in trials(arguments.kills, arguments.seed) if arguments.only in trial.name]
     with tempfile.TemporaryDirectory() as root, concurrent.futures.ThreadPoolExecutor(2) as pool:
         reference = Place(pathlib.Path(root, "reference"), pathlib.Path(root, "compiled"))
-        status, said = reference.train()
-        expect(status, 0, said)
-        work = functools.partial(attempt, reference=reference)
-        folders = [pathlib.Path(root, str(number)) for number in range(len(chosen))]
-        outcomes = list(pool.map(work, chosen, folders))
+        reference.train()
+        places = [Place(pathlib.Path(root, str(number)), reference.compiled) for number in range(len(chosen))]
+        outcomes = list(pool.map(functools.partial(attempt, reference=reference), chosen, places))
     print("\n" + format_table(chosen, outcomes))
     return 1 if any(isinstance(outcome, AssertionError) for outcome in outcomes) else 0
 
 
-def attempt(trial: Trial, folder: pathlib.Path, reference: Place) -> object:
+def attempt(trial: Trial, place: Place, reference: Place) -> object:
     """One trial, told when it has ended; what it returned, or the exception that says why it did not."""
     try:
-        outcome = trial.run(folder, reference)
+        outcome = trial.run(place, reference)
     except others.NotTried as error:
         outcome = error
     except Exception as error:  # a promise that was not kept may show in any way
         outcome = AssertionError(f"{type(error).__name__}: {error}")
     words = {AssertionError: f"BROKEN: {outcome}", others.NotTried: f"not tried: {outcome}"}.get(type(outcome), "held")
     print(f"{trial.name}: {words}", flush=True)
-    shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(place.folder, ignore_errors=True)
     return outcome
 
 

@@ -7,11 +7,12 @@ instead has the clock jump by up to a year, either way, at one look in a hundred
 """
 
 import functools
-import importlib
 import json
 import os
 import pathlib
+import pkgutil
 import random
+import re
 import runpy
 import sys
 import threading
@@ -47,12 +48,9 @@ def jump(rng: random.Random, real) -> None:
 
 def plant(fault: dict) -> None:
     """Puts the fault into the function."""
-    module, _, name = fault["target"].partition(":")
-    holder = importlib.import_module(module)
-    *owners, name = name.split(".")
-    for owner in owners:
-        holder = getattr(holder, owner)
-    original, calls = getattr(holder, name), []
+    path, name = re.fullmatch(r"(.*)[.:](\w+)", fault["target"]).groups()
+    holder, calls = pkgutil.resolve_name(path), []
+    original = getattr(holder, name)
 
     @functools.wraps(original)
     def planted(*arguments, **options):

@@ -3,7 +3,7 @@
 import pytest
 from made_up_runs import measured_coverage as measured
 
-from rvdt_jax.report.coverage import plot_coverage, verdict, worst_and_mean
+from rvdt_jax.report.coverage import plot_coverage, verdict
 
 
 @pytest.mark.parametrize(
@@ -26,10 +26,6 @@ from rvdt_jax.report.coverage import plot_coverage, verdict, worst_and_mean
 )
 def test_the_verdict(line, options, words):
     assert words in verdict(measured(**options)).splitlines()[line]
-
-
-def test_the_worst_group_with_its_interval():
-    assert worst_and_mean(measured(), "before") == pytest.approx((0.1, 0.099, 0.101, 0.2))
 
 
 def test_the_picture(tmp_path):

@@ -1,9 +1,9 @@
 """The published cells are those of the reference file, the source's slips are found, and QT's protocol by hand."""
 
 import hashlib
-import math
 from importlib import resources
 
+import numpy as np
 import pytest
 
 from rvdt_jax.report.published import TABLES, cells_of, contradictions, maxima, published_scores, wrong_averages
@@ -31,26 +31,19 @@ def test_where_the_source_contradicts_itself():
     assert "QT on maze2d-umaze-v1: 99.2 in the table maze2d, 105.4 in the table maze2d-reward" in contradictions()
 
 
-def record(step, seed, returns, target=50.0):
-    return {"step": step, "seed": seed, "target": target, "final": step == 30, "returns": returns}
-
-
 def test_of_each_seed_the_highest_mean_over_the_first_ten_episodes():
-    evaluations = [
-        record(10, 0, [3.0] * 10 + [99.0] * 10),  # the episodes after the tenth do not count
-        record(20, 0, [2.0] * 20),
-        record(20, 0, [999.0], target="a b"),  # nor does another target
-        record(30, 0, [7.0] * 10 + [0.0] * 90),  # the final evaluation counts
-        record(10, 1, [1.0] * 20),
-        record(20, 1, [4.0] * 5 + [6.0] * 15),
-        record(30, 1, [2.0] * 10 + [None]),
-        record(10, 2, [9.0, None] + [9.0] * 10),  # an evaluation with a failed episode among the first ten does not
-        *(record(step, 2, [1.0] * 10) for step in (20, 30)),
-        *(record(step, 3, [None] * 10) for step in (10, 20, 30)),
+    by_seed = [
+        # The episodes after the tenth do not count, the final evaluation does.
+        ([3.0] * 10 + [99.0] * 10, [2.0] * 20, [7.0] * 10 + [0.0] * 90),
+        ([1.0] * 20, [4.0] * 5 + [6.0] * 15, [2.0] * 10 + [None]),
+        # An evaluation with a failed episode among the first ten does not.
+        ([9.0, None] + [9.0] * 10, [1.0] * 10, [1.0] * 10),
+        ([None] * 10, [None] * 10, [None] * 10),
     ]
+    evaluations = [{"seed": 0, "target": "a b", "returns": [999.0]}]  # nor does another target
+    evaluations += [{"seed": n, "target": 50.0, "returns": each} for n, rows in enumerate(by_seed) for each in rows]
     found = maxima(evaluations, "50.0")
-    assert {seed: found.returns[seed] for seed in range(3)} == {0: 7.0, 1: 5.0, 2: 1.0}
-    assert math.isnan(found.returns[3])
+    np.testing.assert_equal(found.returns, {0: 7.0, 1: 5.0, 2: 1.0, 3: np.nan})
     assert (found.evaluations, found.episodes) == (3, 10)
     assert maxima(evaluations, "a b").returns == {0: 999.0}
     assert maxima([], "50.0").returns == {}

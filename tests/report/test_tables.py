@@ -16,13 +16,17 @@ from rvdt_jax.report.tables import Column, make_table
 
 @pytest.fixture
 def write(tmp_path):
-    """A function that writes a run, and returns the cells of all runs so far."""
+    """A function that writes runs of a variant, and returns the cells of all runs so far."""
 
-    def write(task, variant, scores, **options):
-        write_run(tmp_path / f"{task}-{variant}-{options.get('regime')}", task, variant, scores, **options)
+    def write(variant, scores, **options):
+        for task, of_task in scores.items():
+            write_run(tmp_path / f"{task}-{variant}-{options.get('regime')}", task, variant, of_task, **options)
         return read_cells([tmp_path])
 
     return write
+
+
+UMAZE, MEDIUM, LARGE = "maze2d-umaze-v1", "maze2d-medium-v1", "maze2d-large-v1"
 
 
 def rows_of_csv(table):
@@ -31,6 +35,11 @@ def rows_of_csv(table):
 
 def headings_of(text):
     return [cell.strip() for cell in re.search(r"^\|( +\|.*)\|$", text, re.MULTILINE)[1].split("|")]
+
+
+def markdown_line(table, label):
+    """The cells of that line in Markdown, by heading."""
+    return dict(zip(headings_of(markdown(table)), line_of(markdown(table), label), strict=True))
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -50,9 +59,9 @@ def test_a_cell_of_every_table_arrives_in_every_format(name, write):
     """Half-way both seeds scored 33: for seed 0 that is the maximum, for seed 1 the final score is."""
     empty = make_table(name, {})
     row, variant = next(row for row in empty.rows if row.task), empty.variants[0]
-    table = make_table(name, write(row.task, variant, {0: 30.0, 1: 34.0}, regime=row.regime or None, best=33.0))
+    table = make_table(name, write(variant, {row.task: {0: 30.0, 1: 34.0}}, regime=row.regime or None, best=33.0))
     assert [(r.label, v) for r, v, _ in table.cells()] == [(row.label, variant)]
-    line = dict(zip(headings_of(markdown(table)), line_of(markdown(table), row.label), strict=True))
+    line = markdown_line(table, row.label)
     assert (line[f"{variant}, ours"], line[f"{variant}, ours (max)"]) == ("**32.0 ± 2.8**", "33.5 ± 0.7")
     assert r"32.0 $\pm$ 2.8 & 33.5 $\pm$ 0.7" in latex(table)
     published = row.published.get(variant)
@@ -67,61 +76,50 @@ def test_a_cell_of_every_table_arrives_in_every_format(name, write):
 
 def test_our_average_needs_every_row_and_no_failure(write):
     def averages(cells):
-        text = markdown(make_table("maze2d", cells))
-        line = dict(zip(headings_of(text), line_of(text, "average"), strict=True))
+        line = markdown_line(make_table("maze2d", cells), "average")
         return line["RVDT, ours"], line["RVDT, ours (max)"]
 
-    write("maze2d-umaze-v1", "RVDT", {0: 10.0})
-    assert averages(write("maze2d-medium-v1", "RVDT", {0: 20.0, 1: 40.0})) == ("", "")
-    assert averages(write("maze2d-large-v1", "RVDT", {0: 50.0})) == ("**30.0**", "500.0")
-    for task, score in (("umaze", 7.0), ("medium", 7.0), ("large", math.nan)):
-        cells = write(f"maze2d-{task}-v1", "QT", {0: score})
-    table = make_table("maze2d", cells)
+    assert averages(write("RVDT", {UMAZE: {0: 10.0}, MEDIUM: {0: 20.0, 1: 40.0}})) == ("", "")
+    assert averages(write("RVDT", {LARGE: {0: 50.0}})) == ("**30.0**", "500.0")
+    table = make_table("maze2d", write("QT", {UMAZE: {0: 7.0}, MEDIUM: {0: 7.0}, LARGE: {0: 7.0, 1: math.inf}}))
     assert table.average(next(row for row in table.rows if row.average), Column("QT")) is None
     # The failed cell is shown as failed in every format.
-    assert line_of(markdown(table), "maze2d-large-v1").count("**failed**") == 1
-    assert "failed: no finite score for seed 0" in markdown(table)
+    assert line_of(markdown(table), LARGE).count("**failed**") == 1
+    assert "failed: no finite score for seed 1" in markdown(table)
     assert "& failed" in latex(table)
     line = next(line for line in rows_of_csv(table) if line["failed"])
-    assert (line["our_mean"], line["difference"]) == ("", "")
+    assert (line["our_mean"], line["our_max_mean"], line["difference"]) == ("", "", "")
 
 
 def test_regimes_do_not_mix_in_rows_or_averages(write):
-    for number, task in enumerate(("maze2d-umaze-v1", "maze2d-medium-v1", "maze2d-large-v1")):
-        write(task, "RVDT", {0: 60.0 + number}, regime="D1")
-        cells = write(task, "RVDT", {0: 1.0})
-    table = make_table("low-data", cells)
+    write("RVDT", {UMAZE: {0: 60.0}, MEDIUM: {0: 61.0}, LARGE: {0: 62.0}}, regime="D1")
+    table = make_table("low-data", write("RVDT", {task: {0: 1.0} for task in (UMAZE, MEDIUM, LARGE)}))
     averages = {row.regime: table.average(row, Column("RVDT")) for row in table.rows if row.average}
     assert averages == {"D1": pytest.approx(61.0), "D2": None, "D3": None, "D4": None}
     assert [row.regime for row, _, _ in table.cells()] == ["D1"] * 3
 
 
 def test_the_number_of_evaluations_is_given_for_each_cell_where_it_differs(write, tmp_path):
-    write("maze2d-umaze-v1", "RVDT", {0: 10.0})
-    write("maze2d-medium-v1", "DT", {0: 10.0})
+    write("RVDT", {UMAZE: {0: 10.0}})
+    write("DT", {MEDIUM: {0: 10.0}})
     path = tmp_path / "maze2d-medium-v1-DT-None" / "evaluations.jsonl"
     path.write_text(path.read_text().splitlines(keepends=True)[-1])
-    notes = " ".join(make_table("maze2d", read_cells([tmp_path])).notes)
     each = "2 evaluations of 1 episode in maze2d-umaze-v1 RVDT; 1 evaluation of 1 episode in maze2d-medium-v1 DT"
-    assert each in notes
+    assert each in " ".join(make_table("maze2d", read_cells([tmp_path])).notes)
     path.unlink()  # without evaluations on record there is no column of maxima
     assert "DT, ours (max)" not in headings_of(markdown(make_table("maze2d", read_cells([tmp_path]))))
 
 
 def test_vdt_has_a_column_in_the_maze2d_tables_where_it_was_run(write):
-    cells, others = write("maze2d-umaze-v1", "RVDT", {0: 10.0}), ("QDT", "TD3+BC", "IQL", "CQL", "BCQ", "BEAR")
+    cells, others = write("RVDT", {UMAZE: {0: 10.0}}), ("QDT", "TD3+BC", "IQL", "CQL", "BCQ", "BEAR")
     assert make_table("maze2d", cells).variants == ("DT", "QT", "RVDT", *others)
     assert make_table("maze2d-reward", cells).variants == ("DT", "QT", "RVDT")
-    cells = write("maze2d-open-v0", "VDT", {0: 20.0})
+    cells = write("VDT", {"maze2d-open-v0": {0: 20.0}})
     assert make_table("maze2d", cells).variants == ("DT", "QT", "RVDT", *others)  # which has no open maze
     assert make_table("maze2d-reward", cells).variants == ("DT", "QT", "VDT", "RVDT")
 
 
 def test_other_algorithms_stand_beside_them_by_their_final_checkpoints(write):
-    table = make_table("maze2d", write("maze2d-umaze-v1", "ReBRAC", {0: 10.0, 1: 20.0}))
-    assert "ReBRAC" in table.variants  # of which no score is published
-    text = markdown(table)
-    assert (
-        dict(zip(headings_of(text), line_of(text, "maze2d-umaze-v1"), strict=True))["ReBRAC, ours"] == "**15.0 ± 7.1**"
-    )
-    assert "ReBRAC, ours (max)" not in text
+    line = markdown_line(make_table("maze2d", write("ReBRAC", {UMAZE: {0: 10.0, 1: 20.0}})), UMAZE)
+    assert line["ReBRAC, ours"] == "**15.0 ± 7.1**"  # of which no score is published
+    assert "ReBRAC, ours (max)" not in line

@@ -1,6 +1,5 @@
 """TensorBoard events, read back from the files; without tensorboardX there are none, and that is no error."""
 
-import logging
 import os
 import struct
 import sys
@@ -28,41 +27,40 @@ def read_events(folder, seed):
     return sorted(found)
 
 
-def write(folder):
+def write(folder, *records):
     writer = Writer(folder / "tensorboard")
-    writer.write({"step": 100, "seed": 3, "policy/nll": 0.5, "critic/td_loss": 2.0})
-    writer.write({"step": 100, "seed": 4, "policy/nll": 0.25})
-    writer.write({"step": 200, "seed": 3, "policy/nll": 0.125})
+    for step, seed, values in records:
+        writer.write({"step": step, "seed": seed} | values)
     return writer
 
 
+RECORDS = [(100, 3, {"nll": 0.5, "td_loss": 2.0}), (100, 4, {"nll": 0.25}), (200, 3, {"nll": 0.125})]
+
+
 def test_every_value_is_an_event_of_its_seed_and_a_resumed_run_adds_to_them(tmp_path, monkeypatch):
-    write(tmp_path).close()
-    expected = [("critic/td_loss", 100, 2.0), ("policy/nll", 100, 0.5), ("policy/nll", 200, 0.125)]
-    assert read_events(tmp_path, 3) == expected
+    write(tmp_path, *RECORDS).close()
+    assert read_events(tmp_path, 3) == [("nll", 100, 0.5), ("nll", 200, 0.125), ("td_loss", 100, 2.0)]
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now)  # another process within the same second
     monkeypatch.setattr(os, "getpid", lambda: 1)
-    writer = Writer(tmp_path / "tensorboard")
-    writer.write({"step": 300, "seed": 4, "policy/nll": 1.0})
-    writer.close()
-    assert read_events(tmp_path, 4) == [("policy/nll", 100, 0.25), ("policy/nll", 300, 1.0)]
+    write(tmp_path, (300, 4, {"nll": 1.0})).close()
+    assert read_events(tmp_path, 4) == [("nll", 100, 0.25), ("nll", 300, 1.0)]
 
 
 def test_without_tensorboardx_nothing_is_written_and_the_log_says_so(tmp_path, monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "tensorboardX.proto", None)
-    with caplog.at_level(logging.INFO, logger="rvdt_jax"):
-        write(tmp_path).close()
+    caplog.set_level("INFO", logger="rvdt_jax")
+    write(tmp_path, *RECORDS).close()
     assert list(tmp_path.iterdir()) == []
     assert "tensorboardX is not installed" in caplog.text
 
 
 def test_a_full_disk_ends_the_events_and_nothing_else(tmp_path, caplog):
-    writer = write(tmp_path)
+    writer = write(tmp_path, *RECORDS)
     writer._files[3].close()
     writer._files[3] = open("/dev/full", "wb")  # noqa: SIM115
     for step in (300, 400):
-        writer.write({"step": step, "seed": 3, "policy/nll": 0.5})
+        writer.write({"step": step, "seed": 3, "nll": 0.5})
     writer.close()
     assert caplog.text.count("no more TensorBoard events: [Errno 28] No space left on device") == 1
     assert read_events(tmp_path, 3)

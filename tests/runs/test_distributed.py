@@ -8,26 +8,21 @@ import subprocess
 import sys
 import time
 
-import jax
 import numpy as np
 import pytest
 from agreement import assert_losses_equal, assert_params_equal
 from compilation import ONE_DEVICE
+from conftest import make_episodes
 from launching import ROOT, TINY, flags_of
 
+from rvdt_jax.acting.saved import load_run
 from rvdt_jax.data.cache import write_cache
 from rvdt_jax.report.provenance import describe_hardware
 from rvdt_jax.report.records import read_lines
 
 pytestmark = pytest.mark.slow
 
-SETTINGS = TINY | {
-    "train.log_every": 5,
-    "ema.start": 2,
-    "ema.every": 2,
-    "eval.targets": "(50.,)",
-    "data.source": "file",
-}
+SETTINGS = TINY | {"train.log_every": 5, "ema.start": 2, "ema.every": 2, "eval.targets": "50,", "data.source": "file"}
 FIFTY = {"train.steps": 50, "eval.every": 50}
 DT = {"variant": "DT", "train.lr_decay_steps": 50, "train.checkpoint_every": 5, "env": "none"}
 ENDLESS = DT | {"train.steps": 1_000_000, "eval.every": 1_000_000}
@@ -36,8 +31,6 @@ ENDLESS = DT | {"train.steps": 1_000_000, "eval.every": 1_000_000}
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A folder with data."""
-    from conftest import make_episodes
-
     folder, episodes = tmp_path_factory.mktemp("processes"), make_episodes()
     write_cache(folder / "data.npz", episodes, {"dataset_id": "test/random", "content_digest": episodes.digest()})
     return folder
@@ -45,14 +38,12 @@ def place(tmp_path_factory):
 
 def start(place, run, settings, flags=(), count=2, each=((), ())):
     """Starts ``count`` processes of run.py; ``each`` has flags of the single ones."""
-    port = free_port()
     command = [sys.executable, "experiments/run.py", "--config=configs/maze2d.py", f"--workdir={place / run}", *flags]
     command += flags_of(SETTINGS | settings | {"data.path": place / "data.npz"})
-    started = []
-    for index in range(count):
-        together = [f"--coordinator=127.0.0.1:{port}", f"--num_processes={count}", f"--process_id={index}"]
-        started.append(popen([*command, *(together if count > 1 else []), *each[index]]))
-    return started
+    if count == 1:
+        return [popen(command)]
+    command += [f"--coordinator=127.0.0.1:{free_port()}", f"--num_processes={count}"]
+    return [popen([*command, f"--process_id={index}", *each[index]]) for index in range(count)]
 
 
 def free_port():
@@ -66,10 +57,10 @@ def popen(command):
     return subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def finish(started, timeout=600):
+def finish(started):
     """Exit status, stdout and stderr of each."""
     try:
-        texts = [process.communicate(timeout=timeout) for process in started]
+        texts = [process.communicate(timeout=600) for process in started]
     finally:
         for process in started:
             process.kill()
@@ -90,12 +81,6 @@ def losses(run):
     return {name: np.array([line[name] for line in lines]) for name in lines[0] if name not in ("step", "seed")}
 
 
-def params(run):
-    from rvdt_jax.acting.saved import load_run
-
-    return load_run(run).params
-
-
 def test_two_processes_stop_and_go_on_together_and_train_what_one_trains(place):
     started = start(place, "two", FIFTY)
     alone = start(place, "one", FIFTY, count=1)
@@ -105,9 +90,8 @@ def test_two_processes_stop_and_go_on_together_and_train_what_one_trains(place):
     assert [status for status, _, _ in stopped] == [128 + signal.SIGTERM] * 2, stopped
     assert "continue with --resume" in stopped[0][2]
     assert "--resume" not in stopped[1][2]
-    steps = {int(folder.name) for folder in (place / "two" / "checkpoints").iterdir()}
-    assert len(steps) == 1
-    assert steps < set(range(5, 50, 5))
+    (step,) = (int(folder.name) for folder in (place / "two" / "checkpoints").iterdir())
+    assert step in range(5, 50, 5)
 
     finished = finish(start(place, "two", FIFTY, flags=["--resume"], each=((), ["--workdir=/dev/null/nowhere"])))
     assert [status for status, _, _ in finished] == [0, 0], finished
@@ -119,17 +103,15 @@ def test_two_processes_stop_and_go_on_together_and_train_what_one_trains(place):
 
     one, two = place / "one", place / "two"
     assert_losses_equal(losses(one), losses(two))
-    assert_params_equal(params(one), params(two))
+    assert_params_equal(load_run(one).params, load_run(two).params)
     results = json.loads((two / "results.json").read_text())
     assert results["hardware"] == describe_hardware("cpu", devices=2, processes=2)
     assert results["final"]["50.0"]["aggregate"]["episodes"] == 2
     assert {path.name for path in two.iterdir()} == {path.name for path in one.iterdir()}
 
     before = (two / "results.json").stat().st_mtime_ns
-    refused = finish(start(place, "two", FIFTY))
-    assert [status for status, _, _ in refused] == [2, 2]
-    for _, _, errors in refused:
-        assert errors.count("already holds a run") == 1
+    for status, _, errors in finish(start(place, "two", FIFTY)):
+        assert (status, errors.count("already holds a run")) == (2, 1)
         assert "Traceback" not in errors
     assert (two / "results.json").stat().st_mtime_ns == before
 
@@ -187,4 +169,3 @@ def test_processes_that_differ_are_refused(place):
     for text in (errors, others):
         assert "error: process 1 differs from process 0: config.loss.eta is 2.0 there, " in text
     assert not (place / "no").exists()
-    assert jax.process_count() == 1

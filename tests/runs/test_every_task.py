@@ -1,21 +1,17 @@
-"""Every task of the published tables runs from the command line: load, train, evaluate, score.
-
-The public data cannot be had in a test; small sets made in the real environments stand in for them (``contract.py``).
-"""
+"""Every task runs from the command line, on small data sets made in the real environments; see ``contract.py``."""
 
 import json
 import math
-import pathlib
 import runpy
 
 import pytest
 from compilation import ONE_DEVICE
-from contract import collect_minari, record_d4rl_file
+from conftest import train
+from contract import collect_minari
 from launching import ROOT, TINY, flags_of, launch
 
 from rvdt_jax.config.settings import resolve
 from rvdt_jax.report.results import print_results
-from rvdt_jax.runs.fit import run_config
 from rvdt_jax.tasks import all_tasks
 
 pytestmark = pytest.mark.slow
@@ -26,58 +22,36 @@ SMALL |= {"eval.horizon": 10, "eval.processes": 1, "parallel.devices": 1}
 FIRST = {task.family: name for name, task in reversed(all_tasks().items())}
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory) -> pathlib.Path:
-    return tmp_path_factory.mktemp("every-task")
-
-
 @pytest.fixture
-def environment(shared, monkeypatch) -> dict[str, str]:
+def environment(tmp_path_factory, monkeypatch) -> dict[str, str]:
     """One Minari root and one compilation cache for all tasks; those of a family compile the same programs."""
+    shared = tmp_path_factory.getbasetemp()
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(shared / "minari"))
     cache = {"JAX_COMPILATION_CACHE_DIR": str(shared / "jax"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
     return ONE_DEVICE | cache
 
 
-def put_data_in_place(task, folder: pathlib.Path, environment: dict[str, str]):
-    """The source that is served; through the importer's own command where only D4RL's file has the data."""
-    source = task.source("remote") or task.source("recipe")
-    if source is not None:
-        collect_minari(source)
-        return source
-    source, file = task.source("import"), folder / task.file_url.rsplit("/", 1)[-1]
-    record_d4rl_file(task, file)
-    launch("import_d4rl.py", f"--task={task.name}", f"--file={file}", "--anyway", **environment).check_returncode()
-    return source
-
-
-def from_the_command_line(family, settings, workdir, environment, capsys) -> str:
-    flags = [f"--config=configs/{family}.py", f"--workdir={workdir}", *flags_of(settings)]
-    done = launch("run.py", *flags, **environment)
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stdout
-
-
-def in_this_process(family, settings, workdir, environment, capsys) -> str:
-    config = runpy.run_path(str(ROOT / "experiments" / "configs" / f"{family}.py"))["get_config"]()
-    config.update_from_flattened_dict(settings | {"workdir": str(workdir)})
-    run = run_config(resolve(config), progress=False)
-    print_results([run.results], run.folder)
-    return capsys.readouterr().out
-
-
 @pytest.mark.parametrize("name", all_tasks())
 def test_a_task_runs_from_its_configuration(name, environment, tmp_path, capsys):
     task = all_tasks()[name]
-    source = put_data_in_place(task, tmp_path, environment)
+    source = task.source("remote") or task.source("recipe")
+    collect_minari(source)
     settings = SMALL | {"task": name, "eval.targets": task.targets[:1]}
-    run = from_the_command_line if FIRST[task.family] == name else in_this_process
-    said = run(task.family, settings, tmp_path / "run", environment, capsys)
+    if FIRST[task.family] == name:
+        flags = flags_of(settings | {"workdir": tmp_path / "run"})
+        done = launch("run.py", f"--config=configs/{task.family}.py", *flags, **environment)
+        assert done.returncode == 0, done.stderr
+        assert "Traceback" not in done.stderr
+        said = done.stdout
+    else:
+        config = runpy.run_path(str(ROOT / "experiments" / "configs" / f"{task.family}.py"))["get_config"]()
+        config.update_from_flattened_dict(settings | {"workdir": str(tmp_path / "run")})
+        run = train(resolve(config))
+        print_results([run.results], run.folder)
+        said = capsys.readouterr().out
 
     results = json.loads((tmp_path / "run" / "results.json").read_text())
-    assert results["task"] == name
-    assert results["provenance"]["dataset_id"] == source.dataset_id
+    assert (results["task"], results["provenance"]["dataset_id"]) == (name, source.dataset_id)
     assert results["environment"] == source.env_id or source.env_id is None
     cell = results["final"][str(task.targets[0])]["aggregate"]
     assert cell["episodes"] == 2

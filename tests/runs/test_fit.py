@@ -2,19 +2,17 @@
 
 import dataclasses
 import functools
-import os
 import pathlib
 import re
 import signal
-import subprocess
-import sys
 
 import gymnasium
 import numpy as np
 import pytest
 from agreement import assert_same_run
 from compilation import ONE_DEVICE
-from conftest import SMALL, interrupted, snapshot
+from conftest import interrupted, snapshot, train
+from launching import ROOT, python
 
 import rvdt_jax
 from rvdt_jax.acting.saved import load_run
@@ -23,12 +21,7 @@ from rvdt_jax.data.cache import write_cache
 from rvdt_jax.data.episodes import Episodes, draw_episodes, keep_episodes
 from rvdt_jax.data.rebalance import select_experts
 from rvdt_jax.report.records import read_json, read_lines
-from rvdt_jax.report.results import data_label
-from rvdt_jax.runs import hooks
-from rvdt_jax.runs.fit import fit, run_config
 from rvdt_jax.runs.hooks import Session
-from rvdt_jax.runs.preparation import prepare
-from rvdt_jax.runs.processes import Group
 from rvdt_jax.tasks import get_task
 
 
@@ -36,10 +29,6 @@ from rvdt_jax.tasks import get_task
 def configure(make_run_config):
     """As ``make_run_config``, with one variant, so that the tests of this file share what they compile."""
     return functools.partial(make_run_config, variant="DT", seeds=(3, 5), eval__horizon=20)
-
-
-def train(config, **options):
-    return run_config(config, progress=False, **options)
 
 
 def steps_of(folder, name="evaluations.jsonl"):
@@ -50,25 +39,18 @@ def checkpoints_of(folder):
     return sorted(int(path.name) for path in (pathlib.Path(folder) / "checkpoints").iterdir())
 
 
-def test_a_share_of_the_data_is_trained_on_and_said_to_be_one(configure, episodes):
-    provenance = train(configure(data__fraction=0.2, env="none")).results["provenance"]
-    assert provenance["subset"] == {"regime": None, "fraction": 0.2, "seed": 0, "episodes": 6, "of": 30}
-    kept = keep_episodes(episodes, draw_episodes(30, 0.2, 0))
-    assert provenance["content_digest"] == kept.digest() != episodes.digest()
-    assert "of 6 trajectories are expert" in provenance["expert_set"]
-    assert "test/random with 6 of 30 trajectories: recreated" in data_label(provenance)
-
-
 @pytest.mark.parametrize("by", ["start", "return"])
-def test_the_experts_are_those_that_the_settings_name(by, configure, episodes):
-    config = configure(expert__by=by, expert__fraction=0.3, env="none")
-    provenance = {"dataset_id": "test/random", "source": "memory", "observation_keys": []}
-    with Group() as group:
-        data = prepare(config, episodes, provenance, pathlib.Path(config.workdir), group, resume=False)
-    starts = episodes.normalized_starts() if by == "start" else None
-    expected = select_experts(episodes.returns, episodes.lengths, starts=starts, fraction=0.3)
-    np.testing.assert_array_equal(data.experts.mask, expected.mask)
-    assert data.provenance["expert_set"] == expected.describe()
+def test_a_share_of_the_data_is_trained_on_with_the_experts_that_the_settings_name(by, configure, episodes):
+    run = train(configure(data__fraction=0.5, expert__by=by, expert__fraction=0.3, env="none"))
+    kept = keep_episodes(episodes, draw_episodes(30, 0.5, 0))
+    starts = kept.normalized_starts() if by == "start" else None
+    provenance = run.results["provenance"]
+    assert provenance["subset"] == {"regime": None, "fraction": 0.5, "seed": 0, "episodes": 15, "of": 30}
+    assert provenance["content_digest"] == kept.digest() != episodes.digest()
+    experts = select_experts(kept.returns, kept.lengths, starts=starts, fraction=0.3)
+    assert provenance["expert_set"] == experts.describe()
+    with pytest.raises(ValueError, match="nothing was evaluated, so that no checkpoint is the best one"):
+        rvdt_jax.load_policy(run.folder, step="best")
 
 
 def test_a_run_directory_holds_what_it_promises(configure, caplog):
@@ -81,40 +63,26 @@ def test_a_run_directory_holds_what_it_promises(configure, caplog):
     assert names == records | {"checkpoints", "learning_curve.png", "tensorboard"}
     assert from_json(read_json(run.folder / "config.json")) == config
     assert "on this CPU" not in caplog.text  # it is short
-
     metrics = read_lines(run.folder / "metrics.jsonl")
     assert [(line["step"], line["seed"]) for line in metrics] == [(s, seed) for s in (2, 4, 6) for seed in (3, 5)]
     assert all(np.isfinite(list(line.values())).all() for line in metrics)
+    assert metrics[0]["policy/nll"] != metrics[1]["policy/nll"]
     assert not any("second" in name or "time" in name for line in metrics for name in line)
     timing = read_lines(run.folder / "timing.jsonl")
     assert [(line["step"], "compile_seconds" in line) for line in timing] == [(2, True), (4, False), (6, False)]
     assert all(line["updates_per_second"] == pytest.approx(2 / line["seconds"]) for line in timing)
-
     evaluations = read_lines(run.folder / "evaluations.jsonl")
     keys = [(line["step"], line["seed"], line["target"]) for line in evaluations]
     assert keys == [(s, seed, target) for s in (2, 4, 6) for seed in (3, 5) for target in (50.0, 100.0)]
     assert all(len(line["returns"]) == len(line["lengths"]) == (2 if line["final"] else 1) for line in evaluations)
     assert all(line["final"] == (line["step"] == 6) for line in evaluations)
-
     assert read_json(run.folder / "results.json") == run.results
-    task, final = get_task("maze2d-umaze-v1"), run.results["final"]
-    for entry in (*final.values(), *run.results["best"].values()):
-        assert set(entry["seeds"]) == {"3", "5"}
-        for cell in [*entry["seeds"].values(), entry["aggregate"]]:
-            assert cell["normalized_score"] == pytest.approx(task.normalized_score(cell["return"]))
+    cell = run.results["final"]["50.0"]["aggregate"]
     raw = [np.mean(line["returns"]) for line in evaluations if line["final"] and line["target"] == 50.0]
-    assert final["50.0"]["aggregate"]["return"] == pytest.approx(np.mean(raw))
-    assert final["50.0"]["aggregate"]["episodes"] == 4
+    assert (cell["return"], cell["episodes"]) == (pytest.approx(np.mean(raw)), 4)
+    assert cell["normalized_score"] == pytest.approx(get_task("maze2d-umaze-v1").normalized_score(cell["return"]))
     assert run.results["provenance"]["recreated"] is True
     assert "subset" not in run.results["provenance"]
-
-
-def test_equal_runs_write_equal_bytes_and_other_seeds_other_ones(configure):
-    one, same, other = (
-        train(configure(str(k), seeds=seeds)).folder for k, seeds in enumerate([(3, 5), (3, 5), (4, 5)])
-    )
-    assert_same_run(one, same)
-    assert read_lines(one / "metrics.jsonl")[0]["policy/nll"] != read_lines(other / "metrics.jsonl")[0]["policy/nll"]
 
 
 def in_evaluation(monkeypatch, step):
@@ -129,7 +97,7 @@ def in_evaluation(monkeypatch, step):
     monkeypatch.setattr(Session, "score", interrupt)
 
 
-def test_interrupted_and_resumed_equals_uninterrupted(make_run_config):
+def test_interrupted_and_resumed_equals_uninterrupted(make_run_config, tmp_path):
     """With all networks that there are; in training, in an evaluation, and in one without a checkpoint of its own."""
     configure = functools.partial(make_run_config, variant="RVDT", eval__horizon=20)
     whole = train(configure("whole"))
@@ -138,18 +106,19 @@ def test_interrupted_and_resumed_equals_uninterrupted(make_run_config):
         ("evaluation", in_evaluation, {}),
         ("between checkpoints", in_evaluation, {"train__checkpoint_every": 6}),
     ):
-        config = configure(name, **options)
         with pytest.MonkeyPatch.context() as patch:
             interrupt(patch, 4)
-            stopped = train(config)
+            stopped = train(configure(name, **options))
         assert (stopped.signal, stopped.results) == (signal.SIGTERM, {})
         assert not (stopped.folder / "results.json").exists()
         assert steps_of(stopped.folder) == [2]
         assert checkpoints_of(stopped.folder)[-1] == 4
-        resumed = train(config, resume=True)
-        assert resumed.signal is None
-        assert resumed.results["final"] == whole.results["final"]
+        place = pathlib.Path(configure().data.path).rename(tmp_path / f"{name}.npz")  # a file of data may be moved
+        configure = functools.partial(configure, data__path=str(place))
+        resumed = train(configure(name, **options), resume=True)
+        assert (resumed.signal, resumed.results["final"]) == (None, whole.results["final"])
         assert_same_run(whole.folder, resumed.folder)
+        assert read_json(resumed.folder / "config.json")["data"]["path"] == str(place)
 
 
 def test_the_best_checkpoint_is_written_and_kept_although_checkpoints_are_rarer(configure, monkeypatch):
@@ -232,67 +201,34 @@ def test_a_divergence_is_rolled_back_a_few_times_and_stays_on_record(configure, 
 
 
 @pytest.mark.slow
-def test_two_devices_train_what_one_resumes_and_loads(configure, monkeypatch):
-    interrupted(monkeypatch)
-    stopped = train(configure(parallel__devices=2, variant="QT"))
-    # A machine with a single device loads it, and nothing is said about it.
-    script = (
-        f"import numpy, rvdt_jax\npolicy = rvdt_jax.load_policy({str(stopped.folder)!r})\npolicy.reset(50.0)\n"
-        "import jax\nassert jax.device_count() == 1\nassert numpy.isfinite(policy.act(numpy.zeros(4))).all()"
-    )
-    command = [sys.executable, "-c", script]
-    loaded = subprocess.run(command, env=os.environ | ONE_DEVICE, capture_output=True, text=True, check=False)
+def test_what_two_devices_train_a_machine_with_one_loads_without_a_word(configure):
+    folder = train(configure(parallel__devices=2, variant="QT")).folder
+    script = f"import jax, rvdt_jax\npolicy = rvdt_jax.load_policy({str(folder)!r})\npolicy.reset(50.0)\n"
+    script += "assert jax.device_count() == 1\nassert abs(policy.act([0.0] * 4)).max() <= 1"
+    loaded = python("-c", script, PYTHONPATH=str(ROOT), **ONE_DEVICE)
     assert (loaded.returncode, loaded.stderr) == (0, "")
-    resumed = train(configure(parallel__devices=1, variant="QT"), resume=True)
-    assert resumed.results["hardware"].startswith("1 x")
 
 
 def test_what_is_refused_touches_nothing(configure, episodes, tmp_path):
-    config = configure()
-    train(config)
-    before = snapshot(config.workdir)
-    other = dataclasses.replace(episodes, rewards=episodes.rewards + 1)
-    write_cache(tmp_path / "other.npz", other, {"dataset_id": "test/random", "content_digest": episodes.digest()})
+    train(configure())
+    other, there = dataclasses.replace(episodes, rewards=episodes.rewards + 1), tmp_path / "other.npz"
+    write_cache(there, other, {"dataset_id": "test/random", "content_digest": episodes.digest()})
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("precious")
+    before = snapshot(tmp_path)
+    changed = {"loss__alpha": 3.0, "model__width": 16, "train__steps": 10, "eval__targets": (20.0,)}
     for overrides, resume, message in (
         ({}, False, r"already holds a run.*--resume.*--workdir"),
-        (
-            {"loss__alpha": 3.0, "model__width": 16},
-            True,
-            r"config\.loss\.alpha is 1\.0 there, 3\.0 here; config\.model",
-        ),
-        ({"data__path": str(tmp_path / "other.npz")}, True, r"another run.*content_digest"),  # although the file lies
+        (changed, True, r"config\.loss\.alpha is 1\.0 there, 3\.0 here; config\.model"),
+        ({"data__path": str(there)}, True, r"another run.*content_digest"),  # although the file lies
         ({"train__steps": 4}, True, r"has been trained for 6 updates, but config\.train\.steps is 4"),
-        (
-            {"train__steps": 10, "eval__targets": (20.0,), "loss__alpha": 3.0},
-            True,
-            r"config\.loss\.alpha is 1\.0 there",
-        ),
+        ({"folder": "mine"}, False, "not empty"),
+        ({"folder": "mine/thesis.tex"}, False, "is a file"),
+        ({"folder": "nowhere"}, True, "no run to resume"),
     ):
         with pytest.raises(ValueError, match=message):
             train(configure(**overrides), resume=resume)
-        assert snapshot(config.workdir) == before
-
-
-def test_a_data_file_may_be_moved_between_two_starts(configure, tmp_path, monkeypatch):
-    whole = train(configure("whole"))
-    interrupted(monkeypatch)
-    train(configure())
-    place = pathlib.Path(configure().data.path).rename(tmp_path / "renamed.npz")
-    resumed = train(configure(data__path=str(place)), resume=True)
-    assert_same_run(whole.folder, resumed.folder)
-    assert read_json(resumed.folder / "config.json")["data"]["path"] == str(place)
-
-
-def test_a_work_directory_that_is_not_a_runs_is_refused(configure, tmp_path):
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "thesis.tex").write_text("precious")
-    with pytest.raises(ValueError, match="not empty"):
-        train(configure("mine"))
-    with pytest.raises(ValueError, match="is a file"):
-        train(configure("mine/thesis.tex"))
-    assert snapshot(tmp_path / "mine") == {"thesis.tex": b"precious"}
-    with pytest.raises(ValueError, match="no run to resume"):
-        train(configure("nowhere"), resume=True)
+        assert snapshot(tmp_path) == before
     assert not (tmp_path / "nowhere").exists()
 
 
@@ -304,7 +240,6 @@ def test_a_work_directory_that_is_not_a_runs_is_refused(configure, tmp_path):
         ({"data__path": "nowhere.npz"}, r"nowhere\.npz"),
         ({"data__source": "minari", "data__path": None}, r"no data set.*recreate\.py"),
         ({"data__path": "hopper"}, r"sizes \(11, 3\), but rvdt/maze2d-umaze-v1.*\(4, 2\)"),
-        ({"parallel__devices": 999}, r"parallel\.devices=999"),
         ({"parallel__devices": 3}, r"batch_size=8 does not divide over 3 devices"),
     ],
 )
@@ -318,27 +253,10 @@ def test_bad_input_leaves_no_trace(overrides, message, configure, tmp_path, monk
     assert not pathlib.Path(config.workdir).exists()
 
 
-def test_fit_takes_episodes_and_resolved_settings_that_name_no_data(episodes, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    settings = rvdt_jax.default_config()
-    tiny = {name: value for name, value in SMALL.items() if name != "task"} | {"train.steps": 2, "variant": "DT"}
-    settings.update_from_flattened_dict(tiny)
-    config = rvdt_jax.resolve(settings)
-    with pytest.raises(ValueError, match=r"config\.task is not set"):
-        train(config)
-    assert list(tmp_path.iterdir()) == []
-    run = fit(episodes, config, progress=False)
-    assert run.folder == pathlib.Path("runs/random/DT")
-    provenance = run.results["provenance"]
-    assert (provenance["dataset_id"], provenance["source"]) == ("random", "memory")
-    assert "recreated" not in provenance
-    assert read_json(run.folder / "config.json")["data"]["source"] == "memory"
-
-
 @pytest.mark.parametrize("variant", ["DT", pytest.param("BC", marks=pytest.mark.slow)])
 def test_a_loaded_policy_plays_the_episodes_that_were_scored(variant, configure):
-    # The dense reward tells trajectories apart in every digit.
     own = {"eval__targets": (50.0, 20.0), "eval__horizon": None, "eval__action_selection": "mean"}
+    # The dense reward tells trajectories apart in every digit.
     run = train(configure(task="maze2d-umaze-dense-v1", variant=variant, **own))
     records = read_lines(run.folder / "evaluations.jsonl")
     scored = next(record for record in records if record["final"] and record["seed"] == 5)["returns"][0]
@@ -353,22 +271,9 @@ def test_a_loaded_policy_plays_the_episodes_that_were_scored(variant, configure)
     assert total == pytest.approx(scored, rel=1e-4)
 
 
-def test_loading_what_is_not_there_is_refused(configure, tmp_path):
-    with pytest.raises(ValueError, match="holds no run with a checkpoint"):
-        rvdt_jax.load_policy(tmp_path)
-    folder = train(configure(env="none")).folder
-    for options, message in (
-        ({"seed": 9}, "has no seed 9; trained were 3, 5"),
-        ({"step": 5}, "no checkpoint of update 5; there are those of 4, 6"),
-        ({"step": "best"}, "nothing was evaluated, so that no checkpoint is the best one"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            rvdt_jax.load_policy(folder, **options)
-
-
 @pytest.mark.parametrize("size", ["reference", "small"])
 def test_a_long_run_on_a_cpu_says_once_how_long_it_takes(size, configure, monkeypatch, caplog):
-    monkeypatch.setattr(hooks, "_LONG_HOURS", -1.0)
+    monkeypatch.setattr("rvdt_jax.runs.hooks._LONG_HOURS", -1.0)
     run = train(dataclasses.replace(configure(train__steps=8, env="none"), size=size))
     (line,) = (message for message in caplog.messages if "on this CPU" in message)
     found = re.fullmatch(r"6 updates at (\S+) s: 0 hours on this CPU(.*)", line)

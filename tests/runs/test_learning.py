@@ -3,7 +3,7 @@
 import pytest
 
 import rvdt_jax
-from rvdt_jax.recreate.maze2d import collect
+from rvdt_jax.recreate import recreate
 
 pytestmark = pytest.mark.slow
 
@@ -13,14 +13,7 @@ MARGIN = 200.0
 
 
 def test_rvdt_beats_dt_on_the_open_maze(tmp_path):
-    recording = collect("maze2d-open-v0", 200_000, seed=0)
-    data = rvdt_jax.Episodes.from_arrays(
-        *(recording[name] for name in ("observations", "actions", "rewards")),
-        timeouts=recording["ends"],
-        action_low=-1.0,
-        action_high=1.0,
-        name="open",
-    )
+    data = recreate("maze2d-open-v0", steps=200_000, progress=False)
 
     def score(variant: str) -> float:
         settings = rvdt_jax.default_config()

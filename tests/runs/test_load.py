@@ -1,10 +1,12 @@
 """Which data a run learns from: what is here, what Minari's servers have, what a recipe makes, or how to get it."""
 
 import logging
+import re
+from unittest import mock
 
-import gymnasium
 import numpy as np
 import pytest
+from gymnasium.spaces import Box, Dict
 from minari_sets import write_minari
 from settings_helpers import resolved
 
@@ -17,46 +19,31 @@ from rvdt_jax.data.remote import Unreachable
 from rvdt_jax.runs.load import load_episodes
 from rvdt_jax.tasks import all_tasks, get_task
 
-
-def box(*shape):
-    return gymnasium.spaces.Box(-9.0, 9.0, shape)
+SIZES = {"achieved_goal": 2, "desired_goal": 2, "observation": 3}
+ANTMAZE = Dict({name: Box(-9.0, 9.0, (size,)) for name, size in SIZES.items()})
+REWARDS = ((0.0, 0.0, 1.0, 1.0), (0.0, 0.0), (1.0, 1.0, 1.0), (0.0, 1.0))
 
 
 def write(dataset_id, rewards=((0.0, 1.0), (0.0,)), *, space=None):
-    """A local Minari data set with those rewards; no episode terminates, the first observation counts up from 0."""
-    space = box(2) if space is None else space
-    episodes, count = [], 0
-    for row in rewards:
-        steps = np.arange(count, count + len(row) + 1, dtype=np.float32)
-        count += len(row)
-        if isinstance(space, gymnasium.spaces.Dict):
-            observations = {name: np.stack([steps] * part.shape[0], 1) for name, part in space.spaces.items()}
-        else:
-            observations = np.stack([steps] * space.shape[0], 1)
-        actions = np.zeros((len(row), 1), np.float32)
-        episodes.append({"observations": observations, "actions": actions, "rewards": np.array(row)})
-    write_minari(dataset_id, episodes, space, gymnasium.spaces.Box(-1.0, 1.0, (1,)))
+    """A local Minari data set with those rewards, and observations of a space of dicts; no episode terminates."""
+    episodes = [{"rewards": np.array(row)} for row in rewards]
+    for fields, row in zip(episodes, rewards, strict=True) if space else ():
+        fields["observations"] = {name: np.zeros((len(row) + 1, *space[name].shape)) for name in space}
+    write_minari(dataset_id, episodes, space)
 
 
 def load(task=None, **data):
     """The episodes and their provenance, by settings of the section ``data``."""
-    settings = {f"data.{name}": value for name, value in data.items()}
-    return load_episodes(resolved(settings, task=task), progress=False)
+    return load_episodes(resolved({f"data.{name}": value for name, value in data.items()}, task=task), progress=False)
 
 
 @pytest.fixture
 def calls(monkeypatch):
-    """What is downloaded or recreated; both write a data set. Set ``calls.error`` for servers that are out of reach."""
-
-    class Calls(list):
-        error = None
-
-    calls = Calls()
+    """What is downloaded or recreated; both write a data set."""
+    calls = []
 
     def download(dataset_id):
         calls.append(("download", dataset_id))
-        if calls.error:
-            raise Unreachable(calls.error)
         write(dataset_id)
 
     def recreate(name, **options):
@@ -68,40 +55,34 @@ def calls(monkeypatch):
     return calls
 
 
-# The order: what is here, then the servers, then the recipe.
+@pytest.fixture
+def offline(calls, monkeypatch):
+    """The downloads that are tried where no server answers."""
+    monkeypatch.setattr(rvdt_jax.data.remote, "download", mock.Mock(side_effect=Unreachable("no answer")))
+    return rvdt_jax.data.remote.download
+
+
+PEN, MAZE, OWN = "pen-human-v1", "maze2d-umaze-v1", "toy/walk-v1"
 
 
 @pytest.mark.parametrize(
-    ("task", "other"), [("pen-human-v1", "D4RL/pen/human-v2"), ("maze2d-umaze-v1", "recreated/maze2d-umaze-v1")]
-)
-def test_of_two_local_data_sets_d4rls_file_comes_first(calls, task, other):
-    write(other)
-    assert load(task=task)[0].name == other
-    write(f"d4rl-hdf5/{task}")
-    episodes, provenance = load(task=task)
-    assert episodes.name == provenance["dataset_id"] == f"d4rl-hdf5/{task}"
-    assert calls == []
-
-
-@pytest.mark.parametrize(
-    ("named", "way", "found"),
+    ("here", "named", "found", "way"),
     [
-        ({"task": "maze2d-umaze-v1"}, "recreate", "recreated/maze2d-umaze-v1"),  # without asking a server
-        ({"minari_id": "mujoco/hopper/expert-v0"}, "download", "mujoco/hopper/expert-v0"),
+        (["D4RL/pen/human-v2"], {"task": PEN}, "D4RL/pen/human-v2", None),
+        (["D4RL/pen/human-v2", f"d4rl-hdf5/{PEN}"], {"task": PEN}, f"d4rl-hdf5/{PEN}", None),  # D4RL's file first
+        ([f"recreated/{MAZE}"], {"task": MAZE}, f"recreated/{MAZE}", None),
+        ([f"recreated/{MAZE}", f"d4rl-hdf5/{MAZE}"], {"task": MAZE}, f"d4rl-hdf5/{MAZE}", None),
+        ([OWN, f"d4rl-hdf5/{PEN}"], {"task": PEN, "minari_id": OWN}, OWN, None),  # what is named first
+        ([], {"task": MAZE}, f"recreated/{MAZE}", ("recreate", MAZE)),  # without asking a server
+        ([], {"minari_id": "mujoco/ant-v0"}, "mujoco/ant-v0", ("download", "mujoco/ant-v0")),
     ],
 )
-def test_what_is_not_here_is_downloaded_or_recreated(calls, named, way, found):
+def test_what_is_here_comes_first_and_what_is_not_is_downloaded_or_recreated(calls, here, named, found, way):
+    for dataset_id in here:
+        write(dataset_id)
     episodes, provenance = load(**named)
     assert episodes.name == provenance["dataset_id"] == found
-    assert calls == [(way, named.get("task", found))]
-
-
-def test_the_data_set_that_is_named_comes_before_the_tasks_first(calls):
-    for dataset_id in ("D4RL/pen/human-v2", "d4rl-hdf5/pen-human-v1", "toy/walk-v1"):
-        write(dataset_id)
-    for dataset_id in ("D4RL/pen/human-v2", "toy/walk-v1"):
-        assert load(task="pen-human-v1", minari_id=dataset_id)[0].name == dataset_id
-    assert calls == []
+    assert calls == ([way] if way else [])
 
 
 def test_another_process_may_have_been_faster_at_recreating(calls, monkeypatch):
@@ -131,31 +112,19 @@ def test_a_flat_file_gives_what_the_data_set_gives_and_nothing_else_is_read(call
     expected, provenance = load(task="antmaze-umaze-v0")
     (path,) = cache_folder().iterdir()
     monkeypatch.setenv("HOME", str(tmp_path))
-    for overrides in (
-        {"path": str(path)},
-        {"path": f"~/{path.relative_to(tmp_path)}", "task": "pen-human-v1"},
-    ):
-        episodes, again = load(source="file", **overrides)
+    for place, task in ((path, None), (f"~/{path.relative_to(tmp_path)}", "pen-human-v1")):
+        episodes, again = load(task, source="file", path=str(place))
         assert again["observation_keys"] == provenance["observation_keys"]
         assert (episodes.name, episodes.digest()) == ("D4RL/antmaze/umaze-v1", expected.digest())
     assert calls == []
 
 
-def test_episodes_that_were_handed_over_cannot_be_asked_for_again(calls):
-    """``config.json`` of such a run says memory."""
-    with pytest.raises(ValueError, match=r"config\.data\.source=memory .*choose auto, minari or file"):
-        load(minari_id="toy/walk-v1", source="memory")
-
-
-@pytest.mark.parametrize("task", ["pen-human-v1", "maze2d-umaze-v1"])
-def test_minari_alone_neither_downloads_nor_recreates(calls, task):
-    for dataset_id in (None, "toy/walk-v1"):
-        with pytest.raises(ValueError, match=r"config\.data\.source=minari looks no further"):
-            load(task=task, source="minari", minari_id=dataset_id)
+@pytest.mark.parametrize("named", [{"task": PEN}, {"task": MAZE}, {"task": PEN, "minari_id": "toy/walk-v1"}], ids=str)
+def test_what_may_not_be_fetched_and_what_was_handed_over_is_refused(calls, named):
+    for source, words in (("minari", "looks no further"), ("memory", ".*choose auto, minari or file")):
+        with pytest.raises(ValueError, match=rf"config\.data\.source={source} {words}"):
+            load(**named, source=source)
     assert calls == []
-
-
-# What is nowhere to be had.
 
 
 def refusal(**overrides) -> str:
@@ -167,15 +136,12 @@ def refusal(**overrides) -> str:
 
 @pytest.mark.parametrize("name", list(all_tasks())[::4])
 def test_every_way_to_a_tasks_data_is_named(calls, tmp_path, name):
-    task = get_task(name)
-    text = refusal(task=name, source="minari")
-    file = task.file_url.split("/")[-1]
+    task, text = get_task(name), refusal(task=name, source="minari")
+    file, remote = task.file_url.split("/")[-1], task.source("remote")
     assert text.startswith(f"config.task={name}: ")
     assert f"download {task.file_url} and run: python experiments/import_d4rl.py --task={name} --file={file}" in text
     assert str(tmp_path / "minari" / "d4rl-hdf5" / name) in text
-    remote = task.source("remote")
-    assert ("minari download " in text) == (remote is not None)
-    assert remote is None or f"minari download {remote.dataset_id}" in text
+    assert re.findall(r"minari download ([\w/-]+)", text) == ([remote.dataset_id] if remote else [])
     assert (f"python experiments/recreate.py --task={name}" in text) == (task.source("recipe") is not None)
     assert all(source.dataset_id in text for source in task.sources)
 
@@ -183,14 +149,13 @@ def test_every_way_to_a_tasks_data_is_named(calls, tmp_path, name):
 @pytest.mark.parametrize(
     ("task", "remote"), [("antmaze-umaze-v0", "D4RL/antmaze/umaze-v1"), ("hopper-medium-v2", "mujoco/hopper/medium-v0")]
 )
-def test_where_servers_cannot_be_reached_what_has_a_recipe_is_recreated(calls, task, remote):
-    calls.error = "no answer"
+def test_where_servers_cannot_be_reached_what_has_a_recipe_is_recreated(calls, offline, task, remote):
     assert load(task=task)[0].name == f"recreated/{task}"
-    assert calls == [("download", remote), ("recreate", task)]
+    offline.assert_called_once_with(remote)
+    assert calls == [("recreate", task)]
 
 
-def test_a_data_set_of_ones_own_is_named_with_the_ways_to_get_it(calls, tmp_path):
-    calls.error = "no answer"
+def test_a_data_set_of_ones_own_is_named_with_the_ways_to_get_it(offline, tmp_path):
     text = refusal(minari_id="toy/walk-v1")
     assert text.startswith("config.data.minari_id=toy/walk-v1: no data set toy/walk-v1 on this machine (no answer)")
     assert "minari download toy/walk-v1" in text
@@ -199,8 +164,7 @@ def test_a_data_set_of_ones_own_is_named_with_the_ways_to_get_it(calls, tmp_path
     assert "import_d4rl" not in text
 
 
-def test_a_misspelt_id_is_named_with_the_nearest_that_is_here(calls):
-    calls.error = "no answer"
+def test_a_misspelt_id_is_named_with_the_nearest_that_is_here(offline):
     for dataset_id in ("toy/walk-v1", "mujoco/hopper/medium-v0", "other-v0"):
         write(dataset_id)
     for typo, nearest in (("toy/wlak-v1", "toy/walk-v1"), ("mujoco/hoper/medium-v0", "mujoco/hopper/medium-v0")):
@@ -214,18 +178,10 @@ def test_an_empty_folder_in_the_place_of_a_data_set_is_named(tmp_path, monkeypat
     folder = tmp_path / "minari" / overrides.get("minari_id", "recreated/maze2d-umaze-v1")
     folder.mkdir(parents=True)
 
-    def refuse(name, **options):
-        raise DatasetExists(f"already exists in {folder}")
-
-    monkeypatch.setattr(rvdt_jax.recreate, "recreate", refuse)
+    monkeypatch.setattr(rvdt_jax.recreate, "recreate", mock.Mock(side_effect=DatasetExists(f"exists in {folder}")))
     monkeypatch.setenv("MINARI_REMOTE", "nowhere://at-all")
     with pytest.raises(ValueError, match=str(folder)):
         load(**overrides)
-
-
-# What is read of them.
-
-ANTMAZE = gymnasium.spaces.Dict({"achieved_goal": box(2), "desired_goal": box(2), "observation": box(3)})
 
 
 def test_the_entries_that_are_named_come_before_the_tasks(calls):
@@ -236,17 +192,15 @@ def test_the_entries_that_are_named_come_before_the_tasks(calls):
     assert provenance["observation_keys"] == list(keys)
 
 
-REWARDS = ((0.0, 0.0, 1.0, 1.0), (0.0, 0.0), (1.0, 1.0, 1.0), (0.0, 1.0))
-
-
-def test_minaris_antmaze_ends_on_arrival_as_d4rls_does(calls, caplog):
+@pytest.mark.parametrize("named", [{"task": "antmaze-umaze-v0"}, {"minari_id": "D4RL/antmaze/umaze-v1"}], ids=str)
+def test_minaris_antmaze_ends_on_arrival_as_d4rls_does_with_the_tasks_entries(calls, named, caplog):
     write("D4RL/antmaze/umaze-v1", REWARDS, space=ANTMAZE)
     with caplog.at_level(logging.INFO, logger="rvdt_jax"):
-        episodes, provenance = load(task="antmaze-umaze-v0")
+        episodes, provenance = load(**named)
     assert episodes.lengths.tolist() == [3, 2, 1, 2]
     assert episodes.terminated.tolist() == [True, False, True, True]
-    assert episodes.rewards.tolist() == [0, 0, 1, 0, 0, 1, 0, 1]
-    assert episodes.observations[:, 0].tolist() == [0, 1, 2, 4, 5, 6, 9, 10]
+    assert episodes.observations.shape == (8, 5)
+    assert provenance["observation_keys"] == ["achieved_goal", "observation"]
     assert "first reward" in provenance["episodes_end"]
     assert "read up to the first reward" in caplog.text
 
@@ -266,44 +220,21 @@ def test_other_data_are_read_to_their_end(calls, task, dataset_id):
     assert "episodes_end" not in provenance
 
 
-@pytest.mark.parametrize(
-    ("rewards", "terminated", "kept", "lengths", "ends"),
-    [
-        ([[0, 0, 1, 1]], [False], [0, 1, 2], [3], [True]),
-        ([[0, 0, 0]], [False], [0, 1, 2], [3], [False]),  # no reward
-        ([[0, 0, 0]], [True], [0, 1, 2], [3], [True]),  # an end of its own
-        ([[1, 0, 0]], [False], [0], [1], [True]),  # at the first step
-        ([[0, 0, 1]], [False], [0, 1, 2], [3], [True]),  # at the last
-        ([[0, 0], [1, 1]], [False, False], [0, 1, 2], [2, 1], [False, True]),  # each has its own rewards
-        ([[0, 1, 0], [0, 0], [0, 0, 0.5]], [False] * 3, [0, 1, 3, 4, 5, 6, 7], [2, 2, 3], [True, False, True]),
-        ([[-1, -1, 2, 0]], [False], [0, 1, 2], [3], [True]),  # a cost is no success
-    ],
-)
-def test_an_episode_ends_with_its_first_reward(rewards, terminated, kept, lengths, ends):
-    steps = np.arange(sum(map(len, rewards)), dtype=np.float32)
+def test_an_episode_ends_with_its_first_reward():
+    """Those of REWARDS; one in which a cost comes before a reward, and one without reward that ends by itself."""
+    rewards, steps = [*REWARDS, (-1, 0.5, 0), (0, 0)], np.arange(16, dtype=np.float32)
     columns = np.stack([steps, steps + 0.5], 1), steps[:, None] / 100, np.concatenate(rewards).astype(np.float32)
-    episodes = Episodes("toy", *columns, np.array([len(row) for row in rewards]), np.array(terminated))
-    cut = end_at_first_reward(episodes)
+    episodes = Episodes("toy", *columns, np.array([*map(len, rewards)]), np.arange(6) == 5)
+    cut, kept = end_at_first_reward(episodes), [0, 1, 2, 4, 5, 6, 9, 10, 11, 12, 14, 15]
     for name in ("observations", "actions", "rewards"):
         np.testing.assert_array_equal(getattr(cut, name), getattr(episodes, name)[kept])
-    assert cut.lengths.tolist() == lengths
-    assert cut.terminated.tolist() == ends
-
-
-def test_a_tasks_data_are_read_as_the_tasks_without_naming_it(calls):
-    """The table's entries of observations, and the end on success."""
-    write("D4RL/antmaze/umaze-v1", ((0.0, 1.0, 1.0),), space=ANTMAZE)
-    episodes, provenance = load(minari_id="D4RL/antmaze/umaze-v1")
-    assert provenance["observation_keys"] == ["achieved_goal", "observation"]
-    assert episodes.observations.shape == (2, 5)
-    assert (episodes.lengths.tolist(), episodes.terminated.tolist()) == ([2], [True])
+    assert cut.lengths.tolist() == [3, 2, 1, 2, 2, 2]
+    assert cut.terminated.tolist() == [True, False, True, True, True, True]
 
 
 def test_actions_beyond_their_space_can_set_their_own_bounds():
-    actions = np.array([[5.0], [9.0], [7.0]], np.float32)
-    write_minari(
-        "toy/gain-v0", [{"rewards": np.zeros(3), "actions": actions}], None, gymnasium.spaces.Box(-1.0, 1.0, (1,))
-    )
+    episode = {"rewards": np.zeros(3), "actions": np.array([[5.0], [9.0], [7.0]], np.float32)}
+    write_minari("toy/gain-v0", [episode], None, Box(-1.0, 1.0, (1,)))
     for _ in range(2):  # the second time from the cache
         episodes, _ = load(minari_id="toy/gain-v0", action_bounds="data")
         assert episodes.actions.tolist() == [[-1], [1], [0]]

@@ -1,45 +1,25 @@
 """Data of one's own, without an entry in the table of tasks: from a Minari id to scores and a policy that acts."""
 
+import contextlib
 import dataclasses
-import warnings
 
 import gymnasium
-import minari
 import numpy as np
 import pytest
-from launching import TINY, flags_of, launch
-from minari_sets import write_minari
+from conftest import train
+from contract import collect
+from launching import TINY
 
 import rvdt_jax
-import rvdt_jax.envs  # registers the environments
 from rvdt_jax.acting.saved import load_run, policy_of
 from rvdt_jax.algorithms.base import get_algorithm
 from rvdt_jax.config.settings import resolve, targets_of
 from rvdt_jax.report.records import read_json, read_lines
-from rvdt_jax.runs.fit import fit, run_config
+from rvdt_jax.runs.fit import fit
 from rvdt_jax.runs.preparation import check_fit, sizes_of
 
 SMALL = {name: value for name, value in TINY.items() if name != "model.context_length"}
 SMALL |= {"train.steps": 2, "eval.curve_episodes": 2, "eval.processes": 1, "parallel.devices": 1, "variant": "DT"}
-
-
-def collect(dataset_id: str, env_id: str, steps: int = 12, episodes: int = 5, **about) -> list[float]:
-    """Plays random actions into a local Minari data set; returns the episodes' returns."""
-    returns = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        env = minari.DataCollector(gymnasium.make(env_id, max_episode_steps=steps))
-        env.action_space.seed(0)
-        for episode in range(episodes):
-            env.reset(seed=episode)
-            total, done = 0.0, False
-            while not done:
-                _, reward, terminated, truncated, _ = env.step(env.action_space.sample())
-                total, done = total + float(reward), terminated or truncated
-            returns.append(total)
-        env.create_dataset(dataset_id, algorithm_name="random actions", **about)
-        env.close()
-    return returns
 
 
 @pytest.fixture
@@ -58,12 +38,13 @@ def small(tmp_path):
 def test_a_data_set_without_a_task_trains_resumes_is_scored_and_acts(small):
     """12 steps an episode, torques in [-2, 2]; its own references make scores."""
     about = {"ref_min_score": -100.0, "ref_max_score": -50.0}
-    returns = collect("own/pendulum-v0", "Pendulum-v1", **about)
+    returns = collect("own/pendulum-v0", "Pendulum-v1", steps=12, about=about)
     run = fit("own/pendulum-v0", small(), progress=False)
     config = read_json(run.folder / "config.json")
     assert config["task"] is None
     assert config["eval"]["targets"] == list(targets_of(np.array(returns, np.float32).astype(np.float64)))
     assert config["policy"]["return_scale"] == pytest.approx(max(map(abs, returns)), rel=1e-6)
+    assert config["loss"]["reward_scale"] == pytest.approx(10 / max(map(abs, returns)), rel=1e-6)
     assert config["model"]["context_length"] == 12  # the longest episode is shorter than the usual 20
     assert run.results["environment"] == "Pendulum-v1"
     cell = run.results["final"][run.results["headline_target"]]["aggregate"]
@@ -74,9 +55,8 @@ def test_a_data_set_without_a_task_trains_resumes_is_scored_and_acts(small):
     assert again.results["final"] == run.results["final"]
 
     saved = load_run(run.folder)  # drive the output layer to its ends: the mean is a tanh
-    saved.params["policy"]["action_mean"] = {
-        key: value * 1e4 for key, value in saved.params["policy"]["action_mean"].items()
-    }
+    head = saved.params["policy"]["action_mean"]
+    head.update({name: value * 1e4 for name, value in head.items()})
     policy = policy_of(saved)
     env, actions = gymnasium.make("Pendulum-v1"), []
     for seed in range(20):
@@ -85,23 +65,8 @@ def test_a_data_set_without_a_task_trains_resumes_is_scored_and_acts(small):
     assert max(map(abs, actions)) == pytest.approx(2.0, abs=1e-3)
 
 
-def test_a_data_set_without_an_environment_trains_without_scores_and_says_so(small, caplog):
-    rng, box = np.random.default_rng(0), gymnasium.spaces.Box
-    episodes = [
-        {"observations": rng.normal(size=(31, 2, 3)), "actions": np.zeros((30, 1)), "rewards": np.ones(30)}
-        for _ in range(3)
-    ]
-    write_minari("own/log-v0", episodes, box(-9, 9, (2, 3), np.float64), box(-1, 1, (1,), np.float64))
-    run = fit("own/log-v0", small(), progress=False)
-    assert "nothing will be scored: own/log-v0 names no environment" in caplog.text
-    assert (run.results["final"], run.results["environment"]) == ({}, None)
-    policy = rvdt_jax.load_policy(run.folder)
-    policy.reset(30.0)
-    assert policy.act(np.zeros((2, 3))).shape == (1,)  # as the data set shapes observations
-
-
 def test_dict_observations_act_as_they_were_trained(small):
-    collect("own/ant-v0", "rvdt/minari-antmaze-umaze-v0", steps=8, episodes=2)
+    collect("own/ant-v0", "rvdt/minari-antmaze-umaze-v0", steps=8)
     example = gymnasium.make("rvdt/minari-antmaze-umaze-v0").reset(seed=0)[0]
     settings = small(data__observation_keys=("observation",), eval__horizon=5, eval__action_selection="mean")
     policy = rvdt_jax.load_policy(fit("own/ant-v0", settings, progress=False).folder)
@@ -119,51 +84,13 @@ def test_dict_observations_act_as_they_were_trained(small):
 
 def test_a_run_goes_on_with_the_data_set_that_it_began_with(small):
     """Also where meanwhile one has come that would be preferred: D4RL's own file, imported."""
-    collect("mujoco/hopper/medium-v0", "Hopper-v5", steps=25)
-    config = rvdt_jax.resolve(small(task="hopper-medium-v2", model__context_length=3, eval__horizon=5))
-    first = run_config(config, progress=False)
-    collect("d4rl-hdf5/hopper-medium-v2", "Hopper-v4", steps=25)
-    again = run_config(config, resume=True, progress=False)
+    collect("mujoco/hopper/medium-v0", "Hopper-v5")
+    config = resolve(small(task="hopper-medium-v2", model__context_length=3, eval__horizon=5))
+    first = train(config)
+    collect("d4rl-hdf5/hopper-medium-v2", "Hopper-v4")
+    again = train(config, resume=True)
     assert again.results["provenance"]["dataset_id"] == "mujoco/hopper/medium-v0"
     assert again.results["final"] == first.results["final"]
-
-
-@pytest.mark.slow
-def test_the_same_from_the_command_line(tmp_path):
-    """Several entries of observations are separated by commas."""
-    collect("own/ant-v0", "rvdt/minari-antmaze-umaze-v0", steps=8, episodes=2)
-    flags = flags_of(SMALL | {"data.minari_id": "own/ant-v0", "data.observation_keys": "achieved_goal,observation"})
-    flags += flags_of({"env": "rvdt/minari-antmaze-umaze-v0", "eval.horizon": 7, "eval.targets": "-30.0,"})
-    done = launch("run.py", "--config=configs/own.py", *flags, f"--workdir={tmp_path / 'run'}")
-    assert done.returncode == 0, done.stderr
-    (evaluation,) = read_lines(tmp_path / "run" / "evaluations.jsonl")
-    assert (evaluation["lengths"], evaluation["target"]) == ([7, 7], -30.0)
-    keys = read_json(tmp_path / "run" / "results.json")["provenance"]["observation_keys"]
-    assert keys == ["achieved_goal", "observation"]
-    assert rvdt_jax.load_policy(tmp_path / "run")._player.observation_size == 29
-
-
-def test_guidance_does_not_depend_on_the_unit_of_the_rewards(small, tmp_path):
-    """What the critic learns from is the same; only its record of the scale differs."""
-    rng = np.random.default_rng(0)
-    actions = rng.uniform(-1, 1, (400, 1))
-    observations = rng.normal(size=(400, 2))
-
-    def metrics(unit: float) -> tuple[list, float]:
-        rewards = unit * (1.0 - (actions[:, 0] - 0.75) ** 2)
-        data = rvdt_jax.Episodes.from_arrays(
-            observations, actions, rewards, terminals=np.arange(400) % 4 == 3, action_low=-1, action_high=1
-        )
-        settings = small(workdir=str(tmp_path / f"{unit:g}"), env="none", variant="QT", model__context_length=3)
-        run = fit(data, settings, progress=False)
-        losses = [line["critic/td_loss"] for line in read_lines(run.folder / "metrics.jsonl")]
-        return losses, read_json(run.folder / "config.json")["loss"]["reward_scale"]
-
-    losses, scale = metrics(1.0)
-    for power in (20, -20):  # powers of two round alike
-        scaled_losses, scaled = metrics(2.0**power)
-        assert scaled_losses == losses
-        assert scaled == scale / 2.0**power
 
 
 def bandit(terminated: bool) -> rvdt_jax.Episodes:
@@ -178,40 +105,31 @@ def test_episodes_of_one_step_train_with_guidance_in_windows_of_one_step(small, 
     run = fit(bandit(True), small(**how), progress=False)
     assert read_json(run.folder / "config.json")["model"]["context_length"] == 1
     assert "every episode is one step" in caplog.text
-    assert all(np.isfinite(line["critic/td_loss"]) and line["critic/td_loss"] > 0 for line in metrics_of(run))
+    losses = [line["critic/td_loss"] for line in read_lines(run.folder / "metrics.jsonl")]
+    assert all(np.isfinite(loss) and loss > 0 for loss in losses)
     for data, more, message in (
         (bandit(True), {"model__context_length": 2}, r"the longest has 1 steps\). Set it to 1"),
         (bandit(False), {}, "none is terminal: there is no value to learn. Mark the steps as terminal"),
-        (long_log(0.0), {"model__context_length": 1}, "context_length must be at least 2 with Q-guidance"),
+        (long_log(), {"model__context_length": 1}, "context_length must be at least 2 with Q-guidance"),
     ):
         with pytest.raises(ValueError, match=message):
             fit(data, small(**how, **more, workdir="nowhere"), progress=False)
 
 
 @pytest.mark.parametrize("variant", ["IQL", "QDT", "QT"])
-def test_rewards_that_say_nothing_are_refused_where_a_value_is_all(variant, small):
-    log = long_log(0.0)
-    config = resolve(small(variant=variant, env="none", model__context_length=2))
-    for value, ends, refused in ((0, True, True), (1, False, True), (1, True, False)):
-        rewards, terminated = np.full_like(log.rewards, value), np.full_like(log.terminated, ends)
-        data = dataclasses.replace(log, rewards=rewards, terminated=terminated)
-        if refused and variant != "QT":  # QT still imitates; without rewards but with ends, the sooner is the better
-            with pytest.raises(ValueError, match=rf"own/far: every reward is {value}.*no value to learn"):
-                check_all(config, data)
-        else:
-            check_all(config, data)
+@pytest.mark.parametrize(("value", "ends", "refused"), [(0, True, True), (1, False, True), (1, True, False)])
+def test_rewards_that_say_nothing_are_refused_where_a_value_is_all(variant, value, ends, refused, small):
+    log, config = long_log(), resolve(small(variant=variant, env="none", model__context_length=2))
+    rewards, terminated = np.full_like(log.rewards, value), np.full_like(log.terminated, ends)
+    data = dataclasses.replace(log, rewards=rewards, terminated=terminated)
+    refusal = pytest.raises(ValueError, match=rf"own/far: every reward is {value}.*no value to learn")
+    # QT still imitates; without rewards but with ends, the sooner is the better.
+    with refusal if refused and variant != "QT" else contextlib.nullcontext():
+        get_algorithm(config.variant).check_data(data)
+        check_fit(config, data, None)
 
 
-def check_all(config, data):
-    get_algorithm(config.variant).check_data(data)
-    check_fit(config, data, None)
-
-
-def metrics_of(run) -> list[dict]:
-    return read_lines(run.folder / "metrics.jsonl")
-
-
-def long_log(offset: float) -> rvdt_jax.Episodes:
+def long_log(offset: float = 0.0) -> rvdt_jax.Episodes:
     rng = np.random.default_rng(0)
     observations = np.round(rng.normal(size=(60, 2)) * 64) / 64 + np.array([0.0, offset])
     actions, rewards = rng.uniform(-1, 1, (60, 2, 1)), rng.normal(size=60)
@@ -222,7 +140,9 @@ def test_a_policy_is_the_same_wherever_the_zero_of_an_observation_lies(small, tm
     """A clock in seconds since 1970: float32 alone would round it to two minutes."""
     actions = []
     for offset in (0.0, 2.0**31):
-        run = fit(long_log(offset), small(env="none", workdir=str(tmp_path / f"at {offset}")), progress=False)
+        config = resolve(small(env="none", workdir=str(tmp_path / f"at {offset}")))
+        run = fit(long_log(offset), config, progress=False)
+        assert run.results["provenance"]["source"] == "memory"
         policy = rvdt_jax.load_policy(run.folder)
         policy.reset(1.0)
         actions.append(policy.act(np.array([0.25, offset + 0.5])))

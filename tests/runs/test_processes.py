@@ -1,6 +1,9 @@
 """The messages between the processes of a run, with threads in the place of processes."""
 
 import threading
+import types
+from concurrent import futures
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -20,8 +23,7 @@ def together(monkeypatch):
     """A function that calls ``work(group)`` as each of three processes, and returns what came of each."""
 
     def run(work):
-        outcomes, own = [None] * COUNT, threading.local()
-        given, barrier = [None] * COUNT, threading.Barrier(COUNT, timeout=60)
+        own, given, barrier = threading.local(), [None] * COUNT, threading.Barrier(COUNT, timeout=60)
 
         def allgather(array):
             given[own.index] = array
@@ -30,54 +32,40 @@ def together(monkeypatch):
             barrier.wait()
             return rows
 
-        monkeypatch.setattr(processes.multihost_utils, "process_allgather", allgather)
-
         def process(index):
             own.index, group = index, Group()
             group.index, group.count = index, COUNT
             try:
                 with group:
-                    outcomes[index] = work(group)
+                    return work(group)
             except (Exception, KeyboardInterrupt) as error:
-                outcomes[index] = error
+                return error
 
-        threads = [threading.Thread(target=process, args=(index,), daemon=True) for index in range(COUNT)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(60)
-            assert not thread.is_alive()
-        return outcomes
+        monkeypatch.setattr(processes.multihost_utils, "process_allgather", allgather)
+        with futures.ThreadPoolExecutor(COUNT) as pool:
+            return list(pool.map(process, range(COUNT)))
 
     return run
 
 
 def test_process_0s_value_reaches_all(together):
-    worked = []
-
-    def work(group):
-        return group.lead(lambda: worked.append(group.index) or {"a": [1.5, None], "long": "x" * 1000})
-
-    assert together(work) == [{"a": [1.5, None], "long": "x" * 1000}] * COUNT
+    worked, value = [], {"a": [1.5, None], "long": "x" * 1000}
+    assert together(lambda group: group.lead(lambda: worked.append(group.index) or value)) == [value] * COUNT
     assert worked == [0]
 
 
 def test_process_0_goes_first(together):
-    order = []
-    # Values need not fit into JSON.
-    results = together(lambda group: group.in_turn(lambda: order.append(group.index) or {group.index}))
-    assert results == [{0}, {1}, {2}]
+    order = []  # and values need not fit into JSON
+    assert together(lambda group: group.in_turn(lambda: order.append(group.index) or {group.index})) == [{0}, {1}, {2}]
     assert order[0] == 0
 
 
 def test_a_difference_is_named_and_refused_by_all(together):
-    def work(group):
-        group.agree({"config": {"seeds": (0, 1), "eta": 1.0 if group.index < 2 else 2.0}})
-
-    for outcome in together(work):
+    settings = [{"config": {"seeds": (0, 1), "eta": eta}} for eta in (1.0, 1.0, 2.0)]
+    for outcome in together(lambda group: group.agree(settings[group.index])):
         assert isinstance(outcome, UserError)
         assert "process 2 differs from process 0: config.eta is 2.0 there, 1.0 here" in str(outcome)
-    assert together(lambda group: group.agree({"config": {"seeds": (0, 1)}})) == [None] * COUNT
+    assert together(lambda group: group.agree(settings[0])) == [None] * COUNT
 
 
 @pytest.mark.parametrize("culprit", [0, 1])
@@ -113,40 +101,22 @@ def test_an_error_in_one_process_ends_all(way, culprit, error, kind, words, toge
 
 @pytest.mark.parametrize("error", [UserError("the value function diverged"), KeyboardInterrupt()])
 def test_relabelling_that_ends_in_process_0_ends_all(error, together, small_config, episodes, tmp_path, monkeypatch):
-    def fail(*_):
-        raise error
-
-    monkeypatch.setattr(relabel, "learn_value", fail)
+    monkeypatch.setattr(relabel, "learn_value", mock.Mock(side_effect=error))
     data, config = Data(episodes, None, {}, None, None, None), small_config(variant="QDT")
     first, *others = together(lambda group: relabel.relabel(config, data, tmp_path, group, resume=False))
     assert first is error
     assert [type(other) for other in others] == 2 * [UserError if isinstance(error, UserError) else ProcessFailed]
 
 
-def test_a_signal_to_one_is_heard_by_all(together):
-    assert together(lambda group: group.any_signal(15 if group.index == 1 else None)) == [15] * COUNT
-    assert together(lambda group: group.any_signal(None)) == [None] * COUNT
-
-
 def test_what_process_0_cannot_record_ends_all(together):
-    class Session:
-        def log(self, step, metrics):
-            raise UserError(f"diverged at {step}")
+    errors = [UserError("diverged at 5"), UserError("diverged at 10")]
+    failing = types.SimpleNamespace(log=mock.Mock(side_effect=errors))
 
     def work(group):
-        session = Session() if group.leads else None
+        session = failing if group.leads else None
         hooks = SharedSession(session, group, Interruption(), mesh=None, steps=10, acting_params=dict)
         hooks.log(5, {})  # another compiled call may be running: nothing is sent yet
         hooks.log(10, {})
         hooks.should_stop()
 
     assert [str(outcome) for outcome in together(work)] == ["diverged at 5"] * COUNT
-
-
-def test_a_process_on_its_own_waits_for_nobody():
-    with Group() as group:
-        assert (group.index, group.count, group.leads) == (0, 1, True)
-        assert group.lead(lambda: 3) == group.in_turn(lambda: 3) == group.attempt(lambda: 3) == group.any_signal(3) == 3
-        group.agree({"a": 1})
-    with pytest.raises(KeyError), Group():
-        raise KeyError

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import toy_problems
 from agreement import assert_same_run
-from conftest import interrupted, make_episodes
+from conftest import interrupted, make_episodes, train
 
+from rvdt_jax.algorithms.variants import VARIANTS
 from rvdt_jax.data.episodes import Episodes
 from rvdt_jax.data.rebalance import select_experts
 from rvdt_jax.data.relabel import raise_returns
 from rvdt_jax.errors import UserError
 from rvdt_jax.runs import relabel
-from rvdt_jax.runs.fit import run_config
 from rvdt_jax.runs.preparation import Data
 from rvdt_jax.runs.processes import Group
 
@@ -20,14 +20,9 @@ def test_in_the_corridor_the_way_to_the_goal_is_worth_its_discounted_reward(smal
     """Trajectories from the left never arrive, those from the middle do; stitched, both do."""
     episodes = Episodes("corridor", **toy_problems.corridor_trajectories())
     settings = {"model__critic_width": 64, "model__critic_layers": 2, "train__learning_rate": 1e-3}
-    settings |= {
-        "train__batch_size": 64,
-        "loss__target_rate": 0.05,
-        "loss__gamma": 0.9,
-        "loss__reward_scale": 5.0,
-        "train__grad_clip_norm": 1e3,
-    }
-    config = small_config(variant="QDT", **settings, data__relabel_updates=4000, data__relabel_expectile=0.99)
+    settings |= {"train__batch_size": 64, "train__grad_clip_norm": 1e3, "loss__target_rate": 0.05, "loss__gamma": 0.9}
+    settings |= {"loss__reward_scale": 5.0, "data__relabel_updates": 4000, "data__relabel_expectile": 0.99}
+    config = small_config(variant="QDT", **settings)
     value, record = relabel.learn_value(config, episodes, select_experts(episodes.returns, episodes.lengths))
     values = value(episodes)
     assert (record["updates"], record["expectile"], record["gamma"]) == (4000, 0.99, 0.9)
@@ -40,22 +35,19 @@ def test_in_the_corridor_the_way_to_the_goal_is_worth_its_discounted_reward(smal
 
 
 @pytest.mark.slow
-def test_it_trains_resumes_and_says_so(make_run_config, monkeypatch):
-    how = {"variant": "RVDT", "env": "none", "train__steps": 8}
-    plain = run_config(make_run_config("plain", **how), progress=False)
-    assert "relabel" not in plain.results["provenance"]
-    how |= {"data__relabel": "value", "data__relabel_updates": 6}
-    run = run_config(make_run_config("whole", **how), progress=False)
+def test_it_trains_resumes_and_says_so(make_run_config, episodes, monkeypatch):
+    how = {"variant": "RVDT", "env": "none", "train__steps": 8, "data__relabel": "value", "data__relabel_updates": 6}
+    run = train(make_run_config("whole", **how))
     record = run.results["provenance"]["relabel"]
     assert (record["updates"], record["expectile"]) == (6, 0.7)
     assert 0.0 < record["share_of_steps"] < 1.0
-    assert run.results["provenance"]["content_digest"] == plain.results["provenance"]["content_digest"]
+    assert run.results["provenance"]["content_digest"] == episodes.digest()
 
     interrupted(monkeypatch)
     parts = make_run_config("parts", **how)
-    assert run_config(parts, progress=False).signal is not None
+    assert train(parts).signal is not None
     monkeypatch.setattr(relabel, "learn_value", None)  # it is not learned again
-    assert_same_run(run_config(parts, resume=True, progress=False).folder, run.folder, ["metrics.jsonl"])
+    assert_same_run(train(parts, resume=True).folder, run.folder, ["metrics.jsonl"])
 
 
 def test_held_out_trajectories_are_raised_by_the_value_of_the_others(small_config, tmp_path):
@@ -73,13 +65,10 @@ def test_held_out_trajectories_are_raised_by_the_value_of_the_others(small_confi
     assert np.array_equal(again.episodes.raised, new.episodes.raised)
 
 
-@pytest.mark.parametrize("variant", ["BC", "IQL"])
-def test_a_policy_that_sees_no_return_has_no_use_for_it(make_run_config, variant):
-    with pytest.raises(UserError, match=rf"config\.data\.relabel=value raises returns-to-go, which {variant} does not"):
-        make_run_config(variant=variant, data__relabel="value")
-
-
-def test_only_qdt_does_it_unasked(make_run_config):
-    assert make_run_config(variant="QDT").data.relabel == "value"
-    assert make_run_config(variant="QDT", data__relabel="none").data.relabel == "none"
-    assert make_run_config(variant="DT").data.relabel == "none"
+def test_it_is_for_policies_that_see_a_return_and_only_qdt_does_it_unasked(small_config):
+    for variant in ("BC", "IQL"):
+        with pytest.raises(UserError, match=rf"data\.relabel=value raises returns-to-go, which {variant} does not"):
+            small_config(variant=variant, data__relabel="value")
+    relabelling = [name for name in VARIANTS if small_config(variant=name).data.relabel == "value"]
+    assert relabelling == ["QDT"]
+    assert small_config(variant="QDT", data__relabel="none").data.relabel == "none"

@@ -1,19 +1,14 @@
 """A run that goes on with other settings: what may change, what then is in effect, and what stays on record."""
 
-import dataclasses
 import functools
 
 import jax
 import pytest
 from agreement import assert_same_run
-from conftest import SMALL, interrupted
-from settings_helpers import from_file
+from conftest import interrupted, train
 
-import rvdt_jax
 from rvdt_jax.acting.saved import load_run
 from rvdt_jax.report.records import read_json, read_lines
-from rvdt_jax.runs.fit import fit, run_config
-from rvdt_jax.runs.resuming import keep_settings
 
 
 @pytest.fixture
@@ -22,12 +17,12 @@ def configure(make_run_config):
     return functools.partial(make_run_config, variant="DT", eval__horizon=20)
 
 
-def train(config, **options):
-    return run_config(config, progress=False, **options)
-
-
 def go_on(config, **options):
     return train(config, resume=True, **options)
+
+
+def evaluations_of(run, name="evaluations"):
+    return read_lines(run.folder / f"{name}.jsonl")
 
 
 def test_a_finished_run_is_trained_longer_as_if_it_had_been_asked_at_once(configure):
@@ -40,8 +35,7 @@ def test_a_finished_run_is_trained_longer_as_if_it_had_been_asked_at_once(config
     go_on(configure(), unset=("train.steps",))
     longer = go_on(configure(train__steps=10))
     assert (longer.results["final"], longer.results["steps"]) == (whole.results["final"], 10)
-    evaluations = [(line["step"], line["final"]) for line in read_lines(run.folder / "evaluations.jsonl")]
-    assert evaluations == [(step, step == 10) for step in (2, 4, 6, 8, 10)]
+    assert [(line["step"], line["final"]) for line in evaluations_of(run)] == [(k, k == 10) for k in (2, 4, 6, 8, 10)]
     assert read_json(run.folder / "config.json")["train"]["steps"] == 10
     assert read_json(run.folder / "results-1.json") == first
     (change,) = read_lines(run.folder / "changes.jsonl")
@@ -50,38 +44,20 @@ def test_a_finished_run_is_trained_longer_as_if_it_had_been_asked_at_once(config
     assert go_on(configure(train__steps=4), unset=("train.steps",)).results["steps"] == 10
 
 
-def test_a_run_keeps_its_own_where_nothing_is_given(small_config):
-    own = {"train__steps": 4, "eval__targets": (7.0, 8.0), "eval__horizon": 9, "env": "none"}
-    begun = small_config(**own, data__minari_id="a/b-v0")
-    unset = ("train.steps", "eval.targets", "eval.horizon", "env")
-    assert keep_settings(small_config(), from_file(begun), unset) == begun
-    given = keep_settings(small_config(), from_file(begun), ())
-    assert given == dataclasses.replace(small_config(), data=begun.data)
-
-
-def test_a_run_that_is_trained_longer_keeps_its_schedule_unless_another_is_given(episodes, tmp_path, caplog):
+def test_a_run_that_is_trained_longer_keeps_its_schedule_unless_another_is_given(configure, caplog):
     """Without a task the learning rate falls to 0 at the last update: at that of the run, not at the new one."""
-
-    def start(**changes):
-        settings = rvdt_jax.default_config()
-        own = {name: value for name, value in SMALL.items() if name not in ("task", "eval.targets")}
-        own |= {"variant": "DT", "env": "none", "workdir": str(tmp_path / "run")}
-        settings.update_from_flattened_dict(own | {name.replace("__", "."): value for name, value in changes.items()})
-        run = fit(episodes, settings, resume=bool(changes), progress=False)
-        return run.folder, read_json(run.folder / "config.json")["train"]["lr_decay_steps"]
-
-    folder, decay = start()
-    assert (decay, start(train__steps=8)[1]) == (6, 6)
+    configure = functools.partial(configure, task=None, env="none")
+    folder = train(configure()).folder
+    go_on(configure(train__steps=8), unset=("train.lr_decay_steps",))
+    assert read_json(folder / "config.json")["train"]["lr_decay_steps"] == 6
     assert "the learning rate is 0 from update 6 on: to train longer, set config.train.lr_decay_steps" in caplog.text
     before, after = (jax.tree.leaves(load_run(folder, step=step).params) for step in (6, 8))
     assert all((left == right).all() for left, right in zip(before, after, strict=True))
     caplog.clear()
-    assert start(train__steps=10, train__lr_decay_steps=12)[1] == 12
+    go_on(configure(train__steps=10, train__lr_decay_steps=12))
     assert "the learning rate is 0" not in caplog.text
-    assert [line["changed"] for line in read_lines(folder / "changes.jsonl")] == [
-        {"train.steps": [6, 8]},
-        {"train.steps": [8, 10], "train.lr_decay_steps": [6, 12]},
-    ]
+    changed = [line["changed"] for line in read_lines(folder / "changes.jsonl")]
+    assert changed == [{"train.steps": [6, 8]}, {"train.steps": [8, 10], "train.lr_decay_steps": [6, 12]}]
 
 
 def test_a_run_may_end_where_it_stands(configure, monkeypatch):
@@ -91,11 +67,8 @@ def test_a_run_may_end_where_it_stands(configure, monkeypatch):
     run = go_on(configure(train__steps=6))
     assert run.results["final"]["50.0"]["aggregate"]["episodes"] == 2
     go_on(configure(train__steps=8))
-    go_on(configure(train__steps=8, eval__episodes=3))
-    evaluations = read_lines(run.folder / "evaluations.jsonl")
-    assert [(line["step"], line["final"], len(line["returns"])) for line in evaluations] == [
-        *((2, False, 1), (4, False, 1), (6, False, 2), (8, True, 3))
-    ]
+    found = [(line["step"], line["final"], len(line["returns"])) for line in evaluations_of(run)]
+    assert found == [(2, False, 1), (4, False, 1), (6, False, 2), (8, True, 2)]
 
 
 def test_how_often_something_is_written_may_change(configure, monkeypatch):
@@ -103,12 +76,12 @@ def test_how_often_something_is_written_may_change(configure, monkeypatch):
     interrupted(monkeypatch, step=6)
     train(configure(train__steps=12))
     rarer = {"train__log_every": 4, "eval__every": 4, "train__checkpoint_every": 4, "train__keep_checkpoints": 5}
-    folder = go_on(configure(train__steps=12, **rarer)).folder
-    assert [line["step"] for line in read_lines(folder / "metrics.jsonl")] == [2, 4, 6, 8, 12]
-    assert [line["step"] for line in read_lines(folder / "evaluations.jsonl")] == [2, 4, 8, 12]
-    assert read_json(folder / "config.json")["train"]["log_every"] == 4
-    assert_same_run(whole.folder, folder, records=())
-    assert not list(folder.glob("evaluations-*"))
+    run = go_on(configure(train__steps=12, **rarer))
+    assert [line["step"] for line in read_lines(run.folder / "metrics.jsonl")] == [2, 4, 6, 8, 12]
+    assert [line["step"] for line in evaluations_of(run)] == [2, 4, 8, 12]
+    assert read_json(run.folder / "config.json")["train"]["log_every"] == 4
+    assert_same_run(whole.folder, run.folder, records=())
+    assert not list(run.folder.glob("evaluations-*"))
 
 
 @pytest.mark.parametrize(
@@ -126,12 +99,10 @@ def test_evaluations_that_mean_something_else_are_set_aside(change, new, configu
     interrupted(monkeypatch, step=6)
     train(configure())
     run = go_on(configure(**change))
-    aside = read_lines(run.folder / "evaluations-1.jsonl")
+    aside, found = evaluations_of(run, "evaluations-1"), evaluations_of(run)
     assert [(line["step"], line["target"]) for line in aside] == [(2, 50.0), (4, 50.0)]
     # What is on record is of one kind, from the update on that training went on from.
-    assert [(line["step"], line["target"]) for line in read_lines(run.folder / "evaluations.jsonl")] == [
-        (step, target) for step in (6, 8) for target in new
-    ]
+    assert [(line["step"], line["target"]) for line in found] == [(step, target) for step in (6, 8) for target in new]
     assert run.results["headline_target"] == str(new[0])
     assert set(run.results["best"]) == set(run.results["final"]) == set(map(str, new))
     (changed,) = read_lines(run.folder / "changes.jsonl")
@@ -141,17 +112,15 @@ def test_evaluations_that_mean_something_else_are_set_aside(change, new, configu
 
 def test_a_finished_run_is_scored_again_as_it_is_asked(configure):
     run = train(configure())
-    first, evaluations = run.results, read_lines(run.folder / "evaluations.jsonl")
+    first, evaluations = run.results, evaluations_of(run)
     again = go_on(configure(eval__episodes=5))
     assert again.results["final"]["50.0"]["aggregate"]["episodes"] == 5
-    new = read_lines(run.folder / "evaluations.jsonl")
+    new = evaluations_of(run)
     assert new[:-1] == evaluations[:-1]
     assert new[-1]["returns"][:2] == evaluations[-1]["returns"]  # the same starts
-    assert read_lines(run.folder / "evaluations-1.jsonl") == evaluations
+    assert evaluations_of(run, "evaluations-1") == evaluations
     assert read_json(run.folder / "results-1.json") == first
     other = go_on(configure(eval__episodes=5, eval__targets=(20.0,)))
     assert set(other.results["final"]) == {"20.0"}
-    assert [line["set_aside"] for line in read_lines(run.folder / "changes.jsonl")] == [
-        ["evaluations-1.jsonl", "results-1.json"],
-        ["evaluations-2.jsonl", "results-2.json"],
-    ]
+    aside = [line["set_aside"] for line in read_lines(run.folder / "changes.jsonl")]
+    assert aside == [[f"evaluations-{n}.jsonl", f"results-{n}.json"] for n in (1, 2)]

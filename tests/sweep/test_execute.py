@@ -1,7 +1,6 @@
 """Sweeps with a stand-in for run.py: finished cells are skipped, interrupted ones resumed, failures kept."""
 
 import os
-import pathlib
 import signal
 import subprocess
 import sys
@@ -10,6 +9,7 @@ import threading
 import time
 
 import pytest
+from launching import ROOT
 
 from rvdt_jax.report.cells import read_cells
 from rvdt_jax.sweep.execute import Job, State, Sweep, failure_of
@@ -22,24 +22,18 @@ flags = dict(word.lstrip("-").partition("=")[::2] for word in sys.argv[1:])
 folder = pathlib.Path(flags["workdir"])
 begun = (folder / "config.json").exists()
 if begun != ("resume" in flags):
-    sys.exit("error: the folder is there" if begun else "error: nothing to resume")
+    sys.exit("error: nothing to resume, or --resume is missing")
 if flags.get("unready"):
-    folder.parent.mkdir(parents=True, exist_ok=True)
     (folder.parent / "starts").write_text("unready\\n")
     time.sleep(float(flags["unready"]))
 signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
 folder.mkdir(parents=True, exist_ok=True)
 (folder / "config.json").touch()
+print("cores", len(os.sched_getaffinity(0)), "bars", os.environ.get("TQDM_DISABLE"), flush=True)
 with (folder.parent / "starts").open("a") as file:
     file.write(folder.name + (" again" if begun else "") + "\\n")
-print("cores", len(os.sched_getaffinity(0)), "bars", os.environ.get("TQDM_DISABLE"), flush=True)
 if not (folder.parent / "quick").exists():
     time.sleep(float(flags.get("seconds", 0)))
-deadline = time.monotonic() + 600
-while len((folder.parent / "starts").read_text().split()) < int(flags.get("together", 0)):
-    time.sleep(0.02)
-    if time.monotonic() > deadline:
-        sys.exit("error: alone")
 if flags.get("fail") and not (folder.parent / "mended").exists():
     print("first\\nerror: it broke")
     sys.exit(2)
@@ -61,34 +55,25 @@ def make_sweep(tmp_path):
     return make
 
 
-@pytest.fixture
-def interrupt():
-    """A function that sends this process a signal, several times, once that many runs have started."""
-    threads = []
-
-    def wait(root, runs, times):
-        while len(starts(root)) < runs:
-            time.sleep(0.02)
-        for _ in range(times):
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    def interrupt(root, runs, times=1):
-        threads.append(threading.Thread(target=wait, args=(root, runs, times)))
-        threads[-1].start()
-
-    yield interrupt
-    for thread in threads:
-        thread.join()
-
-
 def starts(root):
     path = root / "starts"
     return path.read_text().split("\n")[:-1] if path.exists() else []
 
 
+def interrupt(root, runs, times=1):
+    """Sends this process a signal, several times, once that many runs have started."""
+
+    def wait():
+        while len(starts(root)) < runs:
+            time.sleep(0.02)
+        for _ in range(times):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait).start()
+
+
 def test_cells_are_run_once_and_their_commands_are_kept(make_sweep):
     sweep, jobs, root = make_sweep()
-    assert [job.state() for job in jobs] == [State.NEW, State.NEW]
     assert set(sweep.run().values()) == {State.DONE}
     assert jobs[0].beside(".command").read_text() == jobs[0].command + "\n"
     assert jobs[0].command == f"python experiments/run.py --workdir={root / 'DT'}"
@@ -119,19 +104,12 @@ def test_a_cell_that_another_command_started_is_refused_before_anything_runs(mak
     assert starts(root) == ["QT"]
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system does not bind processes to cores")
-def test_two_at_a_time_share_the_cores(make_sweep):
-    sweep, jobs, _ = make_sweep("--together=2", at_once=2)
-    assert set(sweep.run().values()) == {State.DONE}
-    cores = len(os.sched_getaffinity(0))
-    for job in jobs:
-        assert f"cores {max(1, cores // 2)}" in job.beside(".log").read_text()
-
-
-def test_a_signal_stops_every_run_and_the_same_sweep_resumes(make_sweep, interrupt):
-    sweep, _, root = make_sweep("--seconds=30", at_once=2, variants=("DT", "QT", "RVDT"))
-    interrupt(root, 2)
+def test_two_at_a_time_share_the_cores_and_a_signal_stops_both_until_the_same_sweep_resumes(make_sweep):
+    sweep, jobs, root = make_sweep("--seconds=30", at_once=2, variants=("DT", "QT", "RVDT"))
+    interrupt(root, 2)  # the first does not end before the second begins
     assert list(sweep.run().values()) == [State.STARTED, State.STARTED, State.NEW]
+    for job in jobs[:2]:
+        assert f"cores {max(1, len(os.sched_getaffinity(0)) // 2)}" in job.beside(".log").read_text()
     assert sweep.signal == signal.SIGTERM
     assert not list(root.glob("*.failed.json"))
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
@@ -140,7 +118,7 @@ def test_a_signal_stops_every_run_and_the_same_sweep_resumes(make_sweep, interru
     assert starts(root)[2:] == ["DT again", "QT again", "RVDT"]
 
 
-def test_a_run_that_is_stopped_before_it_could_save_anything_has_not_failed(make_sweep, interrupt):
+def test_a_run_that_is_stopped_before_it_could_save_anything_has_not_failed(make_sweep):
     """While it imports or loads data, run.py has no handler yet; a second signal must reach no run."""
     sweep, jobs, root = make_sweep("--unready=30", variants=("DT",))
     interrupt(root, 1, times=2)
@@ -158,13 +136,12 @@ def test_after_a_kill_no_second_run_starts_while_the_first_one_lives(make_sweep,
         job = Job(Cell("task", "DT"), pathlib.Path({str(root / "DT")!r}), {jobs[0].flags!r})
         Sweep(pathlib.Path({str(tmp_path / "run.py")!r}), [job]).run()
     """
-    killed = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], cwd=pathlib.Path(__file__).parents[2])
+    killed = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], cwd=ROOT)
     while not starts(root):
         time.sleep(0.02)
     killed.kill()
     killed.wait()
     assert sweep.run() == {jobs[0].cell: State.RUNNING}
-    assert starts(root) == ["DT"]
     while jobs[0].state() is State.RUNNING:
         time.sleep(0.05)
     assert make_sweep("--seconds=2", variants=("DT",))[0].run() == {jobs[0].cell: State.DONE}

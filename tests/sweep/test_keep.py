@@ -16,24 +16,19 @@ TASK = "maze2d-umaze-v1"
 @pytest.fixture
 def jobs(tmp_path):
     """Two finished cells with a checkpoint each, and one that is not."""
-    root, jobs = tmp_path / "out", []
-    for variant, score in (("DT", 10.0), ("QT", 20.0), ("RVDT", None)):
-        cell = Cell(TASK, variant)
-        if score is not None:
-            write_run(root / cell.name, TASK, variant, {0: score})
-            (root / cell.name / "checkpoints").mkdir()
-            (root / f"{cell.name}.command").write_text(f"run {variant}\n")
-        jobs.append(Job(cell, root / cell.name, ()))
+    cells = [Cell(TASK, variant) for variant in ("DT", "QT", "RVDT")]
+    jobs = [Job(cell, tmp_path / "out" / cell.name, ()) for cell in cells]
+    for job, score in zip(jobs[:2], (10.0, 20.0), strict=True):
+        write_run(job.workdir, TASK, job.cell.variant, {0: score})
+        (job.workdir / "checkpoints").mkdir()
+        job.beside(".command").write_text(f"run {job.cell.variant}\n")
     return jobs
 
 
 def test_records_and_commands_of_finished_cells_are_kept_once_and_never_replaced(jobs, tmp_path):
     assert keep_records(tmp_path / "out", jobs, tmp_path / "kept") == 2
-    cells = read_cells([tmp_path / "kept"])
-    assert {variant: (cell.mean, cell.command) for (_, variant, _), cell in cells.items()} == {
-        "DT": (pytest.approx(10.0), "run DT"),
-        "QT": (pytest.approx(20.0), "run QT"),
-    }
+    cells = [(*key[:2], round(cell.mean, 9), cell.command) for key, cell in read_cells([tmp_path / "kept"]).items()]
+    assert sorted(cells) == [(TASK, "DT", 10.0, "run DT"), (TASK, "QT", 20.0, "run QT")]
     folder = tmp_path / "kept" / TASK / "DT"
     assert {path.name for path in folder.iterdir()} == {"config.json", "evaluations.jsonl", "results.json"}
     assert keep_records(tmp_path / "out", jobs, tmp_path / "kept") == 0

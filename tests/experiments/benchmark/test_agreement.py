@@ -93,11 +93,10 @@ def dropped(small_config):
 
 def differs(ours, theirs) -> bool:
     """Whether the two samples have other means or other spreads, by five standard errors."""
-    means = np.abs(ours.mean(0) - theirs.mean(0)) / np.sqrt((ours.var(0) + theirs.var(0)) / DRAWS)
     spreads = [(sample - sample.mean(0)) ** 2 for sample in (ours, theirs)]
-    apart = np.abs(spreads[0].mean(0) - spreads[1].mean(0))
-    spread = apart / np.sqrt((spreads[0].var(0) + spreads[1].var(0)) / DRAWS)
-    return bool(max(means.max(), spread.max()) > 5.0)
+    pairs = (ours, theirs), spreads
+    apart = [np.abs(a.mean(0) - b.mean(0)) / np.sqrt((a.var(0) + b.var(0)) / DRAWS) for a, b in pairs]
+    return bool(np.max(apart) > 5.0)
 
 
 PLACES = ("dropout", "blocks.0.dropout", "blocks.1.dropout", "blocks.0.attention.dropout")

@@ -8,9 +8,8 @@ from benchmark.updates import Case, Data
 
 pytestmark = pytest.mark.slow
 
-SIZES = Sizes(
-    batch=2, steps=3, observation=4, action=2, width=8, layers=2, critic_width=16, critic_layers=2, guided=True
-)
+NETWORKS = {"width": 8, "layers": 2, "critic_width": 16, "critic_layers": 2}
+SIZES = Sizes(batch=2, steps=3, observation=4, action=2, guided=True, **NETWORKS)
 
 
 def test_the_plain_update_by_hand():
@@ -37,9 +36,8 @@ def test_the_traced_update_multiplies_what_the_formula_says(variant, small_confi
 
 
 def test_the_compiler_counts_little_else_where_products_dominate(small_config, data):
-    config = small_config(
-        variant="DT", model__width=256, model__layers=1, model__context_length=8, train__batch_size=64
-    )
+    sizes = {"model__width": 256, "model__layers": 1, "model__context_length": 8, "train__batch_size": 64}
+    config = small_config(variant="DT", **sizes)
     row = measure_flops(Case("small", config, 1, "loop", 1, 1), data)
     assert row["traced_over_formula"] == pytest.approx(1.0, abs=1e-3)
     assert 1.0 < row["compiled_over_formula"] < 1.05

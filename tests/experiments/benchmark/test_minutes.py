@@ -14,7 +14,6 @@ from benchmark.updates import Data
 
 from rvdt_jax.models.transformer import CausalSelfAttention
 
-HERE = {"platform": "cpu", "device": "A", "devices": 1, "cores": 2, "date": "2026-01-01"}
 BY_IMPORTANCE = [
     *("RVDT/bfloat16/1 seed public strong", "RVDT/bfloat16/5 seeds, vmap", "QT/bfloat16/1 seed", "DT/bfloat16/1 seed"),
     *("RVDT/float32/1 seed", "RVDT/bfloat16/3 seeds, vmap", "RVDT/bfloat16/8 seeds, vmap"),
@@ -22,10 +21,7 @@ BY_IMPORTANCE = [
 
 
 def test_every_kind_of_row_has_a_first_guess(small_config):
-    def make(variant, dtype):
-        return small_config(variant=variant)
-
-    rows = other_rows("reference", make, Data.of(make_episodes(50)), "gpu")
+    rows = other_rows("reference", lambda variant, _: small_config(variant=variant), Data.of(make_episodes(50)), "gpu")
     assert {section for section, *_ in rows} <= minutes._PROGRAMS.keys()
 
 
@@ -43,20 +39,18 @@ def test_rows_come_by_importance_and_none_is_begun_that_would_not_fit(
 ):
     clock, done = [0.0], []
 
-    def measure(name):
+    def measure(*words):
         clock[0] += seconds
-        done.append(name)
+        done.append(" ".join(words))
         return {}
 
-    results = Results(tmp_path / "r.json", HERE, identity, say=lambda line: None)
+    results = Results(tmp_path / "r.json", {}, identity, say=lambda line: None)
+    others = [(section, "x", lambda section=section: measure(section)) for section in ("evaluation", "profile")]
     monkeypatch.setattr(minutes.time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(minutes, "make_episodes", lambda: make_episodes(2000))
-    monkeypatch.setattr(minutes, "peak_flops", lambda results, dtype: 1e12)
-    monkeypatch.setattr(minutes, "check_agreement", lambda results, cases, data: None)
-    monkeypatch.setattr(
-        minutes, "measure_updates", lambda r, cases, data: measure(" ".join([cases[0].name, *cases[0].peers]))
-    )
-    others = [(section, "x", lambda section=section: measure(section)) for section in ("evaluation", "profile")]
+    monkeypatch.setattr(minutes, "peak_flops", lambda *_: 1e12)
+    monkeypatch.setattr(minutes, "check_agreement", lambda *_: None)
+    monkeypatch.setattr(minutes, "measure_updates", lambda _, cases, data: measure(cases[0].name, *cases[0].peers))
     monkeypatch.setattr(minutes, "other_rows", lambda *_: others)
 
     def make(variant, dtype):
@@ -78,11 +72,8 @@ def test_the_changes_of_attention_compute_the_same():
         plain = CausalSelfAttention(heads=2, dtype=np.float32, plain=False)
         params = plain.init(jax.random.key(1), *arguments)
         expected = plain.apply(params, *arguments)
-        inner = params["params"]
-        joined = {
-            name: np.concatenate([inner[each][name] for each in ("query", "key", "value")], -1)
-            for name in ("kernel", "bias")
-        }
+        inner, three = params["params"], ("query", "key", "value")
+        joined = {name: np.concatenate([inner[each][name] for each in three], -1) for name in ("kernel", "bias")}
         for how, own in (("xla", inner), ("one product", inner if read is not None else inner | {"all": joined})):
             changed = xla.attention(how)(heads=2, dtype=np.float32, plain=False)
             np.testing.assert_allclose(changed.apply({"params": own}, *arguments), expected, atol=1e-5)

@@ -15,22 +15,12 @@ LENGTHS = np.array([1, 7, 3, 12])
 STEPS = int(LENGTHS.sum())
 
 
-@pytest.fixture
-def numbered():
-    """Episodes that carry each step's number as observation and action; the second one terminates."""
-    number = np.arange(STEPS, dtype=np.float32)
-    return Episodes(
-        name="numbered",
-        observations=number[:, None],
-        actions=number[:, None] / STEPS,
-        rewards=np.random.default_rng(0).integers(0, 3, STEPS).astype(np.float32),
-        lengths=LENGTHS,
-        terminated=np.array([False, True, False, False]),
-    )
-
-
 @pytest.mark.parametrize("sampler", [TrajectorySampler, FlatSampler])
-def test_windows(sampler, numbered):
+def test_windows(sampler):
+    """Episodes carry each step's number as observation and action; the second one terminates."""
+    number, rewards = np.arange(STEPS, dtype=np.float32), np.random.default_rng(0).integers(0, 3, STEPS)
+    columns = number[:, None], number[:, None] / STEPS, rewards.astype(np.float32)
+    numbered = Episodes("numbered", *columns, LENGTHS, np.arange(4) == 1)
     experts, length = np.array([False, True, False, True]), 4
     batch = sampler(numbered, experts, 4000, length, 10.0, "cpu").sample()
     mask = batch.mask.numpy().astype(bool)

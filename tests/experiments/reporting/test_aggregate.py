@@ -15,10 +15,7 @@ TASKS = ("maze2d-umaze-v1", "maze2d-medium-v1", "maze2d-large-v1")
 
 
 def test_the_interquartile_mean_and_the_probability_of_improvement(tmp_path):
-    """QT: 0, 10, 20, 30 on two tasks. RVDT: 15 to 75 in seven runs on these, in eight on a third.
-
-    Only final checkpoints count: half-way every run was at 500.
-    """
+    """QT: 0 to 30 on two tasks. RVDT: 15 to 75 in seven runs, in eight on a third. Half-way all were at 500."""
     for number, task in enumerate(TASKS):
         if number < 2:
             write_run(tmp_path / f"QT{number}", task, "QT", {seed: 10.0 * seed for seed in range(4)})

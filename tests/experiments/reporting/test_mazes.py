@@ -34,23 +34,21 @@ def test_there_is_a_panel_for_each_policy(count, tmp_path):
 
 def test_a_film_shows_all_episodes_from_start_to_end_and_leaves_frames_out_if_it_is_too_large(tmp_path, monkeypatch):
     monkeypatch.setattr(mazes, "_FRAMES", 12)
-    paths, path, pixels = wander(), tmp_path / "paths.gif", {}
+    paths, path = wander(), tmp_path / "paths.gif"
     draw_film("RVDT", paths, path)
+    colours = np.array([(0, 158, 115), (213, 94, 0)])  # within the goal, and outside
     with Image.open(path) as pictures:
         assert pictures.n_frames == 12
-        size = pictures.size
+        # The maze fills the film's width, without .55 of the outer cells, and its lower end.
+        scale = pictures.width / (5 - 1.1)
+        top = pictures.height - scale * (5 - 1.1)
         for frame, moment in ((0, 0), (11, 300)):
             pictures.seek(frame)
-            pixels[moment] = np.asarray(pictures.convert("RGB")).astype(int)
-    colours = np.array([(0, 158, 115), (213, 94, 0)])  # within the goal, and outside
-    # The maze fills the film's width, without .55 of the outer cells, and its lower end.
-    scale = size[0] / (5 - 1.1)
-    top = size[1] - scale * (5 - 1.1)
-    for moment, picture in pixels.items():
-        for position in paths.positions[:, moment]:
-            row, column = round(top + scale * (position[0] - 0.55)), round(scale * (position[1] - 0.55))
-            around = picture[row - 1 : row + 2, column - 1 : column + 2].reshape(-1, 3)
-            assert (np.abs(around[:, None] - colours).sum(-1).min(0) < 60).any(), (moment, position)
+            pixels = np.asarray(pictures.convert("RGB")).astype(int)
+            for y, x in paths.positions[:, moment]:
+                row, column = round(top + scale * (y - 0.55)), round(scale * (x - 0.55))
+                around = pixels[row - 1 : row + 2, column - 1 : column + 2].reshape(-1, 3)
+                assert (np.abs(around[:, None] - colours).sum(-1).min(0) < 60).any(), (moment, y, x)
     limit = 0.6 * path.stat().st_size
     monkeypatch.setattr(mazes, "FILM_BYTES", limit)
     draw_film("RVDT", paths, path)

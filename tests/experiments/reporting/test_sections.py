@@ -1,8 +1,9 @@
 """The generated sections: the committed pages are those of the committed records, and how results are laid out."""
 
 import pytest
+from conftest import snapshot
 from launching import ROOT
-from made_up_runs import RECREATED, line_of, write_run
+from made_up_runs import line_of, write_run
 from reporting.results import draw_tables, headline_section, results_section, statistics_section
 from reporting.sections import HEADLINE, SPEED, markers, results_sections, section_of, write_section
 
@@ -41,28 +42,23 @@ def test_only_the_section_is_replaced_and_a_page_without_the_markers_is_refused(
         assert page.read_text(encoding="utf-8") == text
 
 
-def test_rows_that_were_run_stand_beside_the_published_ones(tmp_path):
+def test_what_was_not_run_is_said_and_equal_records_are_drawn_alike(tmp_path):
+    """The committed records have no such gap."""
     assert results_section({}) == headline_section({}) == statistics_section({}) == "Nothing was run yet."
     write_run(tmp_path / "a", "maze2d-umaze-v1", "RVDT", {0: 100.0, 1: 90.0})
     write_run(tmp_path / "b", "maze2d-umaze-v1", "DT", {0: 10.0})
-    write_run(tmp_path / "c", "maze2d-umaze-v1", "VDT", {0: 20.0})  # the source has no column of it
     cells = read_cells([tmp_path])
     text = results_section(cells)
-    ours = ("31.0 ± 21.3", "**10.0**", "500.0", "105.4 ± 4.8", "", "**20.0**", "500.0", "145.1 ± 3.8", "**95.0 ± 7.1**")
-    assert line_of(text, "maze2d-umaze-v1") == ["maze2d-umaze-v1", *ours, "500.0 ± 0.0"]
-    assert "| maze2d-large-v1 |" not in text
-    assert "recreated data, not D4RL's files" in text
     assert "Not run: maze2d-umaze-v1 QT." in text
-    assert "QT on maze2d-umaze-v1: 99.2 in the table maze2d, 105.4" in text
-    final = ("31.0", "**10.0**", "99.2", "", "**20.0**", "145.1 ± 3.8", "**95.0 ± 7.1**")
-    assert line_of(headline_section(cells), "maze2d-umaze-v1") == ["maze2d-umaze-v1", *final]
+    ours = ["31.0", "**10.0**", "99.2", "", "145.1 ± 3.8", "**95.0 ± 7.1**"]
+    assert line_of(headline_section(cells), "maze2d-umaze-v1")[1:] == ours
     for name in ("1", "2"):
         (tmp_path / name).mkdir()
         draw_tables(cells, tmp_path / name)
-    drawn = {path.name for path in (tmp_path / "1").iterdir()}
-    assert {"maze2d.png", *(f"maze2d-reward{kind}.png" for kind in ("", "-curves", "-returns"))} <= drawn
-    assert all((tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes() for name in drawn)
-    assert all(f"tables/{name}" in text for name in drawn - {"maze2d.png"})
+    drawn = snapshot(tmp_path / "1")
+    assert {"maze2d.png", *(f"maze2d-reward{kind}.png" for kind in ("", "-curves", "-returns"))} <= drawn.keys()
+    assert drawn == snapshot(tmp_path / "2")
+    assert all(f"tables/{name}" in text for name in drawn.keys() - {"maze2d.png"})
 
 
 def test_other_algorithms_have_rows_of_their_own_and_stay_out_of_the_headline(tmp_path):
@@ -74,16 +70,3 @@ def test_other_algorithms_have_rows_of_their_own_and_stay_out_of_the_headline(tm
     assert line_of(text, "TD3+BC")[1:3] == ["14.8", ""]
     assert "; MLPs of 2 x 256, batch 256;" in text
     assert not {"IQL", "MLPs"} & set(headline_section(cells).split())
-
-
-def test_listed_items_with_commas_do_not_run_into_each_other(tmp_path):
-    for regime, kept in (("D1", 125), ("D2", 60)):
-        provenance = RECREATED | {"subset": {"episodes": kept, "of": 1250}}
-        write_run(tmp_path / regime, "maze2d-umaze-v1", "QT", {0: 50.0}, regime=regime, provenance=provenance)
-    text = results_section(read_cells([tmp_path]))
-    assert "(recreated/x with 125 of 1250 trajectories, recreated/x with 60 of 1250 trajectories)" in text
-    assert "; width 32, 1 layer, K=5, batch 256; 20 updates;" in text
-    config = tmp_path / "D1" / "config.json"
-    config.write_text(config.read_text().replace('"width": 32', '"width": 64'))
-    text = results_section(read_cells([tmp_path]))
-    assert "; (width 32, 1 layer, K=5, batch 256) or (width 64, 1 layer, K=5, batch 256);" in text
