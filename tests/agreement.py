@@ -3,6 +3,7 @@
 import pathlib
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from faults.harness import RECORDS, last_checkpoint
 
@@ -14,6 +15,15 @@ def assert_same_run(one, other, records=RECORDS):
         assert (one / name).read_bytes() == (other / name).read_bytes(), name
     for left, right in zip(last_checkpoint(one), last_checkpoint(other), strict=True):
         np.testing.assert_array_equal(left, right)
+
+
+def raw(leaf):
+    """An array's bits; a key's too."""
+    return jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
+
+
+def assert_trees_equal(one, other, **tolerance):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(raw(a), raw(b), **tolerance), one, other)
 
 
 def assert_losses_equal(one: dict, many: dict):

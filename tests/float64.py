@@ -12,6 +12,22 @@ def dense(p, x):
     return x @ p["kernel"] + p["bias"]
 
 
+def mish(x):
+    return x * np.tanh(np.log1p(np.exp(x)))
+
+
+def relu(x):
+    return np.maximum(x, 0.0)
+
+
+def mlp(p, x, activation=relu):
+    layers = sum(name.startswith("Dense") for name in p)
+    for layer in range(layers - 1):
+        x = dense(p[f"Dense_{layer}"], x)
+        x = activation(layer_norm(p[f"LayerNorm_{layer}"], x) if f"LayerNorm_{layer}" in p else x)
+    return dense(p[f"Dense_{layers - 1}"], x)
+
+
 def layer_norm(p, x):
     centred = x - x.mean(-1, keepdims=True)
     return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-6) * p["scale"] + p["bias"]

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import toy_problems
-from float64 import check_gradient, dense, double, layer_norm
+from float64 import check_gradient, double, mlp, relu
 
 from rvdt_jax.algorithms import transitions
 from rvdt_jax.algorithms.base import get_algorithm, update_key
@@ -16,33 +16,34 @@ from rvdt_jax.data.rebalance import select_experts
 from rvdt_jax.data.store import make_normalizer, make_store
 from rvdt_jax.train.driver import init_states, train_chunk
 
-SMALL = {"model__critic_width": 8, "train__batch_size": 256, "train__grad_clip_norm": 0.05}
 GAMMA, RATE, SEEDS = 0.9, 0.1, 20
-
-
-def mlp(p, x):
-    layers = sum(name.startswith("Dense") for name in p)
-    for layer in range(layers - 1):
-        x = dense(p[f"Dense_{layer}"], x)
-        x = np.maximum(layer_norm(p[f"LayerNorm_{layer}"], x) if f"LayerNorm_{layer}" in p else x, 0.0)
-    return dense(p[f"Dense_{layers - 1}"], x)
+SMALL = {"model__critic_width": 8, "train__batch_size": 256, "train__grad_clip_norm": 0.05}
+SMALL |= {"loss__gamma": GAMMA, "loss__target_rate": RATE, "train__learning_rate": 3e-4}
 
 
 def act(policy, observations):
     return np.tanh(mlp(policy["MLP_0"], observations))
 
 
-def values(critic, observations, actions):
-    return np.stack([mlp(critic[name], np.concatenate([observations, actions], -1))[:, 0] for name in ("q1", "q2")])
+def gaussian(policy, observations):
+    """Mean and log-std of the action before the tanh."""
+    mu, log_std = np.split(mlp(policy["MLP_0"], observations), 2, -1)
+    return mu, np.clip(log_std, -20, 2)
+
+
+def values(critic, observations, actions, activation=relu):
+    seen = np.concatenate([observations, actions], -1)
+    return np.stack([mlp(critic[name], seen, activation)[:, 0] for name in ("q1", "q2")])
+
+
+def backup(before, batch, drawn, weight=0.6):
+    """r + gamma times the best action's value, each between the smaller and the larger of the critics'."""
+    each = np.stack([values(before["critic"].target, batch.next_observations, actions) for actions in drawn])
+    return batch.rewards + GAMMA * batch.continues * (weight * each.min(1) + (1 - weight) * each.max(1)).max(0)
 
 
 def mean(x, batch):
     return (x * batch.mask).sum() / batch.mask.sum()
-
-
-def td_loss(critic, targets, batch, of=values):
-    errors = (of(critic, batch.observations, batch.actions) - targets) ** 2
-    return mean(errors.sum(0), batch)
 
 
 def close(ours, expected):
@@ -80,16 +81,28 @@ def one_update(config, store, keys=1, step=0):
     return double(state.learners), double(after.learners), batch, metrics, keys
 
 
-def check_critic(before, after, targets, batch, metrics, factor, added=lambda params: 0.0, of=values, rate=3e-4):
+def check_critic(before, after, targets, batch, metrics, factor=1.0, added=lambda params: 0.0, of=values, rate=3e-4):
+    """The TD loss, the step down it and what is ``added`` to it, and the target after it."""
+
     def loss(params):
-        return factor * td_loss(params, targets, batch, of)
+        errors = (of(params, batch.observations, batch.actions) - targets) ** 2
+        return factor * mean(errors.sum(0), batch)
 
     np.testing.assert_allclose(metrics["critic/td_loss"], loss(before["critic"].params), rtol=1e-4)
-    check(lambda params: loss(params) + added(params), before, after, metrics, "critic", rate)
+    norm, learner = metrics["critic/grad_norm"], after["critic"]
+    check_gradient(lambda params: loss(params) + added(params), before["critic"].params, norm, learner, 0.0, rate=rate)
+    check_follows(before, after, "critic")
 
 
-def check(loss, before, after, metrics, name, rate=3e-4):
+def check(loss, before, after, metrics, name, rate=3e-4, rtol=1e-4):
+    """The loss, and the step down it."""
+    np.testing.assert_allclose(metrics[f"{name}/loss"], loss(before[name].params), rtol=rtol)
     check_gradient(loss, before[name].params, metrics[f"{name}/grad_norm"], after[name], 0.0, rate=rate)
+
+
+def check_scalar(before, after, name, direction, rate=3e-4):
+    """Adam's first step of one number is as long as the learning rate."""
+    np.testing.assert_allclose(after[name].params - before[name].params, rate * np.sign(direction), rtol=1e-3)
 
 
 def bandit():

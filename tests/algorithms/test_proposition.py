@@ -7,7 +7,6 @@ import pytest
 
 from rvdt_jax.algorithms import losses
 from rvdt_jax.algorithms.sequence import SEQUENCE, make_coefficients, make_spec
-from rvdt_jax.data.contract import check_episodes
 from rvdt_jax.data.episodes import Episodes
 from rvdt_jax.data.rebalance import expert_weight, select_experts
 from rvdt_jax.data.store import make_normalizer, make_store
@@ -44,22 +43,16 @@ def test_the_gradients_are_equal_where_the_experts_mean_is_the_action_of_the_dat
 def crossing(count=400, length=3):
     """Every trajectory acts by one rule, with noise; those of return 1, a fifth, by .6 x and the others by -.6 x."""
     rng = np.random.default_rng(0)
-    good = np.arange(count) % 5 == 0
-    observations = rng.uniform(-1, 1, (count, length, 1))
-    sign = np.where(good, 1.0, -1.0)[:, None, None]
-    actions = np.clip(0.6 * sign * observations + 0.1 * rng.normal(size=observations.shape), -1, 1)
-    rewards = np.zeros((count, length))
-    rewards[good, -1] = 1.0
-    return check_episodes(
-        Episodes(
-            name="crossing",
-            observations=observations.reshape(-1, 1).astype(np.float32),
-            actions=actions.reshape(-1, 1).astype(np.float32),
-            rewards=rewards.reshape(-1).astype(np.float32),
-            lengths=np.full(count, length),
-            terminated=np.ones(count, bool),
-        )
-    )
+    good = np.repeat(np.arange(count) % 5 == 0, length)[:, None]
+    observations = rng.uniform(-1, 1, good.shape)
+    actions = np.clip(np.where(good, 0.6, -0.6) * observations + 0.1 * rng.normal(size=good.shape), -1, 1)
+    rewards = good[:, 0] * (np.arange(good.size) % length == length - 1)
+    columns = (np.float32(column) for column in (observations, actions, rewards))
+    return Episodes("crossing", *columns, np.full(count, length), np.ones(count, bool))
+
+
+SETTINGS = {"policy__condition_on_return": False, "model__width": 16, "model__dropout": 0.0, "model__context_length": 2}
+SETTINGS |= {"train__batch_size": 128, "train__learning_rate": 3e-3, "train__grad_clip_norm": 10.0}
 
 
 @pytest.mark.slow
@@ -68,36 +61,18 @@ def test_both_ways_of_rebalancing_reach_the_same_policy(small_config):
     episodes, alpha = crossing(), 6.0
     experts = select_experts(episodes.returns, episodes.lengths, fraction=0.2)
     store = make_store(episodes, experts, make_normalizer(episodes), return_scale=1.0)
-    slopes = {}
+    points, slopes = np.linspace(-1, 1, 21), {}
+    inputs = jnp.asarray(make_normalizer(episodes)(np.float32(points[:, None, None])))
+    zeros = jnp.zeros((points.size, 1))
     for rebalancing in ("none", "kl", "kl_explicit"):
-        config = small_config(
-            variant="RDT",
-            policy__condition_on_return=False,
-            loss__rebalancing=rebalancing,
-            loss__alpha=alpha,
-            train__batch_size=128,
-            train__learning_rate=3e-3,
-            train__steps=1500,
-            train__grad_clip_norm=10.0,
-            model__width=16,
-            model__dropout=0.0,
-            model__context_length=2,
-        )
+        config = small_config(variant="RDT", loss__rebalancing=rebalancing, loss__alpha=alpha, **SETTINGS)
         spec, coefficients = make_spec(config, 1, 1, 3), make_coefficients(config)
         static = {"algorithm": SEQUENCE, "spec": spec, "updates": 1500, "map_seeds": "loop"}
         states, _ = train_chunk(init_states(jnp.asarray([0]), SEQUENCE, spec), store, coefficients, **static)
-        slopes[rebalancing] = slope_of(spec, states, episodes)
+        params = jax.tree.map(lambda leaf: leaf[0], states.learners["policy"].params)
+        mean = spec.policy.apply({"params": params}, inputs, zeros[..., None], zeros, zeros.astype(int)).mean
+        slopes[rebalancing] = np.polyfit(points, np.asarray(mean)[:, 0, 0], 1)[0]
     weight = 0.2 * (1 + alpha)
     assert slopes["none"] == pytest.approx(0.6 * (0.2 - 0.8), abs=0.05)
     assert slopes["kl"] == pytest.approx(0.6 * (weight - 0.8) / (weight + 0.8), abs=0.05)
     assert slopes["kl_explicit"] == pytest.approx(slopes["kl"], abs=0.05)
-
-
-def slope_of(spec, states, episodes):
-    """Of the first action of a window, as a function of the raw observation."""
-    points, normalizer = np.linspace(-1, 1, 21), make_normalizer(episodes)
-    observations = jnp.asarray(normalizer(points[:, None, None].astype(np.float32)))
-    zeros = jnp.zeros((points.size, 1))
-    params = jax.tree.map(lambda leaf: leaf[0], states.learners["policy"].params)
-    mean = spec.policy.apply({"params": params}, observations, zeros[..., None], zeros, zeros.astype(int)).mean
-    return np.polyfit(points, np.asarray(mean)[:, 0, 0], 1)[0]

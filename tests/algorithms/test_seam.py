@@ -2,78 +2,40 @@
 
 import dataclasses
 import functools
-import importlib
 import os
+import re
 import sys
 
 import flax.linen as nn
-import jax.numpy as jnp
+import jax
 import numpy as np
 import pytest
 from agreement import assert_same_run
 from conftest import interrupted
-from launching import ROOT, launch
+from launching import ROOT, TINY, launch
 
 import rvdt_jax
 from rvdt_jax.algorithms import sequence
+from rvdt_jax.algorithms.base import get_algorithm
 from rvdt_jax.algorithms.variants import Variant, get_variant
 from rvdt_jax.errors import UserError
 from rvdt_jax.evaluation.score_run import load_scored, score_run
 from rvdt_jax.report.records import read_json, read_lines
 from rvdt_jax.runs.fit import run_config
-from rvdt_jax.train.driver import init_states, train_chunk
 
-TOY = '''"""Behaviour cloning with a linear policy of one observation."""
-
-import flax.linen as nn
-import jax.numpy as jnp
-
-from rvdt_jax.algorithms import base
-from rvdt_jax.algorithms.variants import Variant
-from rvdt_jax.types import PolicyOutput
-
-
-class Linear(nn.Module):
-    observation_size: int
-    action_size: int
-    condition_on_return: bool = False
-
-    @nn.compact
-    def __call__(self, observations, actions, returns_to_go, timesteps, deterministic=True, step=None):
-        mean = jnp.tanh(nn.Dense(self.action_size)(observations))
-        return PolicyOutput(mean, jnp.zeros_like(mean))
-
-
-def make_spec(config, observation_size, action_size, max_timestep, sharding=None):
-    return base.Spec(Linear(observation_size, action_size), None, **base.shared_fields(config, sharding))
-
-
-def update(state, store, coefficients, spec):
-    batch = base.draw_batch(base.update_key(state), store, spec)
-
-    def loss(params):
-        error = jnp.square(base.apply_policy(spec, params, batch).mean - batch.actions).mean()
-        return error, {"policy/error": error}
-
-    policy, metrics, _ = base.descend(state.learners["policy"], loss, base.make_optimizer(coefficients, state.step))
-    return state.replace(step=state.step + 1, learners={"policy": policy}), metrics
-
-
-CLONING = base.Algorithm(make_spec, update)
-ONE_STEP = {"model.context_length": 1}
-LINEAR = Variant(algorithm="toy:CLONING", condition_on_return=False, fills=ONE_STEP, reads=("train",))
-'''
+README = (ROOT / "rvdt_jax" / "README.md").read_text()
+TOY = next(block for block in re.findall("```python\n(.*?)```", README, re.DOTALL) if "CLONING" in block)
 
 
 @pytest.fixture
 def toy(tmp_path, monkeypatch):
-    """The variant's name; its module lies in a folder of its own."""
+    """The name of the README's variant, behaviour cloning; its module lies in a folder of its own."""
     folder = tmp_path / "mine"
     folder.mkdir()
-    (folder / "toy.py").write_text(TOY)
+    (folder / "cloning.py").write_text(TOY)
     monkeypatch.syspath_prepend(str(folder))
-    monkeypatch.delitem(sys.modules, "toy", raising=False)
-    return "toy:LINEAR"
+    monkeypatch.delitem(sys.modules, "cloning", raising=False)
+    return "cloning:LINEAR"
 
 
 @pytest.fixture
@@ -88,7 +50,8 @@ def test_forty_lines_train_resume_are_scored_and_act(make_toy_config, monkeypatc
     assert len(TOY.splitlines()) <= 40
     make_toy_config = functools.partial(make_toy_config, data__holdout=0.2)
     whole = run_config(make_toy_config("whole"), progress=False)
-    assert [read_json(whole.folder / "config.json")[name] for name in ("variant", "seeds")] == ["toy:LINEAR", [0, 3]]
+    recorded = read_json(whole.folder / "config.json")
+    assert (recorded["variant"], recorded["seeds"]) == ("cloning:LINEAR", [0, 3])
     interrupted(monkeypatch)
     config = make_toy_config()
     assert config.model.context_length == 1
@@ -110,31 +73,20 @@ def test_forty_lines_train_resume_are_scored_and_act(make_toy_config, monkeypatc
 
 @pytest.mark.slow
 def test_a_sweep_runs_it(toy, make_toy_config, tmp_path):
-    data = make_toy_config().data.path
-    settings = {"train.steps": 2, "train.batch_size": 8, "train.log_every": 2, "eval.every": 2, "eval.episodes": 1}
-    settings |= {"eval.curve_episodes": 1, "data.source": "file", "data.path": data}
     flags = ["--table=maze2d-reward", "--config=configs/maze2d.py", "--tasks=maze2d-umaze-v1", "--seeds=0"]
     flags += [f"--variants={toy}", f"--out={tmp_path / 'out'}"]
-    flags += [f"--set={name}={value}" for name, value in settings.items()]
-    path = os.pathsep.join([str(ROOT), str(tmp_path / "mine")])
-    result = launch("sweep.py", *flags, PYTHONPATH=path)
+    settings = TINY | {"train.steps": 2, "data.source": "file", "data.path": make_toy_config().data.path}
+    flags += [f"--set={name}={value}" for name, value in settings.items() if not name.startswith("model.")]
+    result = launch("sweep.py", *flags, PYTHONPATH=os.pathsep.join([str(ROOT), str(tmp_path / "mine")]))
     assert result.returncode == 0, result.stdout + result.stderr
-    assert read_json(tmp_path / "out/maze2d-umaze-v1/toy-LINEAR/results.json")["variant"] == toy
-
-
-def test_settings_that_it_does_not_read_are_ignored_with_a_line(make_toy_config, caplog):
-    with caplog.at_level("INFO"):
-        config = make_toy_config(loss__alpha=7.0, train__learning_rate=0.1)
-    assert "config.loss.alpha=7.0 is ignored: toy:LINEAR does not read it" in caplog.text
-    assert (config.loss.alpha, config.train.learning_rate) == (1.0, 0.1)
-    assert "learning_rate" not in caplog.text
+    assert read_json(tmp_path / "out/maze2d-umaze-v1/cloning-LINEAR/results.json")["variant"] == toy
 
 
 @pytest.mark.parametrize(
     ("name", "complaint"),
     [
         ("nowhere:LINEAR", r"config\.variant=nowhere:LINEAR: the module 'nowhere' cannot be imported .* PYTHONPATH"),
-        ("toy:CLONING", r"toy has no Variant named 'CLONING'\. It has LINEAR\."),
+        ("cloning:CLONING", r"cloning has no Variant named 'CLONING'\. It has LINEAR\."),
         (":LINEAR", r"the module '' cannot be imported"),
     ],
 )
@@ -144,7 +96,7 @@ def test_a_variant_that_cannot_be_found_is_a_users_error(name, complaint, toy):
 
 
 def test_a_bug_in_it_is_no_users_error(toy, tmp_path):
-    (tmp_path / "mine" / "toy.py").write_text("1 / 0")
+    (tmp_path / "mine" / "cloning.py").write_text("1 / 0")
     with pytest.raises(ZeroDivisionError):
         get_variant(toy)
 
@@ -170,20 +122,17 @@ SEEN_AS_PIXELS = Variant("kl_explicit", True, "gaussian", algorithm=f"{__name__}
 
 
 def test_an_encoder_takes_the_place_of_the_flat_observation_in_every_network(small_config, store):
-    algorithm = importlib.import_module(__name__).PIXELS
     config = small_config(variant=f"{__name__}:SEEN_AS_PIXELS")
-    spec = algorithm.make_spec(config, 4, 2, 30)
+    algorithm = get_algorithm(config.variant)
+    spec, coefficients = algorithm.make_spec(config, 4, 2, 30), algorithm.make_coefficients(config)
 
-    def kernels(states):
-        params = {name: learner.params for name, learner in states.learners.items()}
-        networks = params["policy"], params["critic"]["q1"], params["critic"]["q2"], params["expert"]
-        return [np.asarray(network["Pixels_0"]["Conv_0"]["kernel"]) for network in networks]
+    def kernels(state):
+        policy, critic, expert = (state.learners[name].params for name in ("policy", "critic", "expert"))
+        return [network["Pixels_0"]["Conv_0"]["kernel"] for network in (policy, critic["q1"], critic["q2"], expert)]
 
-    states = init_states(jnp.asarray([0]), algorithm, spec)
-    before, coefficients = kernels(states), algorithm.make_coefficients(config)
-    how = {"algorithm": algorithm, "spec": spec, "updates": 2, "map_seeds": "loop"}
-    states, metrics = train_chunk(states, store, coefficients, **how)
-    assert all(np.isfinite(values).all() for values in metrics.values())
-    for old, new in zip(before, kernels(states), strict=True):
-        assert old.shape == (1, 2, 2, 1, 3)
+    before = algorithm.init(jax.random.key(0), spec)
+    after, metrics = jax.jit(algorithm.update, static_argnames="spec")(before, store, coefficients, spec=spec)
+    assert all(np.isfinite(value) for value in metrics.values())
+    for old, new in zip(kernels(before), kernels(after), strict=True):
+        assert old.shape == (2, 2, 1, 3)
         assert (old != new).any()

@@ -7,8 +7,10 @@ import pytest
 
 from rvdt_jax.models.critic import QS, TwinCritic
 from rvdt_jax.models.policy import LOG_STD_RANGE, TransformerPolicy
+from rvdt_jax.types import PolicyOutput
 
 B, K, S, A = 2, 5, 3, 2
+ROWS = jnp.arange(B)[:, None]
 
 
 @pytest.fixture
@@ -80,12 +82,9 @@ OPTIONS = {
 }
 
 
-PREDICT = ("all of it", "no returns, state head")
-
-
 @pytest.mark.parametrize("case", OPTIONS)
 def test_the_fast_policy_is_the_plain_one(inputs, case):
-    """Same parameters, same outputs, same gradients; the plain one takes every token through every block."""
+    """Same parameters, outputs and gradients; the plain one takes every token through every block, to every step."""
     options = dict(OPTIONS[case])
     step = options.pop("step", None)
 
@@ -94,7 +93,9 @@ def test_the_fast_policy_is_the_plain_one(inputs, case):
         params = jax.tree.map(lambda leaf: 8.0 * leaf, policy.init(jax.random.key(1), **inputs))
 
         def total(params):
-            output = policy.apply(params, **inputs, step=step)
+            output = policy.apply(params, **inputs, step=None if plain else step)
+            if plain and step is not None:
+                output = PolicyOutput(output.mean[ROWS, step[:, None]], output.log_std[ROWS, step[:, None]])
             leaves = jax.tree.leaves(output)
             return sum((jnp.cos(jnp.arange(leaf.size).reshape(leaf.shape)) * leaf).sum() for leaf in leaves), output
 
@@ -103,46 +104,34 @@ def test_the_fast_policy_is_the_plain_one(inputs, case):
     (params, gradients, output), (plain_params, plain_gradients, plain_output) = evaluate(False), evaluate(True)
     jax.tree.map(np.testing.assert_array_equal, params, plain_params)
     predicted = output.next_observations
-    assert (None if predicted is None else predicted.shape) == ((B, K - 1, S) if case in PREDICT else None)
+    predicts = step is None and "predict_state" in options
+    assert (None if predicted is None else predicted.shape) == ((B, K - 1, S) if predicts else None)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), output, plain_output)
     scale = max(np.abs(leaf).max() for leaf in jax.tree.leaves(plain_gradients))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4 * scale), gradients, plain_gradients)
 
 
-def test_one_step_of_a_window_is_what_the_window_says_there(inputs):
-    apply = make(inputs, learn_std=True)
-    step = jnp.array([4, 2])
-    alone, all_steps = apply(step=step), apply()
-    for one, every in ((alone.mean, all_steps.mean), (alone.log_std, all_steps.log_std)):
-        np.testing.assert_allclose(one[:, 0], every[jnp.arange(B), step], rtol=1e-5, atol=1e-6)
-
-
-DRAWS = 40_000
-
-
 @pytest.mark.slow
 def test_dropout_does_to_the_output_what_drawn_masks_do(inputs):
     """Of one loud network: at the size of the start what is dropped inside a block would drown."""
-    rng = np.random.default_rng(1)
+    rng, draws = np.random.default_rng(1), 40_000
     policy = TransformerPolicy(S, A, max_timestep=10, width=16, layers=2, heads=2, dropout=0.2)
 
-    def loud(leaf):
-        return np.asarray(leaf + 0.5 * rng.normal(size=leaf.shape), np.float32)
-
-    params = jax.tree.map(loud, policy.init(jax.random.key(1), **inputs))
+    params = policy.init(jax.random.key(1), **inputs)
+    params = jax.tree.map(lambda leaf: np.float32(leaf + 0.5 * rng.normal(size=leaf.shape)), params)
 
     def draw(plain):
         @jax.jit
         @jax.vmap
         def sample(key):
-            drawn = policy.clone(plain=plain).apply(params, **inputs, deterministic=False, rngs={"dropout": key})
-            return drawn.mean
+            how = {"deterministic": False, "rngs": {"dropout": key}}
+            return policy.clone(plain=plain).apply(params, **inputs, **how).mean
 
-        return np.asarray(sample(jax.random.split(jax.random.key(2 + plain), DRAWS)))
+        return np.asarray(sample(jax.random.split(jax.random.key(2 + plain), draws)))
 
     one, other = draw(False), draw(True)
     for power in (one, other), ((one - one.mean(0)) ** 2, (other - other.mean(0)) ** 2):  # means, then spreads
-        errors = np.sqrt((power[0].var(0) + power[1].var(0)) / DRAWS)
+        errors = np.sqrt((power[0].var(0) + power[1].var(0)) / draws)
         assert (np.abs(power[0].mean(0) - power[1].mean(0)) < 5 * errors).all()
 
 

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from agreement import raw
 
 from rvdt_jax.algorithms.sequence import SEQUENCE, make_spec
 from rvdt_jax.train.checkpoint import Checkpoints
@@ -35,23 +36,15 @@ def kept(folder):
     return sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit())
 
 
-def raw(tree):
-    def without_key_types(leaf):
-        return jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
-
-    return [np.asarray(without_key_types(leaf)) for leaf in jax.tree.leaves(tree)]
-
-
 def test_every_array_comes_back_bit_for_bit_and_a_half_written_one_is_not_seen(states, tmp_path):
     write(tmp_path, states, 0)
     # What a process leaves that dies while it writes: Orbax's temporary folder, not yet renamed.
     (tmp_path / "4.orbax-checkpoint-tmp").mkdir()
     other = jax.tree.map(lambda leaf: leaf * 0 if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, states)
     restored = restore(tmp_path, other)
-    assert jax.tree.structure(restored) == jax.tree.structure(states)
-    for left, right in zip(raw(states), raw(restored), strict=True):
-        assert left.dtype == right.dtype
-        np.testing.assert_array_equal(left, right)
+    jax.tree.map(
+        lambda left, right: np.testing.assert_array_equal(raw(left), raw(right), strict=True), states, restored
+    )
 
 
 def test_the_best_is_kept_besides_the_latest(states, tmp_path):
@@ -98,8 +91,8 @@ def test_behind_a_damaged_checkpoint_the_one_before_is_taken(part, states, tmp_p
 
 def test_if_none_can_be_read_all_are_named_and_left_where_they_are(states, tmp_path):
     write(tmp_path, states, 2, 4)
-    damage(tmp_path / "2", "arrays")
-    damage(tmp_path / "4", "arrays")
+    for step in ("2", "4"):
+        damage(tmp_path / step, "arrays")
     with pytest.raises(ValueError, match=r"no checkpoint can be read \(4: .*; 2: .*another --workdir"):
         restore(tmp_path, states)
     assert kept(tmp_path) == [2, 4]

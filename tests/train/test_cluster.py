@@ -45,38 +45,31 @@ def test_flags_that_do_not_fit_together_are_refused(arguments, message):
         cluster.start(*arguments)
 
 
-def test_a_port_in_use_is_refused():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        with pytest.raises(ValueError, match="process 0 cannot listen there"):
-            cluster.start(f"127.0.0.1:{taken.getsockname()[1]}", 2, 0)
-
-
-def test_a_coordinator_that_is_not_there_is_named(monkeypatch):
+@pytest.mark.parametrize(
+    ("number", "message"), [(0, "process 0 cannot listen there"), (1, "process 0 does not answer")]
+)
+def test_a_port_that_another_has_and_does_not_listen_on_is_refused(number, message, monkeypatch):
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.0)
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))  # and not listening
-        with pytest.raises(ValueError, match="process 0 does not answer"):
-            cluster.start(f"127.0.0.1:{closed.getsockname()[1]}", 2, 1)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        with pytest.raises(ValueError, match=message):
+            cluster.start(f"127.0.0.1:{other.getsockname()[1]}", 2, number)
 
 
 @pytest.mark.parametrize(
-    ("environment", "distributed", "connects"),
+    ("environment", "arguments", "connects"),
     [
-        ({}, None, False),
-        (SLURM_STEP | {"SLURM_NTASKS": "4"}, None, True),
-        (SLURM_STEP | {"SLURM_NTASKS": "4"}, False, False),
-        ({}, True, True),
+        ({}, {}, False),
+        ({}, {"coordinator": ADDRESS, "num_processes": 1, "process_id": 0}, False),
+        (SLURM_STEP | {"SLURM_NTASKS": "4"}, {}, True),
+        (SLURM_STEP | {"SLURM_NTASKS": "4"}, {"distributed": False}, False),
+        ({}, {"distributed": True}, True),
     ],
 )
-def test_detection_starts_only_where_there_are_several(environment, distributed, connects, monkeypatch):
+def test_detection_starts_only_where_there_are_several(environment, arguments, connects, monkeypatch):
     started = []
-    monkeypatch.setattr(cluster, "_detect", lambda: started.append(True) or 3)
+    for name in ("_connect", "_detect"):
+        monkeypatch.setattr(cluster, name, lambda *_: started.append(True) or 3)
     monkeypatch.setattr(cluster.os, "environ", environment)
-    assert cluster.start(distributed=distributed) == (3 if connects else 0)
+    assert cluster.start(**arguments) == (3 if connects else 0)
     assert bool(started) == connects
-
-
-def test_one_process_connects_to_nobody():
-    assert cluster.start(ADDRESS, 1, 0) == 0

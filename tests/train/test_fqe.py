@@ -38,20 +38,14 @@ def corridor(ends: bool, direction: float) -> Transitions:
     )
 
 
-@pytest.mark.parametrize(
-    ("ends", "direction", "values"),
-    [
-        (True, 1.0, [GAMMA**3, GAMMA**2, GAMMA, 1.0]),
-        (False, 1.0, [10 * GAMMA**3, 10 * GAMMA**2, 10 * GAMMA, 10.0]),  # paid at every step, and no time-out ends it
-        (False, -1.0, [0.0, 0.0, 0.0, 0.0]),
-    ],
-)
-def test_the_value_of_a_policy_that_the_data_did_not_follow(ends, direction, values):
+# Where it does not end, the goal pays at every step, and no time-out ends it.
+@pytest.mark.parametrize(("ends", "direction", "pay"), [(True, 1.0, 1.0), (False, 1.0, 10.0), (False, -1.0, 0.0)])
+def test_the_value_of_a_policy_that_the_data_did_not_follow(ends, direction, pay):
     rates = jnp.float32(GAMMA), jnp.float32(polyak_rate(GAMMA, UPDATES))
     coefficients, critic = Coefficients(1e-3, UPDATES, 9.0), TwinCritic(width=32, layers=2)
     data = corridor(ends, direction)
     how = {"critic": critic, "batch_size": 64, "updates": UPDATES}
     params, error = fit_q(jax.random.key(0), data, *rates, coefficients, **how)
     found = critic.apply({"params": params}, jnp.eye(5)[:4], jnp.full((4, 1), direction))
-    np.testing.assert_allclose(found, np.tile(values, (2, 1)), rtol=0.03, atol=0.03)
+    np.testing.assert_allclose(found, np.tile(pay * GAMMA ** np.arange(3, -1, -1), (2, 1)), rtol=0.03, atol=0.03)
     assert error < 1e-3

@@ -26,9 +26,8 @@ def config_of(variant: str, dtype: str, **overrides):
     settings = default_config()
     sizes = {"model.width": WIDTH, "model.layers": 2, "model.heads": 2, "model.context_length": K}
     sizes |= {"model.critic_width": CRITIC_WIDTH, "model.critic_layers": 2, "train.batch_size": B}
-    settings.update_from_flattened_dict(
-        {"task": "maze2d-umaze-v1", "variant": variant, "model.dtype": dtype, **sizes, **overrides}
-    )
+    what = {"task": "maze2d-umaze-v1", "variant": variant, "model.dtype": dtype}
+    settings.update_from_flattened_dict(what | sizes | overrides)
     return resolve(settings)
 
 
@@ -41,18 +40,10 @@ def training(config, platform: str, seeds: int = 1) -> str:
     algorithm = get_algorithm(config.variant)
     spec, coefficients = algorithm.make_spec(config, S, A, 30), algorithm.make_coefficients(config)
     states = jax.eval_shape(lambda numbers: init_states(numbers, algorithm, spec), jnp.arange(seeds))
-    n, i = 100, jnp.int32
-    store = Store(
-        observations=shape(n, S),
-        actions=shape(n, A),
-        rewards=shape(n),
-        returns_to_go=shape(n),
-        timesteps=shape(n, dtype=i),
-        last_steps=shape(n, dtype=i),
-        terminals=shape(n, dtype=bool),
-        expert=shape(n, dtype=bool),
-        expert_steps=shape(10, dtype=i),
-    )
+    dtypes = {"rewards": jnp.float32, "returns_to_go": jnp.float32, "timesteps": jnp.int32, "last_steps": jnp.int32}
+    dtypes |= {"terminals": bool, "expert": bool, "expert_steps": jnp.int32}
+    columns = {name: shape(100, dtype=dtype) for name, dtype in dtypes.items()}
+    store = Store(observations=shape(100, S), actions=shape(100, A), **columns)
     static = {"algorithm": algorithm, "spec": spec, "updates": 2, "map_seeds": "vmap"}
     return train_chunk.trace(states, store, coefficients, **static).lower(lowering_platforms=(platform,)).as_text()
 
@@ -94,20 +85,14 @@ SLOW = [pytest.param(variant, marks=pytest.mark.slow) for variant in VARIANTS if
 @pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize("variant", ["RVDT", *SLOW])
 def test_every_variants_update_lowers(variant, platform):
+    """Products in bfloat16, but for last layers and the table of discounts; what is carried over in float32."""
     program = training(config_of(variant, "bfloat16"), platform, seeds=2)
     check_program(program)
-    check_dtypes(program)
-
-
-def check_dtypes(program: str) -> None:
-    """Products in bfloat16, but for last layers and the table of discounts; what is carried over in float32."""
     counted = collections.Counter()
     for (left, right, result), count in products(program).items():
         sizes = {int(size) for size in re.findall(r"\d+(?=x)", f"{left} {right} {result}")}
-        kind = (
-            "narrow" if left.endswith("bf16") and right.endswith("bf16") else "last layer" if sizes & HEADS else right
-        )
-        counted[kind] += count
+        narrow = left.endswith("bf16") and right.endswith("bf16")
+        counted["narrow" if narrow else "last layer" if sizes & HEADS else right] += count
     discounts = counted.keys() - {"narrow", "last layer"}
     assert discounts <= {f"{K}x{K}xf32"}, discounts
     assert counted["narrow"] >= 2 * counted["last layer"]
@@ -130,14 +115,12 @@ def test_several_seeds_are_one_batched_program():
     assert all(result.startswith("5x") for _, _, result in products(five))
 
 
+CHOICES = [("RVDT", selection) for selection in ("mean", "sample", "critic", "best_of")]
+CHOICES += [(variant, "mean") for variant in ("CQL", "BCQ", "BEAR", "D-QL")]
+
+
 @pytest.mark.parametrize("platform", PLATFORMS)
-@pytest.mark.parametrize(
-    ("variant", "selection"),
-    [
-        *(("RVDT", selection) for selection in ("mean", "sample", "critic", "best_of")),
-        *((variant, "mean") for variant in ("CQL", "BCQ", "BEAR", "D-QL")),
-    ],
-)
+@pytest.mark.parametrize(("variant", "selection"), CHOICES)
 def test_the_choice_of_actions_lowers(variant, selection, platform):
     config = config_of(variant, "bfloat16", **{"eval.action_selection": selection, "eval.targets": (1.0,)})
     check_program(acting(config, platform))
