@@ -34,7 +34,9 @@ def test_what_is_recorded_is_what_the_evaluator_plays(runs, seed):
     assert (paths.positions[:, 1:] != other.positions[:, 1:]).any()
 
 
-def test_a_run_in_no_maze_is_refused(runs, monkeypatch):
+def test_a_run_in_no_maze_and_a_seed_that_was_not_trained_are_refused(runs, monkeypatch):
+    with pytest.raises(ValueError, match="has no seed 0; trained were 4, 7"):
+        record_paths(runs["DT"], episodes=1, seed=0)
     run = load_scored(runs["DT"])
     elsewhere = dataclasses.replace(run, scoring=dataclasses.replace(run.scoring, environment=Environment("Hopper-v4")))
     monkeypatch.setattr(playing, "load_scored", lambda folder: elsewhere)

@@ -68,6 +68,11 @@ def test_a_difference_is_named_and_refused_by_all(together):
     assert together(lambda group: group.agree(settings[0])) == [None] * COUNT
 
 
+def test_a_signal_to_one_process_stops_all():
+    assert together(lambda group: group.any_signal(15 if group.index == 1 else None)) == [15] * COUNT
+    assert together(lambda group: group.any_signal(None)) == [None] * COUNT
+
+
 @pytest.mark.parametrize("culprit", [0, 1])
 @pytest.mark.parametrize(
     ("error", "kind", "words"),

@@ -24,10 +24,13 @@ def test_other_work_is_said_and_what_a_gpu_has_measured_is_not_missing(committed
 
 def test_what_failed_or_was_not_measured_is_said(committed):
     speed = {"steps_per_second": {"median": 200.0}}
-    sections = {"updates": {"demo/RVDT/float32/1 seed": GONE}, "evaluation": {"demo": {"mean": speed}}}
+    row = next(row for row in committed["updates"].values() if "ratio" in row["peers"].get("strong", {}))
+    row = row | {"variant": "X", "peers": row["peers"] | {"strong": {"failed": "ImportError"}}}
+    sections = {"updates": {"demo/RVDT/float32/1 seed": GONE, "demo/X": row}, "evaluation": {"demo": {"mean": speed}}}
     sections |= {"transitions": {"TD3+BC": GONE}, "acting": {"reference": GONE}}
     table = speed_table([{"machine": committed["machine"], **sections}])
     assert "failed: MemoryError: a / b" in table
+    assert re.search(rf"\| X \|.* x\*\* \| {MISSING} \|$", table, re.MULTILINE)  # one of both peers
     assert f"| demo | 200 | {MISSING} | {MISSING} | {MISSING} |" in table
     assert re.search(r"\| TD3\+BC \| MemoryError.* \|  \|  \|", table)
     assert re.search(r"\| reference \| MemoryError.* \|  \|", table)
