@@ -83,10 +83,10 @@ def _pictures(table: Table) -> list[str]:
     if all(cell.failed for _, _, cell in table.cells()):
         return []
     large = (("curves", "Learning curves"), ("returns", "Returns of all final episodes"))
-    folded = "\n\n".join(f'<img src="tables/{table.name}-{kind}.png" alt="{title}">' for kind, title in large)
+    folded = "\n\n".join(f'<img src="pictures/{table.name}-{kind}.png" alt="{title}">' for kind, title in large)
     title = f"{table.title}: normalised scores, ours as bars, the published ones as lines"
     return [
-        f'<img src="tables/{table.name}.png" alt="{title}">',
+        f'<img src="pictures/{table.name}.png" alt="{title}">',
         f"<details><summary>Learning curves and returns</summary>\n\n{folded}\n\n</details>",
     ]
 

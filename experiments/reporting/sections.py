@@ -42,7 +42,7 @@ def write_pages(root: pathlib.Path, cells: dict[Key, Cell]) -> None:
     for name, content in results_sections(folder, cells).items():
         write_section(folder / "README.md", content, SPEED if name == "speed" else markers(name))
     write_section(root / "README.md", headline_section(cells), HEADLINE)
-    draw_tables(cells, folder / "tables")
+    draw_tables(cells, folder / "pictures")
 
 
 def results_sections(folder: pathlib.Path, cells: dict[Key, Cell]) -> dict[str, str]:

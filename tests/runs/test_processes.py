@@ -68,7 +68,7 @@ def test_a_difference_is_named_and_refused_by_all(together):
     assert together(lambda group: group.agree(settings[0])) == [None] * COUNT
 
 
-def test_a_signal_to_one_process_stops_all():
+def test_a_signal_to_one_process_stops_all(together):
     assert together(lambda group: group.any_signal(15 if group.index == 1 else None)) == [15] * COUNT
     assert together(lambda group: group.any_signal(None)) == [None] * COUNT
 

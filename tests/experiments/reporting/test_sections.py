@@ -58,7 +58,7 @@ def test_what_was_not_run_is_said_and_equal_records_are_drawn_alike(tmp_path):
     drawn = snapshot(tmp_path / "1")
     assert {"maze2d.png", *(f"maze2d-reward{kind}.png" for kind in ("", "-curves", "-returns"))} <= drawn.keys()
     assert drawn == snapshot(tmp_path / "2")
-    assert all(f"tables/{name}" in text for name in drawn.keys() - {"maze2d.png"})
+    assert all(f"pictures/{name}" in text for name in drawn.keys() - {"maze2d.png"})
 
 
 def test_other_algorithms_have_rows_of_their_own_and_stay_out_of_the_headline(tmp_path):
