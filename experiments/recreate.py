@@ -2,7 +2,7 @@
 
     python experiments/recreate.py --task=maze2d-umaze-v1 [--steps=1000000] [--seed=0] [--overwrite]
 
-The locomotion tasks' *-medium-replay are made from the replay buffer of a training run (about half an hour):
+The locomotion tasks' *-medium-replay are made from the replay buffer of a training run:
 
     python experiments/train_collectors.py --robot=hopper --goal=medium
     python experiments/recreate.py --task=hopper-medium-replay-v2

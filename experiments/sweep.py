@@ -44,6 +44,8 @@ def main(argv: list[str]) -> int:
 
     root, settings, overrides = pathlib.Path(_OUT.value or f"runs/{_TABLE.value}"), _settings(), _overrides()
     jobs = []
+    if _REGIMES.value and "data.subset_seed" in settings:
+        raise UserError("--set=data.subset_seed: every seed of a low-data cell draws its own subset. Leave it out.")
     for cell in cells_of_table(_TABLE.value, _TASKS.value, _VARIANTS.value, _REGIMES.value, _seeds()):
         workdir = root / cell.name
         own = overrides(cell.task, cell.variant) | settings

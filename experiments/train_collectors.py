@@ -49,7 +49,9 @@ _ROBOT = flags.DEFINE_enum(
 _STEPS = flags.DEFINE_integer("steps", 1_000_000, "At least so many steps.", lower_bound=1, upper_bound=1_000_000)
 _GOAL = flags.DEFINE_enum("goal", "best", list(SETTINGS), "The policy that is sought.")
 _SEED = flags.DEFINE_integer("seed", 0, "Of everything.", lower_bound=0)
-_OUT = flags.DEFINE_string("out", "runs/collectors", "Folder for policies and states, one folder inside it per robot.")
+_OUT = flags.DEFINE_string(
+    "out", "runs/collectors", "Folder for policies and states, with a folder for each robot and goal."
+)
 
 
 def main(argv: list[str]) -> int:
@@ -62,6 +64,8 @@ def main(argv: list[str]) -> int:
     folder = pathlib.Path(_OUT.value, f"{_ROBOT.value}-{_GOAL.value}")
     found = folder / f"{_GOAL.value}.npz"
     if _GOAL.value == "medium" and found.exists():
+        if not (folder / "medium-replay.npz").exists():
+            raise UserError(f"{folder}: has lost its medium-replay.npz, which cannot be restored. Name another --out.")
         print(f"{found}: is there already")
         return 0
     model = restore(folder)
@@ -85,7 +89,9 @@ def main(argv: list[str]) -> int:
         if before // SAVE_EVERY < step // SAVE_EVERY or step >= _STEPS.value:
             save_state(model, folder)
     if _GOAL.value == "medium":
-        raise UserError(f"{_STEPS.value} steps did not reach a third of the expert's return: raise --steps.")
+        raise UserError(
+            f"{_STEPS.value} steps did not reach a third of the expert's return: raise --steps, or change --seed."
+        )
     return 0
 
 
@@ -200,7 +206,7 @@ def measure(collector):
     collector, ways = rounded(collector), {"drawn": True, "mean_action": False}
     returns = {name: evaluate(collector, 100, drawn=drawn, seed=10**6) for name, drawn in ways.items()}
     is_ant = _ROBOT.value == "ant"
-    measured = {MEASURES[is_ant]: {name: fmean(each) for name, each in returns.items()}}
+    measured = {MEASURES[1 if is_ant else 0]: {name: fmean(each) for name, each in returns.items()}}
     if is_ant:
         reached = {name: fmean(arrivals > 0 for arrivals in each) for name, each in returns.items()}
         measured["share_that_reach_a_goal_within_8_m_in_20_seconds"] = reached

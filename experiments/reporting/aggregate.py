@@ -62,9 +62,8 @@ def aggregates(table: Table, resamples: int = RESAMPLES) -> str:
         shared = [row for row in rows[x] if row in rows[y]]
         if shared:
             pairs[f"{y} > {x}"] = tuple(score_matrix(table, variant, shared) for variant in (y, x))
-    with _same_random_numbers():
-        means = _estimates(alone, metrics.aggregate_iqm, resamples, digits=1)
-        improvements = _estimates(pairs, probability_of_improvement, resamples, digits=2)
+    means = _estimates(alone, metrics.aggregate_iqm, resamples, digits=1)
+    improvements = _estimates(pairs, probability_of_improvement, resamples, digits=2)
     interval = f"{100 * CONFIDENCE:.0f} % intervals by stratified bootstrap, {resamples} resamples"
     lines = [[name, *_counts(alone[name]), text] for name, text in means.items()]
     parts = [
@@ -93,28 +92,29 @@ def claims(tables: Sequence[Table], resamples: int = RESAMPLES) -> str:
         shared = [row for row in table.rows if found and all(row in rows for rows in found.values())]
         scores = {variant: score_matrix(table, variant, shared) for variant in found} if shared else {}
         pairs = {name: (scores[x], scores[y]) for name, (x, y) in pairs_of.items() if {x, y} <= set(scores)}
-        with _same_random_numbers():
-            texts = _estimates(scores, metrics.aggregate_iqm, resamples, digits=1)
-            texts |= _estimates(pairs, probability_of_improvement, resamples, digits=2)
+        texts = _estimates(scores, metrics.aggregate_iqm, resamples, digits=1)
+        texts |= _estimates(pairs, probability_of_improvement, resamples, digits=2)
         runs = ", ".join(f"{variant} {matrix.shape[0]}" for variant, matrix in scores.items())
         lines.append([table.title, str(len(shared)), runs, *(texts.get(name, "") for name in (*CLAIM, *pairs_of))])
     return markdown_table(("", "tasks", "runs a task", *CLAIM, *pairs_of), lines)
 
 
 def _estimates(matrices: dict, metric: Callable, resamples: int, digits: int) -> dict[str, str]:
-    """Name -> ``point [low, high]``."""
+    """Name -> ``point [low, high]``, which does not depend on what else is estimated."""
     from rliable import library
 
-    if not matrices:
-        return {}
-    points, intervals = library.get_interval_estimates(
-        matrices,
-        lambda *arrays: np.array([metric(*arrays)]),
-        reps=resamples,
-        confidence_interval_size=CONFIDENCE,
-    )
-    numbers = {name: (points[name][0], *intervals[name][:, 0]) for name in matrices}
-    return {name: "{:.{d}f} [{:.{d}f}, {:.{d}f}]".format(*each, d=digits) for name, each in numbers.items()}
+    texts = {}
+    for name, matrix in matrices.items():
+        with _same_random_numbers():
+            points, intervals = library.get_interval_estimates(
+                {name: matrix},
+                lambda *arrays: np.array([metric(*arrays)]),
+                reps=resamples,
+                confidence_interval_size=CONFIDENCE,
+            )
+        numbers = (points[name][0], *intervals[name][:, 0])
+        texts[name] = "{:.{d}f} [{:.{d}f}, {:.{d}f}]".format(*numbers, d=digits)
+    return texts
 
 
 def _counts(*matrices: np.ndarray) -> tuple[str, str]:

@@ -14,8 +14,9 @@ _WHY = {
     "is one of another: the mean is where that run stood at an evaluation, the spread is that policy's own.",
     "medium-expert": "as medium; and D4RL's second half is of a fully trained policy, ours of the best within a "
     "shorter training (how far it came is in the policy's metadata).",
-    "medium-replay": "a buffer is as long as its training took to reach a third of the expert's return. Ours has "
-    "layer norm in its critics; D4RL's SAC had none.",
+    "medium-replay": "a buffer is as long as its training took to reach a third of the expert's return. The one "
+    "measured here was trained with layer norm in the critics; D4RL's SAC had none, and today's `--goal=medium` has "
+    "none.",
     "antmaze": "D4RL's episodes are counted as TFDS cuts them, after every rewarded step: about 999 by time, the "
     "others by a reward. Ours pay for the goal that the episode drew, where D4RL's pay for one goal in all. "
     "After its arrival an ant stays at the goal that it was sent to. Training sees nothing of that: what it "

@@ -136,6 +136,7 @@ def draw_tables(cells: dict[Key, Cell], folder: pathlib.Path) -> None:
     """Draws the scores of every table with a row of ours, and of those shown curves and returns, into ``folder``."""
     from rvdt_jax.report.pictures import cells_by_row, draw_curves, draw_returns, save, score_picture, task_pictures
 
+    folder.mkdir(exist_ok=True)
     for table in (make_table(name, cells) for name in TABLES):
         if by_row := cells_by_row(table):
             save(score_picture(table), folder / f"{table.name}.png")

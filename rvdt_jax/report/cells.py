@@ -156,7 +156,10 @@ def _what_must_agree(config: dict, results: dict) -> dict:
     low_data = settings["data"].get("regime") is not None
     if low_data:
         settings["data"] = {name: value for name, value in settings["data"].items() if name != "subset_seed"}
-    content = results["provenance"].get("dataset_id" if low_data else "content_digest")
+    provenance = results["provenance"]
+    content = provenance.get("content_digest")
+    if low_data:
+        content = [provenance.get("dataset_id"), provenance.get("subset", {}).get("of")]
     return {"config": settings, "data": content, "environment": results.get("environment")}
 
 

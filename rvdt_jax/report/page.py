@@ -46,7 +46,7 @@ def _section(table: Table) -> str:
     return (
         f'<h2 id="{table.name}">{html.escape(table.title)}</h2><p class="note">{html.escape(caption(table))}</p>'
         f'{_table(heads, [_row(table, row) for row in table.rows])}<ul class="note">{notes}</ul>'
-        + (f"{_figure('Final checkpoints', as_svg(score_picture(table)))}" if lines else "")
+        + (f"{_figure('Final checkpoints', as_svg(score_picture(table)))}" if cells_by_row(table) else "")
         + (f"<details><summary>Our cells</summary>{cells}</details>" if lines else "")
     )
 
@@ -90,7 +90,7 @@ def read_coverages(roots: list[pathlib.Path]) -> dict[str, dict]:
 
 
 def _pictures(tables: list[Table], coverages: dict[str, dict]) -> str:
-    """Pictures for every task with a cell of ours, in whichever tables it stands."""
+    """Pictures for every task with a cell of ``tables.variants_of``, in whichever tables it stands."""
     by_row: dict[tuple[str, str], dict[str, Cell]] = {}
     for table in tables:
         for row, cells in cells_by_row(table).items():

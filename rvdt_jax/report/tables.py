@@ -22,7 +22,7 @@ ABLATION = ("DT", "DT-Dup", "RDT", "QT", "VDT", "RVDT-Dup", "RVDT-Determ", "RVDT
 # The variants of each table that are ours to fill.
 VARIANTS_OF = {"maze2d": MAZE2D, "maze2d-reward": MAZE2D, "low-data": ("QT", "RVDT"), "ablation": ABLATION}
 # Algorithms that stand beside them, by final checkpoints alone; ``sweep.py --variants`` runs them.
-OTHERS_OF = {"maze2d": ("QDT", "TD3+BC", "ReBRAC", "IQL", "O-RL", "CQL", "BCQ", "BEAR", "D-QL")}
+OTHERS_OF = {"maze2d": ("BC", "QDT", "TD3+BC", "ReBRAC", "IQL", "O-RL", "CQL", "BCQ", "BEAR", "D-QL")}
 # The source's ablation names no data set. That its rows rest on these is our conclusion; see ``_ablation_note``.
 ABLATION_DATA = {robot: f"{robot}-medium-expert-v2" for robot in ("halfcheetah", "hopper", "walker2d")}
 ABLATION_TASKS = ("maze2d-umaze-v1", "maze2d-medium-v1")  # rows of our own
@@ -169,7 +169,7 @@ def _notes(table: Table) -> list[str]:
     if name == "low-data":
         notes.append(
             "The source does not define its regimes. Ours keep 10, 5, 2 and 1 % of the trajectories (D1 to D4), drawn "
-            "at random and nested: `--config.data.regime`."
+            "at random and nested: `--config.data.regime`. Cells of 8,000 updates have one draw for all runs."
         )
     notes.append(
         f"QT's published scores are maxima over {_qt_evaluations(table)} of {EPISODES} episodes in training. Ours are "
@@ -199,9 +199,9 @@ def _ablation_note() -> str:
         for table in ("ablation", "gym")
     ]
     return (
-        f"The source does not say which data sets its rows {', '.join(ABLATION_DATA)} rest on. Its scores are next to "
-        f"those of medium-expert ({'; '.join(parts)}), so our cells of these rows are medium-expert: a conclusion of "
-        "ours. The mazes are rows of our own."
+        f"The source does not say which data sets its rows {', '.join(ABLATION_DATA)} rest on. Its scores are closest "
+        f"to those of medium-expert ({'; '.join(parts)}), so our cells of these rows are medium-expert: a conclusion "
+        "of ours. The mazes are rows of our own."
     )
 
 
@@ -209,7 +209,7 @@ def _qt_evaluations(table: Table) -> str:
     """``51 evaluations``; without a number if the source does not name the tasks of its rows."""
     if not all(row.task for row in table.rows if row.published and not row.average):
         return "the evaluations"
-    counts = {get_task(row.task).evaluations for row in table.rows if row.task}
+    counts = {get_task(row.task).evaluations for row in table.rows if row.task and row.published}
     return f"{' to '.join(map(str, sorted({min(counts), max(counts)})))} evaluations"
 
 
@@ -217,7 +217,7 @@ def _maximum_note(table: Table) -> list[str]:
     """What the columns headed (max) are, and how many evaluations each of their cells had."""
     cells: dict[str, list[str]] = {}
     for row, variant, cell in table.cells():
-        if cell.maxima:
+        if cell.maxima and variant not in others_of(table.name):
             count = f"{_count(cell.evaluations, 'evaluation')} of {_count(cell.evaluation_episodes, 'episode')}"
             cells.setdefault(count, []).append(f"{row.label} {variant}")
     if not cells:

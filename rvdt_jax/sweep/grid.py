@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rvdt_jax.algorithms.variants import folder_name, get_variant
 from rvdt_jax.errors import UserError, did_you_mean
@@ -13,7 +13,7 @@ from rvdt_jax.report.tables import make_table, variants_of
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """One run: a task, a variant, and for low data a regime and a draw of the subset, which is the run's seed, too."""
+    """One run: a task, a variant, and for low data a regime and the draw of its subset: the run's seed."""
 
     task: str
     variant: str
@@ -23,7 +23,7 @@ class Cell:
     @property
     def name(self) -> str:
         """Its folder below the sweep's."""
-        draw = "" if self.draw is None else f"/draw-{self.draw}"
+        draw = "" if self.draw is None else f"-draw-{self.draw}"
         return f"{self.task}{'-' if self.regime else ''}{self.regime}/{folder_name(self.variant)}{draw}"
 
 
@@ -32,7 +32,7 @@ def cells_of_table(
     tasks: Iterable[str] | None = None,
     variants: Iterable[str] | None = None,
     regimes: Iterable[str] | None = None,
-    draws: Iterable[int] = (),
+    draws: Sequence[int] = (),
 ) -> tuple[Cell, ...]:
     """The cells of a table, or the chosen ones, row by row; those of low data once for each of the ``draws``.
 

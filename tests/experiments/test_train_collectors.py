@@ -132,4 +132,6 @@ def test_the_medium_policy_comes_with_the_buffer_that_medium_replay_is_made_of(t
 
     train("--goal=medium", expert=3.0)
     assert steps_of(folder) == [300, 600]  # it was complete
+    (folder / "medium-replay.npz").unlink()
+    assert "has lost its medium-replay.npz" in train("--goal=medium", expert=3.0, status=2)
     assert "--goal=medium: the ant has none" in train("--robot=ant", "--goal=medium", status=2)

@@ -111,7 +111,7 @@ def test_the_number_of_evaluations_is_given_for_each_cell_where_it_differs(write
 
 
 def test_vdt_has_a_column_in_the_maze2d_tables_where_it_was_run(write):
-    cells, others = write("RVDT", {UMAZE: {0: 10.0}}), ("QDT", "TD3+BC", "IQL", "CQL", "BCQ", "BEAR")
+    cells, others = write("RVDT", {UMAZE: {0: 10.0}}), ("BC", "QDT", "TD3+BC", "IQL", "CQL", "BCQ", "BEAR")
     assert make_table("maze2d", cells).variants == ("DT", "QT", "RVDT", *others)
     assert make_table("maze2d-reward", cells).variants == ("DT", "QT", "RVDT")
     cells = write("VDT", {"maze2d-open-v0": {0: 20.0}})

@@ -25,7 +25,7 @@ def test_some_of_a_table():
     assert cells_of_table("ablation", variants=["%BC"])[0].name == "halfcheetah-medium-expert-v2/percent-BC"
     # In low-data cells each seed has a subset and a run of its own.
     cells = cells_of_table("low-data", ["maze2d-umaze-v1"], ["QT"], ["D4"], draws=(0, 3))
-    assert [cell.name for cell in cells] == [f"maze2d-umaze-v1-D4/QT/draw-{seed}" for seed in (0, 3)]
+    assert [cell.name for cell in cells] == [f"maze2d-umaze-v1-D4/QT-draw-{seed}" for seed in (0, 3)]
     flags = flags_of(cells[1], "configs/maze2d.py:small", (0, 3), "runs", {})
     assert {"--config.seeds=3,", "--config.data.regime=D4", "--config.data.subset_seed=3"} <= set(flags)
     assert {cell.draw for cell in cells_of_table("maze2d", draws=(0, 3))} == {None}

@@ -53,7 +53,6 @@ def test_what_was_not_run_is_said_and_equal_records_are_drawn_alike(tmp_path):
     ours = ["31.0", "**10.0**", "99.2", "", "145.1 ± 3.8", "**95.0 ± 7.1**"]
     assert line_of(headline_section(cells), "maze2d-umaze-v1")[1:] == ours
     for name in ("1", "2"):
-        (tmp_path / name).mkdir()
         draw_tables(cells, tmp_path / name)
     drawn = snapshot(tmp_path / "1")
     assert {"maze2d.png", *(f"maze2d-reward{kind}.png" for kind in ("", "-curves", "-returns"))} <= drawn.keys()
