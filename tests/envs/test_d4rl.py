@@ -67,6 +67,13 @@ def ant():
         yield env
 
 
+def test_the_ids_are_these():
+    ours = {env_id for env_id in gymnasium.registry if env_id.startswith("rvdt/") and "minari" not in env_id}
+    ours = {env_id for env_id in ours if family_of(env_id) in SIZES}
+    assert ours == set(HORIZONS)
+    assert len(ours) == 16
+
+
 @pytest.mark.parametrize("env_id", HORIZONS)
 def test_spaces_horizons_and_mazes(env_id):
     env = make(env_id)
