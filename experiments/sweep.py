@@ -43,13 +43,11 @@ def main(argv: list[str]) -> int:
     from rvdt_jax.sweep.keep import keep_records
 
     root, settings, overrides = pathlib.Path(_OUT.value or f"runs/{_TABLE.value}"), _settings(), _overrides()
-    jobs = []
-    if _REGIMES.value and "data.subset_seed" in settings:
-        raise UserError("--set=data.subset_seed: every seed of a low-data cell draws its own subset. Leave it out.")
-    for cell in cells_of_table(_TABLE.value, _TASKS.value, _VARIANTS.value, _REGIMES.value, _seeds()):
+    seeds, jobs = _seeds(), []
+    for cell in cells_of_table(_TABLE.value, _TASKS.value, _VARIANTS.value, _REGIMES.value, seeds):
         workdir = root / cell.name
         own = overrides(cell.task, cell.variant) | settings
-        jobs.append(Job(cell, workdir, tuple(flags_of(cell, _config_name(), _seeds(), str(workdir), own))))
+        jobs.append(Job(cell, workdir, tuple(flags_of(cell, _config_name(), seeds, str(workdir), own))))
     if _SLURM.value:
         commands, workdirs = [job.command for job in jobs], [str(job.workdir) for job in jobs]
         script = slurm_script(commands, workdirs, at_once=_JOBS.value, options=tuple(_SBATCH.value))

@@ -41,7 +41,8 @@ SETTINGS = {
     "best": dict.fromkeys((*EXPERTS, "ant"), BEST | FASTER) | {"walker2d": BEST | {"qf_learning_rate": 5e-4}},
 }
 CHUNK, SAVE_EVERY, EPISODES = 10_000, 50_000, 10
-MEASURES = ("mean_return_over_100_episodes", "goals_in_20_seconds_over_100_episodes")  # of a robot, and of the ant
+MEASURE = {"ant": "goals_in_20_seconds_over_100_episodes"}  # in the policy's origin; of the others RETURN
+RETURN = "mean_return_over_100_episodes"
 
 _ROBOT = flags.DEFINE_enum(
     "robot", None, [*EXPERTS, "ant"], "The robot to train; the ant learns to walk to goals.", required=True
@@ -100,7 +101,7 @@ def keep_best(path: pathlib.Path, collector, drawn: float) -> None:
     from rvdt_jax.recreate.collector import load_collector, save_collector
 
     def score(measured) -> float:
-        return next(measured.about[name]["drawn"] for name in MEASURES if name in measured.about)
+        return measured.about[MEASURE.get(_ROBOT.value, RETURN)]["drawn"]
 
     best = score(load_collector(path)) if path.exists() else float("-inf")
     if drawn > best and score(measured := measure(collector)) > best:
@@ -205,9 +206,8 @@ def measure(collector):
 
     collector, ways = rounded(collector), {"drawn": True, "mean_action": False}
     returns = {name: evaluate(collector, 100, drawn=drawn, seed=10**6) for name, drawn in ways.items()}
-    is_ant = _ROBOT.value == "ant"
-    measured = {MEASURES[1 if is_ant else 0]: {name: fmean(each) for name, each in returns.items()}}
-    if is_ant:
+    measured = {MEASURE.get(_ROBOT.value, RETURN): {name: fmean(each) for name, each in returns.items()}}
+    if _ROBOT.value == "ant":
         reached = {name: fmean(arrivals > 0 for arrivals in each) for name, each in returns.items()}
         measured["share_that_reach_a_goal_within_8_m_in_20_seconds"] = reached
     print(f"{collector.about['steps']:>9,} steps: {measured}", flush=True)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rvdt_jax.report.cells import Cell, Key
 from rvdt_jax.report.published import TABLES
 from rvdt_jax.report.render import emphasised, markdown_table, our_text, published_text
-from rvdt_jax.report.tables import Column, Row, Table, headline_columns, make_table, others_of
+from rvdt_jax.report.tables import Column, Row, Table, cells_by_row, headline_columns, make_table, others_of
 
 # The table maze2d holds three of the rows of maze2d-reward, whose footnotes say where the two differ.
 _SHOWN = tuple(name for name in TABLES if name != "maze2d")
@@ -80,7 +80,7 @@ def _table_with_notes(table: Table, rows: list[Row]) -> list[str]:
 
 def _pictures(table: Table) -> list[str]:
     """The pictures that ``draw_tables`` makes; the larger ones are folded."""
-    if all(cell.failed for _, _, cell in table.cells()):
+    if not cells_by_row(table):
         return []
     large = (("curves", "Learning curves"), ("returns", "Returns of all final episodes"))
     folded = "\n\n".join(f'<img src="pictures/{table.name}-{kind}.png" alt="{title}">' for kind, title in large)
@@ -134,7 +134,7 @@ def _one_of(alternatives: set[str]) -> str:
 
 def draw_tables(cells: dict[Key, Cell], folder: pathlib.Path) -> None:
     """Draws the scores of every table with a row of ours, and of those shown curves and returns, into ``folder``."""
-    from rvdt_jax.report.pictures import cells_by_row, draw_curves, draw_returns, save, score_picture, task_pictures
+    from rvdt_jax.report.pictures import draw_curves, draw_returns, save, score_picture, task_pictures
 
     folder.mkdir(exist_ok=True)
     for table in (make_table(name, cells) for name in TABLES):

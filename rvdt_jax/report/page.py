@@ -8,10 +8,10 @@ import pathlib
 from rvdt_jax.errors import UserError
 from rvdt_jax.report.cells import Cell
 from rvdt_jax.report.coverage import coverage_picture, verdict
-from rvdt_jax.report.pictures import as_svg, cells_by_row, draw_curves, draw_returns, score_picture, task_pictures
+from rvdt_jax.report.pictures import as_svg, draw_curves, draw_returns, score_picture, task_pictures
 from rvdt_jax.report.records import read_json
 from rvdt_jax.report.render import caption, details, our_text, published_text
-from rvdt_jax.report.tables import Column, Row, Table
+from rvdt_jax.report.tables import Column, Row, Table, cells_by_row
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1c2430; max-width: 1200px; margin: 2rem auto; padding: 0 1rem }

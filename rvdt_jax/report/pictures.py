@@ -17,22 +17,13 @@ import numpy as np
 from rvdt_jax.report.cells import Cell
 from rvdt_jax.report.plots import COLOURS, draw_curve
 from rvdt_jax.report.records import read_lines
-from rvdt_jax.report.tables import Table, headline_columns, variants_of
+from rvdt_jax.report.tables import Table, headline_columns
 from rvdt_jax.tasks import get_task
 
 Draw = Callable[[plt.Axes, str, dict[str, Cell]], None]
 _COLUMNS = 3  # of panels
 # A variant has one colour in all pictures.
 _COLOUR_OF = dict(zip(("DT", "QT", "VDT", "RVDT", "RDT", "DT-Dup", "RVDT-Determ", "RVDT-Dup"), COLOURS, strict=True))
-
-
-def cells_by_row(table: Table) -> dict[tuple[str, str], dict[str, Cell]]:
-    """(task, regime) -> variant -> cell, of those that have a score; without ``tables.others_of``."""
-    found: dict[tuple[str, str], dict[str, Cell]] = {}
-    for row, variant, cell in table.cells():
-        if not cell.failed and variant in variants_of(table.name):
-            found.setdefault((row.task, row.regime), {})[variant] = cell
-    return found
 
 
 def score_picture(table: Table) -> plt.Figure:

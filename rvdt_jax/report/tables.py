@@ -133,6 +133,15 @@ def headline_columns(table: Table) -> list[Column]:
     return [column for column in table.columns if not column.maximum and column.variant in variants_of(table.name)]
 
 
+def cells_by_row(table: Table) -> dict[tuple[str, str], dict[str, Cell]]:
+    """(task, regime) -> variant -> cell, of those that have a score; without the others."""
+    found: dict[tuple[str, str], dict[str, Cell]] = {}
+    for row, variant, cell in table.cells():
+        if not cell.failed and variant in variants_of(table.name):
+            found.setdefault((row.task, row.regime), {})[variant] = cell
+    return found
+
+
 def make_table(name: str, ours: dict[Key, Cell]) -> Table:
     """Lays out a table.
 

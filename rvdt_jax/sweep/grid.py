@@ -48,7 +48,7 @@ def cells_of_table(
         for task, regime in rows
         if task in tasks and regime in regimes
         for variant in variants
-        for draw in (list(draws) if regime else []) or [None]
+        for draw in (draws if regime and draws else (None,))
     )
 
 
@@ -62,7 +62,13 @@ def _chosen(flag: str, wanted: Iterable[str] | None, there: list[str]) -> list[s
 
 
 def flags_of(cell: Cell, config: str, seeds: tuple[int, ...], workdir: str, settings: dict[str, object]) -> list[str]:
-    """The flags of ``run.py`` that train one cell; ``settings`` are further fields, named without ``config.``."""
+    """The flags of ``run.py`` that train one cell; ``settings`` are further fields, named without ``config.``.
+
+    Raises:
+        UserError: the settings name the draw of the subset, which the cell has.
+    """
+    if cell.draw is not None and "data.subset_seed" in settings:
+        raise UserError("data.subset_seed: every seed of a low-data cell draws its own subset. Leave it out.")
     seeds = seeds if cell.draw is None else (cell.draw,)
     fields = {"task": cell.task, "variant": cell.variant, "seeds": ",".join(map(str, seeds)) + "," * (len(seeds) == 1)}
     if cell.regime:

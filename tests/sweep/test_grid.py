@@ -29,6 +29,8 @@ def test_some_of_a_table():
     flags = flags_of(cells[1], "configs/maze2d.py:small", (0, 3), "runs", {})
     assert {"--config.seeds=3,", "--config.data.regime=D4", "--config.data.subset_seed=3"} <= set(flags)
     assert {cell.draw for cell in cells_of_table("maze2d", draws=(0, 3))} == {None}
+    with pytest.raises(ValueError, match=r"data\.subset_seed: .* Leave it out"):
+        flags_of(cells[1], "configs/maze2d.py:small", (0, 3), "runs", {"data.subset_seed": 7})
 
 
 @pytest.mark.parametrize(
