@@ -1,4 +1,4 @@
-"""The launcher that trains collectors, around a stand-in for SAC: what it saves, when it stops, and that it goes on."""
+"""The launcher that trains collectors, around a stand-in for its algorithms: what it saves, when it stops, and that it goes on."""
 
 import dataclasses
 
@@ -57,6 +57,15 @@ class SAC:
 
     def load_replay_buffer(self, path):
         self.replay_buffer.__dict__.update(pickle.loads(pathlib.Path(path).read_bytes()))
+
+class CrossQ(SAC):
+    def __init__(self, policy, env, seed, **settings):
+        super().__init__(policy, env, seed, **settings)
+        params = self.policy.actor_state.params["params"]
+        names = {"BatchRenorm_0": env.observation_space.shape[0], "BatchRenorm_1": 4}
+        draw = lambda size: np.random.default_rng(size).uniform(1, 2, size)
+        self.policy.actor_state.params = params | {n: {"scale": draw(s), "bias": draw(s)} for n, s in names.items()}
+        self.policy.actor_state.batch_stats = {n: {"mean": draw(s), "var": draw(s)} for n, s in names.items()}
 """
 
 
@@ -91,7 +100,8 @@ def test_the_best_policy_is_kept_with_its_provenance_and_the_same_command_goes_o
     assert steps_of(folder) == [300, 600, 900]
     about = load_collector(folder / "best.npz").about
     assert about["command"] == "python experiments/train_collectors.py --robot=hopper --goal=best --seed=0"
-    assert about["settings"]["policy_kwargs"] == {"layer_norm": True}
+    assert about["algorithm"] == "CrossQ"
+    assert about["settings"]["policy_delay"] == 3
     assert about["versions"]["sbx-rl"] == "0.0.0"
     assert about["resumed_at_steps"] == []
     assert set(about["mean_return_over_100_episodes"]) == {"drawn", "mean_action"}
@@ -101,6 +111,20 @@ def test_the_best_policy_is_kept_with_its_provenance_and_the_same_command_goes_o
     train("--steps=1500")
     assert steps_of(folder) == [300, 600, 900, 1200, 1500]
     assert load_collector(folder / "best.npz").about["resumed_at_steps"] == [900]
+
+
+def test_batch_norms_become_part_of_the_layers_after_them(train):
+    rng = np.random.default_rng(0)
+    hidden, mean = rng.normal(size=(11, 4)), rng.normal(size=(4, 3))
+
+    def norm(features):
+        each = np.random.default_rng(features.shape[-1]).uniform(1, 2, features.shape[-1])  # all four of the stand-in's
+        return each * (features - each) / np.sqrt(each + 0.001) + each
+
+    observations = rng.normal(size=(20, 11))
+    expected = np.tanh(norm(np.maximum(norm(observations) @ hidden, 0)) @ mean)
+    collector = load_collector(train("--steps=300") / "best.npz")
+    np.testing.assert_allclose(collector.act(observations), expected, atol=0.05)  # it is in half precision
 
 
 def test_what_was_not_saved_is_done_again_and_counted_once(train):
