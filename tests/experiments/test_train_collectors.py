@@ -1,4 +1,4 @@
-"""The launcher that trains collectors, around a stand-in for its algorithms: what it saves, when it stops, and that it goes on."""
+"""The launcher that trains collectors, around a stand-in for sbx: what it saves, when it stops, and that it goes on."""
 
 import dataclasses
 
