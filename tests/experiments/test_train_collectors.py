@@ -71,16 +71,16 @@ class CrossQ(SAC):
 
 @pytest.fixture
 def train(tmp_path):
-    """Starts the launcher with chunks of 300 steps, saved every second time, and an expert of a given return."""
+    """Starts the launcher with chunks of 300 steps, saved every second time, and a medium return."""
     site = tmp_path / "site"
     (site / "sbx_rl-0.0.0.dist-info").mkdir(parents=True)
     (site / "sbx_rl-0.0.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: sbx-rl\nVersion: 0.0.0\n")
     (site / "sbx.py").write_text(STAND_IN)
 
-    def start(*flags, expert=1e9, status=0):
+    def start(*flags, medium=1e9, status=0):
         code = (
             "from absl import app\nimport train_collectors as t\n"
-            f"t.EXPERTS['hopper'], t.CHUNK, t.SAVE_EVERY, t.EPISODES = {expert}, 300, 600, 2\n"
+            f"t.MEDIUM_RETURNS['hopper'], t.CHUNK, t.SAVE_EVERY, t.EPISODES = {medium}, 300, 600, 2\n"
             "app.run(t.report_errors(t.main), flags_parser=t.parse_flags)"
         )
         flags = ["--robot=hopper", f"--out={tmp_path}", *flags]
@@ -141,8 +141,8 @@ def test_what_was_not_saved_is_done_again_and_counted_once(train):
 
 
 def test_the_medium_policy_comes_with_the_buffer_that_medium_replay_is_made_of(train):
-    assert "did not reach a third of the expert's return" in train("--goal=medium", "--steps=300", status=2)
-    folder = train("--goal=medium", expert=3.0)  # goes on; any policy reaches a third of that
+    assert "did not reach the return of D4RL's medium data" in train("--goal=medium", "--steps=300", status=2)
+    folder = train("--goal=medium", medium=1.0)  # goes on; any policy reaches that
     assert steps_of(folder) == [300, 600]
     about = load_collector(folder / "medium.npz").about
     assert about["steps"] == 600
@@ -154,8 +154,8 @@ def test_the_medium_policy_comes_with_the_buffer_that_medium_replay_is_made_of(t
     assert 300 in ends  # where it went on, although the hopper had not fallen
     assert episodes.terminated[~np.isin(ends, [300, 600])].all()  # Hopper falls at once
 
-    train("--goal=medium", expert=3.0)
+    train("--goal=medium", medium=1.0)
     assert steps_of(folder) == [300, 600]  # it was complete
     (folder / "medium-replay.npz").unlink()
-    assert "has lost its medium-replay.npz" in train("--goal=medium", expert=3.0, status=2)
+    assert "has lost its medium-replay.npz" in train("--goal=medium", medium=1.0, status=2)
     assert "--goal=medium: the ant has none" in train("--robot=ant", "--goal=medium", status=2)
