@@ -1,6 +1,6 @@
-"""D4RL's locomotion data sets by their recipe (Fu et al. 2020), from policies and replay buffers of SAC.
+"""D4RL's locomotion data sets by their recipe (Fu et al. 2020), from trained policies and replay buffers of SAC.
 
-``medium``: 1e6 steps of a policy that reaches a third of the expert's return, actions drawn as in training.
+``medium``: 1e6 steps of a policy whose return is that of D4RL's medium data, actions drawn as in training.
 ``medium-expert``: 1e6 steps of the medium policy, then 1e6 of the best one. ``medium-replay``: all steps of training up
 to the medium policy. The policies come with this package; ``experiments/train_collectors.py`` trained them.
 """
