@@ -10,13 +10,13 @@ from rvdt_jax.tasks import d4rl_datasets
 PERCENTILES = (0, 10, 50, 90, 100)
 _HEAD = ("data", "steps", "episodes", "return", "least", "median", "most", "length", "rewarded steps", "and episodes")
 _WHY = {
-    "medium": "one policy of one training run, the first that reached a third of the expert's return, as D4RL's "
-    "is one of another: the mean is where that run stood at an evaluation, the spread is that policy's own.",
-    "medium-expert": "as medium; and D4RL's second half is of a fully trained policy, ours of the best within a "
-    "shorter training (how far it came is in the policy's metadata).",
-    "medium-replay": "a buffer is as long as its training took to reach a third of the expert's return. The one "
-    "measured here was trained with layer norm in the critics; D4RL's SAC had none, and today's `--goal=medium` has "
-    "none.",
+    "medium": "one policy of one training run, the first whose return over ten episodes reached the mean of D4RL's "
+    "data: the mean is where that run stood, the spread is that policy's own. Walker2d's three rows are of policies "
+    "up to commit 7f9e262, the first that reached a third of the expert's return, with layer norm in the critics.",
+    "medium-expert": "as medium; D4RL's second half is of a fully trained policy, ours of the best within a "
+    "shorter training (see below).",
+    "medium-replay": "a buffer is as long as its training took to the medium policy. Ours reached it in fewer steps "
+    "than D4RL's, so it holds fewer good episodes.",
     "antmaze": "D4RL's episodes are counted as TFDS cuts them, after every rewarded step: about 999 by time, the "
     "others by a reward. Ours pay for the goal that the episode drew, where D4RL's pay for one goal in all. "
     "After its arrival an ant stays at the goal that it was sent to. Training sees nothing of that: what it "
