@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
 
@@ -77,26 +78,51 @@ def aggregates(table: Table, resamples: int = RESAMPLES) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def claims(tables: Sequence[Table], resamples: int = RESAMPLES) -> str:
-    """Markdown: a line a table on the claim RVDT above QT above DT, over the tasks that those of the three share.
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """What one table says of RVDT above QT above DT.
+
+    Attributes:
+        rows: those that all of the three that were run share.
+        runs: variant -> number of runs of a task.
+        texts: variant -> interquartile mean, ``QT > DT`` and ``RVDT > QT`` -> probability, each with its interval;
+            without those that cannot be told.
+    """
+
+    rows: list[Row]
+    runs: dict[str, int]
+    texts: dict[str, str]
+
+
+PAIRS = {f"{better} > {worse}": (better, worse) for worse, better in itertools.pairwise(CLAIM)}
+
+
+def claim_of(table: Table, resamples: int = RESAMPLES) -> Claim:
+    """What a table says of RVDT above QT above DT, over the rows that those of the three share.
 
     Raises:
         UserError: rliable is not installed.
     """
     with optional_imports("the statistics"):
         from rliable import metrics
-    pairs_of = {f"{better} > {worse}": (better, worse) for worse, better in itertools.pairwise(CLAIM)}
+    found = {variant: rows for variant in CLAIM if (rows := usable_rows(table, variant))}
+    shared = [row for row in table.rows if found and all(row in rows for rows in found.values())]
+    scores = {variant: score_matrix(table, variant, shared) for variant in found} if shared else {}
+    pairs = {name: (scores[x], scores[y]) for name, (x, y) in PAIRS.items() if {x, y} <= set(scores)}
+    texts = _estimates(scores, metrics.aggregate_iqm, resamples, digits=1)
+    texts |= _estimates(pairs, probability_of_improvement, resamples, digits=2)
+    return Claim(shared, {variant: matrix.shape[0] for variant, matrix in scores.items()}, texts)
+
+
+def claims(tables: Sequence[Table], resamples: int = RESAMPLES) -> str:
+    """Markdown: a line a table on the claim RVDT above QT above DT; see ``claim_of``."""
     lines = []
     for table in tables:
-        found = {variant: rows for variant in CLAIM if (rows := usable_rows(table, variant))}
-        shared = [row for row in table.rows if found and all(row in rows for rows in found.values())]
-        scores = {variant: score_matrix(table, variant, shared) for variant in found} if shared else {}
-        pairs = {name: (scores[x], scores[y]) for name, (x, y) in pairs_of.items() if {x, y} <= set(scores)}
-        texts = _estimates(scores, metrics.aggregate_iqm, resamples, digits=1)
-        texts |= _estimates(pairs, probability_of_improvement, resamples, digits=2)
-        runs = ", ".join(f"{variant} {matrix.shape[0]}" for variant, matrix in scores.items())
-        lines.append([table.title, str(len(shared)), runs, *(texts.get(name, "") for name in (*CLAIM, *pairs_of))])
-    return markdown_table(("", "tasks", "runs a task", *CLAIM, *pairs_of), lines)
+        claim = claim_of(table, resamples)
+        runs = ", ".join(f"{variant} {number}" for variant, number in claim.runs.items())
+        texts = [claim.texts.get(name, "") for name in (*CLAIM, *PAIRS)]
+        lines.append([table.title, str(len(claim.rows)), runs, *texts])
+    return markdown_table(("", "tasks", "runs a task", *CLAIM, *PAIRS), lines)
 
 
 def _estimates(matrices: dict, metric: Callable, resamples: int, digits: int) -> dict[str, str]:

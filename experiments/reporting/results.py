@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Sequence
 
 from rvdt_jax.report.cells import Cell, Key
 from rvdt_jax.report.published import TABLES
 from rvdt_jax.report.render import emphasised, markdown_table, our_text, published_text
-from rvdt_jax.report.tables import Column, Row, Table, cells_by_row, headline_columns, make_table, others_of
+from rvdt_jax.report.tables import Column, Row, Table, cells_by_row, make_table, others_of
 
 # The table maze2d holds three of the rows of maze2d-reward, whose footnotes say where the two differ.
 _SHOWN = tuple(name for name in TABLES if name != "maze2d")
+_HEADLINE = ("maze2d-reward", "gym", "antmaze", "low-data")
 
 
 def results_section(cells: dict[Key, Cell]) -> str:
@@ -36,13 +36,38 @@ def statistics_section(cells: dict[Key, Cell]) -> str:
 
 
 def headline_section(cells: dict[Key, Cell]) -> str:
-    """Markdown: the maze2d rows, final checkpoints beside published scores, without footnotes."""
-    table = make_table("maze2d", cells)
-    rows = _run_rows(table)
-    if not rows:
+    """Markdown: a line a table, our mean final score over its rows beside the published mean over the same rows.
+
+    A row counts if DT, QT and RVDT, those of them that the table has, were run. The probabilities that a run of one
+    is above a run of another have their 95 % intervals.
+    """
+    from reporting.aggregate import CLAIM, PAIRS, claim_of
+
+    lines, used = [], []
+    for table in (make_table(name, cells) for name in _HEADLINE):
+        claim = claim_of(table)
+        if not claim.rows:
+            continue
+        of = sum(1 for row in table.rows if row.task and row.published)
+        line = [table.title, f"{len(claim.rows)} of {of}"]
+        for variant in CLAIM:
+            line += [_mean_published(claim.rows, variant), _mean_ours(table, claim.rows, variant)]
+        lines.append(line + [claim.texts.get(pair, "") for pair in PAIRS])
+        used += [cell for row in claim.rows for variant in CLAIM if (cell := table.cell(row, variant))]
+    if not lines:
         return "Nothing was run yet."
-    columns = headline_columns(table)
-    return f"{_beside_published(table, rows, columns)}\n\n{_rests_on(table, [column.variant for column in columns])}"
+    headings = [f"{variant}, {whose}" for variant in CLAIM for whose in ("published", "ours")]
+    return f"{markdown_table(('', 'rows', *headings, *PAIRS), lines)}\n\n{_rests_on(used, brief=True)}"
+
+
+def _mean_published(rows: list[Row], variant: str) -> str:
+    means = [row.published[variant].mean for row in rows if variant in row.published]
+    return f"{sum(means) / len(means):.1f}" if means else ""
+
+
+def _mean_ours(table: Table, rows: list[Row], variant: str) -> str:
+    means = [cell.score()[0] for row in rows if (cell := table.cell(row, variant))]
+    return f"**{sum(means) / len(means):.1f}**" if means else ""
 
 
 def _others(table: Table) -> list[str]:
@@ -53,7 +78,8 @@ def _others(table: Table) -> list[str]:
     rows = [row for row in table.rows if row.task]
     headings = ["", *(f"{row.label}, {whose}" for row in rows for whose in ("published", "ours"))]
     lines = [[variant, *_both(table, rows, variant)] for variant in variants]
-    return [f"### {table.title}, other algorithms", markdown_table(headings, lines), _rests_on(table, variants)]
+    rests_on = _rests_on([cell for _, variant, cell in table.cells() if variant in variants])
+    return [f"### {table.title}, other algorithms", markdown_table(headings, lines), rests_on]
 
 
 def _both(table: Table, rows: list[Row], variant: str) -> list[str]:
@@ -71,7 +97,8 @@ def _run_rows(table: Table) -> list[Row]:
 
 def _table_with_notes(table: Table, rows: list[Row]) -> list[str]:
     files = ", ".join(f"[{kind}](tables/{table.name}.{suffix})" for kind, suffix in _FILES)
-    parts = [f"### {table.title}", _beside_published(table, rows, table.columns), _rests_on(table, table.variants)]
+    rests_on = _rests_on([cell for _, _, cell in table.cells()])
+    parts = [f"### {table.title}", _beside_published(table, rows, table.columns), rests_on]
     missing = [f"{row.label} {variant}" for row, variant in table.missing() if row in rows]
     parts += [f"Not run: {', '.join(missing)}."] if missing else []
     notes = "\n".join(f"* {note}" for note in table.notes)
@@ -109,17 +136,16 @@ def _beside_published(table: Table, rows: list[Row], columns: list[Column]) -> s
     return markdown_table(headings, body)
 
 
-def _rests_on(table: Table, variants: Sequence[str]) -> str:
-    """A sentence: data, model, updates, episodes and hardware of our cells of some variants in one table."""
-    cells = [cell for _, variant, cell in table.cells() if variant in variants]
+def _rests_on(cells: list[Cell], brief: bool = False) -> str:
+    """A sentence: data, model, updates, episodes and hardware of some cells of ours; if brief, no names or sizes."""
     data = {cell.data for cell in cells if cell.data}
     if all(cell.recreated for cell in cells if cell.data):
-        names = sorted(name.split(":")[0] for name in data)
-        data = {f"recreated data, not D4RL's files ({', '.join(names)})"}
+        names = ", ".join(sorted({name.split(":")[0] for name in data}))
+        data = {f"recreated data, not D4RL's files{'' if brief else f' ({names})'}"}
     words = (
         data,
-        {cell.size for cell in cells if cell.size},
-        {f"{cell.steps:,} updates" for cell in cells if cell.steps},
+        {cell.size for cell in cells if cell.size and not brief},
+        {f"{cell.steps:,} updates" for cell in cells if cell.steps and not brief},
         {f"{len(cell.scores)} seeds of {cell.episodes} episodes" for cell in cells if cell.scores},
         {cell.hardware for cell in cells if cell.hardware},
     )

@@ -10,6 +10,7 @@ from benchmark.table import load_results, speed_table
 from reporting.likeness import table as likeness_table
 from reporting.results import draw_tables, headline_section, results_section, statistics_section
 from reporting.theory import describe_theory
+from reporting.unfilled import unfilled_section
 from rvdt_jax.errors import UserError
 from rvdt_jax.report.cells import Cell, Key
 from rvdt_jax.report.coverage import verdict
@@ -56,6 +57,7 @@ def results_sections(folder: pathlib.Path, cells: dict[Key, Cell]) -> dict[str, 
     return {
         "demo": _text((folder / "demo" / "table.txt").read_text(encoding="utf-8")),
         "results": results_section(cells),
+        "unfilled": unfilled_section(cells),
         "statistics": statistics_section(cells),
         "toys": _toys(read_json(folder / "toys" / "toys.json")),
         "coverage": "\n\n".join(_coverage(path, folder) for path in sorted(folder.glob("*/*/coverage.json"))),

@@ -17,10 +17,14 @@ from rvdt_jax.report.published import (
 from rvdt_jax.tasks import get_task
 
 OURS = ("DT", "QT", "RVDT")
-MAZE2D = ("DT", "QT", "VDT", "RVDT")
+WITH_VDT = ("DT", "QT", "VDT", "RVDT")
 ABLATION = ("DT", "DT-Dup", "RDT", "QT", "VDT", "RVDT-Dup", "RVDT-Determ", "RVDT")
 # The variants of each table that are ours to fill.
-VARIANTS_OF = {"maze2d": MAZE2D, "maze2d-reward": MAZE2D, "low-data": ("QT", "RVDT"), "ablation": ABLATION}
+VARIANTS_OF = {
+    **dict.fromkeys(("gym", "antmaze", "maze2d", "maze2d-reward"), WITH_VDT),
+    "low-data": ("QT", "RVDT"),
+    "ablation": ABLATION,
+}
 # Algorithms that stand beside them, by final checkpoints alone; ``sweep.py --variants`` runs them.
 OTHERS_OF = {"maze2d": ("BC", "QDT", "TD3+BC", "ReBRAC", "IQL", "O-RL", "CQL", "BCQ", "BEAR", "D-QL")}
 # The source's ablation names no data set. That its rows rest on these is our conclusion; see ``_ablation_note``.

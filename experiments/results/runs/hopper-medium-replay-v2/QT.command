@@ -1,1 +1,0 @@
-python experiments/run.py --config=configs/recreated_small.py --config.task=hopper-medium-replay-v2 --config.variant=QT --config.seeds=0,1,2 --config.eval.targets=3234.3, --workdir=runs/gym/hopper-medium-replay-v2/QT
