@@ -26,7 +26,7 @@ def unfilled_section(cells: dict[Key, Cell]) -> str:
         [
             f"{count} The others:",
             markdown_table(("table", "row", "not run", "lacks"), lines),
-            "\n".join(["```bash", *_commands(missing), "```"]),
+            "\n".join(["```text", *_commands(missing), "```"]),
         ]
     )
 
