@@ -38,8 +38,8 @@ def statistics_section(cells: dict[Key, Cell]) -> str:
 def headline_section(cells: dict[Key, Cell]) -> str:
     """Markdown: a line a table, our mean final score over its rows beside the published mean over the same rows.
 
-    A row counts if DT, QT and RVDT, those of them that the table has, were run. The probabilities that a run of one
-    is above a run of another have their 95 % intervals.
+    A row counts if it has two runs of each of DT, QT and RVDT that was run in the table at all. The probabilities that
+    a run of one is above a run of another have their 95 % intervals.
     """
     from reporting.aggregate import CLAIM, PAIRS, claim_of
 
@@ -48,8 +48,7 @@ def headline_section(cells: dict[Key, Cell]) -> str:
         claim = claim_of(table)
         if not claim.rows:
             continue
-        of = sum(1 for row in table.rows if row.task and row.published)
-        line = [table.title, f"{len(claim.rows)} of {of}"]
+        line = [table.title, f"{len(claim.rows)} of {len(table.published_rows)}"]
         for variant in CLAIM:
             line += [_mean_published(claim.rows, variant), _mean_ours(table, claim.rows, variant)]
         lines.append(line + [claim.texts.get(pair, "") for pair in PAIRS])
@@ -67,7 +66,7 @@ def _mean_published(rows: list[Row], variant: str) -> str:
 
 def _mean_ours(table: Table, rows: list[Row], variant: str) -> str:
     means = [cell.score()[0] for row in rows if (cell := table.cell(row, variant))]
-    return f"**{sum(means) / len(means):.1f}**" if means else ""
+    return emphasised(Column(variant), f"{sum(means) / len(means):.1f}" if means else "")
 
 
 def _others(table: Table) -> list[str]:

@@ -13,7 +13,7 @@ from rvdt_jax.tasks import get_task
 def unfilled_section(cells: dict[Key, Cell]) -> str:
     """Markdown: how many published rows have our DT, QT and RVDT, and of the others what they lack and the commands."""
     tables = [make_table(name, cells) for name in TABLES]
-    published = [(table, row) for table in tables for row in table.rows if row.task and row.published]
+    published = [(table, row) for table in tables for row in table.published_rows]
     missing = [(table, row, lacking) for table, row in published if (lacking := _lacking(table, row))]
     count = (
         f"{len(published) - len(missing)} of the {len(published)} published rows have scores of ours for DT, QT and "

@@ -71,9 +71,10 @@ def algorithm_settings(variant: str, size: str, task: Task | None) -> dict[str, 
 
 
 def _settings_of(rows, task: Task | None) -> dict[str, object]:
-    """The settings of the rows whose tasks fit; of several rows of a field, the last counts."""
+    """The settings of the rows one of whose patterns of tasks fits; of several rows of a field, the last counts."""
     name = task.name if task else ""
-    texts = {row["field"]: row["value"] for row in rows if fnmatch.fnmatchcase(name, row["tasks"])}
+    fitting = (row for row in rows if any(fnmatch.fnmatchcase(name, pattern) for pattern in row["tasks"].split()))
+    texts = {row["field"]: row["value"] for row in fitting}
     return {field: _parse(field, text, task) for field, text in texts.items()}
 
 

@@ -100,12 +100,17 @@ class Table:
         kinds = {variant: (False, True) for _, variant, cell in self.cells() if cell.maxima and variant not in others}
         return tuple(Column(variant, kind) for variant in self.variants for kind in kinds.get(variant, (False,)))
 
+    @property
+    def published_rows(self) -> list[Row]:
+        """The rows of the source that stand for one task, without its averages and without rows of our own."""
+        return [row for row in self.rows if row.task and row.published]
+
     def average(self, row: Row, column: Column) -> float | None:
         """Our mean over the rows that a printed average stands for; None unless each of them was run and has a score.
 
         Rows of our own, which the source does not have, belong to no average of the source's.
         """
-        rows = [each for each in self.rows if each.task and each.published and each.regime == row.regime]
+        rows = [each for each in self.published_rows if each.regime == row.regime]
         cells = [self.cell(each, column.variant) for each in rows]
         means = [None if cell is None else cell.score(column.maximum)[0] for cell in cells]
         return sum(means) / len(means) if means and None not in means else None
@@ -222,7 +227,7 @@ def _qt_evaluations(table: Table) -> str:
     """``51 evaluations``; without a number if the source does not name the tasks of its rows."""
     if not all(row.task for row in table.rows if row.published and not row.average):
         return "the evaluations"
-    counts = {get_task(row.task).evaluations for row in table.rows if row.task and row.published}
+    counts = {get_task(row.task).evaluations for row in table.published_rows}
     return f"{' to '.join(map(str, sorted({min(counts), max(counts)})))} evaluations"
 
 
