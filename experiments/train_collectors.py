@@ -70,13 +70,24 @@ _OUT = flags.DEFINE_string(
 
 
 def main(argv: list[str]) -> int:
-    """Trains or resumes, with evaluations and checkpoints."""
-    from rvdt_jax.recreate.collector import save_collector
-    from rvdt_jax.report.records import append_lines, keep_lines
+    """Trains or resumes in a folder that no other process uses."""
+    from rvdt_jax.runs.workdir import lock_workdir
 
     if _ROBOT.value not in SETTINGS[_GOAL.value]:
         raise UserError(f"--goal={_GOAL.value}: the {_ROBOT.value} has none. Choose best.")
+    with optional_imports("Training collectors"):
+        import sbx  # noqa: F401  # where it is missing no folder is made
     folder = pathlib.Path(_OUT.value, f"{_ROBOT.value}-{_GOAL.value}")
+    folder.mkdir(parents=True, exist_ok=True)
+    with lock_workdir(folder, flag="--out"):
+        return train(folder)
+
+
+def train(folder: pathlib.Path) -> int:
+    """Trains until the goal is reached or ``--steps`` are taken, with evaluations and checkpoints."""
+    from rvdt_jax.recreate.collector import save_collector
+    from rvdt_jax.report.records import append_lines, keep_lines
+
     found = folder / f"{_GOAL.value}.npz"
     if _GOAL.value == "medium" and found.exists():
         if not (folder / "medium-replay.npz").exists():
@@ -84,7 +95,6 @@ def main(argv: list[str]) -> int:
         print(f"{found}: is there already")
         return 0
     model = restore(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     records = folder / "progress.jsonl"
     keep_lines(records, lambda line: line["step"] <= model.num_timesteps)  # later steps are repeated
     while model.num_timesteps < _STEPS.value:
@@ -138,10 +148,9 @@ def restore(folder: pathlib.Path):
     """The model of the last checkpoint, or a new one.
 
     Raises:
-        UserError: sbx is not installed, or the checkpoint has another seed.
+        UserError: the checkpoint has another seed.
     """
-    with optional_imports("Training collectors"):
-        import sbx
+    import sbx
 
     name, settings = SETTINGS[_GOAL.value][_ROBOT.value]
     env, algorithm = make_env(), getattr(sbx, name)

@@ -33,17 +33,22 @@ def default_workdir(config: Config) -> pathlib.Path:
 
 
 @contextlib.contextmanager
-def lock_workdir(folder: pathlib.Path) -> Iterator[None]:
-    """Locks an existing work directory; a UserError says which process holds it, where, and since when.
+def lock_workdir(folder: pathlib.Path, flag: str = "--workdir") -> Iterator[None]:
+    """Locks an existing work directory. The operating system frees the lock however the process ends.
 
-    The operating system frees the lock however the process ends.
+    Args:
+        folder: the directory.
+        flag: the flag that named it, for the error.
+
+    Raises:
+        UserError: another process holds it; the message says which, where, and since when.
     """
     path = folder / LOCK
     lock = FileLock(path)
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        raise UserError(f"{folder}: {_owner(path)}. Wait for it, stop it, or choose another --workdir.") from None
+        raise UserError(f"{folder}: {_owner(path)}. Wait for it, stop it, or choose another {flag}.") from None
     except OSError as error:  # the file system has no locks
         log.warning("%s: cannot be locked (%s); take care that no second process trains there", folder, error)
     try:

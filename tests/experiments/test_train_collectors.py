@@ -10,6 +10,7 @@ from rvdt_jax.data.source import load_local
 from rvdt_jax.recreate import recreate
 from rvdt_jax.recreate.collector import load_collector, save_collector
 from rvdt_jax.report.records import read_lines
+from rvdt_jax.runs.workdir import lock_workdir
 
 pytestmark = pytest.mark.slow
 
@@ -93,6 +94,14 @@ def train(tmp_path):
 
 def steps_of(folder):
     return [line["step"] for line in read_lines(folder / "progress.jsonl")]
+
+
+def test_a_second_process_in_the_same_folder_is_refused(train, tmp_path):
+    (tmp_path / "hopper-best").mkdir()
+    with lock_workdir(tmp_path / "hopper-best"):
+        error = train("--steps=300", status=2)
+    assert "has been training there" in error
+    assert "choose another --out" in error
 
 
 def test_the_best_policy_is_kept_with_its_provenance_and_the_same_command_goes_on(train):
