@@ -136,7 +136,7 @@ def _beside_published(table: Table, rows: list[Row], columns: list[Column]) -> s
 
 
 def _rests_on(cells: list[Cell], brief: bool = False) -> str:
-    """A sentence: data, model, updates, episodes and hardware of some cells of ours; if brief, no names or sizes."""
+    """A sentence: data, model, updates, episodes and hardware of some cells of ours; if brief, no names, sizes or cores."""
     data = {cell.data for cell in cells if cell.data}
     if all(cell.recreated for cell in cells if cell.data):
         names = ", ".join(sorted({name.split(":")[0] for name in data}))
@@ -145,10 +145,24 @@ def _rests_on(cells: list[Cell], brief: bool = False) -> str:
         data,
         {cell.size for cell in cells if cell.size and not brief},
         {f"{cell.steps:,} updates" for cell in cells if cell.steps and not brief},
-        {f"{len(cell.scores)} seeds of {cell.episodes} episodes" for cell in cells if cell.scores},
-        {cell.hardware for cell in cells if cell.hardware},
+        _seeds_and_episodes(cells),
+        {_processor(cell.hardware) if brief else cell.hardware for cell in cells if cell.hardware},
     )
     return f"Ours: {'; '.join(_one_of(alternatives) for alternatives in words if alternatives)}."
+
+
+def _seeds_and_episodes(cells: list[Cell]) -> set[str]:
+    """``3 or 10 seeds of 100 episodes``, one text for each number of episodes."""
+    seeds: dict[int, set[int]] = {}
+    for cell in cells:
+        if cell.scores:
+            seeds.setdefault(cell.episodes, set()).add(len(cell.scores))
+    return {f"{' or '.join(map(str, sorted(n)))} seeds of {episodes} episodes" for episodes, n in seeds.items()}
+
+
+def _processor(hardware: str) -> str:
+    """``AMD EPYC`` of ``1 x AMD EPYC (2 cores)``."""
+    return hardware.split(" x ", 1)[-1].split(" (")[0]
 
 
 def _one_of(alternatives: set[str]) -> str:
