@@ -136,7 +136,7 @@ def _beside_published(table: Table, rows: list[Row], columns: list[Column]) -> s
 
 
 def _rests_on(cells: list[Cell], brief: bool = False) -> str:
-    """A sentence: data, model, updates, episodes and hardware of some cells of ours; if brief, no names, sizes or cores."""
+    """A sentence: data, model, updates, episodes, hardware of cells of ours; if brief, no names, sizes or cores."""
     data = {cell.data for cell in cells if cell.data}
     if all(cell.recreated for cell in cells if cell.data):
         names = ", ".join(sorted({name.split(":")[0] for name in data}))

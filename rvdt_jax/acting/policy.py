@@ -68,8 +68,8 @@ class Policy:
 
         Args:
             target_return: the return to aim at, in raw reward units: a number for one episode, (F,) for F parallel
-                ones. None takes the first of ``eval.targets``; where the critic selects, all of them as candidates (a
-                target given here is then the only candidate, and the critic has no choice).
+                ones. None takes the first of ``eval.targets``; where the critic selects, all of them as candidates. A
+                target given here replaces them; the largest return of the data stays a candidate, as in evaluations.
 
         Raises:
             ValueError: a target that is not finite, or has more than one dimension.

@@ -184,14 +184,15 @@ def action_bounds(actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(A,) bounds of (N, A) logged actions: their extremes, unless these are glitches.
 
     An extreme that lies further from the central 99.8 % (of short logs: from all but the smallest and the largest
-    value) than half of their range is taken for a glitch, and the end of that range takes its place.
+    value) than half of their range is taken for a glitch, and the end of that range takes its place. Where these values
+    are all the same, nothing tells a glitch from an action that is rarely used, and the extremes stay.
     """
     rows = len(actions)
     low, high = actions.min(0).astype(np.float64), actions.max(0).astype(np.float64)
     tail = int(max(TAIL * rows, rows >= _FEWEST))
     parted = np.partition(actions, (tail, rows - 1 - tail), axis=0)
     inner_low, inner_high = parted[tail].astype(np.float64), parted[rows - 1 - tail].astype(np.float64)
-    room = _FAR * (inner_high - inner_low)
+    room = np.where(inner_high > inner_low, _FAR * (inner_high - inner_low), np.inf)
     return np.where(low < inner_low - room, inner_low, low), np.where(high > inner_high + room, inner_high, high)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import logging
 import os
 from collections.abc import Mapping, Sequence
 
@@ -15,6 +16,8 @@ import numpy as np
 
 from rvdt_jax.data.table import as_rows
 from rvdt_jax.errors import UserError
+
+log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +91,10 @@ class Episodes:
         named = {"observations": observations, "actions": actions, "reward": reward, "episode": episode}
         named |= {"terminal": terminal, "timeout": timeout, "time": time}
         imported = import_columns(columns, name, named, gap=gap, low=action_low, high=action_high)
+        for doubt in imported.doubts:
+            log.warning("%s: %s.", name, doubt)
+        if imported.beyond.any():
+            log.warning("%s: %d action values beyond the bounds were moved to them.", name, imported.beyond.sum())
         return cls(name=name, **imported.arrays)
 
     @classmethod

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from rvdt_jax.data.columns import Cut, action_bounds, count_beyond, cut_episodes
-from rvdt_jax.data.layouts import KNOWN
+from rvdt_jax.data.layouts import FILE, KNOWN
 from rvdt_jax.data.spaces import far_offset, scale_actions
 from rvdt_jax.data.tables import ArrayTable, Table, open_table
 from rvdt_jax.errors import UserError
@@ -100,7 +100,8 @@ class Imported:
         beyond: (A,) actions that lay beyond the bounds, and were moved to them.
         declared: whether the bounds were given, not taken from the data.
         observation_names, action_names: (S,) and (A,), for the summary.
-        notes: sentences on what was done that a reader may not expect.
+        notes: sentences on what was done.
+        doubts: those of them that may say that a role was misunderstood.
     """
 
     arrays: dict[str, np.ndarray]
@@ -111,6 +112,7 @@ class Imported:
     observation_names: tuple[str, ...]
     action_names: tuple[str, ...]
     notes: tuple[str, ...]
+    doubts: tuple[str, ...]
 
 
 def import_table(
@@ -133,6 +135,7 @@ def import_table(
         UserError: values are missing or not finite, episodes cannot be told apart, or bounds do not fit.
     """
     columns = _read(table, roles)
+    files = columns.pop("file")
     cut = cut_episodes(
         table.name,
         len(columns["rewards"]),
@@ -145,7 +148,23 @@ def import_table(
     if cut.order is not None:
         for part in ("observations", "actions", "rewards"):
             columns[part] = columns[part][cut.order]
+        files = files if files is None else files[cut.order]
+    cut = dataclasses.replace(cut, notes=cut.notes + _across_files(files, cut.lengths))
     return _assemble(table, roles, columns, cut, low, high)
+
+
+def _across_files(files: np.ndarray | None, lengths: np.ndarray) -> tuple[str, ...]:
+    """A note where rows of several files make one episode; ``files`` are the (N,) numbers of theirs."""
+    if files is None:
+        return ()
+    starts = np.cumsum(lengths) - lengths
+    mixed = np.minimum.reduceat(files, starts) != np.maximum.reduceat(files, starts)
+    if not mixed.any():
+        return ()
+    return (
+        f"in {int(mixed.sum())} of {mixed.size} episodes rows of more than one file follow each other; where that is "
+        f"wrong, give each episode an id of its own, or name {FILE} as the ids where every file is an episode",
+    )
 
 
 def _assemble(table: Table, roles: Roles, columns: dict, cut: Cut, low, high) -> Imported:
@@ -177,6 +196,7 @@ def _assemble(table: Table, roles: Roles, columns: dict, cut: Cut, low, high) ->
         "action_high": bounds[1].astype(np.float32),
         "observation_offset": columns["observation_offset"],
     }
+    doubts = cut.notes + _doubt(roles) + _unused(table, roles)
     return Imported(
         arrays=arrays,
         roles=roles,
@@ -185,7 +205,8 @@ def _assemble(table: Table, roles: Roles, columns: dict, cut: Cut, low, high) ->
         declared=low is not None and high is not None,
         observation_names=_expanded(table, roles.observations),
         action_names=_expanded(table, roles.actions),
-        notes=table.notes + cut.notes + _doubt(roles),
+        notes=table.notes + doubts,
+        doubts=doubts,
     )
 
 
@@ -194,6 +215,17 @@ def _doubt(roles: Roles) -> tuple[str, ...]:
     if roles.timeout is None or "timeout" not in roles.guessed or "done" not in roles.timeout:
         return ()
     return (f"{roles.timeout} counts as a time-out; where it means that the task ended, name it with --terminal",)
+
+
+def _unused(table: Table, roles: Roles) -> tuple[str, ...]:
+    """A note on each array that has the name of a role that is empty, and not a row a step."""
+    return tuple(
+        f"{name} has {table.left_out[name]} rows, not {table.rows}, and was not used"
+        for role in _OPTIONAL
+        if getattr(roles, role) is None
+        for name in KNOWN[role]
+        if name in table.left_out
+    )
 
 
 def _given_bound(table: Table, what: str, given, size: int) -> np.ndarray:
@@ -221,9 +253,11 @@ def _read(table: Table, roles: Roles) -> dict[str, np.ndarray | None]:
     check_room(table.name, 4 * rows * sum(widths.values()), "Leave columns out, or make images smaller.")
     result = {part: np.empty((rows, width), np.float32) for part, width in widths.items()}
     offset = None
-    single = {role: [] for role in _OPTIONAL if getattr(roles, role)}
+    single = {role: getattr(roles, role) for role in _OPTIONAL if getattr(roles, role)}
+    single |= {"file": FILE} if FILE in table.columns else {}
+    found = {role: [] for role in single}
     done = 0
-    for batch in table.batches(roles.names()):
+    for batch in table.batches(tuple(dict.fromkeys([*roles.names(), *single.values()]))):
         count = len(batch[roles.reward])
         if done + count > rows:
             raise UserError(f"{table.name}: it has more rows than it says. Is another program writing it?")
@@ -232,15 +266,15 @@ def _read(table: Table, roles: Roles) -> dict[str, np.ndarray | None]:
         for part, names in wide.items():
             shift = offset if part == "observations" else np.zeros(widths[part])
             _fill(table, result[part][done : done + count], batch, names, done, shift)
-        for role, parts in single.items():
-            parts.append(batch[getattr(roles, role)])
+        for role, name in single.items():
+            found[role].append(batch[name])
         done += count
     filled = {part: values[:done] for part, values in result.items()}
     filled |= {
         "rewards": filled["rewards"][:, 0],
         "observation_offset": offset if offset.any() else None,
     }
-    return filled | {role: np.concatenate(single[role]) if role in single else None for role in _OPTIONAL}
+    return filled | {role: np.concatenate(found[role]) if role in found else None for role in (*_OPTIONAL, "file")}
 
 
 def _offset_of(values: np.ndarray) -> np.ndarray:

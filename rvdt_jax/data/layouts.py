@@ -34,7 +34,8 @@ def by_step(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     Flat with ends: arrays of N steps, and the steps (E,) or (E - 1,) at which episodes end as ``indices`` or
     ``episode_ends``. An array of N + E rows has one more observation an episode than actions; the last one is left out.
 
-    A (E,) array of bool says of each episode whether its last step is flagged; other arrays stay as they are.
+    A (E,) array of bool, or of 0 and 1 under a name of flags, says of each episode whether its last step is flagged;
+    other arrays stay as they are.
     """
     if (size := _stacked(arrays)) is not None:
         return _from_stack(arrays, *size)
@@ -71,7 +72,7 @@ def _from_stack(arrays: dict[str, np.ndarray], episodes: int, steps: int) -> dic
         if values.ndim > 1 and values.shape[0] == episodes and values.shape[1] in (steps, steps + 1):
             found[name] = values[:, :steps].reshape(episodes * steps, *values.shape[2:])[kept]
         elif name not in _LENGTHS:
-            found[name] = _flags(values, np.minimum(lengths, steps))
+            found[name] = _flags(name, values, np.minimum(lengths, steps))
     return found
 
 
@@ -85,14 +86,16 @@ def _from_ends(arrays: dict[str, np.ndarray], name: str, ends: np.ndarray) -> di
             found = {EPISODE: np.repeat(np.arange(len(lengths)), lengths)}
             rows = np.arange(steps) + found[EPISODE]  # in an array with one more row an episode
             for key, values in others.items():
-                found[key] = values[rows] if len(values) == steps + len(lengths) else _flags(values, lengths)
+                found[key] = values[rows] if len(values) == steps + len(lengths) else _flags(key, values, lengths)
             return found
     return arrays
 
 
-def _flags(values: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+def _flags(name: str, values: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """Flags of episodes as flags of their last steps; anything else as it is."""
-    if values.dtype.kind != "b" or values.shape != lengths.shape:
+    named = name in KNOWN["terminal"] + KNOWN["timeout"]
+    is_flag = values.dtype.kind == "b" or (named and values.dtype.kind in "iuf" and np.isin(values, (0, 1)).all())
+    if values.shape != lengths.shape or not is_flag:
         return values
     flags = np.zeros(int(lengths.sum()), bool)
     flags[np.cumsum(lengths) - 1] = values

@@ -116,7 +116,7 @@ def _suspicion(values: np.ndarray) -> str:
 def _action_remarks(imported: Imported, episodes: Episodes, column: int, values: np.ndarray) -> str:
     low, high = episodes.action_low[column], episodes.action_high[column]
     where = "declared" if imported.declared else "from the data"
-    if low == high:
+    if low == high and not imported.beyond[column]:
         return f"constant; it is always {low:g}"
     at_bounds = (np.abs(episodes.actions[:, column]) >= 1.0 - 1e-6).mean()
     remarks = [f"bounds {low:g} to {high:g}, {where}"]

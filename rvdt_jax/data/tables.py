@@ -70,7 +70,7 @@ class _Chain(Table):
     def __init__(self, parts: list[Table]):
         self._parts, self.name, self.columns = parts, f"{parts[0].name} and {len(parts) - 1} more", parts[0].columns
         self.rows = sum(part.rows for part in parts)
-        self.columns = self.columns | {FILE: Column(FILE, 1, "i")}
+        self.columns, self.left_out = self.columns | {FILE: Column(FILE, 1, "i")}, parts[0].left_out
         self.notes = tuple(dict.fromkeys(note for part in parts for note in part.notes))
         for part in parts[1:]:
             other = {name: column.width for name, column in part.columns.items()}

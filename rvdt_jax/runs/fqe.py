@@ -19,6 +19,7 @@ from rvdt_jax.acting.logged import outputs_on_data
 from rvdt_jax.acting.saved import SavedRun, load_run
 from rvdt_jax.algorithms.base import Coefficients, make_critic
 from rvdt_jax.config.settings import Config
+from rvdt_jax.data.contract import check_episodes
 from rvdt_jax.data.episodes import Episodes
 from rvdt_jax.data.store import make_store
 from rvdt_jax.errors import UserError
@@ -96,6 +97,8 @@ def _data_of(saved: SavedRun, folder: pathlib.Path, episodes: Episodes | None) -
                 "rvdt_jax.runs.fqe.evaluate_fqe(folder, episodes=...)."
             )
         episodes, provenance = load_episodes(config, progress=False)
+    else:
+        episodes = check_episodes(episodes)  # as ``fit`` converted them
     episodes, _, provenance = hold_out(config, episodes, provenance)
     episodes, _ = take_share(config, episodes, provenance)
     if episodes.digest() != saved.provenance["content_digest"]:

@@ -46,7 +46,7 @@ def relabel(config: Config, data: Data, folder: pathlib.Path, group: Group, resu
     A run that is resumed reads what it kept with ``keep_relabelled``.
 
     Raises:
-        UserError: the value function diverged.
+        UserError: the value function diverged, or what was kept belongs to other data.
     """
     if config.data.relabel == "none":
         return data
@@ -57,8 +57,7 @@ def relabel(config: Config, data: Data, folder: pathlib.Path, group: Group, resu
         nonlocal raised
         kept = folder / _FILE
         if resume and kept.exists():
-            with np.load(kept, allow_pickle=False) as file:
-                raised, record = {name: file[name] for name in parts}, json.loads(str(file["record"]))
+            raised, record = _read_kept(kept, parts, data.provenance["content_digest"])
             return record
         value, record = learn_value(config, data.episodes, data.experts)
         raised = {name: raise_returns(part, value(part)).astype(np.float32) for name, part in parts.items()}
@@ -73,13 +72,28 @@ def relabel(config: Config, data: Data, folder: pathlib.Path, group: Group, resu
     return dataclasses.replace(data, episodes=episodes, held=held[0] if held else None, provenance=provenance)
 
 
+def _read_kept(path: pathlib.Path, parts: dict[str, Episodes], digest: str) -> tuple[dict[str, np.ndarray], dict]:
+    """The raised returns-to-go by part, and their record."""
+    with np.load(path, allow_pickle=False) as file:
+        raised, record = {name: file[name] for name in parts if name in file}, json.loads(str(file["record"]))
+        known = str(file["content_digest"]) if "content_digest" in file else digest  # older runs have none
+    sizes = {name: values.size for name, values in raised.items()}
+    if known != digest or sizes != {name: part.rewards.size for name, part in parts.items()}:
+        raise UserError(
+            f"{path.parent}: the data have changed since this run relabelled them. Bring the old data back, or start "
+            "anew with another --workdir."
+        )
+    return raised, record
+
+
 def keep_relabelled(folder: pathlib.Path, data: Data) -> None:
     """Writes the raised returns-to-go, where there are any, into the run directory."""
     if data.episodes.raised is not None:
         held = {} if data.held is None else {"held": data.held.raised}
         with atomic_write(folder / _FILE) as partial:
-            record = np.array(json.dumps(data.provenance["relabel"]))
-            np.savez(partial, raised=data.episodes.raised, record=record, **held)
+            known = {"content_digest": np.array(data.provenance["content_digest"])}
+            known |= {"record": np.array(json.dumps(data.provenance["relabel"]))}
+            np.savez(partial, raised=data.episodes.raised, **known, **held)
 
 
 def learn_value(

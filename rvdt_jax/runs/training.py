@@ -36,7 +36,7 @@ from rvdt_jax.train.parallel import from_process_0, replicate, seed_mapping, spr
 from rvdt_jax.types import Normalizer, TrainState
 
 log = logging.getLogger(__name__)
-ROLLBACKS = 3  # as often a run is taken back to its last checkpoint, with config.train.on_divergence=rollback
+ROLLBACKS = 3  # as often a run is taken back to one checkpoint, with config.train.on_divergence=rollback
 
 
 def train_run(
@@ -63,7 +63,7 @@ def train_run(
             holdout = make_holdout(config, algorithm, spec, normalizer, data.held)
             warm, source = begin_from(begin, config, folder, resume), None
             if warm is not None:
-                (states, source), begin = warm(), lambda: warm()[0]  # a rollback may begin again
+                (states, source), begin = warm(), lambda: warm(source["step"])[0]  # a rollback may begin again
             _enter(stack, folder, config, resume)
             keep_source(folder, source)
             keep_relabelled(folder, data)
@@ -125,22 +125,25 @@ def _with_rollbacks(
 ) -> None:
     """Trains; after a divergence from the last checkpoint on, with other random numbers, a few times.
 
+    Attempts are counted for each checkpoint, and their random numbers follow from its key and that count alone: a run
+    that is killed and resumed goes the same way as one that is not.
+
     Raises:
-        Diverged: once too often.
+        Diverged: once too often from one checkpoint.
     """
-    for attempt in range(1, ROLLBACKS + 2):
+    attempts: dict[int, int] = {}
+    while True:
         try:
             return go_on(states)
         except Diverged as error:
-            if attempt > ROLLBACKS:
-                raise Diverged(f"{error} It was rolled back {ROLLBACKS} times.") from error
             found = checkpoints.latest_step() is not None
             states = checkpoints.restore(begin(), normalizer) if found else begin()
             step = int(states.step[0])
+            attempts[step] = attempt = attempts.get(step, 0) + 1
+            if attempt > ROLLBACKS:
+                raise Diverged(f"{error} It was rolled back {ROLLBACKS} times to update {step}.") from error
             log.warning("%s Rolling back to update %d, attempt %d of %d", error, step, attempt, ROLLBACKS)
-            states = states.replace(
-                key=jax.vmap(lambda key, attempt=attempt: jax.random.fold_in(key, attempt))(states.key)
-            )
+            states = states.replace(key=jax.vmap(jax.random.fold_in, in_axes=(0, None))(states.key, attempt))
             session.roll_back(step, str(error))
 
 

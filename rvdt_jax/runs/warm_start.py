@@ -19,19 +19,31 @@ _SOURCE = "init_from.json"
 
 def begin_from(
     fresh: Callable[[], TrainState], config: Config, folder: pathlib.Path, resume: bool
-) -> Callable[[], tuple[TrainState, dict]] | None:
+) -> Callable[..., tuple[TrainState, dict]] | None:
     """What makes the first states of a run as ``config.train.init_from`` says, see ``warm_start``.
 
-    None where they are fresh, or where the run is resumed from a checkpoint of its own.
+    It may be given the update of the other run. If not, that is the newest; on a resume the one on record, because the
+    other run may have been trained on since.
+
+    None where the states are fresh, or where the run is resumed from a checkpoint of its own.
     """
+    source = config.train.init_from
     own = resume and any(path.name.isdigit() for path in (folder / "checkpoints").glob("*"))
-    if config.train.init_from is None or own:
+    if source is None or own:
         return None
-    return lambda: warm_start(fresh(), config.seeds, config.train.init_from)
+    known = source_of(folder).get("init_from", {}) if resume else {}
+    recorded = known["step"] if known.get("run") == str(source) else None
+
+    def begin(step: int | None = recorded) -> tuple[TrainState, dict]:
+        return warm_start(fresh(), config.seeds, source, step)
+
+    return begin
 
 
-def warm_start(states: TrainState, seeds: tuple[int, ...], source: str) -> tuple[TrainState, dict]:
-    """Fresh states with the parameters of the last checkpoint in the run directory ``source``.
+def warm_start(
+    states: TrainState, seeds: tuple[int, ...], source: str, step: int | None = None
+) -> tuple[TrainState, dict]:
+    """Fresh states with the parameters of a checkpoint in the run directory ``source``.
 
     Optimisers are new, and the update is 0. A learner that the other run does not have stays fresh.
 
@@ -39,6 +51,7 @@ def warm_start(states: TrainState, seeds: tuple[int, ...], source: str) -> tuple
         states: of R seeds, before the first update.
         seeds: their numbers. Each begins with the same seed of the other run, or all with its only one.
         source: the other run's directory.
+        step: the checkpoint's update; None: the newest.
 
     Returns:
         The states, and a record of where the parameters come from.
@@ -46,7 +59,7 @@ def warm_start(states: TrainState, seeds: tuple[int, ...], source: str) -> tuple
     Raises:
         UserError: there is no such checkpoint, it has other sizes or seeds, or no learner in common.
     """
-    step, config, _, arrays = read_checkpoint(pathlib.Path(source).expanduser())
+    step, config, _, arrays = read_checkpoint(pathlib.Path(source).expanduser(), step)
     theirs, name = arrays["states"].get("learners", {}), f"config.train.init_from={source}"
     common = [learner for learner in states.learners if learner in theirs]
     if not common:

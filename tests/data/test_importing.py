@@ -73,7 +73,8 @@ def test_bounds_are_the_extremes_without_glitches():
     assert high[0] == pytest.approx(100, abs=0.5)
     assert low[1] == pytest.approx(-3.2, abs=0.7)
     assert count_beyond(actions, low, high)[0] >= 1
-    assert action_bounds(np.array([[0.0]] * 39 + [[1e5]]))[1] == 0.0  # a short log, too
+    assert action_bounds(np.array([[float(i % 2)] for i in range(39)] + [[1e5]]))[1] == 1.0  # a short log, too
+    assert action_bounds(np.array([[0.0]] * 9_992 + [[1.0]] * 8))[1] == 1.0  # rarely used, and no glitch
     assert action_bounds(np.array([[0.0], [1e5]]))[1] == 1e5  # of two values neither is a glitch
 
 
@@ -132,6 +133,37 @@ def test_files_that_hold_an_episode_each(tmp_path):
     assert read(*plain, episode=["(file)"]).arrays["lengths"].tolist() == [3, 3]
     with pytest.raises(UserError, match=r"name the column \(file\)"):
         read(*plain)
+
+
+def test_episodes_across_files_are_pointed_out(tmp_path):
+    """Ids that start anew in every file, and no ids at all."""
+    columns = {"obs": np.zeros((4, 2)), "act": np.arange(4.0)[:, None], "reward": np.ones(4)}
+    columns |= {"episode": np.array([0, 0, 1, 1]), "done": np.array([0, 1, 0, 0])}
+    for number in range(2):
+        np.savez(tmp_path / f"{number}.npz", **columns, time=np.arange(4) + 100 * number)
+    files = [tmp_path / f"{number}.npz" for number in range(2)]
+    joined = read(*files, timeout="")
+    assert joined.arrays["lengths"].tolist() == [4, 4]
+    assert "in 2 of 2 episodes rows of more than one file" in describe_import(joined, joined.episodes)
+    assert "in 1 of 3 episodes rows of more" in " ".join(read(*files, episode="", time="").doubts)
+    assert "more than one file" not in " ".join(read(*files, episode="(file)").doubts)
+
+
+def test_what_may_have_been_misunderstood_is_logged(caplog):
+    columns = {"observations": np.zeros((4, 3, 2)), "actions": np.ones((4, 3, 1)), "rewards": np.ones((4, 3))}
+    flags = np.array([0, 1, 1, 0])
+    stacked = Episodes.from_columns(columns | {"terminals": flags})
+    assert stacked.terminated.tolist() == flags.astype(bool).tolist()  # also where they are no bool
+    assert not caplog.text
+    flat = {name: values.reshape(12, -1) for name, values in columns.items()}
+    flat["dones"] = np.tile([0, 0, 1], 4)
+    ended = Episodes.from_columns(flat | {"terminals": flags})
+    assert not ended.terminated.any()
+    assert "dones counts as a time-out; where it means that the task ended" in caplog.text
+    assert "terminals has 4 rows, not 12, and was not used" in caplog.text
+    flat["actions"] = np.linspace(0, 1, 12)
+    Episodes.from_columns(flat, episode="", time="", timeout="dones", action_low=0, action_high=0.7)
+    assert "4 action values beyond the bounds were moved to them" in caplog.text
 
 
 def test_the_launcher_writes_a_data_set_and_says_what_to_check(tmp_path):

@@ -150,13 +150,13 @@ def test_an_evaluation_written_in_part_is_done_again(configure):
     assert records.read_bytes() == content
 
 
-def diverging(monkeypatch, times):
-    """Has the metrics of update 4 be NaN, that often; returns the steps that were logged, bad ones included."""
+def diverging(monkeypatch, times, at=(4,)):
+    """Has the metrics of these updates be NaN, that often; returns the steps that were logged, bad ones included."""
     original, logged = Session.log, []
 
     def diverge(self, step, metrics):
         logged.append(step)
-        bad = {"policy/loss": np.full(2, np.nan)} if step == 4 and logged.count(4) <= times else {}
+        bad = {"policy/loss": np.full(2, np.nan)} if step in at and logged.count(step) <= times else {}
         original(self, step, metrics | bad)
 
     monkeypatch.setattr(Session, "log", diverge)
@@ -198,6 +198,19 @@ def test_a_divergence_is_rolled_back_a_few_times_and_stays_on_record(configure, 
     with pytest.raises(ValueError, match=r"became nan .* It was rolled back 3 times"):
         train(configure("in vain", train__on_divergence="rollback"))
     assert logged == [2, 4, 4, 4, 4]
+
+
+def test_a_run_that_is_killed_between_two_rollbacks_ends_as_one_that_is_not(configure, monkeypatch):
+    settings = {"train__on_divergence": "rollback", "train__steps": 8}
+    logged = diverging(monkeypatch, times=1, at=(4, 6))
+    whole = train(configure("whole", **settings))
+    assert logged == [2, 4, 4, 6, 6, 8]
+    logged = diverging(monkeypatch, times=1, at=(4, 6))
+    interrupted(monkeypatch)  # after the update 4 that is sound
+    parts = configure("parts", **settings)
+    assert train(parts).signal is not None
+    assert_same_run(train(parts, resume=True).folder, whole.folder, ["metrics.jsonl"])
+    assert logged == [2, 4, 4, 6, 6, 8]
 
 
 @pytest.mark.slow

@@ -12,15 +12,18 @@ from rvdt_jax.report.records import read_json
 from rvdt_jax.runs.fqe import evaluate_fqe
 
 
+def paid():
+    data = make_episodes()
+    return dataclasses.replace(data, rewards=np.ones_like(data.rewards), terminated=np.zeros_like(data.terminated))
+
+
 @pytest.fixture(scope="module")
 def run(train_run):
     """A run on data that earn 1 at every step and are cut off: every policy is worth 1 / (1 - gamma)."""
-    data = make_episodes()
-    paid = dataclasses.replace(data, rewards=np.ones_like(data.rewards), terminated=np.zeros_like(data.terminated))
     settings = {"variant": "RDT", "seeds": (3, 5), "env": "none", "loss__gamma": 0.9, "loss__reward_scale": 0.5}
     settings |= {"model__critic_width": 32, "model__critic_layers": 2, "train__batch_size": 64}
     settings |= {"train__learning_rate": 1e-3, "eval__targets": (50.0, 20.0)}
-    return train_run(paid, data__holdout=0.2, **settings)
+    return train_run(paid(), data__holdout=0.2, **settings)
 
 
 def test_the_estimates_of_every_seed_and_target_are_on_record(run):
@@ -32,6 +35,13 @@ def test_the_estimates_of_every_seed_and_target_are_on_record(run):
     assert read_json(path) == record
     again, second = evaluate_fqe(run.folder, updates=1, targets=(20.0,), step=4)
     assert (path.name, second.name, len(again["estimates"])) == ("fqe-6.json", "fqe-4.json", 2)
+
+
+def test_episodes_of_another_precision_are_the_same_data(run):
+    data = paid()
+    doubled = dataclasses.replace(data, observations=data.observations.astype(np.float64))
+    record, _ = evaluate_fqe(run.folder, episodes=doubled, updates=1, targets=(20.0,))
+    assert len(record["estimates"]) == 2
 
 
 def test_other_data_and_bad_values_are_refused(run):

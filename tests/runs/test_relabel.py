@@ -1,5 +1,7 @@
 """QDT as a user runs it: the value of the corridor, a run that goes on, and variants that see no returns."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import toy_problems
@@ -53,7 +55,7 @@ def test_it_trains_resumes_and_says_so(make_run_config, episodes, monkeypatch):
 def test_held_out_trajectories_are_raised_by_the_value_of_the_others(small_config, tmp_path):
     config, episodes, held = small_config(variant="QDT", data__relabel_updates=2), make_episodes(0), make_episodes(1, 5)
     experts = select_experts(episodes.returns, episodes.lengths)
-    data = Data(episodes, experts, {}, None, None, held)
+    data = Data(episodes, experts, {"content_digest": "a"}, None, None, held)
     with Group() as group:
         new = relabel.relabel(config, data, tmp_path, group, resume=False)
         value, _ = relabel.learn_value(config, episodes, experts)
@@ -61,6 +63,9 @@ def test_held_out_trajectories_are_raised_by_the_value_of_the_others(small_confi
         assert new.held.raised.max() > 0
         relabel.keep_relabelled(tmp_path, new)
         again = relabel.relabel(config, data, tmp_path, group, resume=True)
+        for changes in ({"provenance": {"content_digest": "b"}}, {"episodes": make_episodes(0, 7)}):
+            with pytest.raises(UserError, match="the data have changed since this run relabelled them"):
+                relabel.relabel(config, dataclasses.replace(data, **changes), tmp_path, group, resume=True)
     assert np.array_equal(again.held.raised, new.held.raised)
     assert np.array_equal(again.episodes.raised, new.episodes.raised)
 

@@ -1,6 +1,7 @@
 """A run that another one's parameters begin."""
 
 import functools
+import shutil
 
 import jax
 import pytest
@@ -37,6 +38,19 @@ def test_it_begins_with_the_parameters_at_update_0_and_says_so(configure, first)
     first.folder.rename(first.folder.with_name("elsewhere"))  # a run that goes on needs it no more
     train(frozen, resume=True)
     assert read_json(run.folder / "results.json")["provenance"]["init_from"] == source
+
+
+def test_a_run_without_a_checkpoint_begins_again_where_it_began(configure):
+    """Though the other run has been trained on meanwhile."""
+    longer = functools.partial(configure, "first", train__keep_checkpoints=5)
+    first = train(longer(train__steps=4))
+    frozen = configure("frozen", train__init_from=str(first.folder), train__learning_rate=0.0)
+    before = train(frozen)
+    shutil.rmtree(before.folder / "checkpoints")
+    train(longer(train__steps=6), resume=True)
+    run = train(frozen, resume=True)
+    assert run.results["provenance"]["init_from"]["step"] == 4
+    assert are_equal(run, before)
 
 
 def test_seeds_take_their_own_and_a_learner_that_is_not_there_stays_fresh(configure, first):
