@@ -27,7 +27,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 _PRESET = flags.DEFINE_enum("preset", "auto", ["auto", "cpu", "gpu"], "Which rows; auto: by JAX's device.")
 _ONLY = flags.DEFINE_list("only", list(SECTIONS), f"Parts to measure, of {', '.join(SECTIONS)}.")
 _CASES = flags.DEFINE_list("cases", [], "Rows of updates: those whose names contain one of these.")
-_OUT = flags.DEFINE_string("out", None, "File of results; unset: see above.")
+_OUT = flags.DEFINE_string("out", None, "File of results; unset: the committed one, or one in runs/ for a part.")
 _PROFILE = flags.DEFINE_bool("profile", False, "Only where the time of an update goes; the same as --only=profile.")
 _MINUTES = flags.DEFINE_float("minutes", None, "Measure the most important rows in this time.", lower_bound=0.0)
 _XLA = flags.DEFINE_bool("xla", False, "Measure what settings of XLA are worth; writes runs/xla-<device>.json.")

@@ -22,8 +22,8 @@ _BY = flags.DEFINE_enum(
     "by", "start", ["start", "return"], "Rank trajectories by return among those that start alike, or among all."
 )
 _MEASURE = flags.DEFINE_enum("measure", "return", ["return", "mean_reward"], "What of a trajectory is compared.")
-_FRACTION = flags.DEFINE_float("fraction", 0.1, "Share of those that is expert.")
-_THRESHOLD = flags.DEFINE_float("threshold", None, "Or: every trajectory of at least this raw return.")
+_FRACTION = flags.DEFINE_float("fraction", 0.1, "Share of the trajectories, the best ones, that is expert.")
+_THRESHOLD = flags.DEFINE_float("threshold", None, "Raw return of an expert trajectory or more; instead of --fraction.")
 _BINS = flags.DEFINE_integer("bins", 20, "Bins of return.", lower_bound=1)
 _GROUPS = flags.DEFINE_integer("groups", 8, "Groups of initial states.", lower_bound=1)
 _OUT = flags.DEFINE_string("out", None, "Folder of the results; unset: runs/coverage/<task or data set>.")

@@ -17,7 +17,7 @@ from rvdt_jax.errors import UserError
 _FILE = flags.DEFINE_list("file", None, "Files, or globs of files, that are laid behind each other.", required=True)
 _ID = flags.DEFINE_string("id", None, "The id of the data set, such as my/log-v0.", required=True)
 _OBSERVATIONS = flags.DEFINE_list("observations", None, "Columns or globs of columns; unset: guessed by the name.")
-_ACTIONS = flags.DEFINE_list("actions", None, "As --observations.")
+_ACTIONS = flags.DEFINE_list("actions", None, "Columns or globs of columns; unset: guessed by the name.")
 _REWARD = flags.DEFINE_string("reward", None, "The column of rewards; unset: guessed by the name.")
 _EPISODE = flags.DEFINE_string("episode", None, "The column of episode ids; unset: guessed; empty: none.")
 _TERMINAL = flags.DEFINE_string("terminal", None, "Flags of steps that end the task; unset: guessed; empty: none.")

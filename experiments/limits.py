@@ -2,7 +2,8 @@
 
     python experiments/limits.py
 
-A published score above it is a maximum over evaluations of a few episodes, whose starts happened to lie near the goal.
+A published score above it is of few episodes, whose starts happened to lie near the goal: for example the maximum
+over many evaluations.
 
 The limit follows from the physics. The speed along an axis is clipped at 5 before every step, so that a step moves the
 ball by little more than .05 along each axis. Let d be a place's distance from the goal along the shortest way around

@@ -15,7 +15,7 @@ from launcher import keep_compiled_programs, parse_flags, report_errors
 VARIANTS = ("DT", "RDT", "RVDT")
 
 _OUT = flags.DEFINE_string("out", "runs/toys", "Folder of the results; earlier runs in it are not overwritten.")
-_UPDATES = flags.DEFINE_integer("updates", 1500, "Of each run.", lower_bound=1)
+_UPDATES = flags.DEFINE_integer("updates", 1500, "Number of updates of each run.", lower_bound=1)
 
 
 def main(argv: list[str]) -> int:

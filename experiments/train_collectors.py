@@ -61,9 +61,11 @@ RETURN = "mean_return_over_100_episodes"
 _ROBOT = flags.DEFINE_enum(
     "robot", None, [*MEDIUM_RETURNS, "ant"], "The robot to train; the ant learns to walk to goals.", required=True
 )
-_STEPS = flags.DEFINE_integer("steps", 1_000_000, "At least so many steps.", lower_bound=1, upper_bound=1_000_000)
+_STEPS = flags.DEFINE_integer(
+    "steps", 1_000_000, "Steps of training; --goal=medium takes fewer.", lower_bound=1, upper_bound=1_000_000
+)
 _GOAL = flags.DEFINE_enum("goal", "best", list(SETTINGS), "The policy that is sought.")
-_SEED = flags.DEFINE_integer("seed", 0, "Of everything.", lower_bound=0)
+_SEED = flags.DEFINE_integer("seed", 0, "Random seed of training and environments.", lower_bound=0)
 _OUT = flags.DEFINE_string(
     "out", "runs/collectors", "Folder for policies and states, with a folder for each robot and goal."
 )

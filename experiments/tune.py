@@ -20,8 +20,8 @@ RECORDS = pathlib.Path(__file__).resolve().parent / "results" / "tuning"
 
 _OUT = flags.DEFINE_string("out", None, "Run what is missing, in this folder; unset: only print the table.")
 _JOBS = flags.DEFINE_integer("jobs", 1, "Runs at a time, each on its share of the cores.", lower_bound=1)
-_SETTINGS = flags.DEFINE_list("settings", None, "These settings alone.")
-_TASKS = flags.DEFINE_list("tasks", None, "These tasks alone.")
+_SETTINGS = flags.DEFINE_list("settings", None, "Run only these settings; unset: all.")
+_TASKS = flags.DEFINE_list("tasks", None, "Run only these tasks; unset: all.")
 _VARIANTS = flags.DEFINE_list("variants", "RVDT", "Variants to try.")
 _RETRY = flags.DEFINE_bool("retry", False, "Run the cells that failed again.")
 _WRITE = flags.DEFINE_bool("write", False, "Write the table beside the records instead of printing it.")

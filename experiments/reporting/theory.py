@@ -81,6 +81,7 @@ def describe_theory(curves: dict) -> str:
     telling = limits < curves["horizon"]  # a larger bound holds for every policy; NaN (no coverage) is not below
     held, slips = (regrets[telling] <= limits[telling] + 1e-9).sum(), telling & (limits > 0)
     lines = [
+        "H is the horizon, f* the best return from the initial state, and slips are transitions drawn at random.",
         f"{curves['mdps']} random MDPs, {regrets.size} settings. In {telling.sum()} of them the bound of "
         f"Brandfonbrener et al. is informative (below H = {curves['horizon']}): it held in {held}. With slips the gap "
         f"reached at most "
@@ -92,8 +93,9 @@ def describe_theory(curves: dict) -> str:
         pairs = np.array([pair for pair in zip(constants, empties, strict=True) if None not in pair])
         shares = ", ".join(f"{value:.2f}" for value in np.percentile(pairs[:, 0] / pairs[:, 1], (50, 90, 100)))
         lines.append(
-            f"Without slips and with the target {asked:g} f*, bound (4) needs {shares} (median, 90 %, largest of "
-            f"{len(pairs)}) of the C from which on it is vacuous."
+            f"Without slips and with the target {asked:g} f*, the smallest C with which bound (4) holds, as a share of "
+            f"the C from which on it exceeds H and says nothing: {shares} (median, 90th percentile and largest of "
+            f"{len(pairs)} MDPs)."
         )
     gaps, counts = np.median(curves["samples"]["gap"], axis=1), curves["samples"]["n"]
     lines.append(
