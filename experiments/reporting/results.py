@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 
+from reporting.removed import removed_files
 from rvdt_jax.report.cells import Cell, Key
 from rvdt_jax.report.published import TABLES
 from rvdt_jax.report.render import emphasised, markdown_table, our_text, published_text
@@ -23,7 +24,10 @@ def results_section(cells: dict[Key, Cell]) -> str:
         return "Nothing was run yet."
     commands = "\n".join(cell.command for cell in cells.values() if cell.command)
     if commands:
-        parts.append(f"<details><summary>The command of each cell</summary>\n\n```text\n{commands}\n```\n\n</details>")
+        remark = f"{removed}\n\n" if (removed := removed_files(commands)) else ""
+        parts.append(
+            f"<details><summary>The command of each cell</summary>\n\n{remark}```text\n{commands}\n```\n\n</details>"
+        )
     return "\n\n".join(parts)
 
 

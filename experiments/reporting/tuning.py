@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import pathlib
 
+from reporting.removed import removed_files
 from rvdt_jax.report.cells import COMMAND_SUFFIX
 from rvdt_jax.report.records import read_json
 from rvdt_jax.report.render import markdown_table
@@ -87,5 +88,7 @@ def search_table(cells: list[Tried], reasons: dict[str, str], tasks: tuple[str, 
             shown = ", ".join(f"{name} {plus_minus(*score)}" for name, score in sorted(cell.scores.items()))
             lines.append(f"* {setting}, {cell.task}, {cell.variant}, seeds {', '.join(map(str, cell.seeds))}: {shown}")
     lines += ["", "Commands (the scores above come from `experiments/evaluate.py` on their run directories):", ""]
-    lines += ["```text", *(cell.command for cell in cells if cell.setting in reasons), "```"]
+    commands = [cell.command for cell in cells if cell.setting in reasons]
+    lines += [removed, ""] if (removed := removed_files("\n".join(commands))) else []
+    lines += ["```text", *commands, "```"]
     return "\n".join(lines) + "\n"

@@ -196,10 +196,9 @@ def _notes(table: Table) -> list[str]:
     notes += _maximum_note(table)
     if name.startswith(("low", "ablation")):
         notes.append(
-            "Cells of 8,000 updates rest on an older configs/maze2d_small.py (experts by return, no Fourier "
-            "features), whose settings were chosen on maze2d-medium-v1 with seeds 100 and 101; the config.json beside "
-            "each record has them all. Today's file was chosen on three mazes and scores higher there: see "
-            "experiments/results/tuning."
+            "Cells of 8,000 updates rest on earlier settings (256 windows, eta 3, gamma .97, experts by return, no "
+            "Fourier features in the critics), and must not be compared with the others; the config.json beside each "
+            "record has them all."
         )
     return notes
 
