@@ -24,11 +24,14 @@ help:
 	@echo "make clean  remove the environment and caches; data sets and runs stay"
 
 # The stamp is written last. An install that was cut short can leave a package that pip takes for complete, so where the
-# mark of an unfinished install is found, the environment is made anew; otherwise it is brought up to date in place.
+# mark of an unfinished install is found, the environment is made anew; otherwise it is brought up to date in place. One
+# without any of these files is somebody's own, and never removed.
 $(INSTALLED): setup.py .config/constraints.txt
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or newer (with venv and pip) was found; install one, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@if test -e $(UNFINISHED) || { test -e $(INSTALLED) -o -e $(TESTED) && ! $(RUN) -m pip --version >/dev/null 2>&1; }; then rm -rf $(VENV); fi
 	@rm -f $(INSTALLED) $(TESTED)
-	@test ! -e $(UNFINISHED) && $(RUN) -m pip --version >/dev/null 2>&1 || { rm -rf $(VENV) && $(PYTHON) -m venv $(VENV); }
+	@test -e $(VENV) || { mkdir -p $(VENV) && touch $(UNFINISHED) && $(PYTHON) -m venv $(VENV); }
+	@$(RUN) -m pip --version >/dev/null 2>&1 || { echo "error: $(VENV) has no pip, so that nothing can be installed into it; remove it, or name another folder: make VENV=.venv-make" >&2; exit 1; }
 	@touch $(UNFINISHED)
 	@echo "Installing into $(VENV); the first time this takes a few minutes."
 	$(INSTALL) -e '.[envs,data,plot,tensorboard]'
@@ -45,9 +48,11 @@ demo: $(INSTALLED)
 # PyTorch is there for the comparison alone. Where it cannot be installed, the ratios are not measured, and the tests of
 # the comparison are skipped.
 $(TORCH): $(INSTALLED)
-	@{ $(RUN) -c 'import torch' 2>/dev/null || \
-	$(INSTALL) -e '.[bench,export]'; } && \
-	touch $(TORCH) || echo "PyTorch could not be installed: nothing will be compared with it" >&2
+	@$(RUN) -c 'import torch' 2>/dev/null && touch $(TORCH) || { \
+	mv $(INSTALLED) $(UNFINISHED); \
+	$(INSTALL) -e '.[bench,export]' && touch $(TORCH) || \
+	echo "PyTorch could not be installed: nothing will be compared with it" >&2; \
+	mv $(UNFINISHED) $(INSTALLED); }
 
 bench: $(TORCH)
 	$(RUN) experiments/benchmark.py

@@ -36,6 +36,7 @@ def main(argv: list[str]) -> int:
     if _VIDEO.value and sys.platform == "linux" and not os.environ.get("DISPLAY"):
         os.environ.setdefault("MUJOCO_GL", "egl")  # MuJoCo reads it when it is loaded
     folder, targets = pathlib.Path(_WORKDIR.value), _parse_targets(_TARGETS.value)
+    _check_flags()
     if _FQE.value:
         from rvdt_jax.runs.fqe import evaluate_fqe, print_fqe
 
@@ -59,6 +60,16 @@ def main(argv: list[str]) -> int:
         print(f"Video: {video}")
     check_scored(scores, path)
     return 0
+
+
+def _check_flags() -> None:
+    """Refuses flags that would be ignored."""
+    playing = (_EPISODES, _SELECTION, _PROCESSES, _PARALLEL, _VIDEO, _ENV, _HORIZON)
+    ignored = [flag.name for flag in playing if flag.value is not None] if _FQE.value else []
+    if ignored:
+        raise UserError(f"--fqe plays nothing and takes the mean action: leave out --{', --'.join(ignored)}.")
+    if _FQE_UPDATES.value is not None and not _FQE.value:
+        raise UserError("--fqe_updates belongs to --fqe. Add that, or leave it out.")
 
 
 def _parse_targets(words: list[str] | None) -> tuple[float, ...] | None:

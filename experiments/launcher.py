@@ -35,9 +35,9 @@ def config_flag():
     return config_flags.DEFINE_config_file("config", None, words, lock_config=True)
 
 
-def command(name: str) -> str:
-    """How the launcher of that name is started from here: as a script of the repository, or as installed."""
-    return f"python experiments/{name}.py" if pathlib.Path(__file__).parent.name == "experiments" else f"rvdt-{name}"
+def command(name: str, installed: bool = pathlib.Path(__file__).parent.name != "experiments") -> str:
+    """How the launcher of that name is started: as installed, or as a script of the repository; unset: as from here."""
+    return f"rvdt-{name}" if installed else f"python experiments/{name}.py"
 
 
 def parse_flags(argv: list[str]) -> list[str]:
@@ -104,9 +104,11 @@ def _one_line(error: BaseException) -> str:
 def _expand(argv: list[str]) -> list[str]:
     """The arguments, with those of a --flagfile in its place, --config as a file that is there, and each field once.
 
-    Of a --config.FIELD that is repeated the last value counts; ml_collections would join those of a tuple.
+    A path that begins with ~ is in the home folder: the shell leaves --workdir=~/runs as it is. Of a --config.FIELD
+    that is repeated the last value counts; ml_collections would join those of a tuple.
     """
     program, *words = _with_flag_files(argv)
+    words = [re.sub(r"(?<=[=,])~(?=/|,|$)", os.path.expanduser("~"), word) for word in words]
     joined: list[str] = []
     for word in words:  # --config FILE is --config=FILE
         if joined and re.fullmatch(r"--?config(\.[^=]+)?", joined[-1]) and not word.startswith("-"):

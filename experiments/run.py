@@ -15,7 +15,7 @@ Several processes train one run together, on one machine or on many, when each i
     --coordinator=HOST:PORT --num_processes=N --process_id=I
 
 and otherwise the same flags; HOST is the machine of process 0, which alone writes and scores. Under Slurm's ``srun``
-and Open MPI's ``mpirun`` they find each other without these flags.
+and the ``mpirun`` of Open MPI 4 they find each other without these flags.
 """
 
 from absl import app, flags

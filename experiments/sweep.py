@@ -17,8 +17,8 @@ import pathlib
 
 from absl import app, flags
 
-from launcher import parse_flags, report_errors, split_size
-from rvdt_jax.errors import UserError
+from launcher import command, parse_flags, report_errors, split_size
+from rvdt_jax.errors import UserError, did_you_mean
 
 _TABLE = flags.DEFINE_string("table", None, "The table whose cells are run.", required=True)
 _FILE = flags.DEFINE_string("config", None, "Configuration file of every run.", required=True)
@@ -48,8 +48,9 @@ def main(argv: list[str]) -> int:
         workdir = root / cell.name
         own = overrides(cell.task, cell.variant) | settings
         jobs.append(Job(cell, workdir, tuple(flags_of(cell, _config_name(), seeds, str(workdir), own))))
+    commands = [job.command.replace(command("run", installed=False), command("run"), 1) for job in jobs]
     if _SLURM.value:
-        commands, workdirs = [job.command for job in jobs], [str(job.workdir) for job in jobs]
+        workdirs = [str(job.workdir) for job in jobs]
         script = slurm_script(commands, workdirs, at_once=_JOBS.value, options=tuple(_SBATCH.value))
         path = pathlib.Path(_SLURM.value)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,7 +58,7 @@ def main(argv: list[str]) -> int:
         print(f"{len(jobs)} cells: sbatch {_SLURM.value}")
         return 0
     if _PRINT.value:
-        print("\n".join(job.command for job in jobs))
+        print("\n".join(commands))
         return 0
     launcher = pathlib.Path(__file__).resolve().parent / "run.py"
     sweep = Sweep(launcher, jobs, at_once=_JOBS.value or 1, retry=_RETRY.value)
@@ -74,20 +75,27 @@ def main(argv: list[str]) -> int:
 
 
 def _settings() -> dict[str, str]:
+    from rvdt_jax.config.fields import FIELDS
+
     fields = {}
     for word in _SET.value:
         name, equals, value = word.removeprefix("config.").partition("=")
         if not equals:
             raise UserError(f"--set={word}: write FIELD=VALUE, for example --set=loss.eta=3.")
+        if name not in FIELDS:
+            raise UserError(f"--set={word}: there is no field config.{name}.{did_you_mean(name, FIELDS)}")
         fields[name] = value
     return fields
 
 
 def _seeds() -> tuple[int, ...]:
+    from rvdt_jax.config.checks import check_seeds
+
     try:
-        return tuple(int(seed) for seed in _SEEDS.value)
+        seeds = tuple(int(seed) for seed in _SEEDS.value)
     except ValueError:
         raise UserError(f"--seeds={','.join(_SEEDS.value)}: give whole numbers, separated by commas.") from None
+    return check_seeds(seeds)
 
 
 def _config_name() -> str:

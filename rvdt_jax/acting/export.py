@@ -47,7 +47,7 @@ def export_policy(
     Raises:
         UserError: as ``load_policy``; or ``out`` exists and is no empty folder, which stays as it is.
     """
-    out = pathlib.Path(out)
+    out = pathlib.Path(out).expanduser()
     with optional_imports(str(out)):
         import flatbuffers  # noqa: F401 - ``serialize`` needs it
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):

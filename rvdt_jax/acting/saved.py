@@ -104,7 +104,7 @@ def load_run(
     It comes out of the checkpoint, onto this machine's first device, wherever it was trained. ``targets`` take the
     place of the run's ``eval.targets``.
     """
-    folder = pathlib.Path(run_dir)
+    folder = pathlib.Path(run_dir).expanduser()
     step, config, about, arrays = read_checkpoint(folder, step)
     config = _choose_selection(config, about, selection, folder / "checkpoints" / str(step))
     config = _choose_targets(config, targets)

@@ -24,8 +24,8 @@ class Setting:
     of_task: str | None = None  # the attribute of the ``Task`` that fills it
     of_variant: str | None = None  # the attribute of the ``Variant`` that fills it
     same_as: str | None = None  # the field whose value it takes if nothing else gives one
-    # When a run is resumed: ``same`` (the same value is required), ``changes`` (it may change, and that is recorded),
-    # ``kept`` (it may change; left unset it keeps the run's value), or ``free`` (it does not matter).
+    # When a run is resumed: ``same`` (the same value is required), ``kept`` (it may change, and that is recorded; left
+    # unset it keeps the run's value), or ``free`` (it does not matter).
     resume: str = "same"
     older: object = REQUIRED  # reproduces what was done before the field existed; REQUIRED: every file has it
     name: str = ""  # dotted, from the dataclass, as are the next two

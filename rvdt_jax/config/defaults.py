@@ -53,8 +53,8 @@ _INTRODUCTION = """# Settings
 Made by `python experiments/run.py --settings` from `rvdt_jax/config/fields.py`. A file in this folder begins with
 `default_config()`, and on the command line every field is a flag, e.g. `--config.loss.eta=3`. The second column has the
 default, or what fills the field if it is left unset; a value that is given always wins. Fields that the small size
-changes read `None` until `resolve` has filled them. A setting that the variant does not use is ignored, with a line in
-the log.
+changes read `None` until `resolve` has filled them. A setting that the variant's algorithm does not read is
+ignored, with a line in the log.
 """
 _SMALL = """## The small size
 

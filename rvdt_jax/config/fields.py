@@ -52,13 +52,13 @@ class TrainConfig:
         low=POSITIVE, sized=True, of_task="grad_clip_norm", unset="QT's for this task, 9 without a task")
     weight_decay: float = setting(1e-4, "L2 coefficient on the policy's parameters (QT).", low=0)
     log_every: int = setting(20, "Updates of one compiled call and one line of metrics.jsonl; a signal waits for it.",
-        low=1, sized=True, resume="changes")
-    checkpoint_every: int = setting(None, "Updates between checkpoints.", low=1, resume="changes", unset="eval.every",
+        low=1, sized=True, resume="kept")
+    checkpoint_every: int = setting(None, "Updates between checkpoints.", low=1, resume="kept", unset="eval.every",
         same_as="eval.every")
     on_divergence: str = setting("stop",
         "If an update is not finite: stop the run, skip the update, or rollback to the last checkpoint.",
         choices=("stop", "skip", "rollback"), older="stop")
-    keep_checkpoints: int = setting(2, "How many of the latest checkpoints are kept.", low=1, resume="changes")
+    keep_checkpoints: int = setting(2, "How many of the latest checkpoints are kept.", low=1, resume="kept", unset="2")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,10 +166,11 @@ class PolicyConfig:
 class EvalConfig:
     """How policies are scored."""
 
-    every: int = setting(1000, "Updates between evaluations during training.", low=1, sized=True, resume="changes")
-    episodes: int = setting(100, "Episodes per seed and target for the final checkpoint.", low=1, resume="changes")
+    every: int = setting(1000, "Updates between evaluations during training.", low=1, sized=True, resume="kept")
+    episodes: int = setting(100, "Episodes per seed and target for the final checkpoint.", low=1, resume="kept",
+        unset="100")
     curve_episodes: int = setting(20, "Episodes per seed and target during training.", low=1, sized=True,
-        resume="changes")
+        resume="kept")
     targets: tuple[float, ...] | None = setting(None, "Target returns in raw units; the first is the headline.",
         sized=True, from_data=True, resume="kept", of_task="targets", unset="QT's for this task; without a task the "
         "data's maximum, 90th percentile, maximum plus 20 % of the range, and for sparse rewards horizon times reward")
@@ -184,7 +185,7 @@ class EvalConfig:
         "How an action is chosen; sample needs a Gaussian, critic and best_of a critic.",
         choices=("mean", "sample", "critic", "best_of"), resume="kept", unset="mean")
     candidates: int = setting(32, "Candidates of critic and best_of (QT: 50), and of BCQ, BEAR and D-QL.", low=1,
-        sized=True, resume="changes", older=32)
+        sized=True, resume="kept", older=32)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -67,7 +67,7 @@ def run_differences(config: Config, values: dict) -> list[str]:
 def changes(config: Config, values: dict) -> dict[str, list]:
     """What may change while a run goes on, and does: by name its value in ``config.json``, and in ``config``."""
     here, there = _leaves(to_json(config)), _leaves(values)
-    names = [name for name, field in FIELDS.items() if field.resume in ("changes", "kept")]
+    names = [name for name, field in FIELDS.items() if field.resume == "kept"]
     return {name: [there[name], here[name]] for name in names if there[name] != here[name]}
 
 

@@ -32,7 +32,7 @@ from rvdt_jax.runs.processes import Group
 from rvdt_jax.runs.relabel import relabel
 from rvdt_jax.runs.resuming import keep_settings
 from rvdt_jax.runs.training import train_run
-from rvdt_jax.runs.warm_start import source_of
+from rvdt_jax.runs.warm_start import check_source, source_of
 from rvdt_jax.runs.workdir import check_workdir, default_workdir
 from rvdt_jax.train.parallel import batch_sharding, make_mesh
 
@@ -106,7 +106,7 @@ Load = Callable[[Config, bool], tuple[Episodes, dict]]
 
 def _run(config: Config, load: Load, resume: bool, progress: bool, unset: tuple[str, ...]) -> Run:
     """Checks everything, trains, writes the results; with all processes that there are."""
-    folder = pathlib.Path(config.workdir) if config.workdir else default_workdir(config)
+    folder = pathlib.Path(config.workdir).expanduser() if config.workdir else default_workdir(config)
     with Group() as group:
         group.agree(to_agree_on(config, resume))
         if group.count > 1 and config.train.on_divergence == "rollback":
@@ -116,6 +116,7 @@ def _run(config: Config, load: Load, resume: bool, progress: bool, unset: tuple[
         group.lead(lambda: check_workdir(folder, config, resume))
         if resume:
             config = keep_settings(config, group.lead(lambda: read_json(folder / "config.json")), unset)
+        group.lead(lambda: check_source(config, folder, resume))
         mesh = make_mesh(config.parallel.devices, 1 if config.parallel.seeds == "loop" else len(config.seeds))
         sharding = batch_sharding(mesh, config.train.batch_size)
         loaded = group.in_turn(lambda: load(config, progress and group.leads))

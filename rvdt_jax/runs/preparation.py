@@ -78,12 +78,15 @@ def prepare(
     """
     digest = episodes.digest()
     group.agree({"data": provenance["dataset_id"], "content_digest": digest})
-    scoring = environment = None
-    if group.leads:
+
+    def lead() -> tuple:
         check_workdir(folder, config, resume)
         scoring = choose_scoring(config, episodes, provenance)
         environment = None if config.env == "none" else scoring.environment
         check_fit(config, episodes, environment)
+        return scoring, environment
+
+    scoring, environment = group.attempt(lead if group.leads else lambda: (None, None))
     expert = config.expert
     how = {"fraction": expert.fraction, "threshold": expert.threshold, "measure": expert.measure}
     experts = select_expert_episodes(episodes, by=expert.by, **how)

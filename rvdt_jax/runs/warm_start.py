@@ -27,17 +27,32 @@ def begin_from(
 
     None where the states are fresh, or where the run is resumed from a checkpoint of its own.
     """
-    source = config.train.init_from
-    own = resume and any(path.name.isdigit() for path in (folder / "checkpoints").glob("*"))
-    if source is None or own:
+    if (found := _checkpoint_of(config, folder, resume)) is None:
         return None
-    known = source_of(folder).get("init_from", {}) if resume else {}
-    recorded = known["step"] if known.get("run") == str(source) else None
+    source, recorded = found
 
     def begin(step: int | None = recorded) -> tuple[TrainState, dict]:
         return warm_start(fresh(), config.seeds, source, step)
 
     return begin
+
+
+def check_source(config: Config, folder: pathlib.Path, resume: bool) -> None:
+    """Refuses what ``begin_from`` would refuse later, but for sizes, before the data are read: UserError."""
+    if (found := _checkpoint_of(config, folder, resume)) is not None:
+        source, step = found
+        theirs = read_checkpoint(pathlib.Path(source).expanduser(), step)[1]
+        _rows(config.seeds, theirs.seeds, f"config.train.init_from={source}")
+
+
+def _checkpoint_of(config: Config, folder: pathlib.Path, resume: bool) -> tuple[str, int | None] | None:
+    """The run whose parameters begin this one, and the update (None: its newest); None where no other run begins it."""
+    source = config.train.init_from
+    own = resume and any(path.name.isdigit() for path in (folder / "checkpoints").glob("*"))
+    if source is None or own:
+        return None
+    known = source_of(folder).get("init_from", {}) if resume else {}
+    return source, known["step"] if known.get("run") == str(source) else None
 
 
 def warm_start(

@@ -32,7 +32,7 @@ def start(
     """Connects this process to the others of its run, before JAX is used for anything else.
 
     With all of ``coordinator``, ``num_processes`` and ``process_id`` it connects to those. Without them it connects
-    where Slurm (``srun``), Open MPI (``mpirun``) or a multi-host TPU slice on GKE has started more than one process.
+    where Slurm (``srun``), Open MPI 4 (``mpirun``) or a multi-host TPU slice on GKE has started more than one process.
 
     Args:
         coordinator: ``HOST:PORT`` of process 0, as the others reach it.
@@ -44,7 +44,8 @@ def start(
         The number of this process, 0 if it is alone.
 
     Raises:
-        UserError: the arguments do not fit together, the port is taken, or process 0 does not answer.
+        UserError: the arguments do not fit together, the port is taken, process 0 does not answer, or Open MPI 5
+            started several processes, of which JAX learns nothing.
     """
     given = {"--coordinator": coordinator, "--num_processes": num_processes, "--process_id": process_id}
     missing = [name for name, value in given.items() if value is None]
@@ -56,9 +57,22 @@ def start(
     if len(missing) < len(given):
         raise UserError(
             f"{' and '.join(missing)} missing: --coordinator=HOST:PORT, --num_processes and --process_id belong "
-            "together. On Slurm and Open MPI none of them is needed."
+            "together. On Slurm and Open MPI 4 none of them is needed."
         )
+    if distributed is None:
+        _refuse_open_mpi_5(os.environ)
     return _detect() if distributed or (distributed is None and tasks_of(os.environ) > 1) else 0
+
+
+def _refuse_open_mpi_5(environment: Mapping[str, str]) -> None:
+    """Open MPI 5 sets none of the variables by which JAX finds the first process."""
+    several = int(environment.get("OMPI_COMM_WORLD_SIZE", 1)) > 1
+    if several and "OMPI_MCA_orte_hnp_uri" not in environment and tasks_of(environment) == 1:
+        raise UserError(
+            "mpirun of Open MPI 5 and later does not say where process 0 is. Add --coordinator=HOST:PORT "
+            "--num_processes=$OMPI_COMM_WORLD_SIZE --process_id=$OMPI_COMM_WORLD_RANK, or --nodistributed for runs of "
+            "their own."
+        )
 
 
 def tasks_of(environment: Mapping[str, str]) -> int:

@@ -43,7 +43,7 @@ def test_the_page_of_settings_is_whole_and_up_to_date():
 @pytest.mark.parametrize("field", FIELDS.values(), ids=lambda field: field.name)
 def test_a_declaration_is_whole(field):
     assert field.sentence.endswith(".")
-    assert field.resume in ("same", "changes", "kept", "free")
+    assert field.resume in ("same", "kept", "free")
     if not field.begins_unset:
         assert isinstance(field.default, field.kind)
     if field.older is not REQUIRED:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import pathlib
 import re
 import signal
 
@@ -120,6 +121,22 @@ def test_an_error_in_a_configuration_file_is_shown_with_file_and_line(source, wo
     if "overrides" in source:  # of a table
         text = refused("sweep.py", "--table=maze2d", f"--config={path}", "--print")
         assert text == f"error: --config: {path}, line 2: KeyError: maze2d-umaze-v1\n"
+
+
+def test_flags_that_would_be_ignored_or_fail_in_every_cell_are_refused():
+    sweep = ["--table=maze2d", "--config=configs/maze2d.py:small", "--print"]
+    assert "no field config.train.stpes. Did you mean 'train.steps'" in refused(
+        "sweep.py", *sweep, "--set=train.stpes=3"
+    )
+    assert "0 is given more than once" in refused("sweep.py", *sweep, "--seeds=0,0")
+    fqe = ["--workdir=nowhere", "--fqe", "--video=a.gif", "--horizon=3"]
+    assert "leave out --video, --horizon" in refused("evaluate.py", *fqe)
+    assert "--fqe_updates belongs to --fqe" in refused("evaluate.py", "--workdir=nowhere", "--fqe_updates=3")
+
+
+def test_a_path_may_begin_with_the_home_folder():
+    printed = launch("sweep.py", "--table=maze2d", "--config=configs/maze2d.py:small", "--out=~/runs", "--print").stdout
+    assert f"--workdir={pathlib.Path.home()}/runs/maze2d-umaze-v1/DT\n" in printed
 
 
 def ended_by(statement):

@@ -8,6 +8,7 @@ from agreement import assert_same_run
 from conftest import interrupted, train
 
 from rvdt_jax.acting.saved import load_run
+from rvdt_jax.config.settings import left_open
 from rvdt_jax.report.records import read_json, read_lines
 
 
@@ -82,6 +83,15 @@ def test_how_often_something_is_written_may_change(configure, monkeypatch):
     assert read_json(run.folder / "config.json")["train"]["log_every"] == 4
     assert_same_run(whole.folder, run.folder, records=())
     assert not list(run.folder.glob("evaluations-*"))
+
+
+def test_what_is_left_unset_stays_as_the_run_has_it(configure):
+    run = train(configure(train__keep_checkpoints=5, train__log_every=1, eval__episodes=3))
+    go_on(configure(train__steps=8), unset=tuple(name for name in left_open(None) if name != "train.steps"))
+    values = read_json(run.folder / "config.json")
+    assert (values["train"]["keep_checkpoints"], values["train"]["log_every"]) == (5, 1)
+    assert values["eval"]["episodes"] == 3
+    assert len(list((run.folder / "checkpoints").iterdir())) == 4
 
 
 @pytest.mark.parametrize(

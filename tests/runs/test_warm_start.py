@@ -53,6 +53,13 @@ def test_a_run_without_a_checkpoint_begins_again_where_it_began(configure):
     assert are_equal(run, before)
 
 
+def test_a_wrong_source_is_refused_before_the_data_are_read(configure, first, monkeypatch):
+    monkeypatch.setattr("rvdt_jax.runs.fit.load_episodes", None)
+    for changes in ({"train__init_from": "nowhere"}, {"train__init_from": str(first.folder), "seeds": (3, 4)}):
+        with pytest.raises(UserError, match=r"holds no run with a checkpoint|has the seeds"):
+            train(configure(**changes))
+
+
 def test_seeds_take_their_own_and_a_learner_that_is_not_there_stays_fresh(configure, first):
     run = train(configure(variant="QT", seeds=(5,), train__init_from=str(first.folder), train__learning_rate=0.0))
     assert are_equal(run, first, seed=0, others=1)

@@ -27,6 +27,13 @@ def test_tasks_that_were_started_together(environment, tasks):
     assert cluster.tasks_of(environment) == tasks
 
 
+def test_open_mpi_5_needs_the_flags(monkeypatch):
+    monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match=r"--process_id=\$OMPI_COMM_WORLD_RANK, or --nodistributed"):
+        cluster.start()
+    assert cluster.start(distributed=False) == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
