@@ -1,1 +1,1 @@
-python experiments/run.py --config=configs/recreated_small.py --config.task=antmaze-umaze-v0 --config.variant=DT --config.seeds=0,1,2 --config.eval.targets=1, --workdir=runs/antmaze/antmaze-umaze-v0/DT
+python experiments/run.py --config=configs/antmaze.py:small --config.task=antmaze-umaze-v0 --config.variant=DT --config.seeds=0,1,2 --workdir=runs/tables/antmaze-umaze-v0/DT
