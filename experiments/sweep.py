@@ -49,7 +49,10 @@ def main(argv: list[str]) -> int:
         own = overrides(cell.task, cell.variant) | settings
         jobs.append(Job(cell, workdir, tuple(flags_of(cell, _config_name(), seeds, str(workdir), own))))
     commands = [job.command.replace(command("run", installed=False), command("run"), 1) for job in jobs]
+    launcher = pathlib.Path(__file__).resolve().parent / "run.py"
+    sweep = Sweep(launcher, jobs, at_once=_JOBS.value or 1, retry=_RETRY.value)
     if _SLURM.value:
+        sweep.check_commands()
         workdirs = [str(job.workdir) for job in jobs]
         script = slurm_script(commands, workdirs, at_once=_JOBS.value, options=tuple(_SBATCH.value))
         path = pathlib.Path(_SLURM.value)
@@ -60,8 +63,6 @@ def main(argv: list[str]) -> int:
     if _PRINT.value:
         print("\n".join(commands))
         return 0
-    launcher = pathlib.Path(__file__).resolve().parent / "run.py"
-    sweep = Sweep(launcher, jobs, at_once=_JOBS.value or 1, retry=_RETRY.value)
     states = sweep.run()
     for job in jobs:
         failed = states[job.cell] is State.FAILED

@@ -34,6 +34,9 @@ class Tried:
     command: str
 
 
+_SAME = ("steps", "environment")  # of scores that are compared with the run's own
+
+
 def read_search(root: pathlib.Path) -> list[Tried]:
     """Every finished cell below ``root``, laid out as ``<setting>/<task>/<variant>``.
 
@@ -46,7 +49,9 @@ def read_search(root: pathlib.Path) -> list[Tried]:
 def _read_cell(path: pathlib.Path) -> Tried:
     results, folder = read_json(path), path.parent
     scores: dict[str, tuple[float, float | None]] = {}
-    for record in (results, *map(read_json, sorted(folder.glob("scores-*.json")))):
+    others = map(read_json, sorted(folder.glob("scores-*.json")))
+    same = [record for record in others if all(record.get(name) == results.get(name) for name in _SAME)]
+    for record in (*same, results):  # where both have a score, the run's own counts
         for target, entry in record["final"].items():
             cell = entry["aggregate"]
             name = f"{record['action_selection']}@{target.removesuffix('.0')}"

@@ -32,7 +32,8 @@ def unfilled_section(cells: dict[Key, Cell]) -> str:
 
 
 def _lacking(table: Table, row: Row) -> list[str]:
-    return [variant for variant in CLAIM if variant in table.methods and not table.cell(row, variant)]
+    cells = {variant: table.cell(row, variant) for variant in CLAIM if variant in table.methods}
+    return [variant for variant, cell in cells.items() if not cell or cell.failed]
 
 
 def _need(task: str) -> str:

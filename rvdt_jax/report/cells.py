@@ -91,6 +91,7 @@ def read_cells(roots: list[pathlib.Path]) -> dict[Key, Cell]:
             if found.key in cells:
                 found = _pool(cells[found.key], found, differences(settings[found.key], own))
             cells[found.key], settings[found.key] = found, own
+    for root in roots:
         for path in sorted(root.rglob(f"*{FAILED_SUFFIX}")):
             failure = _failure(path)
             if (failure.folders[0] / "results.json").exists():
@@ -110,7 +111,7 @@ def _cell(folder: pathlib.Path, results: dict, config: dict) -> Cell:
     returns = {} if None in references else highest.returns
     provenance, command = results["provenance"], folder.with_name(folder.name + COMMAND_SUFFIX)
     return Cell(
-        key=(results["task"], results["variant"], _regime(config["data"])),
+        key=(results["task"], results["variant"], _regime(config)),
         failed=f"no finite score for seed{'s' if len(bad) > 1 else ''} {', '.join(bad)}" if bad else "",
         command=command.read_text(encoding="utf-8").strip() if command.exists() else "",
         folders=(folder,),
@@ -128,10 +129,21 @@ def _cell(folder: pathlib.Path, results: dict, config: dict) -> Cell:
     )
 
 
-def _regime(data: dict) -> str:
-    """The low-data regime. Another share of the data gets a name of its own, so as not to fill the whole data's row."""
-    fraction = data.get("fraction", 1.0)
-    return data.get("regime") or ("" if fraction == 1.0 else f"{fraction:g} of the data")
+def _regime(config: dict) -> str:
+    """The low-data regime, and in words what else is not the row's: another share of the data, environment or horizon.
+
+    A run with such words fills no published row.
+    """
+    data, env, horizon = config["data"], config.get("env"), config["eval"].get("horizon")
+    fraction, holdout = data.get("fraction", 1.0), data.get("holdout")
+    share = data.get("regime") or ("" if fraction == 1.0 else f"{fraction:g} of the data")
+    parts = [
+        share,
+        f"{holdout:g} held out" if holdout else "",
+        f"in {env}" if env not in (None, "", "none") else "",
+        f"horizon {horizon}" if horizon else "",
+    ]
+    return ", ".join(filter(None, parts))
 
 
 def _finite(score: float | None) -> float:

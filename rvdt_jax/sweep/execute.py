@@ -26,6 +26,7 @@ import time
 from rvdt_jax.errors import UserError
 from rvdt_jax.report.cells import COMMAND_SUFFIX, FAILED_SUFFIX
 from rvdt_jax.report.records import read_json, write_json
+from rvdt_jax.report.results import check_scored
 from rvdt_jax.sweep.grid import Cell
 
 log = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ class Job:
     def state(self) -> State:
         """The state, from the files that exist."""
         if (self.workdir / "results.json").exists():
-            return State.DONE
+            return State.DONE if self._is_scored() else State.FAILED
         lock = self.lock()
         if lock is None:
             return State.RUNNING
@@ -72,6 +73,15 @@ class Job:
         if self.beside(FAILED_SUFFIX).exists():
             return State.FAILED
         return State.STARTED if (self.workdir / "config.json").exists() else State.NEW
+
+    def _is_scored(self) -> bool:
+        """Whether some episode of the final evaluation did not fail, or nothing was to be scored."""
+        results = read_json(self.workdir / "results.json")
+        try:
+            check_scored(results, self.workdir)
+        except UserError:
+            return False
+        return True
 
     def lock(self) -> int | None:
         """A file descriptor that holds the cell's lock; None if another process holds it.
@@ -103,7 +113,7 @@ class Sweep:
         Raises:
             UserError: a cell was started by another command; nothing is run.
         """
-        self._check_commands()
+        self.check_commands()
         due, waiting = {State.NEW, State.STARTED, *([State.FAILED] if self._retry else [])}, []
         for job in self._jobs:
             state = job.state()
@@ -121,7 +131,8 @@ class Sweep:
                 signal.signal(number, handler)
         return {job.cell: job.state() for job in self._jobs}
 
-    def _check_commands(self) -> None:
+    def check_commands(self) -> None:
+        """Raises a UserError if a cell was started by another command."""
         for job in self._jobs:
             path = job.beside(COMMAND_SUFFIX)
             earlier = path.read_text(encoding="utf-8").strip() if path.exists() else job.command
@@ -187,6 +198,8 @@ class Sweep:
 
 def failure_of(job: Job) -> str:
     """The last line of a failed job's output that is not blank."""
+    if not job.beside(FAILED_SUFFIX).exists():  # it was run by other means than a sweep
+        return f"every episode of the evaluation failed; {job.workdir / 'results.json'} has the reasons"
     lines = read_json(job.beside(FAILED_SUFFIX))["end_of_log"].splitlines()
     return next((line.strip() for line in reversed(lines) if line.strip()), "no output")
 

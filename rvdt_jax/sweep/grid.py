@@ -109,8 +109,8 @@ def slurm_script(
         "# Skips a finished cell, resumes an interrupted one.",
         'if [ -e "$workdir/results.json" ]; then exit 0; fi',
         'mkdir -p "$(dirname "$workdir")"',
-        'printf "%s\\n" "$command" > "$workdir.command"',
-        'if [ -e "$workdir/config.json" ]; then command="$command --resume"; fi',
+        'if [ -e "$workdir/config.json" ]; then command="$command --resume"',
+        'else printf "%s\\n" "$command" > "$workdir.command"; fi',
         'eval "exec $command"',
     ]
     return "\n".join(lines) + "\n"

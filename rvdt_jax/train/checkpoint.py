@@ -164,7 +164,9 @@ class Checkpoints:
 
     def _move_away(self, unreadable: dict[int, str], step: int) -> None:
         for damaged, reason in unreadable.items():
-            place = self._folder.with_name(f"damaged-checkpoint-{damaged}")
+            numbers = ("", *(f"-{number}" for number in range(2, 1000)))
+            places = (self._folder.with_name(f"damaged-checkpoint-{damaged}{number}") for number in numbers)
+            place = next(place for place in places if not place.exists())
             (self._folder / str(damaged)).rename(place)
             words = "the checkpoint of update %d cannot be read (%s): going on from update %d; it was moved to %s"
             log.warning(words, damaged, reason, step, place)

@@ -82,6 +82,36 @@ def test_a_run_that_failed_is_a_cell_without_a_score(write, tmp_path):
     assert read_cells([tmp_path])[UMAZE].mean == pytest.approx(20.0)  # it has succeeded since
 
 
+def test_the_order_of_the_folders_does_not_matter(write, tmp_path):
+    failure = {"task": TASK, "variant": "RVDT", "regime": "", "status": 2, "command": "run", "end_of_log": ""}
+    write("a/other", {0: 10.0})
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "RVDT.failed.json").write_text(json.dumps(failure))
+    for roots in (["a", "b"], ["b", "a"]):
+        assert read_cells([tmp_path / root for root in roots])[UMAZE].failed == "the run ended with status 2"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"data": {"holdout": 0.2}}, "0.2 held out"),
+        ({"env": "Mine-v0"}, "in Mine-v0"),
+        ({"eval": {"horizon": 50}}, "horizon 50"),
+    ],
+    ids=str,
+)
+def test_a_run_of_another_problem_fills_no_row(changes, words, write, tmp_path):
+    write("a", {0: 10.0})
+    path = tmp_path / "a" / "config.json"
+    config = json.loads(path.read_text())
+    path.write_text(
+        json.dumps(
+            config | {name: config[name] | value if name in config else value for name, value in changes.items()}
+        )
+    )
+    assert [key[2] for key in read_cells([tmp_path])] == [words]
+
+
 def test_what_is_no_cell_is_left_out_and_what_cannot_be_read_is_named(write, tmp_path):
     write("a", {0: 10.0})
     path = tmp_path / "a" / "results.json"

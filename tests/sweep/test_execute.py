@@ -37,7 +37,9 @@ if not (folder.parent / "quick").exists():
 if flags.get("fail") and not (folder.parent / "mended").exists():
     print("first\\nerror: it broke")
     sys.exit(2)
-(folder / "results.json").touch()
+failed = {"aggregate": {"episodes": 2, "failed_episodes": 2}}
+(folder / "results.json").write_text(json.dumps({"final": {"1.0": failed} if flags.get("unscored") else {}}))
+sys.exit(2 if flags.get("unscored") else 0)
 """
 
 
@@ -93,6 +95,15 @@ def test_a_failure_is_kept_reported_and_run_again_on_demand_only(make_sweep):
     assert set(make_sweep("--fail=1", retry=True)[0].run().values()) == {State.DONE}
     assert starts(root)[2:] == ["DT again", "QT again"]
     assert not list(root.glob("*.failed.json"))
+
+
+def test_a_cell_of_which_every_final_episode_failed_is_not_done(make_sweep):
+    sweep, jobs, root = make_sweep("--unscored=1", variants=("DT",))
+    assert list(sweep.run().values()) == [State.FAILED]
+    assert failure_of(jobs[0])
+    again = make_sweep("--unscored=1", variants=("DT",), retry=True)[0]  # what is left to do is to score it
+    assert list(again.run().values()) == [State.FAILED]
+    assert starts(root) == ["DT"]
 
 
 def test_a_cell_that_another_command_started_is_refused_before_anything_runs(make_sweep):

@@ -69,6 +69,7 @@ def test_the_array_job_skips_what_is_done_and_resumes_what_was_begun(tmp_path):
         environment = {"SLURM_ARRAY_TASK_ID": str(task), "PATH": os.environ["PATH"]}
         assert subprocess.check_output(["bash", str(script)], cwd=tmp_path, env=environment, text=True) == output
     assert (tmp_path / "new place" / "new.command").read_text() == commands[2] + "\n"
+    assert not (tmp_path / "begun.command").exists()  # another command may have begun it
     head = script.read_text().split("commands=")[0].splitlines()
     signals = "#SBATCH --signal=B:TERM@120"  # to the batch shell, which is the run itself
     assert {signals, "#SBATCH --array=0-2%2", "#SBATCH --gres=gpu:1"} <= set(head)

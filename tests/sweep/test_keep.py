@@ -39,6 +39,12 @@ def test_records_and_commands_of_finished_cells_are_kept_once_and_never_replaced
     assert json.loads((folder / "results.json").read_text()) == held
 
 
+def test_a_cell_without_evaluations_is_kept_too(jobs, tmp_path):
+    (jobs[0].workdir / "evaluations.jsonl").unlink()
+    for new in (2, 0):
+        assert keep_records(tmp_path / "out", jobs, tmp_path / "kept") == new
+
+
 def test_a_failure_is_kept_until_the_cell_succeeds(jobs, tmp_path):
     failure = {"task": TASK, "variant": "RVDT", "regime": "", "status": 2, "command": "run RVDT", "end_of_log": ""}
     jobs[2].beside(".failed.json").write_text(json.dumps(failure))

@@ -87,6 +87,9 @@ def test_behind_a_damaged_checkpoint_the_one_before_is_taken(part, states, tmp_p
     assert (tmp_path / "damaged-checkpoint-4").is_dir()
     write(folder, states, 4)  # and its place is free again
     assert (restore(folder, states).step == 4).all()
+    damage(folder / "4", part)
+    assert (restore(folder, states).step == 2).all()
+    assert (tmp_path / "damaged-checkpoint-4-2").is_dir()
 
 
 def test_if_none_can_be_read_all_are_named_and_left_where_they_are(states, tmp_path):

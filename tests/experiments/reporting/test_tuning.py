@@ -2,7 +2,7 @@
 
 from reporting.tuning import read_search, search_table
 
-from rvdt_jax.report.records import write_json
+from rvdt_jax.report.records import read_json, write_json
 
 TASKS = ("maze2d-umaze-v1", "maze2d-medium-v1")
 
@@ -15,7 +15,7 @@ def write(root, setting, task, scores, variant="RVDT"):
     for number, score in enumerate(scores):
         selection, target = ("mean", f"{number}.0") if number else ("best_of", "300.0")
         final = {target: {"aggregate": {"normalized_score": score, "normalized_score_std": 2.0}}}
-        record = facts | {"action_selection": selection, "headline_target": target, "final": final}
+        record = facts | {"action_selection": selection, "headline_target": target, "final": final, "steps": 9}
         write_json(folder / (f"scores-{number}.json" if number else "results.json"), record)
     folder.with_name(f"{variant}.command").write_text(f"python experiments/run.py --setting={setting}\n")
 
@@ -34,3 +34,12 @@ def test_the_table_compares_headlines_and_has_a_mean_only_where_every_task_was_r
     assert not any("unrun" in line for line in lines)
     assert any("mean@1 130.0 +- 2.0" in line for line in lines)
     assert "python experiments/run.py --setting=weaker" in lines
+
+
+def test_the_score_of_another_checkpoint_does_not_count(tmp_path):
+    write(tmp_path, "chosen", TASKS[0], [140.0])
+    folder = tmp_path / "chosen" / TASKS[0] / "RVDT"
+    early = read_json(folder / "results.json") | {"steps": 5}
+    early["final"]["300.0"]["aggregate"]["normalized_score"] = 7.0
+    write_json(folder / "scores-5.json", early)
+    assert read_search(tmp_path)[0].scores == {"best_of@300": (140.0, 2.0)}
