@@ -38,7 +38,8 @@ def main(argv: list[str]) -> None:
     from rvdt_jax.data.contract import check_episodes
     from rvdt_jax.data.episodes import Episodes
     from rvdt_jax.data.imported import check_free, write_imported
-    from rvdt_jax.data.importing import choose_roles, import_table
+    from rvdt_jax.data.importing import import_table
+    from rvdt_jax.data.roles import choose_roles
     from rvdt_jax.data.summary import describe_import
     from rvdt_jax.data.tables import open_table
 

@@ -1,4 +1,4 @@
-"""From a log of any layout to episodes: which column is what, the episodes that they make, and what to check by eye."""
+"""From a log of any layout to episodes: what its columns make, and what to check by eye."""
 
 from __future__ import annotations
 
@@ -10,83 +10,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from rvdt_jax.data.columns import Cut, action_bounds, count_beyond, cut_episodes
-from rvdt_jax.data.layouts import FILE, KNOWN
+from rvdt_jax.data.layouts import FILE
+from rvdt_jax.data.roles import OPTIONAL, Roles, choose_roles, doubts_about
 from rvdt_jax.data.spaces import far_offset, scale_actions
 from rvdt_jax.data.tables import ArrayTable, Table, open_table
 from rvdt_jax.errors import UserError
 from rvdt_jax.files import check_room
-
-_SEVERAL = ("observations", "actions")
-_OPTIONAL = ("episode", "terminal", "timeout", "time")
-
-
-@dataclasses.dataclass(frozen=True)
-class Roles:
-    """Which columns of a log are what.
-
-    Attributes:
-        observations, actions: one or more columns each, laid behind each other in this order.
-        reward: the reward of each step.
-        episode: ids; ``terminal``, ``timeout``: flags; ``time``: what orders the steps. None where there is none.
-        guessed: the roles that were not named but found by their usual names.
-    """
-
-    observations: tuple[str, ...]
-    actions: tuple[str, ...]
-    reward: str
-    episode: str | None = None
-    terminal: str | None = None
-    timeout: str | None = None
-    time: str | None = None
-    guessed: tuple[str, ...] = ()
-
-    def names(self) -> tuple[str, ...]:
-        """Every column that is read, each once."""
-        single = (self.reward, self.episode, self.terminal, self.timeout, self.time)
-        return tuple(dict.fromkeys([*self.observations, *self.actions, *(name for name in single if name)]))
-
-
-def choose_roles(table: Table, named: Mapping[str, str | Sequence[str] | None]) -> Roles:
-    """The roles that the user named, and the rest by the names in use.
-
-    Args:
-        table: the log.
-        named: role -> a name or glob, or several; None or absent to guess; "" for none (of a role that may be missing).
-
-    Raises:
-        UserError: a name is not there, or a role that is needed cannot be guessed; the message lists the columns.
-    """
-    chosen, guessed = {}, []
-    for role, known in KNOWN.items():
-        patterns = named.get(role)
-        if patterns is not None:
-            patterns = filter(None, [patterns] if isinstance(patterns, str) else patterns)
-            found = list(dict.fromkeys(name for pattern in patterns for name in table.match(pattern)))
-        else:
-            found = [name for name in known if name in table.columns][:1]
-            guessed += [role] if found else []
-        if not found and role not in _OPTIONAL:
-            inside = [f"{name}/*" for name in known if any(each.startswith(f"{name}/") for each in table.columns)]
-            hint = f"='{inside[0]}', or fewer of them" if inside else ""
-            raise UserError(
-                f"{table.name}: which columns are the {role}? Name them with --{role}{hint}. {table.listing()}"
-            )
-        if role not in _SEVERAL and len(found) > 1:
-            raise UserError(f"{table.name}: --{role} must be one column, and names {', '.join(found)}.")
-        chosen[role] = tuple(found) if role in _SEVERAL else (found[0] if found else None)
-    twice = set(chosen["observations"]) & set(chosen["actions"])
-    if twice:
-        raise UserError(f"{table.name}: {', '.join(sorted(twice))} would be both observation and action.")
-    width = table.columns[chosen["reward"]].width
-    if width > 1:
-        raise UserError(
-            f"{table.name}: {chosen['reward']!r} holds {width} numbers a row, and the reward is one. If a row is an "
-            "episode, make a row of every step: reshape each array to (episodes x steps, ...) and add episode ids."
-        )
-    for name in (*chosen["observations"], *chosen["actions"], chosen["reward"]):
-        if table.columns[name].kind not in "fiub":
-            raise UserError(f"{table.name}: column {name!r} holds no numbers. Leave it out, or code it as numbers.")
-    return Roles(**chosen, guessed=tuple(guessed))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,7 +125,7 @@ def _assemble(table: Table, roles: Roles, columns: dict, cut: Cut, low, high) ->
         "action_high": bounds[1].astype(np.float32),
         "observation_offset": columns["observation_offset"],
     }
-    doubts = cut.notes + _doubt(roles) + _unused(table, roles)
+    doubts = cut.notes + doubts_about(table, roles)
     return Imported(
         arrays=arrays,
         roles=roles,
@@ -207,24 +136,6 @@ def _assemble(table: Table, roles: Roles, columns: dict, cut: Cut, low, high) ->
         action_names=_expanded(table, roles.actions),
         notes=table.notes + doubts,
         doubts=doubts,
-    )
-
-
-def _doubt(roles: Roles) -> tuple[str, ...]:
-    """A note where a flag that may mean either was taken for time-outs."""
-    if roles.timeout is None or "timeout" not in roles.guessed or "done" not in roles.timeout:
-        return ()
-    return (f"{roles.timeout} counts as a time-out; where it means that the task ended, name it with --terminal",)
-
-
-def _unused(table: Table, roles: Roles) -> tuple[str, ...]:
-    """A note on each array that has the name of a role that is empty, and not a row a step."""
-    return tuple(
-        f"{name} has {table.left_out[name]} rows, not {table.rows}, and was not used"
-        for role in _OPTIONAL
-        if getattr(roles, role) is None
-        for name in KNOWN[role]
-        if name in table.left_out
     )
 
 
@@ -253,7 +164,7 @@ def _read(table: Table, roles: Roles) -> dict[str, np.ndarray | None]:
     check_room(table.name, 4 * rows * sum(widths.values()), "Leave columns out, or make images smaller.")
     result = {part: np.empty((rows, width), np.float32) for part, width in widths.items()}
     offset = None
-    single = {role: getattr(roles, role) for role in _OPTIONAL if getattr(roles, role)}
+    single = {role: getattr(roles, role) for role in OPTIONAL if getattr(roles, role)}
     single |= {"file": FILE} if FILE in table.columns else {}
     found = {role: [] for role in single}
     done = 0
@@ -274,7 +185,7 @@ def _read(table: Table, roles: Roles) -> dict[str, np.ndarray | None]:
         "rewards": filled["rewards"][:, 0],
         "observation_offset": offset if offset.any() else None,
     }
-    return filled | {role: np.concatenate(found[role]) if role in found else None for role in (*_OPTIONAL, "file")}
+    return filled | {role: np.concatenate(found[role]) if role in found else None for role in (*OPTIONAL, "file")}
 
 
 def _offset_of(values: np.ndarray) -> np.ndarray:

@@ -15,7 +15,8 @@ from rvdt_jax.data.cache import read_cache
 from rvdt_jax.data.columns import action_bounds, count_beyond
 from rvdt_jax.data.contract import check_episodes
 from rvdt_jax.data.imported import d4rl_facts, write_imported
-from rvdt_jax.data.importing import choose_roles, import_table
+from rvdt_jax.data.importing import import_table
+from rvdt_jax.data.roles import choose_roles
 from rvdt_jax.data.summary import describe_data, describe_import
 from rvdt_jax.data.tables import open_table
 from rvdt_jax.errors import UserError

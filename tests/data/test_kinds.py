@@ -14,9 +14,10 @@ from minari_sets import write_minari
 
 from rvdt_jax import Episodes
 from rvdt_jax.data.contract import check_episodes
-from rvdt_jax.data.importing import choose_roles, import_table
+from rvdt_jax.data.importing import import_table
 from rvdt_jax.data.minari import find_local
 from rvdt_jax.data.minari.reader import read_minari
+from rvdt_jax.data.roles import choose_roles
 from rvdt_jax.data.tables import open_table
 from rvdt_jax.errors import UserError
 
