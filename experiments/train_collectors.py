@@ -3,12 +3,12 @@
     python experiments/train_collectors.py --robot=hopper --goal=medium [--steps=1000000] [--out=runs/collectors]
     python experiments/train_collectors.py --robot=hopper --goal=best
 
-The first trains with SAC, as D4RL did, until a policy's return reaches that of D4RL's medium data, and saves this
-*medium* policy with the replay buffer up to it. The second trains with CrossQ (Bhatt et al. 2024), which learns from
-fewer steps, and saves the policy that is best over 100 episodes with drawn actions. The ant, which learns to walk to
-goals with SAC and layer norm in the critics, has no medium policy. After an interruption the same command resumes from
-the last multiple of 50,000 steps. It resumes from pickles of Stable-Baselines3: never set ``--out`` to a folder from
-somebody you do not trust.
+The first trains with SAC, as D4RL did, until a policy's return over 100 episodes with drawn actions reaches that of
+D4RL's medium data, and saves this *medium* policy with the replay buffer up to it. The second trains with CrossQ (Bhatt
+et al. 2024), which learns from fewer steps, and saves the policy that is best over 100 such episodes. The ant, which
+learns to walk to goals with SAC and layer norm in the critics, has no medium policy. After an interruption the same
+command resumes from the last multiple of 50,000 steps. It resumes from pickles of Stable-Baselines3: never set
+``--out`` to a folder from somebody you do not trust.
 """
 
 import copy
@@ -109,9 +109,9 @@ def train(folder: pathlib.Path) -> int:
         collector = dataclasses.replace(collector, about=provenance(model))
         if _GOAL.value == "best":
             keep_best(found, collector, drawn)
-        elif drawn > MEDIUM_RETURNS[_ROBOT.value]:
+        elif (measured := medium_policy(collector, drawn)) is not None:
             save_buffer(model, folder / "medium-replay.npz")
-            save_collector(found, measure(collector))  # last: with it the training is complete
+            save_collector(found, measured)  # last: with it the training is complete
             return 0
         if before // SAVE_EVERY < step // SAVE_EVERY or step >= _STEPS.value:
             save_state(model, folder)
@@ -126,12 +126,22 @@ def keep_best(path: pathlib.Path, collector, drawn: float) -> None:
     """Saves a policy that is better over 100 episodes, if a few of them, whose mean is ``drawn``, give hope of that."""
     from rvdt_jax.recreate.collector import load_collector, save_collector
 
-    def score(measured) -> float:
-        return measured.about[MEASURE.get(_ROBOT.value, RETURN)]["drawn"]
-
-    best = score(load_collector(path)) if path.exists() else float("-inf")
-    if drawn > best and score(measured := measure(collector)) > best:
+    best = drawn_return(load_collector(path)) if path.exists() else float("-inf")
+    if drawn > best and drawn_return(measured := measure(collector)) > best:
         save_collector(path, measured)
+
+
+def medium_policy(collector, drawn: float):
+    """The measured policy if it reaches the medium return over 100 episodes and over a few, whose mean is ``drawn``."""
+    goal = MEDIUM_RETURNS[_ROBOT.value]
+    if drawn > goal and drawn_return(measured := measure(collector)) > goal:
+        return measured
+    return None
+
+
+def drawn_return(measured) -> float:
+    """The mean over 100 episodes with drawn actions; for the ant of goals, for the others of returns."""
+    return measured.about[MEASURE.get(_ROBOT.value, RETURN)]["drawn"]
 
 
 def make_env():

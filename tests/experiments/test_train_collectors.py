@@ -78,10 +78,10 @@ def train(tmp_path):
     (site / "sbx_rl-0.0.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: sbx-rl\nVersion: 0.0.0\n")
     (site / "sbx.py").write_text(STAND_IN)
 
-    def start(*flags, medium=1e9, status=0):
+    def start(*flags, medium=1e9, change="", status=0):
         code = (
             "from absl import app\nimport train_collectors as t\n"
-            f"t.MEDIUM_RETURNS['hopper'], t.CHUNK, t.SAVE_EVERY, t.EPISODES = {medium}, 300, 600, 2\n"
+            f"t.MEDIUM_RETURNS['hopper'], t.CHUNK, t.SAVE_EVERY, t.EPISODES = {medium}, 300, 600, 2\n{change}\n"
             "app.run(t.report_errors(t.main), flags_parser=t.parse_flags)"
         )
         flags = ["--robot=hopper", f"--out={tmp_path}", *flags]
@@ -168,3 +168,10 @@ def test_the_medium_policy_comes_with_the_buffer_that_medium_replay_is_made_of(t
     (folder / "medium-replay.npz").unlink()
     assert "has lost its medium-replay.npz" in train("--goal=medium", medium=1.0, status=2)
     assert "--goal=medium: the ant has none" in train("--robot=ant", "--goal=medium", status=2)
+
+
+def test_a_medium_policy_that_few_episodes_flatter_is_not_taken(train):
+    flatter = "returns = t.evaluate\nt.evaluate = lambda c, n, **kw: [1e6] * n if n < 100 else returns(c, n, **kw)"
+    assert "did not reach" in train("--goal=medium", "--steps=600", medium=1e5, change=flatter, status=2)
+    folder = train("--goal=medium", "--steps=1200", medium=1.0, change=flatter)
+    assert load_collector(folder / "medium.npz").about["mean_return_over_100_episodes"]["drawn"] < 1e5

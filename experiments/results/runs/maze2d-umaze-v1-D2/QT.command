@@ -1,1 +1,0 @@
-python experiments/run.py --config=configs/maze2d_small.py --config.task=maze2d-umaze-v1 --config.variant=QT --config.seeds=0,1,2 --config.data.regime=D2 --config.eval.targets=161.86, --config.loss.eta=3.0 --workdir=runs/tables/maze2d-umaze-v1-D2/QT

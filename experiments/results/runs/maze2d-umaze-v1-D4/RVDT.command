@@ -1,1 +1,0 @@
-python experiments/run.py --config=configs/maze2d_small.py --config.task=maze2d-umaze-v1 --config.variant=RVDT --config.seeds=0,1,2 --config.data.regime=D4 --config.eval.targets=161.86, --config.loss.eta=3.0 --workdir=runs/tables/maze2d-umaze-v1-D4/RVDT
