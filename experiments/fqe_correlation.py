@@ -37,19 +37,33 @@ def main(argv: list[str]) -> int:
 
 
 def _rows(folder: pathlib.Path) -> list[dict]:
-    """One row per seed of a run."""
+    """One row per seed of a run.
+
+    Raises:
+        UserError: the run was not played, or a seed has no return or no estimate at its headline target.
+    """
     results = read_json(folder / "results.json")
+    target = results["headline_target"]
+    if target is None:
+        raise UserError(f"{folder}: was never played in an environment, so there is no return to compare with.")
     files = sorted(folder.glob(f"fqe-{results['steps']}*.json"), key=lambda path: path.stat().st_mtime)
     if not files:
         raise UserError(f"{folder}: run experiments/evaluate.py --workdir={folder} --fqe first.")
-    record, target = read_json(files[-1]), results["headline_target"]
-    played = results["final"][target]["seeds"]
+    record, played = read_json(files[-1]), results["final"][target]["seeds"]
+    estimates = {each["seed"]: each["estimate"] for each in record["estimates"] if str(each["target"]) == target}
     about = {"task": results["task"], "variant": results["variant"], "step": results["steps"], "gamma": record["gamma"]}
-    return [
-        about | {"seed": each["seed"], "estimate": each["estimate"], "return": played[str(each["seed"])]["return"]}
-        for each in record["estimates"]
-        if str(each["target"]) == target
-    ]
+    rows = []
+    for seed, cell in played.items():
+        if cell["return"] is None:
+            raise UserError(f"{folder}: seed {seed} has no return, as an episode of it failed. Leave this run out.")
+        if int(seed) not in estimates:
+            raise UserError(
+                f"{files[-1]}: has no estimate of seed {seed} at the target {target} of results.json. Run "
+                "evaluate.py --fqe with that --targets; a run whose actions the critic chooses has no single one: "
+                "leave it out."
+            )
+        rows.append(about | {"seed": int(seed), "estimate": estimates[int(seed)], "return": cell["return"]})
+    return rows
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import pathlib
 from absl import app, flags
 
 from launcher import keep_compiled_programs, parse_flags, report_errors
+from rvdt_jax.errors import UserError
 
 _RUNS = flags.DEFINE_list(
     "runs", None, "Run directories, all of one maze2d task; the last one is filmed.", required=True
@@ -27,6 +28,8 @@ def main(argv: list[str]) -> int:
     from reporting.playing import check_same_starts, labelled, record_paths
 
     folders, played = [pathlib.Path(folder) for folder in _RUNS.value], []
+    if not folders:
+        raise UserError("--runs is empty; name at least one run directory.")
     for folder in folders:
         seed = played[0].seed if played else _SEED.value
         played.append(record_paths(folder, episodes=_EPISODES.value, seed=seed))

@@ -48,6 +48,7 @@ def export_policy(
         UserError: as ``load_policy``; or ``out`` exists and is no empty folder, which stays as it is.
     """
     out = pathlib.Path(out).expanduser()
+    out = out.resolve() if out.name in ("", "..") else out  # a folder beside it is made, with its name
     with optional_imports(str(out)):
         import flatbuffers  # noqa: F401 - ``serialize`` needs it
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):

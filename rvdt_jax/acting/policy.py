@@ -60,7 +60,7 @@ class Policy:
         Raises:
             UserError: there is no such folder, it is damaged, or a newer version of this package wrote it.
         """
-        player, facts = read_export(pathlib.Path(folder))
+        player, facts = read_export(pathlib.Path(folder).expanduser())
         return cls(player, **facts)
 
     def reset(self, target_return: float | np.ndarray | None = None) -> None:
@@ -110,7 +110,8 @@ class Policy:
             raise ValueError(f"previous_reward is {previous_reward}; it must be finite.")
         rewards = np.broadcast_to(rewards, (1, self._episodes))
         actions = self._acting.act(observation[None], rewards)[0]
-        actions = unscale_actions(actions, *self._bounds) if self._bounds[0].size else actions
+        # Without bounds the actions are a view of what JAX computed, which nobody can write to.
+        actions = unscale_actions(actions, *self._bounds) if self._bounds[0].size else np.array(actions)
         return actions.reshape(self._action_shape if self._single else (-1, *self._action_shape))
 
     def _flatten(self, observation, episodes: int) -> np.ndarray:
@@ -122,8 +123,16 @@ class Policy:
             given = "entries of other sizes" if isinstance(observation, dict) else f"shape {np.shape(observation)}"
             raise ValueError(f"observation has {given}; expected {expected[1:] if self._single else expected}.")
         if not np.isfinite(flat).all():
-            parts = {key: entry_of(observation, key) for key in self._observation_keys} or {"observation": observation}
-            name, values = next(item for item in parts.items() if not np.isfinite(item[1]).all())
-            place = np.argwhere(~np.isfinite(values))[0].tolist()
-            raise ValueError(f"{name}{place or ''} is {np.asarray(values)[tuple(place)]}; every number must be finite.")
+            raise ValueError(self._not_finite(observation))
         return flat
+
+    def _not_finite(self, observation) -> str:
+        """Names the first number that is not finite, or not in single precision."""
+        for key in self._observation_keys or (None,):
+            values = np.asarray(observation if key is None else entry_of(observation, key))
+            with np.errstate(over="ignore"):
+                bad = np.argwhere(~np.isfinite(values.astype(np.float32)))
+            if len(bad):
+                break
+        place, name = bad[0].tolist() if len(bad) else [], key or "observation"
+        return f"{name}{place or ''} is {values[tuple(place)]}; every number must be finite in single precision."

@@ -118,7 +118,7 @@ def entry_of(tree: Mapping, key: str):
 
 
 def _rows(values) -> np.ndarray:
-    values = np.asarray(values)
+    values = np.atleast_1d(np.asarray(values))
     if values.dtype.kind not in "fiub":
         raise UserError(f"observations have type {values.dtype}; only real numbers can be read.")
     return values.reshape(len(values), -1)

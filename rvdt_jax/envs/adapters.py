@@ -65,7 +65,11 @@ class FlatEnv(gymnasium.Wrapper):
         self.action_space = gymnasium.spaces.Box(-1.0, 1.0, action_shape, np.float32)
 
     def reset(self, *, seed: int | None = None, options: dict | None = None):
-        """As ``gymnasium.Env.reset``."""
+        """As ``gymnasium.Env.reset``.
+
+        Raises:
+            ValueError: the observation is not of its space's size.
+        """
         observation, info = self.env.reset(seed=seed, options=options)
         return self._flatten(observation), info
 
@@ -73,13 +77,16 @@ class FlatEnv(gymnasium.Wrapper):
         """As ``gymnasium.Env.step``; a reward or a flag may be an array of one element.
 
         Raises:
-            TypeError, ValueError: they are something else.
+            TypeError, ValueError: they are something else, or the observation is not of its space's size.
         """
         observation, reward, terminated, truncated, info = self.env.step(self._unscale(action))
         return self._flatten(observation), float(np.asarray(reward).item()), bool(terminated), bool(truncated), info
 
     def _flatten(self, observation) -> np.ndarray:
-        return flatten_observations(one_step(observation), self._keys, self._offset)[0]
+        flat = flatten_observations(one_step(observation), self._keys, self._offset)[0]
+        if flat.shape != self.observation_space.shape:
+            raise ValueError(f"the observation has {flat.size} numbers, its space {self.observation_space.shape[0]}")
+        return flat
 
     def _unscale(self, action) -> np.ndarray:
         values, space = np.clip(np.asarray(action, np.float32), -1.0, 1.0), self.env.action_space

@@ -27,6 +27,7 @@ from multiprocessing.connection import Connection
 import numpy as np
 from gymnasium.envs.registration import registry
 
+from rvdt_jax.envs.worker import STOP_SIGNALS
 from rvdt_jax.errors import UserError
 from rvdt_jax.tasks import Environment
 
@@ -35,7 +36,6 @@ _GRACE = 5.0  # seconds that workers get to close their environments
 _ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
 )
-_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class WorkerDied(RuntimeError):
@@ -188,8 +188,8 @@ def _start(copies: slice, quiet: bool) -> Worker:
     path = [entry for entry in sys.path if isinstance(entry, str)]
     code = f"import sys; sys.path[:] = {path}; from rvdt_jax.envs.worker import main; main({theirs.fileno()})"
     # Ctrl-C goes to every process of the terminal, and a cluster's SIGTERM to every process of a job. Only this process
-    # answers: a worker inherits that they are blocked.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+    # answers: a worker inherits that they are blocked, and later ignores them.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
         with theirs:
             process = subprocess.Popen(

@@ -11,6 +11,7 @@ import contextlib
 import os
 import pickle
 import select
+import signal
 import threading
 import traceback
 from collections.abc import Callable, Mapping
@@ -23,10 +24,13 @@ from rvdt_jax.envs.adapters import FlatEnv, make_env
 from rvdt_jax.errors import UserError, one_line
 from rvdt_jax.tasks import Environment
 
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 def main(handle: int) -> None:
     """Serves requests on that file descriptor of a connected socket until the parent hangs up."""
     os.set_inheritable(handle, False)  # a program that an environment starts must not keep it open
+    _ignore_stop_signals()
     threading.Thread(target=_end_with_parent, args=(handle,), daemon=True).start()
     hung_up = contextlib.suppress(EOFError, OSError)
     with Connection(handle) as connection, contextlib.closing(Copies()) as copies, hung_up:
@@ -42,6 +46,17 @@ def _reply(copies: Copies, name: str, arguments: list) -> object:
         return error
     except Exception:
         return RuntimeError(f"failed in {name}:\n{traceback.format_exc()}")
+
+
+def _ignore_stop_signals() -> None:
+    """Has this process alone ignore the signals that it was started with as blocked.
+
+    A program that an environment starts inherits a blocked or an ignored signal, and ``terminate`` could not end it; it
+    does not inherit a handler.
+    """
+    for each in STOP_SIGNALS:
+        signal.signal(each, lambda number, frame: None)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
 
 def _end_with_parent(handle: int) -> None:

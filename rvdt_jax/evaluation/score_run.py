@@ -19,7 +19,7 @@ from rvdt_jax.files import check_writable, reserve
 from rvdt_jax.report.provenance import describe_hardware, installed_versions
 from rvdt_jax.report.records import extrapolation, write_json
 from rvdt_jax.report.results import assemble_results
-from rvdt_jax.tasks import Environment
+from rvdt_jax.tasks import Environment, get_task
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,8 @@ def load_scored(
         selection: as ``eval.action_selection``; None takes the run's.
         env: Gymnasium id of an environment; None takes the run's. Another than the run's has no reference returns,
             unless the run has a task.
-        horizon: steps after which an episode is cut; None: as in the run's settings, or else as registered.
+        horizon: steps after which an episode is cut; None: as in the run's settings, or else in its task, or else as
+            registered.
 
     Raises:
         UserError: there is no such run or checkpoint, a value is bad, the run has no evaluation environment, or the one
@@ -78,7 +79,7 @@ def load_scored(
         scoring = dataclasses.replace(scoring, environment=dataclasses.replace(scoring.environment, horizon=horizon))
     if env is not None:
         _check_sizes(saved, scoring.environment, folder)
-    return ScoredRun(pathlib.Path(folder), saved, scoring)
+    return ScoredRun(saved.folder, saved, scoring)
 
 
 def _score_in(env: str, saved: SavedRun, scoring: Scoring) -> Scoring:
@@ -87,7 +88,8 @@ def _score_in(env: str, saved: SavedRun, scoring: Scoring) -> Scoring:
         return scoring
     names = ("observation_keys", "observation_offset", "action_low", "action_high")
     spaces = {name: tuple(saved.spaces.get(name, ())) for name in names}  # older runs have no offset
-    environment = Environment(env, horizon=saved.config.eval.horizon, **spaces)
+    horizon = saved.config.eval.horizon or (get_task(saved.config.task).horizon if saved.config.task else None)
+    environment = Environment(env, horizon=horizon, **spaces)
     references = (scoring.ref_min_return, scoring.ref_max_return) if saved.config.task else (None, None)
     return Scoring(environment, *references)
 

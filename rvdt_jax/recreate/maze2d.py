@@ -1,7 +1,8 @@
 """D4RL's maze2d data sets by their published recipe (``generate_maze2d_datasets.py``, Fu et al. 2020).
 
 One continuous run: the waypoint controller drives to random targets, with N(0, .5) added to its actions, which are
-then clipped. On arrival, or after 1000 steps, the segment ends as a time-out and a new target is drawn. Rewards are
+then clipped. On arrival, or after as many steps as an episode of the task has, the segment ends as a time-out and a new
+target is drawn: of open some four segments in a hundred are ended by length, of the other mazes none. Rewards are
 relabelled from the observations toward the task's one fixed goal. No step is terminal.
 """
 
@@ -18,7 +19,6 @@ from rvdt_jax.recreate.rollouts import Recipe
 from rvdt_jax.tasks import Task
 
 ACTION_NOISE = 0.5
-MAX_SEGMENT = 1000
 _PROGRESS_EVERY = 10_000
 
 
@@ -54,7 +54,7 @@ def collect(
             progress(min(_PROGRESS_EVERY, steps - step))
         force_x, force_y, arrived = controller.act(position, velocity, target)
         action = (clip(force_x + noise[block][0]), clip(force_y + noise[block][1]))
-        ended = arrived or elapsed >= MAX_SEGMENT
+        ended = arrived or elapsed >= maze.horizon
         before[step], actions[step], ends[step] = position + velocity, action, ended
         ball.push(*action)
         elapsed += 1

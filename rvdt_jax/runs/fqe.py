@@ -59,7 +59,7 @@ def evaluate_fqe(
         UserError: there is no such run or checkpoint, a value is bad, or the data are not those of the run.
     """
     saved = load_run(folder, step=step, targets=targets)
-    config, folder = saved.config, pathlib.Path(folder)
+    config, folder = saved.config, saved.folder
     check_writable(folder)
     updates = config.train.steps if updates is None else updates
     if updates < 1:

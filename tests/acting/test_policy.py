@@ -35,6 +35,7 @@ def test_actions_have_the_shape_and_the_bounds_of_the_space(policy_of, shape, ho
         policy.reset(target)
         actions = policy.act(np.zeros((*target.shape, 4)))
         assert actions.shape == target.shape + ((2,) if shape is None else shape)
+        actions += 0.0  # they are the caller's to change
         assert ((how.get("low", -1.0) <= actions) & (actions <= how.get("high", 1.0))).all()
 
 
@@ -48,6 +49,8 @@ def test_what_is_not_finite_or_does_not_fit_the_episodes_is_refused_by_name_and_
             if with_faults:
                 with pytest.raises(ValueError, match=r"observation\[2\] is nan"):
                     policy.act(np.array([0.0, 0.0, np.nan, 0.0]), 1.0)
+                with pytest.raises(ValueError, match=r"observation\[1\] is 1e\+39; .* in single precision"):
+                    policy.act(np.array([0.0, 1e39, 0.0, 0.0]), 1.0)
                 with pytest.raises(ValueError, match="previous_reward is nan"):
                     policy.act(np.zeros(4), float("nan"))
             actions.append(policy.act(np.full(4, 0.1 * step), previous_reward=1.0))
@@ -59,5 +62,7 @@ def test_what_is_not_finite_or_does_not_fit_the_episodes_is_refused_by_name_and_
     policy.reset(np.array([10.0, 20.0, 30.0]))
     with pytest.raises(ValueError, match=r"shape \(4,\); expected \(3, 4\)"):
         policy.act(np.zeros(4))
+    with pytest.raises(ValueError, match=r"shape \(\); expected \(3, 4\)"):
+        policy.act(0.0)
     with pytest.raises(ValueError, match="target_return"):
         policy.reset(np.nan)

@@ -25,7 +25,7 @@ from rvdt_jax.envs.processes import ProcessVectorEnv
 from rvdt_jax.tasks import Environment
 
 PROBE = """
-import os, signal, sys, time
+import os, signal, subprocess, sys, time
 import gymnasium
 import numpy as np
 
@@ -36,6 +36,7 @@ class Probe(gymnasium.Env):
 
     def __init__(self, trouble=""):
         self.trouble = trouble
+        self.program = subprocess.Popen(["sleep", "600"]) if trouble == "program" else None
 
     def reset(self, *, seed=None, options=None):
         self.seed, self.steps = seed, 0
@@ -56,6 +57,8 @@ class Probe(gymnasium.Env):
             time.sleep(600)
         done = ["kettle", "microwave"][: self.steps]
         info = {"is_success": np.float32(self.steps == 2 and self.seed != 2), "episode_task_completions": done}
+        if self.trouble == "size" and self.seed == 1:
+            return self.look()[:3], 1.0, False, False, info
         return self.look(), 1.0, self.steps == 1 + self.seed, False, info
 
     def look(self):
@@ -65,9 +68,12 @@ class Probe(gymnasium.Env):
     def close(self):
         if self.trouble == "linger":
             time.sleep(600)
+        if self.program is not None:
+            self.program.terminate()
+            self.program.wait()
 
 
-for trouble in ("", "raise", "reset", "exit", "die", "sleep", "linger"):
+for trouble in ("", "raise", "size", "reset", "exit", "die", "sleep", "linger", "program"):
     gymnasium.register(
         f"probe/{trouble.title()}Probe-v0", "{module}:Probe", max_episode_steps=4, kwargs={"trouble": trouble}
     )
@@ -217,6 +223,14 @@ def test_an_environment_that_raises_ends_its_episode_alone(probe):
         assert step(env)[1].tolist() == [1.0] * 3
 
 
+def test_an_observation_of_another_size_ends_its_episode_alone(probe):
+    with opened(probe("Size"), 3, 1) as env:
+        pids_of(env)
+        assert step(env)[1].tolist() == [1.0, 0.0, 1.0]
+        reason = "ValueError: the observation has 3 numbers, its space 5"
+        assert [each and each.split(" (")[0] for each in env.outcomes()["failed"]] == [None, reason, None]
+
+
 def test_an_environment_that_cannot_be_reset_has_failed(probe):
     with opened(probe("Reset"), 2, 1) as env:
         assert np.isfinite(env.reset([0, 1])).all()
@@ -287,6 +301,16 @@ def test_stop_signals_are_for_the_parent_to_answer(probe):
             os.kill(pid, signal.SIGINT)
             os.kill(pid, signal.SIGTERM)
         assert step(env)[0][:, 2].tolist() == [1, 1]
+
+
+def test_an_environment_can_end_the_program_that_it_has_started(probe):
+    with opened(probe("Program"), 1, 1) as env:
+        (pid,) = pids_of(env)
+        programs = [int(child) for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        assert [is_running(program) for program in programs] == [True]
+        (worker,) = env._workers
+    assert worker.process.returncode == 0  # it had not to be killed
+    assert not is_running(programs[0])
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,8 @@ def test_what_was_trained_without_scores_is_scored_elsewhere(train_run):
     assert (run.results["final"], run.results["environment"]) == ({}, None)
     scores, _ = score_run(run.folder, episodes=1)
     assert scores["environment"] == "rvdt/maze2d-umaze-v1"
+    longer = load_scored(run.folder, env="rvdt/maze2d-medium-v1")  # its own episodes have 600 steps
+    assert longer.scoring.environment.horizon == 300
     assert scores["final"]["50.0"]["aggregate"]["episodes"] == 1
 
 

@@ -131,6 +131,7 @@ def test_flags_that_would_be_ignored_or_fail_in_every_cell_are_refused():
     assert "0 is given more than once" in refused("sweep.py", *sweep, "--seeds=0,0")
     fqe = ["--workdir=nowhere", "--fqe", "--video=a.gif", "--horizon=3"]
     assert "leave out --video, --horizon" in refused("evaluate.py", *fqe)
+    assert "--runs is empty" in refused("paths.py", "--runs=", "--out=nowhere")
     assert "--fqe_updates belongs to --fqe" in refused("evaluate.py", "--workdir=nowhere", "--fqe_updates=3")
 
 
