@@ -72,11 +72,14 @@ def compare(variant: str, device, cpu) -> list[Row]:
 def settings_of(variant: str, dtype: str):
     """The reference size of maze2d in small batches; without dropout, so that little depends on single draws."""
     import rvdt_jax
+    from rvdt_jax.algorithms.variants import get_variant
 
     settings = rvdt_jax.default_config()
     settings.task, settings.variant, settings.model.dtype = "maze2d-umaze-v1", variant, dtype
     settings.model.width = settings.model.critic_width = _WIDTH.value
     settings.model.dropout, settings.train.batch_size, settings.train.grad_clip_norm = 0.0, 32, 1e6
+    if get_variant(variant).does_read("td3.policy_every"):
+        settings.td3.policy_every = 1  # else the first update has no gradient of the policy
     return rvdt_jax.resolve(settings)
 
 

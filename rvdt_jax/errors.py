@@ -73,6 +73,11 @@ def one_line(words) -> str:
     return " ".join(str(words).split())
 
 
+def first_line(words) -> str:
+    """The first line of anything's text, which may have none."""
+    return str(words).strip().partition("\n")[0]
+
+
 def differences(there: dict, here: dict, prefix: str = "") -> list[str]:
     """One phrase for each leaf in which two nested dicts differ, by its dotted name."""
     found = []

@@ -10,6 +10,7 @@ from benchmark.peer_process import PeerProcess
 from benchmark.timing import ratios, summarise, take_turns
 from benchmark.updates import Case, Data, compile_ours
 from rvdt_jax.config.settings import Config
+from rvdt_jax.errors import first_line
 
 VARIANTS = ("TD3+BC", "IQL")
 SEVERAL, TURNS = 5, 3  # seeds in one program, and turns of each contestant
@@ -34,7 +35,7 @@ def measure_transitions(config: Config, data: Data, map_seeds: str, peak_flops: 
             peer = PeerProcess(config, data.episodes, data.experts, data.sizes, "public", _UPDATES["peer"])
             contestants["peer"], notes = processes.enter_context(contextlib.closing(peer)), peer.notes
         except RuntimeError as error:  # no PyTorch: the rest of the row stands without it
-            notes = {"failed": str(error).splitlines()[0]}
+            notes = {"failed": first_line(error)}
         seconds = take_turns(contestants, TURNS)
     per_update = {name: [value / _UPDATES[name] for value in turns] for name, turns in seconds.items()}
     row = {

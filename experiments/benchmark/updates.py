@@ -19,6 +19,7 @@ from rvdt_jax.config.settings import Config
 from rvdt_jax.data.episodes import Episodes
 from rvdt_jax.data.rebalance import select_experts
 from rvdt_jax.data.store import make_normalizer, make_store
+from rvdt_jax.errors import first_line
 from rvdt_jax.train.driver import init_states, train_chunk
 from rvdt_jax.types import Store
 
@@ -117,7 +118,7 @@ def measure_case(case: Case, data: Data, peak_flops: float | None, say: Callable
                 peer = PeerProcess(case.config, data.episodes, data.experts, data.sizes, style, case.peer_updates)
                 contestants[style], notes[style] = processes.enter_context(contextlib.closing(peer)), peer.notes
             except RuntimeError as error:  # of torch.compile almost anything; the rest of the row stands without it
-                notes[style] = {"failed": str(error).splitlines()[0]}
+                notes[style] = {"failed": first_line(error)}
                 say(f"  {style}: {notes[style]['failed']}")
         seconds = take_turns(contestants, case.repeats)
     ours = [value / case.updates for value in seconds.pop("ours")]

@@ -27,6 +27,7 @@ from rvdt_jax.types import Array, Batch, Learner, Params, PolicyOutput, Store, T
 
 Metrics = dict[str, Array]  # scalars, by "learner/name"
 SKIPPED = "train/skipped"
+POLICY_UPDATED = "policy/updated"  # 1 where an update moved the policy: of others its metrics do not count
 
 
 @dataclasses.dataclass(frozen=True)
@@ -257,10 +258,20 @@ def skip_nonfinite(before: TrainState, after: TrainState, metrics: Metrics) -> t
 
 
 def mean_metrics(metrics: Metrics) -> Metrics:
-    """Means over a leading axis of updates; of updates that were skipped only their share counts."""
-    if SKIPPED not in metrics:
+    """Means over a leading axis of updates.
+
+    Of updates that were skipped only their share counts. Where ``policy/updated`` is among the metrics, those of the
+    policy are means over the updates that moved it, and 0 if none did.
+    """
+    if not {SKIPPED, POLICY_UPDATED} & set(metrics):
         return jax.tree.map(jnp.mean, metrics)
-    kept = metrics[SKIPPED] == 0.0
-    count = jnp.maximum(kept.sum(), 1)
-    means = {name: jnp.where(kept, values, 0.0).sum() / count for name, values in metrics.items()}
-    return means | {SKIPPED: metrics[SKIPPED].mean()}
+    kept = metrics[SKIPPED] == 0.0 if SKIPPED in metrics else jnp.ones_like(metrics[POLICY_UPDATED], bool)
+    moved = kept & (metrics[POLICY_UPDATED] == 1.0) if POLICY_UPDATED in metrics else kept
+
+    def mean(name: str, values: Array) -> Array:
+        if name == SKIPPED:
+            return values.mean()
+        among = moved if name.startswith("policy/") and name != POLICY_UPDATED else kept
+        return jnp.where(among, values, 0.0).sum() / jnp.maximum(among.sum(), 1)
+
+    return {name: mean(name, values) for name, values in metrics.items()}

@@ -5,7 +5,8 @@
     L_pi = - E_D min(exp(beta (min_k Q'_k(s, a) - V(s))), 100) log pi(a | s)          (eq. (7))
 
 In one-step RL the critics evaluate the data's own policy: Q'(s', a') stands for V(s') (SARSA), and V is its mean
-(tau = 1/2). Of the three policies that the paper compares, this is the exponentially weighted one.
+(tau = 1/2). Of the three policies that the paper compares, this is the exponentially weighted one. On adroit and
+kitchen IQL's policy learns with dropout, as in its authors' code.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import functools
 
 import flax.struct
+import jax
 import jax.numpy as jnp
 
 from rvdt_jax.algorithms import base, losses
@@ -48,12 +50,17 @@ def update(
     state: TrainState, store: Store, coefficients: Coefficients, spec: Spec, *, sarsa: bool
 ) -> tuple[TrainState, Metrics]:
     """One update of V, the policy and the critics, in the order of IQL's Algorithm 1; ``sarsa`` for one-step RL."""
-    batch = draw_transitions(base.update_key(state), store, spec)
+    batch_key, dropout_key = base.update_key(state), None
+    if spec.policy.dropout > 0.0:
+        batch_key, dropout_key = jax.random.split(batch_key)
+    batch = draw_transitions(batch_key, store, spec)
     learners, step = dict(state.learners), state.step
     target = {"params": learners["critic"].target}
     values = spec.critic.apply(target, batch.observations, batch.actions).min(0)
     learners["value"], advantages, metrics = update_value(learners["value"], values, batch, coefficients, spec)
-    learners["policy"], of_policy = update_policy(learners["policy"], step, advantages, batch, coefficients, spec)
+    learners["policy"], of_policy = update_policy(
+        learners["policy"], step, advantages, batch, coefficients, spec, dropout_key
+    )
     if sarsa:
         following = spec.critic.apply(target, batch.next_observations, batch.next_actions).min(0)
     else:
@@ -85,13 +92,20 @@ def expectile_loss(differences: Array, expectile: Array) -> Array:
 
 
 def update_policy(
-    learner: Learner, step: Array, advantages: Array, batch: Transitions, coefficients: Coefficients, spec: Spec
+    learner: Learner,
+    step: Array,
+    advantages: Array,
+    batch: Transitions,
+    coefficients: Coefficients,
+    spec: Spec,
+    dropout_key: Array | None,
 ) -> tuple[Learner, Metrics]:
-    """Advantage-weighted cloning; its learning rate falls on a cosine."""
+    """Advantage-weighted cloning, with dropout where a key is given; its learning rate falls on a cosine."""
+    how = {} if dropout_key is None else {"deterministic": False, "rngs": {"dropout": dropout_key}}
     weights = jnp.minimum(jnp.exp(coefficients.temperature * advantages), LARGEST_WEIGHT)
 
     def loss(params: Params) -> tuple[Array, Metrics]:
-        output = spec.policy.apply({"params": params}, batch.observations)
+        output = spec.policy.apply({"params": params}, batch.observations, method="act", **how)
         loss = mean_over(
             weights * losses.negative_log_likelihood(output.mean, output.log_std, batch.actions), batch.mask
         )
@@ -101,7 +115,10 @@ def update_policy(
     return learner, metrics | {"policy/grad_norm": norm}
 
 
-_make_spec = functools.partial(make_spec, learn_std=True, value=ValueFunction)
+def _make_spec(config, *sizes, **how) -> Spec:
+    return make_spec(config, *sizes, **how, learn_std=True, value=ValueFunction, dropout=config.iql.dropout)
+
+
 _update_iql, _update_one_step = functools.partial(update, sarsa=False), functools.partial(update, sarsa=True)
 _acts = {"acting_params": acting_params, "check_data": check_data}
 IQL = base.Algorithm(_make_spec, _update_iql, init_learners, Coefficients.read, **_acts)

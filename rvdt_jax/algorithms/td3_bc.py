@@ -57,14 +57,14 @@ def update(state: TrainState, store: Store, coefficients: Coefficients, spec: Sp
     learners, step = dict(state.learners), state.step + 1
     targets = td_targets(learners, batch, noise_key, coefficients, spec)
     learners["critic"], metrics = update_critic(learners["critic"], targets, batch, coefficients, spec)
+    is_due = step % coefficients.policy_every == 0
     learners, of_policy = jax.lax.cond(
-        step % coefficients.policy_every == 0,
+        is_due,
         lambda learners: update_policy_and_targets(learners, batch, coefficients, spec),
         lambda learners: (learners, dict.fromkeys(_POLICY_METRICS, 0.0)),
         learners,
     )
-    # Of the updates in one line of the log, one in ``policy_every`` has them: the mean is theirs.
-    of_policy = jax.tree.map(lambda value: value * coefficients.policy_every, of_policy)
+    of_policy |= {base.POLICY_UPDATED: is_due.astype(jnp.float32)}
     return state.replace(step=step, learners=learners), metrics | of_policy
 
 

@@ -103,6 +103,7 @@ def make_spec(
     sharding: jax.sharding.NamedSharding | None = None,
     *,
     learn_std: bool = False,
+    dropout: float = 0.0,
     value: type[nn.Module] | None = None,
 ) -> Spec:
     """MLPs with ReLU of one width for all networks.
@@ -110,12 +111,13 @@ def make_spec(
     Args:
         config, observation_size, action_size, max_timestep, sharding: as of ``base.Algorithm.make_spec``.
         learn_std: whether the policy is a Gaussian with a learned std.
+        dropout: of the policy.
         value: the class of V(s), made with the keywords of ``models.critic.ValueFunction``.
     """
     model = config.model
     return Spec(
         **base.shared_fields(config, sharding),
-        policy=MLPPolicy(observation_size, action_size, learn_std=learn_std, **policy_fields(model)),
+        policy=MLPPolicy(observation_size, action_size, learn_std=learn_std, dropout=dropout, **policy_fields(model)),
         critic=base.make_critic(model, activation="relu"),
         value=value and value(**base.mlp_sizes(model), **base.critic_sees(model), activation="relu"),
     )

@@ -115,6 +115,8 @@ def load_named(name: str, kind: type, what: str):
         UserError: the module cannot be imported, or holds no such object.
     """
     module_name, _, attribute = name.partition(":")
+    if module_name.startswith("."):
+        raise UserError(f"{what}: {module_name!r} is a relative name; give the module's full one.")
     try:
         module = importlib.import_module(module_name)
     except (ImportError, ValueError) as error:  # ValueError: the name is empty

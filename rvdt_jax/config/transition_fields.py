@@ -27,6 +27,7 @@ class IQLConfig:
         sized=True, older=0.7)
     temperature: float = setting(3.0, "Inverse temperature beta of the policy's weights, eq. (7).", low=0, sized=True,
         older=3.0)
+    dropout: float = setting(0.0, "Dropout of the policy's hidden layers.", low=0, high=0.99, sized=True, older=0.0)
 
 
 @dataclasses.dataclass(frozen=True)

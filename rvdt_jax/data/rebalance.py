@@ -243,35 +243,48 @@ def loss_weights(expert_mask, alpha: float) -> np.ndarray:
     """(E,) weight of each trajectory's loss, 1 + alpha 1[i in D_e], eq. (2); not renormalised.
 
     Raises:
-        UserError: alpha is negative or not finite.
+        UserError: alpha is negative or not finite, or the mask is no vector of truth values.
     """
     if not (np.isfinite(alpha) and alpha >= 0):
         raise UserError(f"loss.alpha is {alpha}; it must be finite and not negative.")
-    return expert_weight(np.asarray(expert_mask, dtype=np.float64), float(alpha))
+    mask = np.asarray(expert_mask)
+    if mask.ndim != 1 or not np.isin(mask, (0, 1)).all():
+        raise UserError("expert_mask must be a vector with True or False for each trajectory.")
+    return expert_weight(mask.astype(np.float64), float(alpha))
 
 
 def sampling_probabilities(lengths, expert_mask, alpha: float) -> np.ndarray:
     """(E,) probability of sampling each trajectory under ``dup``: steps count alike, expert steps 1 + alpha times.
 
     Raises:
-        UserError: alpha is negative or not finite.
+        UserError: as ``loss_weights``; or the lengths are not those of so many trajectories.
     """
-    weights = np.asarray(lengths, dtype=np.float64) * loss_weights(expert_mask, alpha)
+    weights = loss_weights(expert_mask, alpha)
+    if np.shape(lengths) != weights.shape:
+        raise UserError(f"lengths have shape {np.shape(lengths)}, but expert_mask {weights.shape}; they must be equal.")
+    weights = weights * _whole(lengths)
     return weights / weights.sum()
 
 
 def _check(returns, lengths) -> tuple[np.ndarray, np.ndarray]:
     returns = np.asarray(returns, dtype=np.float64)
-    lengths = np.asarray(lengths, dtype=np.int64)
-    if returns.ndim != 1 or returns.shape != lengths.shape or returns.size == 0:
-        shapes = f"{returns.shape} and {lengths.shape}"
+    if returns.ndim != 1 or returns.shape != np.shape(lengths) or returns.size == 0:
+        shapes = f"{returns.shape} and {np.shape(lengths)}"
         raise UserError(f"returns and lengths must be two vectors of one positive size; got shapes {shapes}.")
     if not np.isfinite(returns).all():
         bad = int(np.isfinite(returns).argmin())
         raise UserError(f"returns[{bad}] is {returns[bad]}; every return must be finite.")
-    if (lengths <= 0).any():
-        raise UserError(f"lengths[{int((lengths <= 0).argmax())}] is not positive.")
-    return returns, lengths
+    return returns, _whole(lengths)
+
+
+def _whole(lengths) -> np.ndarray:
+    """(E,) int64."""
+    lengths = np.asarray(lengths)
+    good = np.isfinite(lengths) & (lengths > 0) & (lengths == np.floor(lengths))
+    if not good.all():
+        bad = int(good.argmin())
+        raise UserError(f"lengths[{bad}] is {lengths[bad]}; every length must be a positive whole number.")
+    return lengths.astype(np.int64)
 
 
 def _check_starts(starts, count: int) -> np.ndarray:

@@ -24,7 +24,10 @@ def plain_mish(x: Array) -> Array:
 
 
 class MLP(nn.Module):
-    """Hidden layers of one width, each followed by its activation; with ``norm`` LayerNorm stands before it."""
+    """Hidden layers of one width, each followed by its activation; with ``norm`` LayerNorm stands before it.
+
+    ``dropout`` stands behind the activations; it needs the rng of that name, and a call that is not deterministic.
+    """
 
     width: int
     layers: int
@@ -33,19 +36,20 @@ class MLP(nn.Module):
     plain: bool = False
     norm: bool = False
     activation: str = "mish"  # or ``relu``
+    dropout: float = 0.0
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Array, deterministic: bool = True) -> Array:
         """Maps (..., inputs) to (..., output_size)."""
-        return self._layers(x)
+        return self._layers(x, deterministic)
 
-    def _layers(self, x: Array) -> Array:
+    def _layers(self, x: Array, deterministic: bool = True) -> Array:
         activation = nn.relu if self.activation == "relu" else plain_mish if self.plain else mish
         for index in range(self.layers):
             x = self._dense(self.width, self.dtype, index)(x)
             if self.norm:
                 x = layer_norm(self.dtype, f"LayerNorm_{index}", self.plain)(x)
-            x = activation(x)
+            x = nn.Dropout(self.dropout)(activation(x), deterministic=deterministic)
         # Always in float32: bfloat16 has steps of .5 at a value of 100, more than a TD error.
         return self._dense(self.output_size, jnp.float32, self.layers)(x)
 
@@ -105,8 +109,9 @@ class TwinCritic(nn.Module):
 
     @nn.nowrap
     def _q(self, name: str | None) -> QFunction:
-        sizes = self.width, self.layers, 1, self.dtype, self.plain, self.norm, self.activation, self.encoder
-        return QFunction(*sizes, name=name) if name else QFunction(*sizes, parent=None)
+        shared = {"dtype": self.dtype, "plain": self.plain, "norm": self.norm, "activation": self.activation}
+        place = {"name": name} if name else {"parent": None}
+        return QFunction(self.width, self.layers, 1, encoder=self.encoder, **shared, **place)
 
 
 class ExpertPolicy(nn.Module):

@@ -11,7 +11,8 @@ from rvdt_jax.models.critic import MLP
 from rvdt_jax.models.encoder import Encoder, encode
 from rvdt_jax.types import Array, PolicyOutput
 
-LOG_STD_RANGE = (-20.0, 2.0)  # IQL's, and SAC's
+IQL_LOG_STD_RANGE = (-5.0, 2.0)
+SAC_LOG_STD_RANGE = (-20.0, 2.0)
 LOG_2PI = 1.8378770664093453
 
 
@@ -40,7 +41,7 @@ class StatePolicy(nn.Module):
         return self.act(observations)
 
     def act(self, observations: Array) -> PolicyOutput:
-        """Maps (..., S) observations to (..., A) means and log-stds."""
+        """Maps (..., S) observations to (..., A) means and log-stds, without dropout."""
         raise NotImplementedError
 
 
@@ -52,17 +53,18 @@ class MLPPolicy(StatePolicy):
     learn_std: bool = False  # True learns one log-std for each action dimension, the same in every state (IQL)
     dtype: jnp.dtype = jnp.float32  # of the hidden layers' arithmetic
     encoder: Encoder | None = None  # of observations
+    dropout: float = 0.0  # of the hidden layers
 
     @nn.compact
-    def act(self, observations: Array) -> PolicyOutput:
-        """As ``StatePolicy``."""
+    def act(self, observations: Array, deterministic: bool = True) -> PolicyOutput:
+        """As ``StatePolicy``; ``deterministic=False`` applies dropout and needs the rng ``dropout``."""
         chex.assert_axis_dimension(observations, -1, self.observation_size)
-        network = MLP(self.width, self.layers, self.action_size, self.dtype, activation="relu")
-        mean = jnp.tanh(network(encode(self.encoder, observations)))
+        network = MLP(self.width, self.layers, self.action_size, self.dtype, activation="relu", dropout=self.dropout)
+        mean = jnp.tanh(network(encode(self.encoder, observations), deterministic))
         log_std = jnp.zeros_like(mean)
         if self.learn_std:
             log_std += jnp.clip(
-                self.param("log_std", nn.initializers.zeros_init(), (self.action_size,)), *LOG_STD_RANGE
+                self.param("log_std", nn.initializers.zeros_init(), (self.action_size,)), *IQL_LOG_STD_RANGE
             )
         return PolicyOutput(mean=mean, log_std=log_std)
 
@@ -83,7 +85,7 @@ class SquashedPolicy(StatePolicy):
         """Mean and log-std of u, (..., A) each, of (..., S) observations."""
         network = MLP(self.width, self.layers, 2 * self.action_size, self.dtype, activation="relu")
         mean, log_std = jnp.split(network(encode(self.encoder, observations)), 2, axis=-1)
-        return mean, jnp.clip(log_std, *LOG_STD_RANGE)
+        return mean, jnp.clip(log_std, *SAC_LOG_STD_RANGE)
 
     def act(self, observations: Array) -> PolicyOutput:
         """As ``StatePolicy``; the log-std is that of u."""

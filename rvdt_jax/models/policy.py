@@ -98,10 +98,11 @@ class TransformerPolicy(nn.Module):
 
     def _embed(self, observations: Array, actions: Array, returns_to_go: Array, timesteps: Array) -> Array:
         """The interleaved tokens, (B, period K - 1, width)."""
-        table = nn.Embed(self.max_timestep, self.width, embedding_init=weight_init, name="timestep", dtype=self.dtype)
+        # In float32, as many windows add to the gradient of one row: a sum in bfloat16 stops growing.
+        table = nn.Embed(self.max_timestep, self.width, embedding_init=weight_init, name="timestep", dtype=jnp.float32)
         if self.positions == "window":
             timesteps = jnp.broadcast_to(jnp.arange(timesteps.shape[1]), timesteps.shape)
-        time = table(jnp.minimum(timesteps, self.max_timestep - 1))
+        time = table(jnp.minimum(timesteps, self.max_timestep - 1)).astype(self.dtype)
         features = encode(self.encoder, observations)
 
         def embed(name: str, values: Array) -> Array:

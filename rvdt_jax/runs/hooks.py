@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from rvdt_jax.algorithms.base import SKIPPED, Metrics
+from rvdt_jax.algorithms.base import POLICY_UPDATED, SKIPPED, Metrics
 from rvdt_jax.config.settings import Config
 from rvdt_jax.errors import UserError
 from rvdt_jax.report import records as on_disk
@@ -111,10 +111,7 @@ class Session:
         """
         host = {name: np.asarray(values).tolist() for name, values in metrics.items()}
         self._check_finite(step, host)
-        records = [
-            {"step": step, "seed": seed} | {name: values[row] for name, values in host.items()}
-            for row, seed in enumerate(self._config.seeds)
-        ]
+        records = [{"step": step, "seed": seed} | _of_seed(host, row) for row, seed in enumerate(self._config.seeds)]
         append_lines(self._folder / "metrics.jsonl", records)
         now = time.perf_counter()
         updates, self._step = step - self._step, step
@@ -227,6 +224,14 @@ class Session:
         headline = [mean_return(record) for record in records if record["target"] == records[0]["target"]]
         log.info("update %d: mean return %.1f at target %s", step, np.mean(headline), records[0]["target"])
         self._clock = time.perf_counter()  # training speed does not count evaluations
+
+
+def _of_seed(metrics: dict[str, list[float]], row: int) -> dict[str, float]:
+    """One seed's metrics; those of the policy only if an update moved it."""
+    values = {name: values[row] for name, values in metrics.items()}
+    if values.pop(POLICY_UPDATED, 1.0) > 0.0:
+        return values
+    return {name: value for name, value in values.items() if not name.startswith("policy/")}
 
 
 def _drop_incomplete(path: pathlib.Path, expected: int) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as managers
 
-from rvdt_jax.errors import UserError, differences, one_line
+from rvdt_jax.errors import UserError, differences, first_line, one_line
 from rvdt_jax.types import Normalizer, TrainState
 
 log = logging.getLogger(__name__)
@@ -137,7 +137,7 @@ class Checkpoints:
             except OtherRun:
                 raise
             except Exception as error:  # a damaged file makes Orbax raise almost anything
-                unreadable[step] = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+                unreadable[step] = f"{type(error).__name__}: {first_line(error)}"
                 continue
             self._move_away(unreadable, step)
             return restored.replace(key=jax.random.wrap_key_data(restored.key))

@@ -155,8 +155,8 @@ def _await_coordinator(host: str, port: int, coordinator: str) -> None:
         try:
             socket.create_connection((host, port), timeout=5).close()
             return
-        except OSError as error:
-            if time.monotonic() > deadline or isinstance(error, socket.gaierror):
+        except (OSError, UnicodeError) as error:  # UnicodeError: what is no name of a machine
+            if time.monotonic() > deadline or isinstance(error, socket.gaierror | UnicodeError):
                 raise UserError(
                     f"--coordinator={coordinator}: process 0 does not answer ({error}). Start it with the same "
                     "--coordinator and --process_id=0."

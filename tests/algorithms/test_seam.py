@@ -88,6 +88,7 @@ def test_a_sweep_runs_it(toy, make_toy_config, tmp_path):
         ("nowhere:LINEAR", r"config\.variant=nowhere:LINEAR: the module 'nowhere' cannot be imported .* PYTHONPATH"),
         ("cloning:CLONING", r"cloning has no Variant named 'CLONING'\. It has LINEAR\."),
         (":LINEAR", r"the module '' cannot be imported"),
+        (".cloning:LINEAR", r"'\.cloning' is a relative name; give the module's full one"),
     ],
 )
 def test_a_variant_that_cannot_be_found_is_a_users_error(name, complaint, toy):

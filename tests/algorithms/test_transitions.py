@@ -15,6 +15,7 @@ from rvdt_jax.data.episodes import Episodes
 from rvdt_jax.data.rebalance import select_experts
 from rvdt_jax.data.store import make_normalizer, make_store
 from rvdt_jax.errors import UserError
+from rvdt_jax.runs.hooks import _of_seed
 from rvdt_jax.train.driver import init_states, train_chunk
 
 NAMES = ("TD3+BC", "ReBRAC", "IQL", "O-RL")
@@ -84,6 +85,32 @@ def test_the_policy_waits_for_its_turn(small_config, store):
     same = [all(jax.tree.leaves(jax.tree.map(np.array_equal, *pair))) for pair in itertools.pairwise(policies)]
     assert same == [True, True, False] * 2
     assert [value == 0 for value in logged] == same
+    again = init_states(jnp.zeros(1, jnp.int32), algorithm, how["spec"])
+    for updates, expected in ((1, 0.0), (4, logged[2]), (1, logged[5])):  # of five updates one moves the policy
+        again, metrics = train_chunk(again, store, algorithm.make_coefficients(config), updates=updates, **how)
+        assert float(metrics["policy/error"][0]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_in_training_iqls_policy_drops_units_where_that_is_set(small_config, store):
+    config = small_config(variant="IQL", **SMALL, iql__dropout=0.5)
+    before, after, batch, metrics, _ = one_update(config, store, keys=2)
+    with pytest.raises(AssertionError):
+        of_iql(config, before, after, batch, metrics)
+    policy = get_algorithm("IQL").make_spec(config, 4, 2, 30).policy
+    params, states = {"params": after["policy"].params}, np.asarray(batch.observations, np.float32)
+    whole = policy.apply(params, states, method="act").mean
+    np.testing.assert_allclose(whole, act(after["policy"].params, batch.observations), rtol=1e-4, atol=1e-5)
+    drawn = [
+        policy.apply(params, states, False, method="act", rngs={"dropout": key}).mean
+        for key in jax.random.split(jax.random.key(0), 2)
+    ]
+    assert (np.asarray(drawn[0]) != drawn[1]).any()
+
+
+def test_a_line_of_the_log_in_which_the_policy_did_not_move_has_no_metrics_of_it():
+    metrics = {"policy/updated": [0.0, 0.5], "policy/loss": [0.0, 2.0], "critic/td_loss": [1.0, 3.0]}
+    assert _of_seed(metrics, 0) == {"critic/td_loss": 1.0}
+    assert _of_seed(metrics, 1) == {"policy/loss": 2.0, "critic/td_loss": 3.0}
 
 
 @pytest.mark.parametrize("name", ["TD3+BC", "D-QL"])
@@ -96,6 +123,7 @@ def test_a_batch_that_is_wholly_cut_off_moves_nothing(name, small_config, episod
     spec, coefficients = algorithm.make_spec(config, 4, 2, 30), algorithm.make_coefficients(config)
     before = algorithm.init(jax.random.key(0), spec)
     after, metrics = jax.jit(algorithm.update, static_argnames="spec")(before, store, coefficients, spec=spec)
+    metrics.pop("policy/updated", None)
     assert all(np.isfinite(value) and value == 0 for value in metrics.values()), metrics
     for name in ("policy", "critic"):
         jax.tree.map(np.testing.assert_array_equal, after.learners[name].params, before.learners[name].params)

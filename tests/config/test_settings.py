@@ -174,6 +174,7 @@ def test_other_algorithms_have_their_papers_settings_whatever_the_size_unless_th
         assert (config.loss.gamma, config.iql.expectile, config.iql.temperature) == (0.99, 0.7, 3.0)
     config = resolved(variant="IQL", task="antmaze-umaze-v0")
     assert (config.iql.expectile, config.iql.temperature, config.loss.reward_shift) == (0.9, 10.0, -1.0)
+    assert (config.iql.dropout, resolved(variant="IQL", task="pen-human-v1").iql.dropout) == (0.0, 0.1)
     config = resolved({"loss.eta": 3.0}, variant="ReBRAC")
     assert (config.loss.eta, config.model.critic_norm, config.td3.critic_penalty) == (3.0, "layer", 0.001)
     config = resolved(variant="TD3+BC", task="hopper-medium-v2")

@@ -188,7 +188,7 @@ def test_episodes_are_ranked_among_those_with_near_normalised_starts():
         ([1.0, np.nan], [1, 1], {}, r"returns\[1\] is nan"),
         ([], [], {}, "positive size"),
         ([1.0], [1, 2], {}, "positive size"),
-        ([1.0, 2.0], [1, 0], {}, r"lengths\[1\] is not positive"),
+        *(([1.0, 2.0], [1, bad], {}, rf"lengths\[1\] is {bad}; every length") for bad in (0, 2.5, float("nan"))),
         ([1.0, 2.0], [1, 1], {"fraction": 0.0}, "expert.fraction"),
         ([1.0, 2.0], [1, 1], {"measure": "length"}, "expert.measure is 'length'"),
         ([1.0, 2.0], [1, 1], {"threshold": 2.5}, "the expert set would be empty"),
@@ -208,6 +208,14 @@ def test_bad_input_is_refused(returns, lengths, options, message):
 def test_bad_alpha_is_refused(alpha):
     with pytest.raises(ValueError, match=r"loss\.alpha"):
         loss_weights([True], alpha)
+
+
+@pytest.mark.parametrize("mask", [np.array([3, 7]), [[True, False]], True, [0.5, 1.0]])
+def test_a_mask_that_is_none_is_refused(mask):
+    with pytest.raises(ValueError, match="expert_mask must be a vector with True or False"):
+        loss_weights(mask, 1.0)
+    with pytest.raises(ValueError, match=r"lengths have shape \(3,\), but expert_mask \(2,\)"):
+        sampling_probabilities([1, 2, 3], [True, False], 1.0)
 
 
 def test_of_many_starts_some_stand_for_their_neighbours(monkeypatch):

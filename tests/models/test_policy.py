@@ -73,6 +73,22 @@ def test_bfloat16_stays_near_float32(inputs):
     assert small.dtype == jnp.float32
 
 
+def test_in_bfloat16_many_windows_add_to_one_timestep_without_loss():
+    """A sum in bfloat16 stops growing where a term is a 256th of it."""
+    count = 4096
+    inputs = {"observations": jnp.zeros((count, 2, S)), "actions": jnp.zeros((count, 2, A))}
+    inputs |= {"returns_to_go": jnp.zeros((count, 2)), "timesteps": jnp.tile(jnp.arange(2), (count, 1))}
+
+    def of_timesteps(dtype):
+        policy = TransformerPolicy(S, A, max_timestep=2, width=8, layers=1, heads=2, dtype=dtype)
+        params = policy.init(jax.random.key(1), **jax.tree.map(lambda x: x[:1], inputs))
+        grads = jax.grad(lambda params: policy.apply(params, **inputs).mean.sum())(params)
+        return np.asarray(grads["params"]["timestep"]["embedding"], np.float64)
+
+    exact = of_timesteps(jnp.float32)
+    assert np.linalg.norm(of_timesteps(jnp.bfloat16) - exact) < 0.05 * np.linalg.norm(exact)
+
+
 OPTIONS = {
     "all of it": {"predict_state": True, "learn_std": True},
     "no returns": {"condition_on_return": False},

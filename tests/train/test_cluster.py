@@ -45,6 +45,7 @@ def test_open_mpi_5_needs_the_flags(monkeypatch):
         ((ADDRESS, 2, 0, False), "--nodistributed exclude each other"),
         (("nowhere.invalid:1234", 2, 0), "process 0 cannot listen there .*not known"),
         (("nowhere.invalid:1234", 2, 1), "process 0 does not answer .*not known"),
+        *((("node..x:1234", 2, number), "process 0 (cannot listen there|does not answer)") for number in (0, 1)),
     ],
 )
 def test_flags_that_do_not_fit_together_are_refused(arguments, message):
