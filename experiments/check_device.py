@@ -76,9 +76,11 @@ def settings_of(variant: str, dtype: str):
 
     settings = rvdt_jax.default_config()
     settings.task, settings.variant, settings.model.dtype = "maze2d-umaze-v1", variant, dtype
-    settings.model.width = settings.model.critic_width = _WIDTH.value
-    settings.model.dropout, settings.train.batch_size, settings.train.grad_clip_norm = 0.0, 32, 1e6
-    if get_variant(variant).does_read("td3.policy_every"):
+    settings.model.critic_width, settings.train.batch_size, settings.train.grad_clip_norm = _WIDTH.value, 32, 1e6
+    reads = get_variant(variant).does_read
+    if reads("model.width"):
+        settings.model.width, settings.model.dropout = _WIDTH.value, 0.0
+    if reads("td3.policy_every"):
         settings.td3.policy_every = 1  # else the first update has no gradient of the policy
     return rvdt_jax.resolve(settings)
 

@@ -9,14 +9,14 @@ NARROW += "app.run(check_device.main)"
 
 
 @pytest.mark.parametrize(
-    ("command", "variant", "status", "last"),
+    ("command", "what", "status", "last"),
     [
-        (["check_device.py"], "DT", 0, "6 of 6 hold"),
-        (["check_device.py"], "TD3+BC", 0, "8 of 8 hold"),
-        (["-c", NARROW], "DT", 1, "0 of 3 hold"),
+        (["check_device.py"], ("--variants=DT", "--width=8"), 0, "6 of 6 hold"),
+        (["check_device.py"], ("--variants=TD3+BC",), 0, "8 of 8 hold"),
+        (["-c", NARROW], ("--variants=DT", "--width=8"), 1, "0 of 3 hold"),
     ],
 )
-def test_the_exit_status_says_whether_every_bound_holds(command, variant, status, last):
-    done = python(*command, f"--variants={variant}", "--width=8")
+def test_the_exit_status_says_whether_every_bound_holds(command, what, status, last):
+    done = python(*command, *what)
     assert done.returncode == status, done.stderr
     assert done.stdout.splitlines()[-1] == last
