@@ -88,30 +88,48 @@ def _parse(field: str, text: str, task: Task | None):
 def _ignore_unread(leaves: dict, variant: Variant) -> None:
     """Takes back settings that the variant's algorithm does not read; the log says so."""
     read = [name for name in FIELDS if variant.does_read(name)]
-    for name, field in FIELDS.items():
-        untouched = None if field.begins_unset else field.default
-        if leaves[name] != untouched and name not in read:
+    for name in FIELDS:
+        if leaves[name] != _untouched(name) and name not in read:
             similar = nearest(name, read, cutoff=0.7)
             hint = f"; the nearest that it reads is config.{similar}" if similar else ""
             log.info("config.%s=%s is ignored: %s does not read it%s", name, leaves[name], leaves["variant"], hint)
-            leaves[name] = untouched
+            leaves[name] = _untouched(name)
+
+
+def _untouched(name: str):
+    return None if FIELDS[name].begins_unset else FIELDS[name].default
+
+
+_NO_CRITIC, _NO_STD = "without Q-guidance there is no critic", "a deterministic policy has no std"
+_OF_CRITICS = ("loss.eta_warmup", "loss.guidance_return", "loss.n_step", "loss.target_rate")
+_OF_CRITICS += ("ema.decay", "ema.every", "ema.start")  # the EMA policy acts in TD targets alone
+
+
+def unused(leaves: dict) -> dict[str, str]:
+    """The settings on which a run with these leaves does not depend, and why, by dotted name.
+
+    Where there is no critic, its size, its learning rate and the discount count nevertheless: fitted Q evaluation has
+    them.
+    """
+    found = {} if leaves["loss.q_guidance"] else dict.fromkeys(_OF_CRITICS, _NO_CRITIC)
+    return found | ({"loss.alpha": "nothing is rebalanced"} if leaves["loss.rebalancing"] == "none" else {})
 
 
 def _ignore_unused(leaves: dict) -> None:
     """Takes back settings that the variant does not use, so that one file serves several variants; the log says so."""
     selection = leaves["eval.action_selection"]
     no_critic, no_std = not leaves["loss.q_guidance"], leaves["policy.head"] == "deterministic"
-    unused = {
-        "loss.eta": no_critic and leaves["loss.eta"],
-        "policy.learn_std": no_std and leaves["policy.learn_std"],
-        "eval.action_selection": (no_critic and selection in ("critic", "best_of"))
-        or (no_std and selection == "sample"),
-    }
-    for name in (name for name, is_unused in unused.items() if is_unused):
-        of_std = name == "policy.learn_std" or leaves[name] == "sample"
-        reason = "a deterministic policy has no std" if of_std else "without Q-guidance there is no critic"
-        log.info("config.%s=%s is ignored: %s (variant %s)", name, leaves[name], reason, leaves["variant"])
-        leaves[name] = None
+    reasons = unused(leaves)
+    if no_critic and leaves["loss.eta"]:
+        reasons["loss.eta"] = _NO_CRITIC
+    if no_std and leaves["policy.learn_std"]:
+        reasons["policy.learn_std"] = _NO_STD
+    if (no_critic and selection in ("critic", "best_of")) or (no_std and selection == "sample"):
+        reasons["eval.action_selection"] = _NO_STD if selection == "sample" else _NO_CRITIC
+    for name, reason in reasons.items():
+        if leaves[name] != _untouched(name):
+            log.info("config.%s=%s is ignored: %s (variant %s)", name, leaves[name], reason, leaves["variant"])
+            leaves[name] = _untouched(name)
 
 
 def _one_scale(leaves: dict, rows: dict[str, object]) -> dict[str, object]:

@@ -8,6 +8,7 @@ import typing
 
 from rvdt_jax.config.declaration import REQUIRED, flat, nested
 from rvdt_jax.config.fields import FIELDS, GONE, Config
+from rvdt_jax.config.filling import unused
 from rvdt_jax.errors import differences
 
 
@@ -45,22 +46,26 @@ def training_settings(values: dict) -> dict:
     """The part of ``to_json``'s values, of any version, that must stay the same for training to go on.
 
     With it, the seeds and the data, a checkpoint depends only on the learning rates on the way to it: on
-    ``train.lr_decay_steps``, which may be changed. Where the data lie does not count; a digest says what they are.
+    ``train.lr_decay_steps``, which may be changed. Where the data lie does not count; a digest says what they are. Nor
+    does what the run does not use.
     """
-    return nested({name: value for name, value in _leaves(values).items() if FIELDS[name].resume == "same"})
+    leaves = _leaves(values)
+    used = FIELDS.keys() - unused(leaves)
+    return nested({name: leaves[name] for name in leaves if name in used and FIELDS[name].resume == "same"})
 
 
 def run_differences(config: Config, values: dict) -> list[str]:
     """Where ``config.json``'s values describe another run than ``config`` does.
 
-    What may change while a run goes on does not count, nor its place and hardware; nor what only the data can tell, as
-    long as ``config`` leaves it open.
+    What may change while a run goes on does not count, nor its place and hardware, nor what it does not use; nor what
+    only the data can tell, as long as ``config`` leaves it open.
     """
     sides = _leaves(to_json(config)), _leaves(values)
     guided = config.loss.guidance_return != "data"  # under the targets
     same = {name for name, field in FIELDS.items() if field.resume == "same" or (guided and name == "eval.targets")}
     open_still = {name for name, field in FIELDS.items() if field.from_data and sides[0][name] is None}
-    here, there = ({name: side[name] for name in same - open_still} for side in sides)
+    counted = same - open_still - unused(sides[0]).keys()
+    here, there = ({name: side[name] for name in counted} for side in sides)
     return differences(there, here, "config.")
 
 

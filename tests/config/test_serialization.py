@@ -53,6 +53,15 @@ def test_a_resumed_run_may_differ_only_where_its_checkpoints_do_not_depend(name,
     assert changes(config, other) == ({name: ["another", flat(values)[name]]} if name in KEPT else {})
 
 
+@pytest.mark.parametrize(("name", "there"), [("loss.alpha", 9.0), ("ema.start", 5), ("loss.n_step", 3)])
+def test_what_a_run_does_not_use_does_not_tell_it_from_another(name, there):
+    config = resolved(variant="DT")
+    values = from_file(config)
+    other = nested(flat(values) | {name: there})
+    assert run_differences(config, other) == []
+    assert training_settings(other) == training_settings(values) == training_settings(training_settings(other))
+
+
 def test_what_a_resumed_run_keeps_is_left_open_until_it_is_set():
     settings = default_config()
     assert set(left_open(settings)) == set(left_open(None)) == KEPT
