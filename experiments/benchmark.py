@@ -18,7 +18,7 @@ import re
 from absl import app, flags
 from configs import benchmark_small, maze2d
 
-from launcher import parse_flags, report_errors
+from launcher import parse_flags, refuse_flags, report_errors
 from rvdt_jax.errors import UserError
 
 SECTIONS = ("updates", "peer", "transitions", "evaluation", "acting", "startup", "profile", "layers")
@@ -40,6 +40,7 @@ def main(argv: list[str]) -> int:
     from benchmark.table import MARKERS, load_results, speed_table
     from reporting.sections import write_section
 
+    _check_flags()
     folder = ROOT / "experiments" / "results"
     if _TABLE.value:
         table = speed_table(load_results(folder))
@@ -53,13 +54,26 @@ def main(argv: list[str]) -> int:
         return measure_settings(ROOT / "runs", _OUT.value)
     sections = ["profile"] if _PROFILE.value else _ONLY.value
     unknown = sorted(set(sections) - set(SECTIONS))
-    if unknown:
+    if unknown or not sections:
         raise UserError(f"--only={','.join(unknown)}: there is no such part. Choose of {', '.join(SECTIONS)}.")
-    if _MINUTES.value is not None and (_CASES.value or len(sections) < len(SECTIONS)):
-        raise UserError("--minutes chooses what is measured: leave out --only, --cases and --profile.")
     results = run(sections, folder)
     print(f"\n{speed_table([results.content])}\n\nRecords: {results.path}")
     return 0
+
+
+def _check_flags() -> None:
+    """Refuses flags that would be ignored."""
+    chosen = (_PRESET, _CASES, _MINUTES)
+    if _TABLE.value:
+        refuse_flags("--table measures nothing", *chosen, _ONLY, _PROFILE, _OUT, _XLA)
+    else:
+        refuse_flags("--write_readme belongs to --table", _WRITE_README)
+    if _XLA.value:
+        refuse_flags("--xla measures settings of the compiler alone", *chosen, _ONLY, _PROFILE)
+    if _PROFILE.value:
+        refuse_flags("--profile measures one part alone", _ONLY)
+    if _MINUTES.value is not None:
+        refuse_flags("--minutes chooses what is measured", _ONLY, _CASES, _PROFILE)
 
 
 def run(sections: list[str], folder: pathlib.Path):

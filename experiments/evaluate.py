@@ -13,7 +13,7 @@ import sys
 
 from absl import app, flags
 
-from launcher import keep_compiled_programs, parse_flags, report_errors
+from launcher import keep_compiled_programs, parse_flags, refuse_flags, report_errors
 from rvdt_jax.errors import UserError
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run directory.", required=True)
@@ -64,11 +64,10 @@ def main(argv: list[str]) -> int:
 
 def _check_flags() -> None:
     """Refuses flags that would be ignored."""
-    playing = (_EPISODES, _SELECTION, _PROCESSES, _PARALLEL, _VIDEO, _ENV, _HORIZON)
-    ignored = [flag.name for flag in playing if flag.value is not None] if _FQE.value else []
-    if ignored:
-        raise UserError(f"--fqe plays nothing and takes the mean action: leave out --{', --'.join(ignored)}.")
-    if _FQE_UPDATES.value is not None and not _FQE.value:
+    if _FQE.value:
+        playing = (_EPISODES, _SELECTION, _PROCESSES, _PARALLEL, _VIDEO, _ENV, _HORIZON)
+        refuse_flags("--fqe plays nothing and takes the mean action", *playing)
+    elif _FQE_UPDATES.value is not None:
         raise UserError("--fqe_updates belongs to --fqe. Add that, or leave it out.")
 
 

@@ -151,6 +151,17 @@ def _find_config(name: str) -> str:
     )
 
 
+def refuse_flags(reason: str, *holders) -> None:
+    """Refuses flags that were given and would be ignored.
+
+    Raises:
+        UserError: one was given; the message begins with the ``reason``.
+    """
+    given = [holder.name for holder in holders if flags.FLAGS[holder.name].present]
+    if given:
+        raise UserError(f"{reason}: leave out --{', --'.join(given)}.")
+
+
 def keep_compiled_programs() -> None:
     """Has JAX keep what it compiles beside our caches, so that a second start need not compile it again.
 

@@ -26,7 +26,10 @@ SETTINGS: dict[str, tuple[str, dict[str, object]]] = {
     "eta-10": ("half the guidance", {"loss.eta": 10.0}),
     "eta-40": ("twice the guidance", {"loss.eta": 40.0}),
     "std-.1": ("a Gaussian of standard deviation .1", {"policy.std": 0.1}),
-    "measure-return": ("experts compared by return instead of mean reward", {"expert.measure": "return"}),
+    "measure-return": (
+        "experts compared by return instead of mean reward (the default when it was run)",
+        {"expert.measure": "return"},
+    ),
     "measure-mean-reward": ("experts compared by mean reward everywhere", {"expert.measure": "mean_reward"}),
     "experts-by-return": ("experts among all trajectories", {"expert.by": "return"}),
     "guidance-at-target": ("guidance under the return that is asked for", {"loss.guidance_return": "target"}),

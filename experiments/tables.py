@@ -12,7 +12,7 @@ import pathlib
 
 from absl import app, flags
 
-from launcher import parse_flags, report_errors
+from launcher import parse_flags, refuse_flags, report_errors
 from rvdt_jax.errors import UserError
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -41,6 +41,7 @@ def main(argv: list[str]) -> int:
     from rvdt_jax.report.render import as_csv, latex, markdown
     from rvdt_jax.report.tables import make_table
 
+    _check_flags()
     if not (_RECORDS.value or RECORDS.is_dir()):
         raise UserError("--records is missing: the committed records are in a checkout of the repository alone.")
     cells = read_cells([pathlib.Path(folder) for folder in _RECORDS.value or [RECORDS]])
@@ -67,11 +68,24 @@ def main(argv: list[str]) -> int:
     return 0
 
 
+def _check_flags() -> None:
+    """Refuses flags that would be ignored, or write the pages from other records than theirs."""
+    if not _HTML.value:
+        refuse_flags("Without --html there is no place for return coverage", _COVERAGE)
+    if _OUT.value:
+        refuse_flags("--out writes every format", _FORMAT)
+    if _WRITE_README.value:
+        refuse_flags("--write_readme writes the pages of the committed records", _RECORDS)
+
+
 def write_page(tables: list, path: pathlib.Path) -> None:
     """Writes the HTML page."""
     from rvdt_jax.report.page import page, read_coverages
 
-    coverages = read_coverages([pathlib.Path(folder) for folder in _COVERAGE.value or [COVERAGE]])
+    folders = [pathlib.Path(folder) for folder in _COVERAGE.value or [COVERAGE]]
+    coverages = read_coverages(folders)
+    if _COVERAGE.value and not coverages:
+        raise UserError(f"--coverage: no coverage.json of a task in {', '.join(map(str, folders))}.")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page(tables, coverages), encoding="utf-8")
     print(f"Page: {path}")

@@ -13,7 +13,7 @@ import pathlib
 import search
 from absl import app, flags
 
-from launcher import keep_compiled_programs, parse_flags, report_errors
+from launcher import keep_compiled_programs, parse_flags, refuse_flags, report_errors
 from rvdt_jax.errors import UserError, did_you_mean
 
 RECORDS = pathlib.Path(__file__).resolve().parent / "results" / "tuning"
@@ -32,7 +32,9 @@ def main(argv: list[str]) -> int:
     from reporting.tuning import read_search, search_table
 
     if _OUT.value:
+        refuse_flags("--out runs what is missing, and prints nothing", _WRITE)
         return run(pathlib.Path(_OUT.value))
+    refuse_flags("Without --out nothing is run", _JOBS, _SETTINGS, _TASKS, _VARIANTS, _RETRY)
     reasons = {setting: reason for setting, (reason, _) in search.SETTINGS.items()}
     table = search_table(read_search(RECORDS), reasons, tuple(search.CONFIGS), search.MAZES)
     if _WRITE.value:

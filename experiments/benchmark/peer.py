@@ -10,16 +10,11 @@ import torch
 
 from benchmark.peer_sampling import FlatSampler, TrajectorySampler
 from benchmark.peer_transitions import make_transition_peer
-from benchmark.peer_update import PUBLIC, STRONG, Draws, Peer
+from benchmark.peer_update import PUBLIC, STRONG, Draws, Peer, as_jax_multiplies, peer_device
 from rvdt_jax.config.settings import Config
 from rvdt_jax.data.episodes import Episodes
 
 STYLES = {style.name: style for style in (PUBLIC, STRONG)}
-
-
-def peer_device() -> str:
-    """Where the peer computes: on the GPU, where its PyTorch can use it."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def make_peer(
@@ -35,10 +30,9 @@ def make_peer(
         updates: per call.
     """
     device = peer_device()
+    as_jax_multiplies().__enter__()  # for good: this process does nothing else
     if config.variant in ("TD3+BC", "IQL"):
         return make_transition_peer(config, episodes, sizes, updates, device)
-    if device == "cuda":
-        torch.set_float32_matmul_precision("high")  # TF32, as JAX multiplies float32 matrices on such a device
     style = STYLES[name]
     sampler = (FlatSampler if style.strong else TrajectorySampler)(
         episodes, experts, config.train.batch_size, config.model.context_length, config.policy.return_scale, device

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from benchmark.peer_update import PUBLIC, Peer
+from benchmark.peer_update import PUBLIC, Peer, as_jax_multiplies, peer_device
 from rvdt_jax.config.settings import Config
 
 
@@ -23,20 +23,22 @@ def make_loop(
         candidates: (C,) raw conditionings.
         steps: the episode's length.
     """
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = peer_device()
     peer = Peer(config, *sizes, PUBLIC, device)
     peer.policy.eval()
 
     @torch.no_grad()
+    @as_jax_multiplies()
     def play() -> float:
         observations, actions, earned = [env.reset([0])[0]], [], 0.0
         returns_to_go = [candidates / config.policy.return_scale]
         for step in range(steps):
             window = _window(observations, actions, returns_to_go, step, config.model.context_length, device)
-            mean = peer.policy(*window)[:, min(step, config.model.context_length - 1)]
-            states = window[0][:, min(step, config.model.context_length - 1)]
-            values = torch.minimum(*peer.critic(states, mean))
-            action = mean[torch.multinomial(values.softmax(0), 1)].cpu().numpy()
+            last = min(step, config.model.context_length - 1)
+            with peer.autocast():
+                mean = peer.policy(*window)[:, last]
+                values = torch.minimum(*peer.critic(window[0][:, last], mean)).float()
+            action = mean[torch.multinomial(values.softmax(0), 1)].float().cpu().numpy()
             seen, reward, _, _ = env.step(action)
             earned += float(reward[0])
             observations.append(seen[0])

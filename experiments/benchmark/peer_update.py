@@ -11,9 +11,11 @@ it is faster), a fused Adam, ``_foreach`` target updates, a frozen critic under 
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -44,6 +46,22 @@ class Draws(NamedTuple):
     next_action: Tensor  # (B, A) standard normal, of the bootstrap action
     action: Tensor  # (B, K, A) standard normal, of the guided action
     swap: bool  # which critic guides
+
+
+def peer_device() -> str:
+    """Where the peer computes: on the GPU, where its PyTorch can use it."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+@contextlib.contextmanager
+def as_jax_multiplies() -> Iterator[None]:
+    """On a GPU PyTorch multiplies float32 matrices in TF32, as JAX does by default; elsewhere nothing changes."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high" if torch.cuda.is_available() else before)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)  # the peer's agreement with ours is checked without
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,7 +154,7 @@ class Peer:
         nn.utils.clip_grad_norm_(module.parameters(), self.config.train.grad_clip_norm)
         optimizer.step()
 
-    def _autocast(self):
+    def autocast(self):
         bfloat16 = self.config.model.dtype == "bfloat16"
         return torch.autocast(torch.device(self.device).type, dtype=torch.bfloat16, enabled=bfloat16)
 
@@ -147,7 +165,7 @@ class Peer:
 
     def critic_loss(self, batch: PeerBatch, noise: Tensor) -> Tensor:
         """The squared n-step TD error of both critics; the EMA policy and the target critics bootstrap."""
-        with self._autocast():
+        with self.autocast():
             with torch.no_grad():
                 mean = self.ema_policy(*batch[:2], *batch[3:5], batch.mask)
                 rows, last = torch.arange(mean.shape[0], device=mean.device), batch.mask.sum(1).long() - 1
@@ -160,7 +178,7 @@ class Peer:
 
     def policy_loss(self, batch: PeerBatch, noise: Tensor, swap: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The objective, and of it the plain and the weighted likelihood and the guidance."""
-        with self._autocast():
+        with self.autocast():
             mean = self.policy(*batch[:2], *batch[3:5], batch.mask)
         settings, valid = self.config.loss, batch.mask.sum()
         nll = self._nll(mean, batch.actions)
@@ -169,7 +187,7 @@ class Peer:
         nll = (nll * batch.mask).sum() / valid
         if not settings.q_guidance:
             return weighted, nll, weighted, torch.zeros_like(nll)
-        with self._autocast():
+        with self.autocast():
             values = self.critic(batch.observations, self._act(mean, noise))
         first, second = reversed(values) if swap else values
         scale = ((second.detach().abs() * batch.mask).sum() / valid).clamp(min=1e-6)

@@ -111,7 +111,8 @@ def check_agreement(results: Results, cases: list[Case], data: Data) -> None:
     """
     try:
         from benchmark.agreement import TOLERANCE, for_agreement, measure_agreement, worst
-        from benchmark.peer import STYLES, peer_device
+        from benchmark.peer import STYLES
+        from benchmark.peer_update import peer_device
     except ImportError as error:
         if error.name != "torch":
             raise

@@ -118,7 +118,9 @@ def _peer(row: dict, style: str) -> str:
     if "ratio" not in peer:
         return MISSING
     eager = " (eager)" if style == "strong" and not peer["compiled"] else ""
-    return f"{peer['milliseconds_per_update']['median']:,.4g} ms{eager}, **{peer['ratio']['median']:.2f} x**"
+    times = peer["ratio"]
+    unsteady = f" ({times['min']:.2f} to {times['max']:.2f})" if times["max"] > UNSTEADY * times["min"] else ""
+    return f"{peer['milliseconds_per_update']['median']:,.4g} ms{eager}, **{times['median']:.2f} x**{unsteady}"
 
 
 def _transition_rows(content: dict) -> list[list[str]]:

@@ -20,7 +20,7 @@ def compare(folders: list[pathlib.Path], output: pathlib.Path, *, references: di
         references: label -> normalised score, shown for orientation.
 
     Raises:
-        UserError: the runs are of several tasks; nothing is written.
+        UserError: the runs are of several tasks, or one has no evaluations on record; nothing is written.
     """
     runs = [read_json(folder / "results.json") for folder in folders]
     subjects = {subject(run) for run in runs}
@@ -48,7 +48,10 @@ def compare(folders: list[pathlib.Path], output: pathlib.Path, *, references: di
 def _headline_curve(run: dict, folder: pathlib.Path) -> tuple[list[dict], object]:
     """The evaluation records, and the headline target in the type that they hold."""
     evaluations = read_lines(folder / "evaluations.jsonl")
-    return evaluations, next(r["target"] for r in evaluations if str(r["target"]) == run["headline_target"])
+    targets = [record["target"] for record in evaluations if str(record["target"]) == run["headline_target"]]
+    if not targets:
+        raise UserError(f"{folder}: evaluations.jsonl has no evaluation at the target {run['headline_target']}.")
+    return evaluations, targets[0]
 
 
 def _headline(run: dict) -> dict:

@@ -69,8 +69,10 @@ def _mean_published(rows: list[Row], variant: str) -> str:
 
 
 def _mean_ours(table: Table, rows: list[Row], variant: str) -> str:
-    means = [cell.score()[0] for row in rows if (cell := table.cell(row, variant))]
-    return emphasised(Column(variant), f"{sum(means) / len(means):.1f}" if means else "")
+    """Blank unless every row has a score: else it would stand beside a mean over other rows."""
+    cells = [table.cell(row, variant) for row in rows]
+    means = [cell.score()[0] for cell in cells if cell and not cell.failed]
+    return emphasised(Column(variant), f"{sum(means) / len(means):.1f}" if len(means) == len(rows) else "")
 
 
 def _others(table: Table) -> list[str]:

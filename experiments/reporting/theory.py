@@ -91,6 +91,9 @@ def describe_theory(curves: dict) -> str:
         *(curves["asked"][name] for name in ("dial", "constant", "empty")), strict=True
     ):
         pairs = np.array([pair for pair in zip(constants, empties, strict=True) if None not in pair])
+        if not pairs.size:
+            lines.append(f"Without slips no MDP covers the target {asked:g} f*.")
+            continue
         shares = ", ".join(f"{value:.2f}" for value in np.percentile(pairs[:, 0] / pairs[:, 1], (50, 90, 100)))
         lines.append(
             f"Without slips and with the target {asked:g} f*, the smallest C with which bound (4) holds, as a share of "

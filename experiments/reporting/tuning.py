@@ -84,7 +84,8 @@ def search_table(cells: list[Tried], reasons: dict[str, str], tasks: tuple[str, 
         if any(row):
             shown = [plus_minus(*cell.scores[cell.headline]) if cell else "-" for cell in row]
             means = [cell.scores[cell.headline][0] for cell in row if cell and cell.task in averaged]
-            mean = f"{sum(means) / len(means):.1f}" if len(means) == len(averaged) else "-"
+            complete = len(means) == len(averaged) and None not in means
+            mean = f"{sum(means) / len(means):.1f}" if complete else "-"
             rows.append([setting, variant, *shown, mean, reasons[setting]])
     lines = [markdown_table(("setting", "variant", *tasks, f"mean of {len(averaged)}", "what it is"), rows)]
     lines += ["", "Every cell under each action selection, `selection@target`:", ""]

@@ -40,7 +40,7 @@ def _need(task: str) -> str:
     """What a row lacks besides the time of its runs."""
     if get_task(task).source("recipe"):
         return "time: `recreate.py` makes its data"
-    return "a download: `import_d4rl.py` reads D4RL's file"
+    return "a download: Minari's data set, which a run fetches itself, or D4RL's file by `import_d4rl.py`"
 
 
 def _commands(missing: list[tuple[Table, Row, list[str]]]) -> list[str]:

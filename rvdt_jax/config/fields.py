@@ -192,8 +192,9 @@ class EvalConfig:
 class DataConfig:
     """Where the data comes from, and how much of it is used."""
 
-    source: str = setting("auto", "auto: local Minari, its servers, then recreation; minari: local only; file: "
-        "data.path; memory: episodes given to fit.", choices=("auto", "minari", "file", "memory"), resume="free")
+    source: str = setting("auto", "auto: imported logs, local Minari, its servers, then recreation; minari: local "
+        "Minari alone; file: data.path; memory: episodes given to fit.",
+        choices=("auto", "minari", "file", "memory"), resume="free")
     minari_id: str | None = setting(None, "Minari data set.", from_data=True,
         unset="the first of the task's data sets that is available")
     observation_keys: tuple[str, ...] | None = setting(None,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import pathlib
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -85,21 +87,35 @@ def read_cells(roots: list[pathlib.Path]) -> dict[Key, Cell]:
             raise UserError(f"--records: there is no folder {root}.")
         for path in sorted(root.rglob("results.json")):
             results, config = read_json(path), read_json(path.parent / "config.json")
-            if not results["task"] or not results["final"]:
-                continue  # the user's own data, or nothing was scored: no cell of any table
-            found, own = _cell(path.parent, results, config), _what_must_agree(config, results)
+            with _damage_named(path):
+                if not results["task"] or not results["final"]:
+                    continue  # the user's own data, or nothing was scored: no cell of any table
+                found, own = _cell(path.parent, results, config), _what_must_agree(config, results)
             if found.key in cells:
                 found = _pool(cells[found.key], found, differences(settings[found.key], own))
             cells[found.key], settings[found.key] = found, own
     for root in roots:
         for path in sorted(root.rglob(f"*{FAILED_SUFFIX}")):
-            failure = _failure(path)
+            with _damage_named(path):
+                failure = _failure(path)
             if (failure.folders[0] / "results.json").exists():
                 continue  # it has succeeded since
             known = cells.get(failure.key)
             # A cell of which one run failed has failed: the mean of the other seeds would be biased.
             cells[failure.key] = failure if known is None else dataclasses.replace(known, failed=failure.failed)
     return cells
+
+
+@contextlib.contextmanager
+def _damage_named(path: pathlib.Path) -> Iterator[None]:
+    """Has what a record lacks, or holds instead, end in an error that names its file."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise UserError(
+            f"{path}: this record, or one beside it, is damaged ({type(error).__name__}: {error}). Take its folder "
+            "away, or run its command again."
+        ) from error
 
 
 def _cell(folder: pathlib.Path, results: dict, config: dict) -> Cell:

@@ -75,7 +75,7 @@ def _cells(tag: str, texts) -> str:
 
 
 def read_coverages(roots: list[pathlib.Path]) -> dict[str, dict]:
-    """Task -> content of its ``coverage.json``, anywhere below the folders.
+    """Task -> content of its ``coverage.json``, anywhere below the folders; of other data there is no place for one.
 
     Raises:
         UserError: there are two of one task.
@@ -83,9 +83,11 @@ def read_coverages(roots: list[pathlib.Path]) -> dict[str, dict]:
     found: dict[str, dict] = {}
     for path in (path for root in roots for path in sorted(root.rglob("coverage.json"))):
         measured = read_json(path)
-        if measured["task"] in found:
-            raise UserError(f"{path}: is a second coverage of {measured['task']}. Name one folder: --coverage.")
-        found[measured["task"]] = measured
+        task = measured.get("task")
+        if task in found:
+            raise UserError(f"{path}: is a second coverage of {task}. Name one folder: --coverage.")
+        if task is not None:
+            found[task] = measured
     return found
 
 

@@ -68,7 +68,8 @@ def draw_curves(axes: plt.Axes, task: str, cells: dict[str, Cell]) -> None:
     references = get_task(task).ref_min_return, get_task(task).ref_max_return
     for variant, cell in cells.items():
         records = _records(cell)
-        draw_curve(axes, records, records[0]["target"], references, colour=_COLOUR_OF[variant], label=variant)
+        if records:  # results.json may be kept alone
+            draw_curve(axes, records, records[0]["target"], references, colour=_COLOUR_OF[variant], label=variant)
     axes.set(xlabel="updates", ylabel="score (mean and range over seeds)")
 
 
@@ -78,8 +79,9 @@ def draw_returns(axes: plt.Axes, task: str, cells: dict[str, Cell]) -> None:
     for variant, cell in cells.items():
         finals = [record for record in _records(cell) if record["final"]]
         returns = np.sort([value for record in finals for value in record["returns"] if value is not None])
-        shares = np.arange(1, returns.size + 1) / returns.size
-        axes.step(returns, shares, where="post", color=_COLOUR_OF[variant], label=variant)
+        if returns.size:
+            shares = np.arange(1, returns.size + 1) / returns.size
+            axes.step(returns, shares, where="post", color=_COLOUR_OF[variant], label=variant)
         targets |= {record["target"] for record in finals}
     for target in sorted(target for target in targets if isinstance(target, (int, float))):
         axes.axvline(target, color="grey", linestyle=":", linewidth=1.2)

@@ -44,10 +44,11 @@ def read_lines(path: pathlib.Path) -> list[dict]:
         return []
     try:
         check_memory(path.stat().st_size, "it")
-    except ValueError as error:
+        text = path.read_text(encoding="utf-8")
+    except ValueError as error:  # too large, or not UTF-8
         raise UserError(f"{path}: {error}. Repair or remove it.") from error
     records = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n")[:-1], start=1):
+    for number, line in enumerate(text.split("\n")[:-1], start=1):
         try:
             records.append(json.loads(line))
         except ValueError as error:

@@ -41,9 +41,6 @@ def begin_again(folder: pathlib.Path, config: Config, step: int) -> None:
             log.info("config.%s was %r until update %d, and is %r from now on", name, before, step, now)
         for name in aside:
             log.warning("%s: earlier records, which are not comparable with what is to come", folder / name)
-        if "train.steps" in changed and config.train.steps > config.train.lr_decay_steps:
-            words = "the learning rate is 0 from update %d on: to train longer, set config.train.lr_decay_steps too"
-            log.warning(words, config.train.lr_decay_steps)
     write_json(folder / "config.json", to_json(config))
 
 

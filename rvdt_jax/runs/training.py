@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from rvdt_jax.algorithms.base import Algorithm, Spec
+from rvdt_jax.algorithms.variants import get_variant
 from rvdt_jax.config.serialization import to_json, training_settings
 from rvdt_jax.config.settings import Config
 from rvdt_jax.data.store import make_normalizer, make_store
@@ -78,6 +79,7 @@ def train_run(
 
         group.attempt(lead if group.leads else lambda: stack.enter_context(interruption))
         states = from_process_0(states)
+        _warn_of_no_rate(config)
         log.info("compiling; the first losses come after %d updates of every seed", config.train.log_every)
         hooks = SharedSession(session, group, interruption, mesh, config.train.steps, algorithm.acting_params)
         go_on = _make_trainer(config, algorithm, spec, mesh, data, normalizer, hooks)
@@ -88,6 +90,15 @@ def train_run(
             else:
                 go_on(states)
         return None if hooks.finished else hooks.signal
+
+
+def _warn_of_no_rate(config: Config) -> None:
+    """A run that is made longer by its steps alone learns nothing in the rest."""
+    end = config.train.lr_decay_steps
+    if config.train.steps > end and get_variant(config.variant).does_read("train.lr_decay_steps"):
+        log.warning(
+            "the learning rate is 0 from update %d on: to train longer, set config.train.lr_decay_steps too", end
+        )
 
 
 def _enter(stack: contextlib.ExitStack, folder: pathlib.Path, config: Config, resume: bool) -> None:

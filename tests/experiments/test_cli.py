@@ -131,6 +131,16 @@ def test_flags_that_would_be_ignored_or_fail_in_every_cell_are_refused():
     assert "0 is given more than once" in refused("sweep.py", *sweep, "--seeds=0,0")
     fqe = ["--workdir=nowhere", "--fqe", "--video=a.gif", "--horizon=3"]
     assert "leave out --video, --horizon" in refused("evaluate.py", *fqe)
+    tables = ["--table=maze2d", "--out=nowhere", "--format=csv"]
+    assert "--out writes every format: leave out --format" in refused("tables.py", *tables)
+    assert "no place for return coverage: leave out --coverage" in refused("tables.py", *tables[:1], "--coverage=x")
+    assert "nothing is run: leave out --jobs, --tasks" in refused("tune.py", "--jobs=1", "--tasks=x")
+    assert "--table measures nothing: leave out --cases, --only" in refused(
+        "benchmark.py", "--table", "--only=peer", "--cases=x"
+    )
+    assert "--minutes chooses what is measured: leave out --only" in refused(
+        "benchmark.py", "--minutes=1", "--only=peer"
+    )
     assert "--runs is empty" in refused("paths.py", "--runs=", "--out=nowhere")
     assert "--fqe_updates belongs to --fqe" in refused("evaluate.py", "--workdir=nowhere", "--fqe_updates=3")
 

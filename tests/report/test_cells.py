@@ -6,6 +6,7 @@ import math
 import pytest
 from made_up_runs import write_run
 
+from rvdt_jax.errors import UserError
 from rvdt_jax.report.cells import read_cells
 
 TASK = "maze2d-umaze-v1"
@@ -124,3 +125,28 @@ def test_what_is_no_cell_is_left_out_and_what_cannot_be_read_is_named(write, tmp
         read_cells([tmp_path])
     with pytest.raises(ValueError, match=r"no folder .*nowhere"):
         read_cells([tmp_path / "nowhere"])
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("results.json", b"{}"),
+        ("results.json", b"[]"),
+        ("evaluations.jsonl", b'{"step": 1}\n'),
+        ("a.failed.json", b"{}"),
+    ],
+)
+def test_a_record_that_lacks_something_is_named(name, content, write, tmp_path):
+    write("a", {0: 10.0}, best=15.0)
+    (tmp_path / "a" / name).write_bytes(content)
+    with pytest.raises(
+        UserError, match=rf"/a/.*{'failed' if 'failed' in name else 'results'}.json: this record, or one"
+    ):
+        read_cells([tmp_path])
+
+
+def test_a_record_in_another_encoding_is_named(write, tmp_path):
+    write("a", {0: 10.0}, best=15.0)
+    (tmp_path / "a" / "evaluations.jsonl").write_bytes(b"\xff\n")
+    with pytest.raises(UserError, match=r"evaluations\.jsonl: 'utf-8' codec"):
+        read_cells([tmp_path])

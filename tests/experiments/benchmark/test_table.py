@@ -30,11 +30,19 @@ def test_what_failed_or_was_not_measured_is_said(committed):
     sections |= {"transitions": {"TD3+BC": GONE}, "acting": {"reference": GONE}}
     table = speed_table([{"machine": committed["machine"], **sections}])
     assert "failed: MemoryError: a / b" in table
-    assert re.search(rf"\| X \|.* x\*\* \| {MISSING} \|$", table, re.MULTILINE)  # one of both peers
+    assert re.search(rf"\| X \|.* x\*\*[^|]* \| {MISSING} \|$", table, re.MULTILINE)  # one of both peers
     assert f"| demo | 200 | {MISSING} | {MISSING} | {MISSING} |" in table
     assert re.search(r"\| TD3\+BC \| MemoryError.* \|  \|  \|", table)
     assert re.search(r"\| reference \| MemoryError.* \|  \|", table)
     assert "flax" not in table
+
+
+def test_a_ratio_that_differs_from_turn_to_turn_has_its_range(committed):
+    row = next(row for row in committed["updates"].values() if "ratio" in row["peers"].get("strong", {}))
+    for ratio, words in (((1.2, 1.3, 1.9), "**1.30 x** (1.20 to 1.90)"), ((1.2, 1.3, 1.4), "**1.30 x** |")):
+        strong = row["peers"]["strong"] | {"ratio": dict(zip(("min", "median", "max"), ratio, strict=True))}
+        changed = row | {"peers": row["peers"] | {"strong": strong}}
+        assert words in speed_table([committed | {"updates": {"demo/X": changed}}])
 
 
 def test_what_our_layers_are_worth(committed):

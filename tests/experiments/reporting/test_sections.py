@@ -11,7 +11,7 @@ from reporting.unfilled import unfilled_section
 from rvdt_jax.report.cells import read_cells
 
 RESULTS = ROOT / "experiments" / "results"
-FILE = "a download: `import_d4rl.py` reads D4RL's file"
+FILE = "a download: Minari's data set, which a run fetches itself, or D4RL's file by `import_d4rl.py`"
 NAMES = (
     "demo",
     "results",
@@ -82,6 +82,16 @@ def test_the_headline_compares_means_over_the_same_rows(tmp_path):
     line = line_of(text, "maze2d, sparse and dense rewards")[1:]
     assert (line[:3], line[4], line[6]) == (["2 of 8", "19.6", "**15.5**"], "**55.5**", "**75.5**")
     assert (line[5], line[7:]) == ("164.3", ["1.00 [1.00, 1.00]", "1.00 [1.00, 1.00]"])
+
+
+def test_a_mean_over_some_of_the_rows_does_not_stand_beside_one_over_all(tmp_path):
+    for task in ("hopper-medium-v2", "walker2d-medium-v2"):
+        for variant in ("QT", "RVDT"):
+            write_run(tmp_path / f"{task}-{variant}", task, variant, {0: 10.0, 1: 30.0})
+    write_run(tmp_path / "dt", "hopper-medium-v2", "DT", {0: 10.0})  # too few seeds to count a row
+    line = line_of(headline_section(read_cells([tmp_path])), "Locomotion")
+    assert line[:2] == ["Locomotion", "2 of 9"]
+    assert (line[3], line[5], line[7]) == ("", "**20.0**", "**20.0**")
 
 
 def test_the_rows_without_scores_are_listed_with_what_they_lack_and_their_command(tmp_path):

@@ -36,6 +36,14 @@ def test_the_table_compares_headlines_and_has_a_mean_only_where_every_task_was_r
     assert "python experiments/run.py --setting=weaker" in lines
 
 
+def test_a_cell_without_a_score_leaves_the_mean_blank(tmp_path):
+    write(tmp_path, "chosen", TASKS[0], [None])
+    write(tmp_path, "chosen", TASKS[1], [150.0])
+    assert "| 150.0 +- 2.0 | - | as it is |" in search_table(
+        read_search(tmp_path), {"chosen": "as it is"}, TASKS, TASKS
+    )
+
+
 def test_the_score_of_another_checkpoint_does_not_count(tmp_path):
     write(tmp_path, "chosen", TASKS[0], [140.0])
     folder = tmp_path / "chosen" / TASKS[0] / "RVDT"
