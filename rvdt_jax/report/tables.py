@@ -187,19 +187,13 @@ def _notes(table: Table) -> list[str]:
     if name == "low-data":
         notes.append(
             "The source does not define its regimes. Ours keep 10, 5, 2 and 1 % of the trajectories (D1 to D4), drawn "
-            "at random and nested: `--config.data.regime`. Cells of 8,000 updates have one draw for all runs."
+            "at random and nested: `--config.data.regime`; every run has a draw of its own."
         )
     notes.append(
         f"QT's published scores are maxima over {_qt_evaluations(table)} of {EPISODES} episodes in training. Ours are "
         "the final checkpoint's at the headline target."
     )
     notes += _maximum_note(table)
-    if name.startswith(("low", "ablation")):
-        notes.append(
-            "Cells of 8,000 updates rest on earlier settings (256 windows, eta 3, gamma .97, experts by return, no "
-            "Fourier features in the critics), and must not be compared with the others; the config.json beside each "
-            "record has them all."
-        )
     return notes
 
 
