@@ -1,0 +1,1 @@
+python experiments/run.py --config=configs/maze2d.py:small --config.task=maze2d-umaze-v1 --config.variant=RVDT --config.seeds=1, --config.data.regime=D1 --config.data.subset_seed=1 --workdir=runs/tables/maze2d-umaze-v1-D1/RVDT-draw-1

@@ -1,0 +1,1 @@
+python experiments/run.py --config=configs/maze2d.py:small --config.task=maze2d-umaze-v1 --config.variant=QT --config.seeds=0, --config.data.regime=D2 --config.data.subset_seed=0 --workdir=runs/tables/maze2d-umaze-v1-D2/QT-draw-0

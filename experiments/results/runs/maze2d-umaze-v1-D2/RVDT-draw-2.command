@@ -1,0 +1,1 @@
+python experiments/run.py --config=configs/maze2d.py:small --config.task=maze2d-umaze-v1 --config.variant=RVDT --config.seeds=2, --config.data.regime=D2 --config.data.subset_seed=2 --workdir=runs/tables/maze2d-umaze-v1-D2/RVDT-draw-2
