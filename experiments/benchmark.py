@@ -54,7 +54,11 @@ def main(argv: list[str]) -> int:
         return measure_settings(ROOT / "runs", _OUT.value)
     sections = ["profile"] if _PROFILE.value else _ONLY.value
     unknown = sorted(set(sections) - set(SECTIONS))
-    if unknown or not sections:
+    if not sections:
+        raise UserError(f"--only is empty. Choose of {', '.join(SECTIONS)}.")
+    if not {"updates", "peer"} & set(sections):
+        refuse_flags("Cases are rows of updates", _CASES)
+    if unknown:
         raise UserError(f"--only={','.join(unknown)}: there is no such part. Choose of {', '.join(SECTIONS)}.")
     results = run(sections, folder)
     print(f"\n{speed_table([results.content])}\n\nRecords: {results.path}")

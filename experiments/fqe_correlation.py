@@ -45,7 +45,9 @@ def _rows(folder: pathlib.Path) -> list[dict]:
     results = read_json(folder / "results.json")
     target = results["headline_target"]
     if target is None:
-        raise UserError(f"{folder}: was never played in an environment, so there is no return to compare with.")
+        raise UserError(
+            f"{folder}: was never played in an environment, so there is no return to compare with. Leave it out."
+        )
     files = sorted(folder.glob(f"fqe-{results['steps']}*.json"), key=lambda path: path.stat().st_mtime)
     if not files:
         raise UserError(f"{folder}: run experiments/evaluate.py --workdir={folder} --fqe first.")

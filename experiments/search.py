@@ -27,7 +27,7 @@ SETTINGS: dict[str, tuple[str, dict[str, object]]] = {
     "eta-40": ("twice the guidance", {"loss.eta": 40.0}),
     "std-.1": ("a Gaussian of standard deviation .1", {"policy.std": 0.1}),
     "measure-return": (
-        "experts compared by return instead of mean reward (the default when it was run)",
+        "experts compared by return, which was the default when it was run, instead of mean reward",
         {"expert.measure": "return"},
     ),
     "measure-mean-reward": ("experts compared by mean reward everywhere", {"expert.measure": "mean_reward"}),

@@ -1,6 +1,6 @@
 """The published tables with our cells beside them, made from the records of runs alone; JAX is not needed.
 
-    python experiments/tables.py --table=maze2d [--records=FOLDER,...] [--format=markdown|latex|csv]
+    python experiments/tables.py --table=maze2d [--tasks=TASK,...] [--records=FOLDER,...] [--format=markdown|latex|csv]
 
 prints one. ``--table=all --out=FOLDER`` writes every table in every format, and ``--write_readme`` writes the generated
 sections of ``experiments/results/README.md`` and the headline of ``README.md`` (``make tables`` does both with the
@@ -8,6 +8,7 @@ committed records). ``--aggregate`` adds the interquartile mean over tasks and p
 bootstrap intervals, ``--html=FILE`` one page with tables and pictures for the browser.
 """
 
+import dataclasses
 import pathlib
 
 from absl import app, flags
@@ -21,6 +22,7 @@ COVERAGE = ROOT / "experiments" / "results" / "coverage"
 _SUFFIXES = {"markdown": "md", "latex": "tex", "csv": "csv"}
 
 _TABLE = flags.DEFINE_string("table", None, "The table; all: every one.", required=True)
+_TASKS = flags.DEFINE_list("tasks", None, "Only the rows of these tasks; unset: all.")
 _RECORDS = flags.DEFINE_list("records", None, "Folders of runs; unset: the committed ones.")
 _FORMAT = flags.DEFINE_enum("format", "markdown", list(_SUFFIXES), "Format of the printed table.")
 _OUT = flags.DEFINE_string("out", None, "Write the tables into this folder, in every format, instead of printing.")
@@ -46,6 +48,8 @@ def main(argv: list[str]) -> int:
         raise UserError("--records is missing: the committed records are in a checkout of the repository alone.")
     cells = read_cells([pathlib.Path(folder) for folder in _RECORDS.value or [RECORDS]])
     tables = [make_table(name, cells) for name in (TABLES if _TABLE.value == "all" else [_TABLE.value])]
+    if _TASKS.value:
+        tables = [_rows_of(table, _TASKS.value) for table in tables]
     writers = {"markdown": markdown, "latex": latex, "csv": as_csv}
     if _OUT.value:
         folder = pathlib.Path(_OUT.value)
@@ -72,10 +76,21 @@ def _check_flags() -> None:
     """Refuses flags that would be ignored, or write the pages from other records than theirs."""
     if not _HTML.value:
         refuse_flags("Without --html there is no place for return coverage", _COVERAGE)
-    if _OUT.value:
-        refuse_flags("--out writes every format", _FORMAT)
+    if _OUT.value or _HTML.value:
+        refuse_flags("--out writes every format, and --html a page", _FORMAT)
     if _WRITE_README.value:
         refuse_flags("--write_readme writes the pages of the committed records", _RECORDS)
+    if _WRITE_README.value or _OUT.value:
+        refuse_flags("What is written holds every task", _TASKS)
+
+
+def _rows_of(table, tasks: list[str]):
+    """The table with the rows of some tasks alone."""
+    known = [row.task for row in table.rows if row.task]
+    for task in tasks:
+        if task not in known:
+            raise UserError(f"--tasks: {table.name} has no row of {task!r}. It has {', '.join(dict.fromkeys(known))}.")
+    return dataclasses.replace(table, rows=tuple(row for row in table.rows if row.task in tasks))
 
 
 def write_page(tables: list, path: pathlib.Path) -> None:
@@ -85,7 +100,9 @@ def write_page(tables: list, path: pathlib.Path) -> None:
     folders = [pathlib.Path(folder) for folder in _COVERAGE.value or [COVERAGE]]
     coverages = read_coverages(folders)
     if _COVERAGE.value and not coverages:
-        raise UserError(f"--coverage: no coverage.json of a task in {', '.join(map(str, folders))}.")
+        raise UserError(
+            f"--coverage: no coverage.json of a task in {', '.join(map(str, folders))}; coverage.py writes it."
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page(tables, coverages), encoding="utf-8")
     print(f"Page: {path}")

@@ -67,7 +67,7 @@ def torch_matmul_peak(dtype: str) -> dict | None:
         import torch
     except ImportError:
         return None
-    from benchmark.peer_update import as_jax_multiplies
+    from benchmark.peer_update import multiplying_as_jax
 
     cuda = torch.cuda.is_available()
     by_size = {}
@@ -82,7 +82,7 @@ def torch_matmul_peak(dtype: str) -> dict | None:
                 torch.cuda.synchronize()
             return x
 
-        with as_jax_multiplies():
+        with multiplying_as_jax():
             by_size[size] = _fastest(chain, matrix, 2 * _CHAIN * size**3)
     return {"by_size": by_size, "best": max(by_size.values())}
 

@@ -10,7 +10,7 @@ import torch
 
 from benchmark.peer_sampling import FlatSampler, TrajectorySampler
 from benchmark.peer_transitions import make_transition_peer
-from benchmark.peer_update import PUBLIC, STRONG, Draws, Peer, as_jax_multiplies, peer_device
+from benchmark.peer_update import PUBLIC, STRONG, Draws, Peer, multiply_as_jax, peer_device
 from rvdt_jax.config.settings import Config
 from rvdt_jax.data.episodes import Episodes
 
@@ -30,7 +30,7 @@ def make_peer(
         updates: per call.
     """
     device = peer_device()
-    as_jax_multiplies().__enter__()  # for good: this process does nothing else
+    multiply_as_jax()
     if config.variant in ("TD3+BC", "IQL"):
         return make_transition_peer(config, episodes, sizes, updates, device)
     style = STYLES[name]

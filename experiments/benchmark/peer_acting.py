@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from benchmark.peer_update import PUBLIC, Peer, as_jax_multiplies, peer_device
+from benchmark.peer_update import PUBLIC, Peer, multiplying_as_jax, peer_device
 from rvdt_jax.config.settings import Config
 
 
@@ -28,7 +28,7 @@ def make_loop(
     peer.policy.eval()
 
     @torch.no_grad()
-    @as_jax_multiplies()
+    @multiplying_as_jax()
     def play() -> float:
         observations, actions, earned = [env.reset([0])[0]], [], 0.0
         returns_to_go = [candidates / config.policy.return_scale]

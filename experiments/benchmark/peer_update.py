@@ -53,15 +53,22 @@ def peer_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-@contextlib.contextmanager
-def as_jax_multiplies() -> Iterator[None]:
-    """On a GPU PyTorch multiplies float32 matrices in TF32, as JAX does by default; elsewhere nothing changes."""
+def multiply_as_jax() -> str:
+    """From now on float32 matrices are multiplied in TF32 on a GPU, as JAX does by default; the precision before."""
     before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("high" if torch.cuda.is_available() else before)
+    if torch.cuda.is_available():
+        torch.set_float32_matmul_precision("high")
+    return before
+
+
+@contextlib.contextmanager
+def multiplying_as_jax() -> Iterator[None]:
+    """Within, products are those of ``multiply_as_jax``; the peer's agreement with ours is checked without it."""
+    before = multiply_as_jax()
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision(before)  # the peer's agreement with ours is checked without
+        torch.set_float32_matmul_precision(before)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -50,7 +50,9 @@ def _headline_curve(run: dict, folder: pathlib.Path) -> tuple[list[dict], object
     evaluations = read_lines(folder / "evaluations.jsonl")
     targets = [record["target"] for record in evaluations if str(record["target"]) == run["headline_target"]]
     if not targets:
-        raise UserError(f"{folder}: evaluations.jsonl has no evaluation at the target {run['headline_target']}.")
+        raise UserError(
+            f"{folder}: evaluations.jsonl has no evaluation at the target {run['headline_target']}. Leave this run out."
+        )
     return evaluations, targets[0]
 
 

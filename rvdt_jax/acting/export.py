@@ -45,12 +45,14 @@ def export_policy(
         The folder.
 
     Raises:
-        UserError: as ``load_policy``; or ``out`` exists and is no empty folder, which stays as it is.
+        UserError: as ``load_policy``; or ``out`` is the current folder, or exists and is no empty folder, and stays as
+            it is.
     """
     out = pathlib.Path(out).expanduser()
-    out = out.resolve() if out.name in ("", "..") else out  # a folder beside it is made, with its name
     with optional_imports(str(out)):
         import flatbuffers  # noqa: F401 - ``serialize`` needs it
+    if out.exists() and out.samefile("."):
+        raise UserError(f"{out}: is the current folder, which would be replaced. Name a new one.")
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise UserError(f"{out}: exists and is no empty folder. Choose another; nothing was touched.")
     write_export(load_run(run_dir, step=step, selection=selection), out, seed)

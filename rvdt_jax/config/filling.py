@@ -8,7 +8,7 @@ import functools
 import logging
 from importlib import resources
 
-from rvdt_jax.algorithms.variants import Variant, get_variant
+from rvdt_jax.algorithms.variants import VARIANTS, Variant, get_variant
 from rvdt_jax.config.fields import FIELDS
 from rvdt_jax.errors import UserError, nearest
 from rvdt_jax.tasks import LOW_DATA, Task, get_task
@@ -101,18 +101,21 @@ def _untouched(name: str):
 
 
 _NO_CRITIC, _NO_STD = "without Q-guidance there is no critic", "a deterministic policy has no std"
-_OF_CRITICS = ("loss.eta_warmup", "loss.guidance_return", "loss.n_step", "loss.target_rate")
+_OF_CRITICS = ("loss.eta_warmup", "loss.guidance_return", "loss.n_step")
 _OF_CRITICS += ("ema.decay", "ema.every", "ema.start")  # the EMA policy acts in TD targets alone
 
 
 def unused(leaves: dict) -> dict[str, str]:
     """The settings on which a run with these leaves does not depend, and why, by dotted name.
 
-    Where there is no critic, its size, its learning rate and the discount count nevertheless: fitted Q evaluation has
-    them.
+    Of the variants of this package that model sequences alone: what others read, their rows say. Where there is no
+    critic, its size, its learning rates and the discount count nevertheless, for fitted Q evaluation and relabelling.
     """
-    found = {} if leaves["loss.q_guidance"] else dict.fromkeys(_OF_CRITICS, _NO_CRITIC)
-    return found | ({"loss.alpha": "nothing is rebalanced"} if leaves["loss.rebalancing"] == "none" else {})
+    variant = VARIANTS.get(leaves["variant"])
+    if variant is None or variant.algorithm != Variant.algorithm:
+        return {}
+    found = {} if leaves.get("loss.q_guidance", True) else dict.fromkeys(_OF_CRITICS, _NO_CRITIC)
+    return found | ({"loss.alpha": "nothing is rebalanced"} if leaves.get("loss.rebalancing") == "none" else {})
 
 
 def _ignore_unused(leaves: dict) -> None:

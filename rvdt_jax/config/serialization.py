@@ -49,9 +49,14 @@ def training_settings(values: dict) -> dict:
     ``train.lr_decay_steps``, which may be changed. Where the data lie does not count; a digest says what they are. Nor
     does what the run does not use.
     """
+    used = flat(used_settings(values))
+    return nested({name: value for name, value in used.items() if FIELDS[name].resume == "same"})
+
+
+def used_settings(values: dict) -> dict:
+    """``to_json``'s values, of any version, with today's fields, but for those that the run does not use."""
     leaves = _leaves(values)
-    used = FIELDS.keys() - unused(leaves)
-    return nested({name: leaves[name] for name in leaves if name in used and FIELDS[name].resume == "same"})
+    return nested({name: value for name, value in leaves.items() if name not in unused(leaves)})
 
 
 def run_differences(config: Config, values: dict) -> list[str]:

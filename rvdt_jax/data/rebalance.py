@@ -280,7 +280,9 @@ def _check(returns, lengths) -> tuple[np.ndarray, np.ndarray]:
 def _whole(lengths) -> np.ndarray:
     """(E,) int64."""
     lengths = np.asarray(lengths)
-    good = np.isfinite(lengths) & (lengths > 0) & (lengths == np.floor(lengths))
+    if lengths.dtype.kind not in "iuf":
+        raise UserError(f"lengths have type {lengths.dtype}; they must be positive whole numbers.")
+    good = (lengths > 0) & (lengths < 2**53) & (lengths == np.floor(lengths))
     if not good.all():
         bad = int(good.argmin())
         raise UserError(f"lengths[{bad}] is {lengths[bad]}; every length must be a positive whole number.")

@@ -51,11 +51,16 @@ def _reply(copies: Copies, name: str, arguments: list) -> object:
 def _ignore_stop_signals() -> None:
     """Has this process alone ignore the signals that it was started with as blocked.
 
-    A program that an environment starts inherits a blocked or an ignored signal, and ``terminate`` could not end it; it
-    does not inherit a handler.
+    What an environment starts inherits a blocked or an ignored signal, and ``terminate`` could not end it. A program
+    does not inherit a handler; a fork does, and gives it up.
     """
-    for each in STOP_SIGNALS:
-        signal.signal(each, lambda number, frame: None)
+
+    def handle(handler) -> None:
+        for each in STOP_SIGNALS:
+            signal.signal(each, handler)
+
+    handle(lambda number, frame: None)
+    os.register_at_fork(after_in_child=lambda: handle(signal.SIG_DFL))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
 

@@ -26,7 +26,7 @@ def plain_mish(x: Array) -> Array:
 class MLP(nn.Module):
     """Hidden layers of one width, each followed by its activation; with ``norm`` LayerNorm stands before it.
 
-    ``dropout`` stands behind the activations; it needs the rng of that name, and a call that is not deterministic.
+    ``dropout`` follows the activations; it needs the rng of that name, and a call that is not deterministic.
     """
 
     width: int

@@ -2,7 +2,7 @@
 
 One continuous run: the waypoint controller drives to random targets, with N(0, .5) added to its actions, which are
 then clipped. On arrival, or after as many steps as an episode of the task has, the segment ends as a time-out and a new
-target is drawn: of open some four segments in a hundred are ended by length, of the other mazes none. Rewards are
+target is drawn: of open one segment in twenty is ended by length, of the other mazes none. Rewards are
 relabelled from the observations toward the task's one fixed goal. No step is terminal.
 """
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from rvdt_jax.algorithms.variants import VARIANTS
+from rvdt_jax.config.serialization import used_settings
 from rvdt_jax.errors import UserError, differences
 from rvdt_jax.report.published import maxima
 from rvdt_jax.report.records import read_json, read_lines
@@ -111,7 +112,9 @@ def _damage_named(path: pathlib.Path) -> Iterator[None]:
     """Has what a record lacks, or holds instead, end in an error that names its file."""
     try:
         yield
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
+    except UserError:  # a ValueError itself, and names its file
+        raise
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
         raise UserError(
             f"{path}: this record, or one beside it, is damaged ({type(error).__name__}: {error}). Take its folder "
             "away, or run its command again."
@@ -180,7 +183,8 @@ def _what_must_agree(config: dict, results: dict) -> dict:
 
     Runs of one low-data regime may have subsets of their own of one data set.
     """
-    settings = {name: value for name, value in config.items() if name not in ("size", "seeds", "workdir", "parallel")}
+    settings = used_settings(config)
+    settings = {name: value for name, value in settings.items() if name not in ("size", "seeds", "workdir", "parallel")}
     low_data = settings["data"].get("regime") is not None
     if low_data:
         settings["data"] = {name: value for name, value in settings["data"].items() if name != "subset_seed"}

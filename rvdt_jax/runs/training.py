@@ -93,11 +93,11 @@ def train_run(
 
 
 def _warn_of_no_rate(config: Config) -> None:
-    """A run that is made longer by its steps alone learns nothing in the rest."""
+    """In a run that is made longer by its steps alone the policy learns nothing in the rest."""
     end = config.train.lr_decay_steps
     if config.train.steps > end and get_variant(config.variant).does_read("train.lr_decay_steps"):
         log.warning(
-            "the learning rate is 0 from update %d on: to train longer, set config.train.lr_decay_steps too", end
+            "the policy's learning rate is 0 from update %d on: to train longer, raise config.train.lr_decay_steps", end
         )
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import json
+import pathlib
 import shutil
 import subprocess
 import sys
@@ -90,15 +91,12 @@ def test_the_file_names_the_origin(exported):
         assert not [name for name in weights if name.startswith("critic")]  # ``mean`` needs none
 
 
-def test_the_current_folder_may_be_named(run_folder, tmp_path, monkeypatch):
+def test_the_current_folder_is_not_replaced(run_folder, tmp_path, monkeypatch):
     (tmp_path / "policy").mkdir()
     monkeypatch.chdir(tmp_path / "policy")
-    export_policy(run_folder, ".")
-    assert sorted(path.name for path in (tmp_path / "policy").iterdir()) == [
-        "act.stablehlo",
-        "policy.json",
-        "weights.npz",
-    ]
+    with pytest.raises(UserError, match="is the current folder"):
+        export_policy(run_folder, ".")
+    assert pathlib.Path.cwd() == tmp_path / "policy"
 
 
 def test_what_exists_is_not_touched(run_folder, exported, tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """TD3+BC, ReBRAC, IQL and one-step RL: one whole update against float64, and what they refuse."""
 
+import contextlib
 import dataclasses
 import itertools
 
@@ -48,7 +49,7 @@ def of_td3(config, before, after, batch, metrics):
     check_follows(before, after, "policy")
 
 
-def of_iql(config, before, after, batch, metrics):
+def of_iql(config, before, after, batch, metrics, drops=False):
     of_data = values(before["critic"].target, batch.observations, batch.actions).min(0)
     expectile = {"IQL": 0.7, "O-RL": 0.5}[config.variant]
 
@@ -65,7 +66,8 @@ def of_iql(config, before, after, batch, metrics):
         z = (batch.actions - act(policy, batch.observations)) / std
         return mean(weights * (0.5 * z**2 + np.log(std) + 0.5 * np.log(2 * np.pi)).sum(-1), batch)
 
-    check(policy_loss, before, after, metrics, "policy")
+    with pytest.raises(AssertionError) if drops else contextlib.nullcontext():
+        check(policy_loss, before, after, metrics, "policy")
     following = mlp(after["value"].params, batch.next_observations)[:, 0]
     if config.variant == "O-RL":
         following = values(before["critic"].target, batch.next_observations, batch.next_actions).min(0)
@@ -94,8 +96,7 @@ def test_the_policy_waits_for_its_turn(small_config, store):
 def test_in_training_iqls_policy_drops_units_where_that_is_set(small_config, store):
     config = small_config(variant="IQL", **SMALL, iql__dropout=0.5)
     before, after, batch, metrics, _ = one_update(config, store, keys=2)
-    with pytest.raises(AssertionError):
-        of_iql(config, before, after, batch, metrics)
+    of_iql(config, before, after, batch, metrics, drops=True)
     policy = get_algorithm("IQL").make_spec(config, 4, 2, 30).policy
     params, states = {"params": after["policy"].params}, np.asarray(batch.observations, np.float32)
     whole = policy.apply(params, states, method="act").mean

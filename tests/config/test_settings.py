@@ -2,13 +2,15 @@
 
 import re
 import runpy
+import sys
+import types
 
 import numpy as np
 import pytest
 from launching import ROOT, launch
 from settings_helpers import get, leaves, of_own_data, resolved
 
-from rvdt_jax.algorithms.variants import VARIANTS
+from rvdt_jax.algorithms.variants import VARIANTS, Variant
 from rvdt_jax.config.declaration import REQUIRED, flat
 from rvdt_jax.config.defaults import default_config, settings_page
 from rvdt_jax.config.fields import FIELDS
@@ -133,6 +135,19 @@ def test_a_setting_that_a_variant_does_not_use_is_ignored_with_one_line(name, va
     caplog.set_level("INFO", logger="rvdt_jax")
     assert resolved({name: value} | others) == resolved(others)
     assert caplog.messages == [f"config.{name}={value} is ignored: {reason}"]
+
+
+def test_a_variant_of_ones_own_says_itself_what_it_reads(monkeypatch):
+    monkeypatch.setitem(sys.modules, "own_rows", types.ModuleType("own_rows"))
+    row = Variant("none", False, "deterministic", algorithm="somebody.elses:ALGORITHM", reads=("train", "loss"))
+    sys.modules["own_rows"].ROW = row
+    given = {"loss.n_step": 3, "loss.alpha": 7.0, "loss.target_rate": 0.3}
+    config = resolved(given, variant="own_rows:ROW")
+    assert (config.loss.n_step, config.loss.alpha, config.loss.target_rate) == tuple(given.values())
+
+
+def test_relabelling_reads_what_a_critic_of_the_run_would():
+    assert resolved({"loss.target_rate": 0.05}, variant="QDT").loss.target_rate == 0.05
 
 
 def test_nothing_is_said_of_settings_that_are_used_or_that_nobody_gave(caplog):

@@ -188,7 +188,11 @@ def test_episodes_are_ranked_among_those_with_near_normalised_starts():
         ([1.0, np.nan], [1, 1], {}, r"returns\[1\] is nan"),
         ([], [], {}, "positive size"),
         ([1.0], [1, 2], {}, "positive size"),
-        *(([1.0, 2.0], [1, bad], {}, rf"lengths\[1\] is {bad}; every length") for bad in (0, 2.5, float("nan"))),
+        *(
+            ([1.0, 2.0], [1, bad], {}, rf"lengths\[1\] is {bad}; every length")
+            for bad in (0, 2.5, float("nan"), float("inf"))
+        ),
+        ([1.0, 2.0], ["1", "2"], {}, "lengths have type"),
         ([1.0, 2.0], [1, 1], {"fraction": 0.0}, "expert.fraction"),
         ([1.0, 2.0], [1, 1], {"measure": "length"}, "expert.measure is 'length'"),
         ([1.0, 2.0], [1, 1], {"threshold": 2.5}, "the expert set would be empty"),

@@ -25,7 +25,7 @@ from rvdt_jax.envs.processes import ProcessVectorEnv
 from rvdt_jax.tasks import Environment
 
 PROBE = """
-import os, signal, subprocess, sys, time
+import multiprocessing, os, signal, subprocess, sys, time
 import gymnasium
 import numpy as np
 
@@ -36,7 +36,12 @@ class Probe(gymnasium.Env):
 
     def __init__(self, trouble=""):
         self.trouble = trouble
-        self.program = subprocess.Popen(["sleep", "600"]) if trouble == "program" else None
+        self.child = None
+        if trouble == "program":
+            self.child = subprocess.Popen(["sleep", "600"])
+        if trouble == "fork":
+            self.child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,))
+            self.child.start()
 
     def reset(self, *, seed=None, options=None):
         self.seed, self.steps = seed, 0
@@ -68,12 +73,12 @@ class Probe(gymnasium.Env):
     def close(self):
         if self.trouble == "linger":
             time.sleep(600)
-        if self.program is not None:
-            self.program.terminate()
-            self.program.wait()
+        if self.child is not None:
+            self.child.terminate()
+            self.child.join() if self.trouble == "fork" else self.child.wait()
 
 
-for trouble in ("", "raise", "size", "reset", "exit", "die", "sleep", "linger", "program"):
+for trouble in ("", "raise", "size", "reset", "exit", "die", "sleep", "linger", "program", "fork"):
     gymnasium.register(
         f"probe/{trouble.title()}Probe-v0", "{module}:Probe", max_episode_steps=4, kwargs={"trouble": trouble}
     )
@@ -303,14 +308,15 @@ def test_stop_signals_are_for_the_parent_to_answer(probe):
         assert step(env)[0][:, 2].tolist() == [1, 1]
 
 
-def test_an_environment_can_end_the_program_that_it_has_started(probe):
-    with opened(probe("Program"), 1, 1) as env:
+@pytest.mark.parametrize("trouble", ["Program", "Fork"])
+def test_an_environment_can_end_what_it_has_started(probe, trouble):
+    with opened(probe(trouble), 1, 1) as env:
         (pid,) = pids_of(env)
-        programs = [int(child) for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-        assert [is_running(program) for program in programs] == [True]
+        children = [int(child) for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        assert [is_running(child) for child in children] == [True]
         (worker,) = env._workers
-    assert worker.process.returncode == 0  # it had not to be killed
-    assert not is_running(programs[0])
+    assert worker.process.returncode == 0  # it did not have to be killed
+    assert not is_running(children[0])
 
 
 @pytest.mark.parametrize(

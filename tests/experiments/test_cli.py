@@ -132,7 +132,9 @@ def test_flags_that_would_be_ignored_or_fail_in_every_cell_are_refused():
     fqe = ["--workdir=nowhere", "--fqe", "--video=a.gif", "--horizon=3"]
     assert "leave out --video, --horizon" in refused("evaluate.py", *fqe)
     tables = ["--table=maze2d", "--out=nowhere", "--format=csv"]
-    assert "--out writes every format: leave out --format" in refused("tables.py", *tables)
+    assert "--out writes every format, and --html a page: leave out --format" in refused("tables.py", *tables)
+    assert "--tasks: maze2d has no row of 'nowhere'. It has" in refused("tables.py", tables[0], "--tasks=nowhere")
+    assert "What is written holds every task: leave out --tasks" in refused("tables.py", *tables[:2], "--tasks=x")
     assert "no place for return coverage: leave out --coverage" in refused("tables.py", *tables[:1], "--coverage=x")
     assert "nothing is run: leave out --jobs, --tasks" in refused("tune.py", "--jobs=1", "--tasks=x")
     assert "--table measures nothing: leave out --cases, --only" in refused(

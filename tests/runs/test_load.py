@@ -14,6 +14,7 @@ import rvdt_jax.data.remote
 import rvdt_jax.recreate
 from rvdt_jax.data.cache import cache_folder
 from rvdt_jax.data.episodes import Episodes, end_at_first_reward
+from rvdt_jax.data.imported import imported_path
 from rvdt_jax.data.minari.writer import DatasetExists
 from rvdt_jax.data.remote import Unreachable
 from rvdt_jax.runs.load import load_episodes
@@ -240,3 +241,13 @@ def test_actions_beyond_their_space_can_set_their_own_bounds():
         assert episodes.actions.tolist() == [[-1], [1], [0]]
     with pytest.raises(ValueError, match=r"100% of the actions .* --config\.data\.action_bounds=data"):
         load(minari_id="toy/gain-v0")
+
+
+def test_an_imported_log_is_not_looked_for_among_minaris_data_sets():
+    path = imported_path("own/log-v0")
+    path.parent.mkdir(parents=True)
+    path.touch()
+    with pytest.raises(
+        ValueError, match=r"own/log-v0 is no Minari data set, but a log .* Set config\.data\.source=auto"
+    ):
+        load(minari_id="own/log-v0", source="minari")

@@ -51,7 +51,10 @@ def test_a_run_that_is_trained_longer_keeps_its_schedule_unless_another_is_given
     folder = train(configure()).folder
     go_on(configure(train__steps=8), unset=("train.lr_decay_steps",))
     assert read_json(folder / "config.json")["train"]["lr_decay_steps"] == 6
-    assert "the learning rate is 0 from update 6 on: to train longer, set config.train.lr_decay_steps" in caplog.text
+    assert (
+        "policy's learning rate is 0 from update 6 on: to train longer, raise config.train.lr_decay_steps"
+        in caplog.text
+    )
     before, after = (jax.tree.leaves(load_run(folder, step=step).params) for step in (6, 8))
     assert all((left == right).all() for left, right in zip(before, after, strict=True))
     caplog.clear()

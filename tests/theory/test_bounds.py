@@ -60,3 +60,7 @@ def test_the_report_counts_violations_and_is_drawn(tmp_path):
     assert held - fewer == telling > 0
     plot_theory(curves, tmp_path / "theory.png")
     assert (tmp_path / "theory.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_target_that_no_mdp_covers_has_a_sentence():
+    assert "Without slips no MDP covers the target 0.25 f*." in describe_theory(theory_curves(1))

@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch")
 
 from benchmark.agreement import for_agreement, measure_agreement, worst  # noqa: E402
 from benchmark.peer_model import PeerPolicy  # noqa: E402
-from benchmark.peer_update import PUBLIC, STRONG, Peer  # noqa: E402
+from benchmark.peer_update import PUBLIC, STRONG, Peer, multiply_as_jax, multiplying_as_jax  # noqa: E402
 from benchmark.peer_weights import policy_tensors  # noqa: E402
 
 from rvdt_jax.algorithms.base import init_policy  # noqa: E402
@@ -17,6 +17,19 @@ from rvdt_jax.algorithms.sequence_spec import make_spec  # noqa: E402
 pytestmark = pytest.mark.slow
 
 LONGEST = 30  # of the fixture's episodes
+
+
+@pytest.mark.parametrize(("is_gpu", "precision"), [(True, "high"), (False, "highest")])
+def test_on_a_gpu_float32_products_are_those_of_jax_there(is_gpu, precision, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: is_gpu)
+    with multiplying_as_jax():
+        assert torch.get_float32_matmul_precision() == precision
+    assert torch.get_float32_matmul_precision() == "highest"
+    try:
+        multiply_as_jax()
+        assert torch.get_float32_matmul_precision() == precision
+    finally:
+        torch.set_float32_matmul_precision("highest")
 
 
 def test_one_update_agrees_in_both_styles(small_config, store):
