@@ -1,0 +1,1 @@
+python experiments/run.py --config=configs/gym.py:small --config.task=walker2d-medium-expert-v2 --config.variant=RVDT-Determ --config.seeds=0,1,2 --workdir=runs/tables/walker2d-medium-expert-v2/RVDT-Determ
