@@ -38,6 +38,7 @@ def main(argv: list[str]) -> int:
     """Reads the records, prints or writes."""
     from reporting.sections import write_pages
 
+    from rvdt_jax.config.serialization import used_settings
     from rvdt_jax.report.cells import read_cells
     from rvdt_jax.report.published import TABLES
     from rvdt_jax.report.render import as_csv, latex, markdown
@@ -46,7 +47,7 @@ def main(argv: list[str]) -> int:
     _check_flags()
     if not (_RECORDS.value or RECORDS.is_dir()):
         raise UserError("--records is missing: the committed records are in a checkout of the repository alone.")
-    cells = read_cells([pathlib.Path(folder) for folder in _RECORDS.value or [RECORDS]])
+    cells = read_cells([pathlib.Path(folder) for folder in _RECORDS.value or [RECORDS]], used_settings)
     tables = [make_table(name, cells) for name in (TABLES if _TABLE.value == "all" else [_TABLE.value])]
     if _TASKS.value:
         tables = [_rows_of(table, _TASKS.value) for table in tables]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from importlib import metadata, util
 from typing import TYPE_CHECKING
 
 from rvdt_jax.errors import UserError
-from rvdt_jax.report.provenance import installed_versions
 
 if TYPE_CHECKING:
     from rvdt_jax.recreate.rollouts import Recipe
@@ -53,7 +53,9 @@ def recreate(
         known = ", ".join(name for name, other in all_tasks().items() if other.source("recipe"))
         raise UserError(f"--task={task_name}: there is no recipe for it. Tasks that can be recreated: {known}.")
     recipe = _recipe(task, steps, seed, replay)
-    versions = installed_versions(_PACKAGES)
+    # No task needs all of them.
+    installed = [name for name in _PACKAGES if util.find_spec(name.replace("-", "_"))]
+    versions = {name: metadata.version(name) for name in installed}
     dataset_id = recreated_id(task, recipe.steps if recipe.seed else steps, recipe.seed)
     references = {"ref_min_score": task.ref_min_return, "ref_max_score": task.ref_max_return}
     about = About(

@@ -6,12 +6,11 @@ import contextlib
 import dataclasses
 import math
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from rvdt_jax.algorithms.variants import VARIANTS
-from rvdt_jax.config.serialization import used_settings
 from rvdt_jax.errors import UserError, differences
 from rvdt_jax.report.published import maxima
 from rvdt_jax.report.records import read_json, read_lines
@@ -74,8 +73,15 @@ class Cell:
         return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
-def read_cells(roots: list[pathlib.Path]) -> dict[Key, Cell]:
+def read_cells(
+    roots: list[pathlib.Path], comparable: Callable[[dict], dict] = lambda settings: settings
+) -> dict[Key, Cell]:
     """Every finished or failed cell below some folders. Runs of one cell with equal settings pool their seeds.
+
+    Args:
+        roots: the folders.
+        comparable: brings the content of a ``config.json``, which an older version may have written, to today's form;
+            ``config.serialization.used_settings``.
 
     Raises:
         UserError: a folder is missing, a record is damaged, or two runs of one cell share a seed or differ in their
@@ -91,7 +97,7 @@ def read_cells(roots: list[pathlib.Path]) -> dict[Key, Cell]:
             with _damage_named(path):
                 if not results["task"] or not results["final"]:
                     continue  # the user's own data, or nothing was scored: no cell of any table
-                found, own = _cell(path.parent, results, config), _what_must_agree(config, results)
+                found, own = _cell(path.parent, results, config), _what_must_agree(comparable(config), results)
             if found.key in cells:
                 found = _pool(cells[found.key], found, differences(settings[found.key], own))
             cells[found.key], settings[found.key] = found, own
@@ -183,8 +189,7 @@ def _what_must_agree(config: dict, results: dict) -> dict:
 
     Runs of one low-data regime may have subsets of their own of one data set.
     """
-    settings = used_settings(config)
-    settings = {name: value for name, value in settings.items() if name not in ("size", "seeds", "workdir", "parallel")}
+    settings = {name: value for name, value in config.items() if name not in ("size", "seeds", "workdir", "parallel")}
     low_data = settings["data"].get("regime") is not None
     if low_data:
         settings["data"] = {name: value for name, value in settings["data"].items() if name != "subset_seed"}

@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import pathlib
 import platform
-from collections.abc import Sequence
 from importlib import metadata
 
 _PACKAGES = ("rvdt-jax", "jax", "flax", "optax", "mujoco", "gymnasium", "gymnasium-robotics")
 
 
-def installed_versions(packages: Sequence[str] = _PACKAGES) -> dict[str, str | None]:
+def installed_versions() -> dict[str, str | None]:
     """Package -> version; None where it is not installed."""
-    return {name: _version(name) for name in packages}
+    return {name: _version(name) for name in _PACKAGES}
 
 
 def _version(name: str) -> str | None:

@@ -6,6 +6,7 @@ import math
 import pytest
 from made_up_runs import write_run
 
+from rvdt_jax.config.serialization import used_settings
 from rvdt_jax.errors import UserError
 from rvdt_jax.report.cells import read_cells
 
@@ -150,3 +151,13 @@ def test_a_record_in_another_encoding_is_named(write, tmp_path):
     (tmp_path / "a" / "evaluations.jsonl").write_bytes(b"\xff\n")
     with pytest.raises(UserError, match=r"evaluations\.jsonl: 'utf-8' codec"):
         read_cells([tmp_path])
+
+
+def test_runs_of_two_versions_pool_their_seeds(write, tmp_path):
+    for name, later in (("a", {}), ("b", {"iql": {"dropout": 0.0}})):  # as the field is where nobody sets it
+        write(name, {len(later): 10.0})
+        path = tmp_path / name / "config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"iql": {}} | later))
+    with pytest.raises(UserError, match="that differ"):
+        read_cells([tmp_path])
+    assert len(read_cells([tmp_path], used_settings)[UMAZE].scores) == 2

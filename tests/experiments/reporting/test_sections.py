@@ -8,6 +8,7 @@ from reporting.results import draw_tables, headline_section, results_section, st
 from reporting.sections import HEADLINE, SPEED, markers, results_sections, section_of, write_section
 from reporting.unfilled import unfilled_section
 
+from rvdt_jax.config.serialization import used_settings
 from rvdt_jax.report.cells import read_cells
 
 RESULTS = ROOT / "experiments" / "results"
@@ -28,7 +29,7 @@ NAMES = (
 
 @pytest.fixture(scope="module")
 def committed():
-    cells = read_cells([RESULTS / "runs"])
+    cells = read_cells([RESULTS / "runs"], used_settings)
     return headline_section(cells), results_sections(RESULTS, cells)
 
 
