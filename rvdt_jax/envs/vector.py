@@ -37,7 +37,7 @@ def try_environment(environment: Environment) -> tuple[int, int]:
         observations, rewards, _, _ = env.step(np.zeros((1, env.action_size)))
         failed = env.outcomes().get("failed", [None])[0]
         fault = failed and f"it failed: {failed}"
-        fault = fault or _fault(env.observation_size, first, observations[0], rewards[0])
+        fault = fault or _fault(first, observations[0], rewards[0])
         if fault:
             raise UserError(
                 f"config.env: one step of {environment.id} was tried before training, and {fault}. Correct the "
@@ -46,11 +46,9 @@ def try_environment(environment: Environment) -> tuple[int, int]:
         return env.observation_size, env.action_size
 
 
-def _fault(size: int, first: np.ndarray, second: np.ndarray, reward: float) -> str | None:
+def _fault(first: np.ndarray, second: np.ndarray, reward: float) -> str | None:
     """What is wrong with two observations of an environment and the reward between them."""
     for observation in (first, second):
-        if observation.size != size:
-            return f"an observation has {observation.size} numbers, but the observation space {size}"
         if not np.isfinite(observation).all():
             return f"an observation is not finite: {observation.tolist()}"
     return None if np.isfinite(reward) else f"the reward is {reward}"

@@ -134,7 +134,7 @@ class InThisProcess(Copies):
         ({"reward": None}, "it failed: TypeError: "),
         ({"reward": np.nan}, "the reward is nan"),
         ({"flag": np.array([True, False])}, "it failed: ValueError: "),
-        ({"first": (0.0, 0.0)}, "an observation has 2 numbers, but the observation space 3"),
+        ({"first": (0.0, 0.0)}, "it failed: ValueError: the observation has 2 numbers, its space 3"),
         ({"second": (0.0, 0.0, np.inf)}, r"an observation is not finite: \[0.0, 0.0, inf\]"),
     ],
 )

@@ -229,10 +229,10 @@ def test_what_is_refused_touches_nothing(configure, episodes, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("precious")
     before = snapshot(tmp_path)
-    changed = {"loss__alpha": 3.0, "model__width": 16, "train__steps": 10, "eval__targets": (20.0,)}
+    changed = {"loss__gamma": 0.5, "model__width": 16, "train__steps": 10, "eval__targets": (20.0,)}
     for overrides, resume, message in (
         ({}, False, r"already holds a run.*--resume.*--workdir"),
-        (changed, True, r"config\.loss\.alpha is 1\.0 there, 3\.0 here; config\.model"),
+        (changed, True, r"config\.loss\.gamma is .* there, 0\.5 here; config\.model"),
         ({"data__path": str(there)}, True, r"another run.*content_digest"),  # although the file lies
         ({"train__steps": 4}, True, r"has been trained for 6 updates, but config\.train\.steps is 4"),
         ({"folder": "mine"}, False, "not empty"),

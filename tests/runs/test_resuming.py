@@ -66,7 +66,7 @@ def test_a_run_that_is_trained_longer_keeps_its_schedule_unless_another_is_given
 
 def test_a_new_run_whose_last_updates_have_no_learning_rate_says_so(configure, caplog):
     train(configure(train__lr_decay_steps=3, env="none"))
-    assert "the learning rate is 0 from update 3 on" in caplog.text
+    assert "the policy's learning rate is 0 from update 3 on" in caplog.text
 
 
 def test_a_run_may_end_where_it_stands(configure, monkeypatch):
