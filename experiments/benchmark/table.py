@@ -94,11 +94,10 @@ def _update_rows(content: dict) -> list[list[str]]:
         seeds = str(row["seeds"]) if row["seeds"] == 1 else f"{row['seeds']}, {row['map_seeds']}"
         busy = " (busy machine)" if (row.get("cores_busy_with_other_work") or 0.0) > BUSY_CORES else ""
         share, times = row["share_of_peak"], row["milliseconds_per_update"]
-        unsteady = f" ({times['min']:,.4g} to {times['max']:,.4g})" if times["max"] > UNSTEADY * times["min"] else ""
         rows.append(
             [_device(content["machine"]), row["size"], row["variant"], row["dtype"], seeds]
             + [
-                f"{times['median']:,.4g}{unsteady}{busy}",
+                f"{times['median']:,.4g}{_range(times, ',.4g')}{busy}",
                 f"{row['updates_per_second']:,.4g}",
                 f"{row['tokens_per_second']:,.0f}",
             ]
@@ -118,9 +117,15 @@ def _peer(row: dict, style: str) -> str:
     if "ratio" not in peer:
         return MISSING
     eager = " (eager)" if style == "strong" and not peer["compiled"] else ""
-    times = peer["ratio"]
-    unsteady = f" ({times['min']:.2f} to {times['max']:.2f})" if times["max"] > UNSTEADY * times["min"] else ""
-    return f"{peer['milliseconds_per_update']['median']:,.4g} ms{eager}, **{times['median']:.2f} x**{unsteady}"
+    milliseconds, ratio = peer["milliseconds_per_update"]["median"], peer["ratio"]
+    return f"{milliseconds:,.4g} ms{eager}, **{ratio['median']:.2f} x**{_range(ratio, '.2f')}"
+
+
+def _range(values: dict, digits: str) -> str:
+    """Smallest and largest of a summary, to stand behind its median, where turns differ by much."""
+    if values["max"] <= UNSTEADY * values["min"]:
+        return ""
+    return f" ({values['min']:{digits}} to {values['max']:{digits}})"
 
 
 def _transition_rows(content: dict) -> list[list[str]]:

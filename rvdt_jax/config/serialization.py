@@ -56,7 +56,8 @@ def training_settings(values: dict) -> dict:
 def used_settings(values: dict) -> dict:
     """``to_json``'s values, of any version, with today's fields, but for those that the run does not use."""
     leaves = _leaves(values)
-    return nested({name: value for name, value in leaves.items() if name not in unused(leaves)})
+    idle = unused(leaves)
+    return nested({name: value for name, value in leaves.items() if name not in idle})
 
 
 def run_differences(config: Config, values: dict) -> list[str]:

@@ -14,7 +14,7 @@ from rvdt_jax.config.serialization import to_json
 from rvdt_jax.envs.vector import try_environment
 from rvdt_jax.errors import UserError
 from rvdt_jax.evaluation.evaluator import Evaluator
-from rvdt_jax.evaluation.target import Scoring, scoring_from_json
+from rvdt_jax.evaluation.target import Scoring, horizon_of, scoring_from_json
 from rvdt_jax.files import check_writable, reserve
 from rvdt_jax.report.provenance import describe_hardware, installed_versions
 from rvdt_jax.report.records import extrapolation, write_json
@@ -88,9 +88,9 @@ def _score_in(env: str, saved: SavedRun, scoring: Scoring) -> Scoring:
         return scoring
     names = ("observation_keys", "observation_offset", "action_low", "action_high")
     spaces = {name: tuple(saved.spaces.get(name, ())) for name in names}  # older runs have no offset
-    horizon = saved.config.eval.horizon or (get_task(saved.config.task).horizon if saved.config.task else None)
-    environment = Environment(env, horizon=horizon, **spaces)
-    references = (scoring.ref_min_return, scoring.ref_max_return) if saved.config.task else (None, None)
+    task = get_task(saved.config.task) if saved.config.task else None
+    environment = Environment(env, horizon=horizon_of(saved.config, task), **spaces)
+    references = (scoring.ref_min_return, scoring.ref_max_return) if task else (None, None)
     return Scoring(environment, *references)
 
 

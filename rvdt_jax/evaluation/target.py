@@ -72,8 +72,13 @@ def choose_scoring(config: Config, episodes: Episodes, provenance: dict) -> Scor
     if env_id is None:
         log.warning("nothing will be scored: %s names no environment; set config.env", episodes.name)
         return Scoring(None, *references)
-    horizon = config.eval.horizon or (task.horizon if task else None)
-    return Scoring(Environment(env_id, spec, horizon, **spaces_of(episodes, provenance)), *references)
+    spaces = spaces_of(episodes, provenance)
+    return Scoring(Environment(env_id, spec, horizon_of(config, task), **spaces), *references)
+
+
+def horizon_of(config: Config, task: Task | None) -> int | None:
+    """Steps after which an episode is cut, by the settings or else the task; None: as the environment is registered."""
+    return config.eval.horizon or (task.horizon if task else None)
 
 
 def _choose_environment(

@@ -43,12 +43,12 @@ def load_episodes(config: Config, *, progress: bool = True) -> tuple[Episodes, d
     source = next((source for _, source in candidates if find_local(source.dataset_id)), None)
     if source is None:
         _check_no_ruins(candidates)
-        if config.data.source == "minari" and find_imported(config.data.minari_id or ""):
-            raise UserError(
-                f"config.data.source=minari: {config.data.minari_id} is no Minari data set, but a log that "
-                "import_data.py has read. Set config.data.source=auto."
-            )
         if config.data.source == "minari":
+            if config.data.minari_id and find_imported(config.data.minari_id):
+                raise UserError(
+                    f"config.data.source=minari: {config.data.minari_id} is no Minari data set, but a log that "
+                    "import_data.py has read. Set config.data.source=auto."
+                )
             raise UserError(_missing(config, candidates, "config.data.source=minari looks no further"))
         source = _obtain(config, candidates, progress)
     keys = source.observation_keys if config.data.observation_keys is None else config.data.observation_keys

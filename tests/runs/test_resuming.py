@@ -59,7 +59,7 @@ def test_a_run_that_is_trained_longer_keeps_its_schedule_unless_another_is_given
     assert all((left == right).all() for left, right in zip(before, after, strict=True))
     caplog.clear()
     go_on(configure(train__steps=10, train__lr_decay_steps=12))
-    assert "the learning rate is 0" not in caplog.text
+    assert "learning rate is 0" not in caplog.text
     changed = [line["changed"] for line in read_lines(folder / "changes.jsonl")]
     assert changed == [{"train.steps": [6, 8]}, {"train.steps": [8, 10], "train.lr_decay_steps": [6, 12]}]
 
