@@ -52,15 +52,26 @@ def _ignore_stop_signals() -> None:
     """Has this process alone ignore the signals that it was started with as blocked.
 
     What an environment starts inherits a blocked or an ignored signal, and ``terminate`` could not end it. A program
-    does not inherit a handler; a fork does, and gives it up.
+    does not inherit a handler; a fork does, and gives it up. Until it has, a signal to it waits.
     """
+    masks = threading.local()
 
     def handle(handler) -> None:
         for each in STOP_SIGNALS:
             signal.signal(each, handler)
 
+    def block() -> None:
+        masks.before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+
+    def restore() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, masks.before)
+
+    def restore_in_child() -> None:
+        handle(signal.SIG_DFL)
+        restore()
+
     handle(lambda number, frame: None)
-    os.register_at_fork(after_in_child=lambda: handle(signal.SIG_DFL))
+    os.register_at_fork(before=block, after_in_parent=restore, after_in_child=restore_in_child)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
 

@@ -309,7 +309,8 @@ def test_stop_signals_are_for_the_parent_to_answer(probe):
 
 
 @pytest.mark.parametrize("trouble", ["Program", "Fork"])
-def test_an_environment_can_end_what_it_has_started(probe, trouble):
+def test_an_environment_can_end_what_it_has_started(probe, monkeypatch, trouble):
+    monkeypatch.setattr(processes, "_GRACE", PATIENCE)
     with opened(probe(trouble), 1, 1) as env:
         (pid,) = pids_of(env)
         children = [int(child) for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
@@ -317,6 +318,25 @@ def test_an_environment_can_end_what_it_has_started(probe, trouble):
         (worker,) = env._workers
     assert worker.process.returncode == 0  # it did not have to be killed
     assert not is_running(children[0])
+
+
+EARLY = """
+import os, signal
+from rvdt_jax.envs import worker
+
+# Hooks run in the order of their registration: this one ends the fork before the worker's has set its handlers.
+os.register_at_fork(after_in_child=lambda: os.kill(os.getpid(), signal.SIGTERM))
+worker._ignore_stop_signals()
+pid = os.fork()
+if pid == 0:
+    os._exit(0)
+print(os.WTERMSIG(os.waitpid(pid, 0)[1]), signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+"""
+
+
+def test_a_fork_can_be_ended_before_it_has_done_anything():
+    ended = subprocess.run([sys.executable, "-c", EARLY], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ended.stdout.split() == [str(int(signal.SIGTERM)), "set()"]
 
 
 @pytest.mark.parametrize(
