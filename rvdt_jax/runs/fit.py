@@ -31,7 +31,7 @@ from rvdt_jax.runs.preparation import Data, hold_out, prepare, sizes_of, take_sh
 from rvdt_jax.runs.processes import Group
 from rvdt_jax.runs.relabel import relabel
 from rvdt_jax.runs.resuming import keep_settings
-from rvdt_jax.runs.training import train_run
+from rvdt_jax.runs.training import fresh_states, train_run
 from rvdt_jax.runs.warm_start import check_source, source_of
 from rvdt_jax.runs.workdir import check_workdir, default_workdir
 from rvdt_jax.train.parallel import batch_sharding, make_mesh
@@ -128,8 +128,9 @@ def _run(config: Config, load: Load, resume: bool, progress: bool, unset: tuple[
         reachable = episodes.reachable_return(config.eval.horizon or longest)
         config = complete_config(config, episodes.returns, longest, provenance["dataset_id"], reachable)
         data = prepare(config, episodes, provenance, folder, group, resume, held)
-        data = relabel(config, data, folder, group, resume)
         spec = algorithm.make_spec(config, **sizes_of(episodes), sharding=sharding)
+        group.lead(lambda: check_source(config, folder, resume, fresh_states(config, algorithm, spec)))
+        data = relabel(config, data, folder, group, resume)
         signal = train_run(config, folder, algorithm, spec, mesh, data, group, resume=resume, progress=progress)
         if signal is None:
             results = group.lead(lambda: write_results(to_json(config), folder, _facts(data, folder, mesh, group)))

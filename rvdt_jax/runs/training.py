@@ -40,6 +40,11 @@ log = logging.getLogger(__name__)
 ROLLBACKS = 3  # as often a run is taken back to one checkpoint, with config.train.on_divergence=rollback
 
 
+def fresh_states(config: Config, algorithm: Algorithm, spec: Spec) -> Callable[[], TrainState]:
+    """What makes the states of all seeds before the first update."""
+    return functools.partial(init_states, jnp.asarray(config.seeds, jnp.int32), algorithm, spec)
+
+
 def train_run(
     config: Config,
     folder: pathlib.Path,
@@ -53,7 +58,7 @@ def train_run(
 ) -> int | None:
     """Trains to the end, or to a signal, whose number is returned."""
     normalizer = make_normalizer(data.episodes)
-    begin = functools.partial(init_states, jnp.asarray(config.seeds, jnp.int32), algorithm, spec)
+    begin = fresh_states(config, algorithm, spec)
     states, session, checkpoints = begin(), None, None
     with contextlib.ExitStack() as stack:
         interruption = Interruption()

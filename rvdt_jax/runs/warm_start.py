@@ -37,10 +37,19 @@ def begin_from(
     return begin
 
 
-def check_source(config: Config, folder: pathlib.Path, resume: bool) -> None:
-    """Refuses what ``begin_from`` would refuse later, but for sizes, before the data are read: UserError."""
-    if (found := _checkpoint_of(config, folder, resume)) is not None:
-        source, step = found
+def check_source(
+    config: Config, folder: pathlib.Path, resume: bool, fresh: Callable[[], TrainState] | None = None
+) -> None:
+    """Refuses, before any work is done, what ``begin_from`` would refuse later: UserError.
+
+    Sizes are known once the data are read, and are compared where ``fresh``, which makes the first states, is given.
+    """
+    if (found := _checkpoint_of(config, folder, resume)) is None:
+        return
+    source, step = found
+    if fresh is not None:
+        _read(jax.eval_shape(fresh), config.seeds, source, step)
+    else:
         theirs = read_checkpoint(pathlib.Path(source).expanduser(), step)[1]
         _rows(config.seeds, theirs.seeds, f"config.train.init_from={source}")
 
@@ -74,22 +83,28 @@ def warm_start(
     Raises:
         UserError: there is no such checkpoint, it has other sizes or seeds, or no learner in common.
     """
+    step, theirs, rows = _read(states, seeds, source, step)
+    begun = {learner: _begin(states.learners[learner], found, rows) for learner, found in theirs.items()}
+    record = {"run": str(source), "step": step, "learners": list(begun)}
+    return states.replace(learners=dict(states.learners) | begun), record
+
+
+def _read(
+    states: TrainState, seeds: tuple[int, ...], source: str, step: int | None
+) -> tuple[int, dict[str, dict], jax.Array]:
+    """Its update, the learners that the states have too, and the rows of their seeds; raises as ``warm_start``."""
     step, config, _, arrays = read_checkpoint(pathlib.Path(source).expanduser(), step)
     theirs, name = arrays["states"].get("learners", {}), f"config.train.init_from={source}"
-    common = [learner for learner in states.learners if learner in theirs]
+    common = {learner: theirs[learner] for learner in states.learners if learner in theirs}
     if not common:
         there = ", ".join(theirs) or "none by name, as an older version wrote it"
         raise UserError(f"{name}: this run learns {', '.join(states.learners)}, but the checkpoint has {there}.")
-    rows = _rows(seeds, config.seeds, name)
-    learners, differing = dict(states.learners), []
-    for learner in common:
-        mine, found = states.learners[learner], theirs[learner]
-        differing += _differences(mine.params, found["params"], learner)
-        if not differing:
-            learners[learner] = _begin(mine, found, rows)
+    rows, differing = _rows(seeds, config.seeds, name), []
+    for learner, found in common.items():
+        differing += _differences(states.learners[learner].params, found["params"], learner)
     if differing:
         raise UserError(f"{name}: sizes differ: {'; '.join(differing)}. Begin with a run of the same sizes and data.")
-    return states.replace(learners=learners), {"run": str(source), "step": step, "learners": common}
+    return step, common, rows
 
 
 def _rows(seeds: tuple[int, ...], others: tuple[int, ...], name: str) -> jax.Array:

@@ -86,6 +86,12 @@ for trouble in ("", "raise", "size", "reset", "exit", "die", "sleep", "linger", 
 PATIENCE = 600.0  # seconds for what takes one at most
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    """Workers that would end are never killed because the machine is busy."""
+    monkeypatch.setattr(processes, "_GRACE", PATIENCE)
+
+
 @pytest.fixture
 def probe(tmp_path, monkeypatch):
     """A function from a trouble to an Environment that gets into it; its module is only on this process's path."""
@@ -309,8 +315,7 @@ def test_stop_signals_are_for_the_parent_to_answer(probe):
 
 
 @pytest.mark.parametrize("trouble", ["Program", "Fork"])
-def test_an_environment_can_end_what_it_has_started(probe, monkeypatch, trouble):
-    monkeypatch.setattr(processes, "_GRACE", PATIENCE)
+def test_an_environment_can_end_what_it_has_started(probe, trouble):
     with opened(probe(trouble), 1, 1) as env:
         (pid,) = pids_of(env)
         children = [int(child) for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

@@ -74,7 +74,8 @@ def test_seeds_take_their_own_and_a_learner_that_is_not_there_stays_fresh(config
         ({"train__init_from": "nowhere"}, "nowhere: holds no run with a checkpoint"),
     ],
 )
-def test_what_does_not_fit_is_refused_before_anything_is_written(changes, complaint, configure, first):
+def test_what_does_not_fit_is_refused_before_any_work(changes, complaint, configure, first, monkeypatch):
+    monkeypatch.setattr("rvdt_jax.runs.fit.relabel", None)
     config = configure(**{"train__init_from": str(first.folder)} | changes)
     with pytest.raises(UserError, match=complaint):
         train(config)
