@@ -142,7 +142,9 @@ class ProcessVectorEnv:
         try:
             for number, each in enumerate(arguments):
                 with self._watching(number):
-                    self._workers[number].connection.send((request, *each))
+                    # Connection.send, which leaves a buffer in the traceback of a failure, crashes the garbage
+                    # collection of Python 3.12.0 and 3.12.1 then (CPython issue 111049).
+                    self._workers[number].connection.send_bytes(pickle.dumps((request, *each)))
             return [self._answer(number) for number in range(len(self._workers))]
         except BaseException:  # answers may be outstanding, which the next request would take for its own
             self.close()
