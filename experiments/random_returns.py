@@ -27,7 +27,7 @@ _COMPARED = {"pen": "AdroitHandPen-v1", "hammer": "AdroitHandHammer-v1"}
 
 def main(argv: list[str]) -> int:
     """Plays the episodes, writes the records and prints the table."""
-    from rvdt_jax.report.provenance import installed_versions
+    from rvdt_jax.report.provenance import installed_versions, source_commit
     from rvdt_jax.report.records import write_json
 
     folder = pathlib.Path(_OUTPUT.value)
@@ -46,7 +46,8 @@ def main(argv: list[str]) -> int:
         record = {"environment": environment.id, "horizon": task.horizon, "task": task.name}
         references = {name: getattr(task, name) for name in ("ref_min_return", "ref_max_return")}
         records.append(record | references | {"returns": returns})
-    write_json(path, {"seed": _SEED.value, "versions": installed_versions(), "records": records})
+    made = {"versions": installed_versions(), "commit": source_commit()}
+    write_json(path, {"seed": _SEED.value, **made, "records": records})
     table = format_table(records)
     (folder / "table.txt").write_text(table + "\n", encoding="utf-8")
     print(f"{table}\n\nRecords: {path}")

@@ -6,7 +6,6 @@ import datetime
 import os
 import pathlib
 import platform
-import subprocess
 import time
 from collections.abc import Callable
 from importlib import metadata
@@ -14,7 +13,7 @@ from importlib import metadata
 import jax
 import jax.numpy as jnp
 
-from rvdt_jax.report.provenance import device_name, usable_cores
+from rvdt_jax.report.provenance import device_name, source_commit, usable_cores
 
 _PACKAGES = ("rvdt-jax", "jax", "jaxlib", "flax", "numpy", "torch", "mujoco", "gymnasium")
 _SIZES = {"cpu": (512, 1024, 2048), "other": (2048, 4096, 8192)}  # of the square matrices; a larger one is no faster
@@ -34,7 +33,7 @@ def describe_machine() -> dict:
         "versions": {name: _version(name) for name in _PACKAGES},
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "commit": _commit(),
+        "commit": source_commit(),
     }
 
 
@@ -139,18 +138,4 @@ def _version(name: str) -> str | None:
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
-        return None
-
-
-def _commit() -> str | None:
-    """The commit of the checkout, with + where files differ from it; None where there is no git."""
-    root = pathlib.Path(__file__).resolve().parents[2]
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(root), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
-    except (OSError, subprocess.CalledProcessError):
         return None

@@ -22,7 +22,7 @@ from rvdt_jax.acting.window import Windows
 from rvdt_jax.config.serialization import to_json
 from rvdt_jax.errors import UserError, optional_imports
 from rvdt_jax.files import naming
-from rvdt_jax.report.provenance import installed_versions
+from rvdt_jax.report.provenance import installed_versions, source_commit
 from rvdt_jax.report.records import write_json
 from rvdt_jax.types import Params
 
@@ -113,5 +113,6 @@ def _facts(saved: SavedRun, seed: int, player: Player) -> dict:
             "action_selection": saved.actor.selection,
             "data": saved.provenance,
             "versions": installed_versions(),
+            "commit": source_commit(),
         },
     }

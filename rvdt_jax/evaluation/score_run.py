@@ -16,7 +16,7 @@ from rvdt_jax.errors import UserError
 from rvdt_jax.evaluation.evaluator import Evaluator
 from rvdt_jax.evaluation.target import Scoring, horizon_of, scoring_from_json
 from rvdt_jax.files import check_writable, reserve
-from rvdt_jax.report.provenance import describe_hardware, installed_versions
+from rvdt_jax.report.provenance import describe_hardware, installed_versions, source_commit
 from rvdt_jax.report.records import extrapolation, write_json
 from rvdt_jax.report.results import assemble_results
 from rvdt_jax.tasks import Environment, get_task
@@ -167,6 +167,7 @@ def _summary(run: ScoredRun, records: list[dict]) -> dict:
         "provenance": run.saved.provenance,
         "hardware": describe_hardware(jax.devices()[0].device_kind),
         "versions": installed_versions(),
+        "commit": source_commit(),
     }
     results = assemble_results(to_json(run.saved.config), run.saved.step, records, facts)
     del results["best"]

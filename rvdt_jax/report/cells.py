@@ -35,6 +35,7 @@ class Cell:
         steps, episodes: updates, and episodes per seed of the final checkpoint.
         target: the headline target, as the records spell it.
         data, hardware, size: data set, hardware and model in words.
+        commit: of the code that ran; "" if the records do not hold it.
         maxima: seed -> maximum by QT's protocol (``report.published``); {} if no evaluations are on record.
         evaluations, evaluation_episodes: how many evaluations each maximum is taken over, of how many episodes each.
     """
@@ -50,6 +51,7 @@ class Cell:
     data: str = ""
     recreated: bool = False
     hardware: str = ""
+    commit: str = ""
     size: str = ""
     maxima: dict[int, float] = dataclasses.field(default_factory=dict)
     evaluations: int = 0
@@ -147,6 +149,7 @@ def _cell(folder: pathlib.Path, results: dict, config: dict) -> Cell:
         data=data_label(provenance),
         recreated=bool(provenance.get("recreated")),
         hardware=hardware_label(results),
+        commit=results.get("commit") or "",
         size=_size(config),
         maxima={seed: normalized_score(value, *references) for seed, value in returns.items()},
         evaluations=highest.evaluations,
@@ -216,6 +219,7 @@ def _pool(one: Cell, other: Cell, differing: list[str]) -> Cell:
         scores=one.scores | other.scores,
         episodes=min(one.episodes, other.episodes),
         hardware=" and ".join(dict.fromkeys((one.hardware, other.hardware))),
+        commit=" and ".join(dict.fromkeys(filter(None, (one.commit, other.commit)))),
         maxima=one.maxima | other.maxima,
         evaluations=min(one.evaluations, other.evaluations),
         evaluation_episodes=min(one.evaluation_episodes, other.evaluation_episodes),

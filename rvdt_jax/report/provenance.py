@@ -1,13 +1,32 @@
-"""Package versions and hardware, recorded with results."""
+"""Commit, package versions and hardware, recorded with results."""
 
 from __future__ import annotations
 
 import os
 import pathlib
 import platform
+import subprocess
 from importlib import metadata
 
 _PACKAGES = ("rvdt-jax", "jax", "flax", "optax", "mujoco", "gymnasium", "gymnasium-robotics")
+
+
+def source_commit() -> str | None:
+    """The commit of the checkout that this package runs from, with + where files of it have changed since.
+
+    None where it was installed without one: a repository around the environment is not the package's.
+    """
+    folder = pathlib.Path(__file__).resolve().parent
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(folder), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", pathlib.Path(__file__).name)
+        return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
 
 
 def installed_versions() -> dict[str, str | None]:

@@ -13,7 +13,7 @@ from rvdt_jax.report.tables import Column, Row, Table
 
 _DETAILS = (
     *("task", "variant", "ours", "published", "difference", "ours (max)", "evaluations", "seeds", "episodes a seed"),
-    *("updates", "target", "model", "data", "hardware"),
+    *("updates", "target", "model", "data", "hardware", "commit"),
 )
 
 
@@ -78,7 +78,8 @@ def latex(table: Table) -> str:
 _PUBLISHED = ("table", "regime", "task", "method", "published_mean", "published_std")
 _OURS = (
     *("our_mean", "our_std", "difference", "our_max_mean", "our_max_std", "evaluations", "episodes_per_evaluation"),
-    *("seeds", "episodes_per_seed", "updates", "target", "model", "data", "hardware", "failed", "command"),
+    *("seeds", "episodes_per_seed", "updates", "target", "model", "data", "hardware", "commit"),
+    *("failed", "command"),
 )
 
 
@@ -113,7 +114,7 @@ def _csv_line(table: Table, row: Row, method: str) -> dict[str, object]:
         return line
     scores = *map(_plain, cell.score()), _plain(_gap(cell.mean, published)), *map(_plain, cell.score(maximum=True))
     counts = cell.evaluations, cell.evaluation_episodes, len(cell.scores), cell.episodes, cell.steps
-    words = cell.target, cell.size, cell.data, cell.hardware, cell.failed, cell.command
+    words = cell.target, cell.size, cell.data, cell.hardware, cell.commit, cell.failed, cell.command
     return line | dict(zip(_OURS, (*scores, *counts, *words), strict=True))
 
 
@@ -158,6 +159,7 @@ def _detail(row: Row, variant: str, cell: Cell) -> list[str]:
         cell.size,
         cell.data.removeprefix("data: "),
         cell.hardware,
+        cell.commit,
     ]
 
 

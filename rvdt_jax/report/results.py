@@ -18,7 +18,7 @@ def write_results(settings: dict, folder: pathlib.Path, facts: dict) -> dict:
         settings: the content of ``config.json``.
         folder: the run directory.
         facts: further entries of the results: ``ref_min_return``, ``ref_max_return`` (None without references),
-            ``environment``, ``provenance``, ``hardware``, ``versions``.
+            ``environment``, ``provenance``, ``hardware``, ``versions``, ``commit``.
     """
     evaluations = read_lines(folder / "evaluations.jsonl")
     results = assemble_results(settings, settings["train"]["steps"], evaluations, facts)

@@ -23,7 +23,7 @@ from rvdt_jax.config.settings import Config, complete_config, left_open, setting
 from rvdt_jax.data.contract import check_episodes
 from rvdt_jax.data.episodes import Episodes
 from rvdt_jax.errors import UserError
-from rvdt_jax.report.provenance import describe_hardware, installed_versions
+from rvdt_jax.report.provenance import describe_hardware, installed_versions, source_commit
 from rvdt_jax.report.records import read_json
 from rvdt_jax.report.results import write_results
 from rvdt_jax.runs.load import load_episodes
@@ -107,6 +107,7 @@ Load = Callable[[Config, bool], tuple[Episodes, dict]]
 def _run(config: Config, load: Load, resume: bool, progress: bool, unset: tuple[str, ...]) -> Run:
     """Checks everything, trains, writes the results; with all processes that there are."""
     folder = pathlib.Path(config.workdir).expanduser() if config.workdir else default_workdir(config)
+    commit = source_commit()  # now: the checkout may be at another one when a long run ends
     with Group() as group:
         group.agree(to_agree_on(config, resume))
         if group.count > 1 and config.train.on_divergence == "rollback":
@@ -133,7 +134,8 @@ def _run(config: Config, load: Load, resume: bool, progress: bool, unset: tuple[
         data = relabel(config, data, folder, group, resume)
         signal = train_run(config, folder, algorithm, spec, mesh, data, group, resume=resume, progress=progress)
         if signal is None:
-            results = group.lead(lambda: write_results(to_json(config), folder, _facts(data, folder, mesh, group)))
+            facts = _facts(data, folder, mesh, group) | {"commit": commit}
+            results = group.lead(lambda: write_results(to_json(config), folder, facts))
             return Run(folder, results)
         if group.leads:
             log.warning("interrupted; the state is saved in %s: continue with --resume", folder / "checkpoints")

@@ -24,7 +24,7 @@ from rvdt_jax.data.episodes import Episodes
 from rvdt_jax.data.store import make_store
 from rvdt_jax.errors import UserError
 from rvdt_jax.files import check_writable, reserve
-from rvdt_jax.report.provenance import describe_hardware, installed_versions
+from rvdt_jax.report.provenance import describe_hardware, installed_versions, source_commit
 from rvdt_jax.report.records import write_json
 from rvdt_jax.runs.load import load_episodes
 from rvdt_jax.runs.preparation import hold_out, take_share
@@ -81,7 +81,7 @@ def evaluate_fqe(
     record = {"task": config.task, "variant": config.variant, "step": saved.step, "action": "mean"} | how
     record |= {"initial_states": episodes.lengths.size, "data_discounted_return": _discounted(episodes, gamma)}
     record |= {"estimates": estimates, "provenance": saved.provenance, "versions": installed_versions()}
-    record["hardware"] = describe_hardware(jax.devices()[0].device_kind)
+    record |= {"commit": source_commit(), "hardware": describe_hardware(jax.devices()[0].device_kind)}
     path = reserve(folder, f"fqe-{saved.step}")
     write_json(path, record)
     return record, path

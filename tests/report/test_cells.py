@@ -35,13 +35,13 @@ def test_runs_of_one_cell_pool_their_seeds(write, tmp_path):
         write(name, scores, best=15.0)
         (tmp_path / f"{name}.command").write_text(f"run {name}\n")
     path = tmp_path / "b" / "results.json"
-    path.write_text(path.read_text().replace("1 x cpu", "1 x gpu"))
+    path.write_text(path.read_text().replace('"1 x cpu"', '"1 x gpu", "commit": "1234"'))
     cell = read_cells([tmp_path])[UMAZE]
     assert (cell.mean, len(cell.scores)) == (pytest.approx(30.0), 3)
     assert cell.maxima == {0: pytest.approx(15.0), 1: pytest.approx(20.0), 2: pytest.approx(60.0)}
     assert cell.score(maximum=True)[0] == pytest.approx(95 / 3)
     assert (cell.command, cell.hardware) == ("run a\nrun b", "1 x CPU (name not recorded) and 1 x gpu")
-    assert [folder.name for folder in cell.folders] == ["a", "b"]
+    assert (cell.commit, [folder.name for folder in cell.folders]) == ("1234", ["a", "b"])
 
 
 def test_parts_of_the_data_are_cells_of_their_own_in_which_low_data_runs_pool_their_subsets(write, tmp_path):

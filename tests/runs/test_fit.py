@@ -53,7 +53,8 @@ def test_a_share_of_the_data_is_trained_on_with_the_experts_that_the_settings_na
         rvdt_jax.load_policy(run.folder, step="best")
 
 
-def test_a_run_directory_holds_what_it_promises(configure, caplog):
+def test_a_run_directory_holds_what_it_promises(configure, caplog, monkeypatch):
+    monkeypatch.setattr("rvdt_jax.runs.fit.source_commit", lambda: "0123456789ab")
     handlers = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     config = configure(eval__targets=(50.0, 100.0))
     run = train(config)
@@ -81,7 +82,7 @@ def test_a_run_directory_holds_what_it_promises(configure, caplog):
     raw = [np.mean(line["returns"]) for line in evaluations if line["final"] and line["target"] == 50.0]
     assert (cell["return"], cell["episodes"]) == (pytest.approx(np.mean(raw)), 4)
     assert cell["normalized_score"] == pytest.approx(get_task("maze2d-umaze-v1").normalized_score(cell["return"]))
-    assert run.results["provenance"]["recreated"] is True
+    assert (run.results["commit"], run.results["provenance"]["recreated"]) == ("0123456789ab", True)
     assert "subset" not in run.results["provenance"]
 
 
