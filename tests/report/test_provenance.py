@@ -33,7 +33,7 @@ def test_the_commit_is_that_of_the_checkout_and_of_no_repository_around_an_insta
     git("add", "package/provenance.py")
     git("commit", "--quiet", "-m", "the package")
     commit = copied.source_commit()
-    assert len(commit) == 12 and git("rev-parse", "HEAD").startswith(commit)
+    assert (len(commit), git("rev-parse", "HEAD")[:12]) == (12, commit)
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "results.json").touch()
     assert copied.source_commit() == commit
