@@ -7,6 +7,7 @@ and process 0 alone looks at the work directory, scores, and writes; see ``rvdt_
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 import pathlib
 import signal as signals
@@ -134,8 +135,8 @@ def _run(config: Config, load: Load, resume: bool, progress: bool, unset: tuple[
         data = relabel(config, data, folder, group, resume)
         signal = train_run(config, folder, algorithm, spec, mesh, data, group, resume=resume, progress=progress)
         if signal is None:
-            facts = _facts(data, folder, mesh, group) | {"commit": commit}
-            results = group.lead(lambda: write_results(to_json(config), folder, facts))
+            facts = functools.partial(_facts, data, folder, mesh, group)  # process 0 alone has them all
+            results = group.lead(lambda: write_results(to_json(config), folder, facts() | {"commit": commit}))
             return Run(folder, results)
         if group.leads:
             log.warning("interrupted; the state is saved in %s: continue with --resume", folder / "checkpoints")
