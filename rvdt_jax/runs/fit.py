@@ -7,7 +7,6 @@ and process 0 alone looks at the work directory, scores, and writes; see ``rvdt_
 from __future__ import annotations
 
 import dataclasses
-import functools
 import logging
 import pathlib
 import signal as signals
@@ -135,15 +134,17 @@ def _run(config: Config, load: Load, resume: bool, progress: bool, unset: tuple[
         data = relabel(config, data, folder, group, resume)
         signal = train_run(config, folder, algorithm, spec, mesh, data, group, resume=resume, progress=progress)
         if signal is None:
-            facts = functools.partial(_facts, data, folder, mesh, group)  # process 0 alone has them all
-            results = group.lead(lambda: write_results(to_json(config), folder, facts() | {"commit": commit}))
-            return Run(folder, results)
+
+            def write() -> dict:  # in process 0, which alone has all the facts
+                return write_results(to_json(config), folder, _facts(data, folder, mesh, group, commit))
+
+            return Run(folder, group.lead(write))
         if group.leads:
             log.warning("interrupted; the state is saved in %s: continue with --resume", folder / "checkpoints")
         return Run(folder, results={}, signal=signal)
 
 
-def _facts(data: Data, folder: pathlib.Path, mesh: Mesh | None, group: Group) -> dict:
+def _facts(data: Data, folder: pathlib.Path, mesh: Mesh | None, group: Group, commit: str | None) -> dict:
     """What belongs into the results besides scores."""
     return {
         "environment": data.environment and data.environment.id,
@@ -152,4 +153,5 @@ def _facts(data: Data, folder: pathlib.Path, mesh: Mesh | None, group: Group) ->
         "provenance": data.provenance | source_of(folder),
         "hardware": describe_hardware(jax.devices()[0].device_kind, mesh.size if mesh else 1, group.count),
         "versions": installed_versions(),
+        "commit": commit,
     }
