@@ -4,6 +4,7 @@ import importlib.util
 import shutil
 import subprocess
 
+import pytest
 from launching import ROOT
 
 from rvdt_jax.report import provenance
@@ -13,6 +14,7 @@ from rvdt_jax.report.records import read_json
 IDENTITY = {"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@b"}
 
 
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 def test_the_commit_is_that_of_the_checkout_and_of_no_repository_around_an_installed_package(tmp_path, monkeypatch):
     for name, value in IDENTITY.items():
         monkeypatch.setenv(name, value)
