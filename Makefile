@@ -8,6 +8,7 @@ INSTALLED := $(VENV)/.installed
 TESTED := $(VENV)/.tested
 UNFINISHED := $(VENV)/.unfinished
 TORCH := $(VENV)/.torch
+CUDA := $(VENV)/cuda
 INSTALL := $(RUN) -m pip install --quiet --disable-pip-version-check -c .config/constraints.txt
 
 .DEFAULT_GOAL := help
@@ -54,6 +55,14 @@ $(TORCH): $(INSTALLED)
 	echo "PyTorch could not be installed: nothing will be compared with it" >&2; \
 	mv $(UNFINISHED) $(INSTALLED); }
 
+# JAX's compiler for CUDA, which needs no GPU: the tests compile for one. It lies beside the environment, for in it JAX
+# would look for a GPU at every start. Where it cannot be installed, those tests are skipped.
+$(CUDA): $(INSTALLED)
+	@rm -rf $(CUDA) $(CUDA).unfinished
+	$(INSTALL) --no-deps --target $(CUDA).unfinished jax-cuda13-plugin jax-cuda13-pjrt nvidia-cuda-nvcc nvidia-nvvm \
+	&& mv $(CUDA).unfinished $(CUDA) && touch $(CUDA) || \
+	echo "JAX's compiler for CUDA could not be installed: nothing will be compiled for a GPU" >&2
+
 bench: $(TORCH)
 	$(RUN) experiments/benchmark.py
 
@@ -71,7 +80,7 @@ test: lint $(TESTED)
 	$(PYTEST) -m "not slow"
 
 # PyTorch is there for the peers of the benchmark.
-test-slow: $(TESTED) $(TORCH)
+test-slow: $(TESTED) $(TORCH) $(CUDA)
 	$(PYTEST) -m slow
 
 lint: $(TESTED)

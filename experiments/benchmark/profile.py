@@ -111,8 +111,8 @@ def attribute(events: list[tuple[str, float]], operations: dict[str, str], updat
     kinds, parts, names = collections.Counter(), collections.Counter(), collections.Counter()
     for name, duration in events:
         if name in operations:
-            kinds[_first(_KINDS, operations[name], "other elementwise")] += duration
-            parts[_first(_PARTS, operations[name], "sampling, optimisers, targets, the rest")] += duration
+            kinds[kind_of(operations[name])] += duration
+            parts[part_of(operations[name])] += duration
             names[name] += duration
     total = sum(names.values())
     if not total:
@@ -128,6 +128,16 @@ def attribute(events: list[tuple[str, float]], operations: dict[str, str], updat
         "by_part": shares(parts),
         "slowest": {name: {"share": share, "what": _origin(operations[name])} for name, share in slowest.items()},
     }
+
+
+def kind_of(operation: str) -> str:
+    """What an operation does, by what ``describe_operations`` says of it."""
+    return _first(_KINDS, operation, "other elementwise")
+
+
+def part_of(operation: str) -> str:
+    """The part of the update that an operation belongs to."""
+    return _first(_PARTS, operation, "sampling, optimisers, targets, the rest")
 
 
 def _origin(operation: str) -> str:

@@ -27,6 +27,10 @@ _TRANSITIONS = (
 _ACTING = ("one call of act(), one episode", "size", "a run's policy", "exported")
 _PROFILE = ("where an update's time goes", "row", "by operation", "by part")
 _LAYERS = ("an update with flax's layers", "row", "ms, ours", "ms, flax's")
+_COMPILED = (
+    *("an update compiled, not run, for", "row", "kernels", "memory traffic", "matrix products", "memory"),
+    "messages between devices",
+)
 _LOOPS = ("loop", "peer_loop", "loop_mean")
 _STARTUP = ("start to first update", "what is started", "first start", "second start", "memory of the process")
 
@@ -60,6 +64,8 @@ def speed_table(results: list[dict]) -> str:
     parts.append(markdown_table(_PROFILE, profile or [[MISSING] + [""] * 3]))
     layers = [row for content in results for row in _layer_rows(content)]
     parts += [markdown_table(_LAYERS, layers)] if layers else []
+    compiled = [row for content in results for row in _compiled_rows(content)]
+    parts += [markdown_table(_COMPILED, compiled)] if compiled else []
     return "\n\n".join(parts)
 
 
@@ -203,6 +209,21 @@ def _layer_rows(content: dict) -> list[list[str]]:
             ours, plain = (f"{row['milliseconds_per_update'][which]['median']:,.4g}" for which in ("ours", "plain"))
             cells = [ours, f"{plain}, **{row['ratio']['median']:.2f} x**"]
         rows.append([_device(content["machine"]), name.replace("/", " "), *cells])
+    return rows
+
+
+def _compiled_rows(content: dict) -> list[list[str]]:
+    rows = []
+    for name, row in content.get("compiled", {}).items():
+        if "failed" in row:
+            rows.append([MISSING, name.replace("/", " "), row["failed"].replace("|", "/"), *[""] * 4])
+            continue
+        card = row["card"] if row["devices"] == 1 else f"{row['devices']} x {row['card']}"
+        least, messages = row["milliseconds"], len(row["messages"]) or ""
+        traffic = f"{row['bytes'] / 1e9:.2f} GB: {least['traffic']:.2f} ms"
+        products = f"{row['flops'] / 1e12:.3f} TFLOP: {least['products']:.2f} ms"
+        cells = [str(row["kernels"]), traffic, products, _bytes(row["program_bytes"]), str(messages)]
+        rows.append([card, name.replace("/", " "), *cells])
     return rows
 
 

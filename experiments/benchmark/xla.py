@@ -12,8 +12,10 @@ import sys
 
 import flax.linen as nn
 import jax
+import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
+import optax
 from configs import maze2d
 
 from benchmark.data import make_episodes
@@ -22,6 +24,7 @@ from benchmark.plan import make_config
 from benchmark.results import Results
 from benchmark.timing import summarise, take_turns
 from benchmark.updates import Case, Data, compile_ours
+from rvdt_jax.algorithms import base, sequence
 from rvdt_jax.config.settings import Config
 from rvdt_jax.models import transformer
 from rvdt_jax.models.layers import dense
@@ -34,6 +37,8 @@ SETTINGS = {
     "scan unrolled by 4": ["unroll", ""],
     "cuDNN attention": ["cudnn", "xla"],
     "one product for query, key and value": ["one product", "xla"],
+    "the optimiser on one vector": ["one vector", ""],
+    "ReLU's gradient from its output": ["relu", ""],
 }
 
 
@@ -67,7 +72,34 @@ def attention(how: str) -> type:
     return Attention
 
 
+def on_one_vector() -> None:
+    """Has Adam, clipping and the norm of the gradient work on one vector of all parameters, and not array by array."""
+    plain = base.make_optimizer
+
+    def make_optimizer(*arguments, **options) -> optax.GradientTransformation:
+        return optax.flatten(plain(*arguments, **options))
+
+    for module in (base, sequence):
+        module.make_optimizer = make_optimizer
+    optax.tree.norm = lambda tree: jnp.linalg.norm(jax.flatten_util.ravel_pytree(tree)[0])
+
+
+@jax.custom_vjp
+def relu(x: jax.Array) -> jax.Array:
+    """ReLU whose gradient needs the output alone, so that the product before it can end with it."""
+    return jnp.maximum(x, 0)
+
+
+def _relu_forward(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    y = jax.lax.optimization_barrier(jnp.maximum(x, 0))  # else XLA goes back to the sign of x
+    return y, y
+
+
+relu.defvjp(_relu_forward, lambda y, upstream: (jnp.where(y > 0, upstream, 0),))
+
 CHANGES = {
+    "one vector": on_one_vector,
+    "relu": lambda: setattr(transformer.nn, "relu", relu),
     "unroll": lambda: setattr(jax.lax, "scan", functools.partial(jax.lax.scan, unroll=4)),
     **{
         how: lambda how=how: setattr(transformer, "CausalSelfAttention", attention(how))

@@ -101,8 +101,9 @@ def test_every_variants_update_lowers(variant, platform):
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
-def test_a_float32_program_has_no_bfloat16(platform):
-    program = training(config_of("RVDT", "float32"), platform)
+@pytest.mark.parametrize("variant", ["RVDT", *SLOW])
+def test_a_float32_program_has_no_bfloat16(variant, platform):
+    program = training(config_of(variant, "float32"), platform)
     check_program(program)
     assert "bf16" not in program
 
@@ -120,7 +121,10 @@ CHOICES += [(variant, "mean") for variant in ("CQL", "BCQ", "BEAR", "D-QL")]
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize("dtype", ["bfloat16", pytest.param("float32", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("variant", "selection"), CHOICES)
-def test_the_choice_of_actions_lowers(variant, selection, platform):
-    config = config_of(variant, "bfloat16", **{"eval.action_selection": selection, "eval.targets": (1.0,)})
-    check_program(acting(config, platform))
+def test_the_choice_of_actions_lowers(variant, selection, dtype, platform):
+    config = config_of(variant, dtype, **{"eval.action_selection": selection, "eval.targets": (1.0,)})
+    program = acting(config, platform)
+    check_program(program)
+    assert ("bf16" in program) == (dtype == "bfloat16")

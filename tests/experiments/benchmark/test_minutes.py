@@ -2,8 +2,10 @@
 
 import json
 
+import flax.linen as nn
 import jax
 import numpy as np
+import optax
 import pytest
 from benchmark import minutes, xla
 from benchmark.data import make_episodes
@@ -12,6 +14,8 @@ from benchmark.results import Results
 from benchmark.suite import other_rows
 from benchmark.updates import Data
 
+from rvdt_jax.algorithms import base, sequence
+from rvdt_jax.algorithms.sequence import SEQUENCE
 from rvdt_jax.models.transformer import CausalSelfAttention
 
 BY_IMPORTANCE = [
@@ -77,6 +81,30 @@ def test_the_changes_of_attention_compute_the_same():
         for how, own in (("xla", inner), ("one product", inner if read is not None else inner | {"all": joined})):
             changed = xla.attention(how)(heads=2, dtype=np.float32, plain=False)
             np.testing.assert_allclose(changed.apply({"params": own}, *arguments), expected, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", ["one vector", "relu"])
+def test_the_changes_of_the_update_compute_the_same(change, small_config, store, monkeypatch):
+    config = small_config(variant="RVDT", model__dropout=0.1)
+    spec, coefficients = SEQUENCE.make_spec(config, 4, 2, 30), SEQUENCE.make_coefficients(config)
+
+    def updated() -> tuple:
+        def two_updates(key):
+            state = SEQUENCE.init(key, spec)
+            state, _ = SEQUENCE.update(state, store, coefficients, spec)
+            state, metrics = SEQUENCE.update(state, store, coefficients, spec)
+            return {name: (learner.params, learner.target) for name, learner in state.learners.items()}, metrics
+
+        return jax.jit(two_updates)(jax.random.key(0))
+
+    expected = updated()
+    for module, name in ((base, "make_optimizer"), (sequence, "make_optimizer"), (optax.tree, "norm"), (nn, "relu")):
+        monkeypatch.setattr(module, name, getattr(module, name))  # put back afterwards
+    changed_before = base.make_optimizer, nn.relu
+    xla.CHANGES[change]()
+    assert changed_before != (base.make_optimizer, nn.relu)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), expected, updated())
 
 
 def test_a_change_is_timed_and_without_a_gpu_nothing_is(small_config, tmp_path, monkeypatch, capsys):
