@@ -151,7 +151,7 @@ def main(change: str) -> None:
 def measure_change(change: str, config: Config, data: Data, repeats: int = 5) -> dict:
     """Times chunks of one seed with a change of the update (a key of ``CHANGES``, or "")."""
     CHANGES.get(change, lambda: None)()
-    case = Case("reference", config, 1, "vmap", config.train.log_every, repeats)
+    case = Case("reference", config, 1, "loop", config.train.log_every, repeats)
     _, call, facts = compile_ours(case, data)
     seconds = np.array(take_turns({"ours": call}, repeats)["ours"]) / case.updates
     return facts | {"milliseconds_per_update": summarise((1000 * seconds).tolist())}

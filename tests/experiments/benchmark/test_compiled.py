@@ -88,7 +88,7 @@ def program(layers, devices):
     sizes = {"model.width": 32, "model.heads": 2, "model.layers": layers, "model.context_length": 4}
     sizes |= {"model.critic_width": 16, "train.batch_size": 16, "model.dtype": "bfloat16", "variant": "RVDT"}
     settings.update_from_flattened_dict(sizes)
-    case = Case("small", resolve(settings), 1, "vmap", 2, 1)
+    case = Case("small", resolve(settings), 1, "loop", 2, 1)
     return describe_program(case, CARDS["h200"], devices_of(CARDS["h200"], devices))
 
 print(json.dumps([program(1, 1), program(1, 8), program(3, 8)]))
