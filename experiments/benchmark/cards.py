@@ -21,7 +21,7 @@ class Card:
         memory: bytes.
         bandwidth: of the memory, bytes/s.
         cache: bytes of its second-level cache.
-        peaks: FLOP/s of dense matrix products by the dtype of the factors; float32 without TF32.
+        peaks: FLOP/s of dense matrix products by the dtype of the factors; float32 as TF32, which JAX multiplies it in.
         capability: CUDA's major and minor version of what it can do.
     """
 
@@ -36,7 +36,7 @@ class Card:
 
 
 _HOPPER = {"cores": 132, "clock": 1.98, "cache": 50 * 2**20, "capability": (9, 0)}
-_HOPPER["peaks"] = {"bfloat16": 989e12, "float32": 67e12}
+_HOPPER["peaks"] = {"bfloat16": 989e12, "float32": 494e12}
 CARDS = {
     "h100": Card("NVIDIA H100 80GB HBM3", memory=80 * 10**9, bandwidth=3.35e12, **_HOPPER),
     "h200": Card("NVIDIA H200", memory=141 * 10**9, bandwidth=4.8e12, **_HOPPER),
