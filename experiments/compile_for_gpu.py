@@ -21,9 +21,8 @@ _CARD = flags.DEFINE_enum("card", "h200", ["h100", "h200"], "The GPU to compile 
 _DEVICES = flags.DEFINE_list("devices", ["1"], "How many of them, of one machine; a row for each number.")
 _ROWS = ["RVDT/bfloat16/1 seed", "RVDT/bfloat16/5", "QT/bfloat16/1 seed", "DT/bfloat16/1 seed", "RVDT/float32/1 seed"]
 _CASES = flags.DEFINE_list("cases", _ROWS, "Rows to compile: those whose names contain one of these.")
-_CHANGE = flags.DEFINE_enum(
-    "change", None, ["one vector", "relu", "xla", "one product"], "Compile with this change of benchmark.py --xla."
-)
+_CHANGES = ["one vector", "relu", "xla", "one product", "cudnn"]
+_CHANGE = flags.DEFINE_enum("change", None, _CHANGES, "Compile with this change of benchmark.py --xla.")
 _OUT = flags.DEFINE_string("out", None, "File of the records; unset: runs/compiled-<card>.json.")
 UPDATES = 2  # of a program, whose loop has one body however many there are
 

@@ -16,7 +16,7 @@ from benchmark.updates import Case, Data
 # First guesses, which are corrected by what the rows so far took: seconds to compile a program or to start a process,
 # and how many times the floor of its matrix products an update takes, ours and the peer's.
 _COMPILE, _GAP, _PEER_GAP = 20.0, 3.0, 20.0
-_PROGRAMS = {"evaluation": 4, "acting": 3, "startup": 2, "profile": 1, "flops": 1, "layers": 2}
+_PROGRAMS = {"evaluation": 4, "acting": 3, "startup": 2, "profile": 2, "flops": 1, "layers": 2}
 _STYLES = ("public", "strong")
 
 

@@ -144,8 +144,10 @@ def measure_layers(case: Case, data: Data) -> dict:
     return case.describe() | {"milliseconds_per_update": times, "ratio": ratios(seconds["ours"], seconds["plain"])}
 
 
-def compile_ours(case: Case, data: Data, plain: bool = False) -> tuple[jax.stages.Compiled, Callable[[], None], dict]:
-    """Compiles ``train_chunk`` for the row; ``plain``: with flax's layers.
+def compile_ours(
+    case: Case, data: Data, plain: bool = False, options: dict | None = None
+) -> tuple[jax.stages.Compiled, Callable[[], None], dict]:
+    """Compiles ``train_chunk`` for the row; ``plain``: with flax's layers; ``options``: of XLA's, for this program.
 
     Returns:
         The compiled program; a call of it, which goes on where the one before it stopped and waits for the device; and
@@ -162,7 +164,7 @@ def compile_ours(case: Case, data: Data, plain: bool = False) -> tuple[jax.stage
     begun = time.perf_counter()
     lowered = train_chunk.lower(states, store, coefficients, **static)
     traced = time.perf_counter()
-    compiled = lowered.compile()
+    compiled = lowered.compile(compiler_options=options)
     done = time.perf_counter()
 
     def call() -> None:

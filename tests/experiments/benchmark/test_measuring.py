@@ -1,5 +1,6 @@
 """Rows of the benchmark: timing in turns, one small row from end to end, results on the disk."""
 
+import gzip
 import importlib.util
 import json
 import math
@@ -10,7 +11,7 @@ from unittest import mock
 import pytest
 from benchmark import evaluation, machine, startup, suite
 from benchmark.data import make_episodes
-from benchmark.profile import measure_profile
+from benchmark.profile import measure_profile, read_events
 from benchmark.results import Results
 from benchmark.timing import ratios, summarise, take_turns
 from benchmark.updates import Case, Data, measure_case, measure_layers
@@ -49,6 +50,30 @@ def test_a_row_from_end_to_end(small_config):
     for kind, part in (("by_operation", "matrix products"), ("by_part", "policy, backward")):
         assert sum(profile[kind].values()) == pytest.approx(1.0, abs=0.01)
         assert profile[kind][part] > 0
+
+
+def test_of_an_accelerator_only_what_ran_on_it_is_counted(tmp_path):
+    """The host's events and a line of whole programs bear the names of operations too."""
+    names = [("process_name", 1, 0, "/host:CPU"), ("process_name", 2, 0, "/device:GPU:0")]
+    names += [
+        ("thread_name", 1, 7, "m"),
+        ("thread_name", 2, 8, "Stream #13(Compute)"),
+        ("thread_name", 2, 9, "XLA Ops"),
+    ]
+    events = [{"ph": "M", "name": kind, "pid": p, "tid": t, "args": {"name": name}} for kind, p, t, name in names]
+
+    def timed(process, thread, name, **arguments):
+        return {"ph": "X", "pid": process, "tid": thread, "name": name, "dur": 2.5, "args": arguments}
+
+    host, kernel = timed(1, 7, "fusion.1"), timed(2, 8, "loop_fusion", hlo_op="fusion.1")
+    for chosen, found in (
+        ([host, kernel, timed(2, 9, "fusion.1")], [("fusion.1", 2.5)]),
+        ([host, timed(2, 9, "fusion.2")], [("fusion.2", 2.5)]),
+        ([host, timed(1, 7, "fusion.3")], [("fusion.1", 2.5), ("fusion.3", 2.5)]),
+    ):
+        path = tmp_path / "trace.json.gz"
+        path.write_bytes(gzip.compress(json.dumps({"traceEvents": events + chosen}).encode()))
+        assert read_events(path) == found
 
 
 def test_results_are_written_row_by_row_and_failures_kept(tmp_path):

@@ -83,6 +83,26 @@ def test_the_changes_of_attention_compute_the_same():
             np.testing.assert_allclose(changed.apply({"params": own}, *arguments), expected, atol=1e-5)
 
 
+def test_what_cudnn_is_given_has_even_lengths_and_computes_the_same(monkeypatch):
+    """JAX refuses other lengths where cuDNN is differentiated; the plain implementation stands for it here."""
+    x, keep = jax.random.normal(jax.random.key(0), (2, 7, 8)), lambda x, site: x
+    plain, lengths = jax.nn.dot_product_attention, []
+
+    def attend(*heads, implementation, **options):
+        lengths.extend(each.shape[1] for each in heads)
+        assert implementation == "cudnn"
+        return plain(*heads, implementation="xla", **options)
+
+    monkeypatch.setattr(jax.nn, "dot_product_attention", attend)
+    for read in (None, np.array([1, 4, 6]), np.array([[0, 6], [2, 3]])):
+        ours = CausalSelfAttention(heads=2, dtype=np.float32, plain=False)
+        params = ours.init(jax.random.key(1), x, read, keep, 0)
+        found = xla.attention("cudnn")(heads=2, dtype=np.float32, plain=False).apply(params, x, read, keep, 0)
+        np.testing.assert_allclose(found, ours.apply(params, x, read, keep, 0), atol=1e-5)
+    assert lengths
+    assert all(length % 2 == 0 for length in lengths)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("change", ["one vector", "relu"])
 def test_the_changes_of_the_update_compute_the_same(change, small_config, store, monkeypatch):
