@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 TESTED := $(VENV)/.tested
 UNFINISHED := $(VENV)/.unfinished
 TORCH := $(VENV)/.torch
-CUDA := $(VENV)/cuda
+CUDA := $(VENV)/.cuda
 INSTALL := $(RUN) -m pip install --quiet --disable-pip-version-check -c .config/constraints.txt
 
 .DEFAULT_GOAL := help
@@ -19,7 +19,7 @@ help:
 	@echo "make bench  measure speed, beside PyTorch, and print the table (about a quarter of an hour on 2 CPU cores)"
 	@echo "make tables make every table and the generated sections of the README files from the committed records"
 	@echo "make test   the fast tests"
-	@echo "make test-slow  README commands, several processes, faults, every task, the benchmark's peers"
+	@echo "make test-slow  README commands, several processes, faults, every task, the benchmark's peers, programs for a GPU"
 	@echo "make soak   kill runs, fill disks, break environments, and print what was survived (a quarter of an hour)"
 	@echo "make lint   style checks"
 	@echo "make clean  remove the environment and caches; data sets and runs stay"
@@ -57,11 +57,11 @@ $(TORCH): $(INSTALLED)
 
 # JAX's compiler for CUDA, which needs no GPU: the tests compile for one. It lies beside the environment, for in it JAX
 # would look for a GPU at every start. Where it cannot be installed, those tests are skipped.
-$(CUDA): $(INSTALLED)
-	@rm -rf $(CUDA) $(CUDA).unfinished
+$(CUDA)/.installed: .config/constraints.txt | $(INSTALLED)
+	@rm -rf $(CUDA).unfinished
 	$(INSTALL) --no-deps --target $(CUDA).unfinished jax-cuda13-plugin jax-cuda13-pjrt nvidia-cuda-nvcc nvidia-nvvm \
-	&& mv $(CUDA).unfinished $(CUDA) && touch $(CUDA) || \
-	echo "JAX's compiler for CUDA could not be installed: nothing will be compiled for a GPU" >&2
+	&& touch $(CUDA).unfinished/.installed && rm -rf $(CUDA) && mv $(CUDA).unfinished $(CUDA) || \
+	echo "JAX's compiler for CUDA could not be installed: the tests that compile for a GPU need it" >&2
 
 bench: $(TORCH)
 	$(RUN) experiments/benchmark.py
@@ -80,7 +80,7 @@ test: lint $(TESTED)
 	$(PYTEST) -m "not slow"
 
 # PyTorch is there for the peers of the benchmark.
-test-slow: $(TESTED) $(TORCH) $(CUDA)
+test-slow: $(TESTED) $(TORCH) $(CUDA)/.installed
 	$(PYTEST) -m slow
 
 lint: $(TESTED)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 
 import jax
 from jax.experimental import topologies
 
-from rvdt_jax.errors import UserError, first_line
+from rvdt_jax.errors import UserError
+
+_PLUGINS = ("jax_plugins.xla_cuda13", "jax_plugins.xla_cuda12")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +25,7 @@ class Card:
         bandwidth: of the memory, bytes/s.
         cache: bytes of its second-level cache.
         peaks: FLOP/s of dense matrix products by the dtype of the factors; float32 as TF32, which JAX multiplies it in.
-        capability: CUDA's major and minor version of what it can do.
+        capability: CUDA compute capability, major and minor.
     """
 
     name: str
@@ -63,15 +66,23 @@ def describe(card: Card) -> str:
 
 
 def devices_of(card: Card, count: int = 1) -> list[jax.Device]:
-    """So many of the card, of one machine, to compile for and not to run on.
+    """``count`` such cards in one machine, to compile for; nothing can run on them.
 
     Raises:
         UserError: JAX's compiler for CUDA is not installed.
     """
-    options = {"target_config": describe(card), "topology": f"1x1x{count}"}
-    try:
-        return list(topologies.get_topology_desc(card.name, "cuda", **options).devices)
-    except Exception as error:  # of the plug-in's loader, as many kinds as it has causes
+    if not has_compiler():
         raise UserError(
-            f"JAX's compiler for CUDA cannot be used ({first_line(error)}). It needs no GPU: pip install -e '.[cuda]'"
-        ) from error
+            "JAX's compiler for CUDA is not installed. It needs no GPU: pip install -e '.[cuda]', or in a checkout "
+            "make .venv/.cuda/.installed and set PYTHONPATH=.venv/.cuda."
+        )
+    options = {"target_config": describe(card), "topology": f"1x1x{count}"}
+    return list(topologies.get_topology_desc(card.name, "cuda", **options).devices)
+
+
+def has_compiler() -> bool:
+    """Whether JAX's plug-in for CUDA can be imported."""
+    try:
+        return any(importlib.util.find_spec(name) for name in _PLUGINS)
+    except ModuleNotFoundError:  # there is no plug-in at all
+        return False

@@ -1,8 +1,8 @@
 """What XLA makes of an update for a GPU that is not there: its kernels, what they move, the memory, the messages.
 
-The compiler runs as on a machine with the card, but for autotuning, which must run kernels: here cuBLAS multiplies all
-matrices, and no time is known. How many kernels there are, what is fused into which, and what passes between devices
-are otherwise what the card would get.
+The compiler runs as on a machine with the card, but for autotuning, which must run kernels: on a card every product of
+matrices goes to cuBLAS or to a kernel of XLA's own, whichever was faster. Here all go one way, and each row is compiled
+both ways; a card's program lies between the two. No time is known.
 """
 
 from __future__ import annotations
@@ -29,12 +29,11 @@ from rvdt_jax.types import Store
 
 OBSERVATION, ACTION = 4, 2  # S and A of maze2d
 COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
-# Every product by cuBLAS. Of the kernels that XLA writes itself a card chooses the fastest by trial; without one it
-# takes the first, which is slow and does not always compile.
-_OPTIONS = {"xla_gpu_enable_triton_gemm": False}
+PRODUCTS = {"cuBLAS": False, "Triton": True}  # who multiplies, and whether XLA writes kernels for it
 _COMPUTATION = re.compile(r"^(?:ENTRY )?%?([\w.\-]+) \(.*\{$")
 _INSTRUCTION = re.compile(r"^\s*(ROOT )?%?([\w.\-]+) = (\(.*?\)|\S+) ([a-z][\w\-]*)\((.*)$")
-_NO_KERNEL = {"parameter", "tuple", "get-tuple-element", "constant", "bitcast", "while", "after-all"}
+_NO_KERNEL = {"parameter", "tuple", "get-tuple-element", "constant", "bitcast", "after-all", "partition-id"}
+_NESTED = {"while", "call", "conditional"}
 _WORKSPACE = "s8"  # what a custom call may use besides its results, and seldom does
 _PARTIAL = {"slice", "dynamic-slice", "gather"}  # read a part of their first operand
 
@@ -57,7 +56,8 @@ class Kernel:
     Attributes:
         name: in the program.
         opcode: of its instruction.
-        kind, part: as in the profile, what it does and what of the update it belongs to.
+        kind: what it does, as in the profile.
+        part: what of the update its result belongs to; the profile looks at everything that is fused into it.
         read_and_written: bytes of what it reads and of its results; what a cache saves is not known.
         results: elements of each of its results.
     """
@@ -70,21 +70,25 @@ class Kernel:
     results: tuple[int, ...]
 
 
-def describe_program(case: Case, card: Card, devices: list[jax.Device]) -> dict:
-    """Compiles a row of the benchmark for so many of a card, and says what became of it.
+def describe_program(case: Case, card: Card, devices: list[jax.Device], products: str) -> dict:
+    """Compiles a row of the benchmark for some devices of a card, and says what became of it.
+
+    Args:
+        case: the row.
+        card, devices: what it is compiled for.
+        products: a key of ``PRODUCTS``.
 
     Returns:
         The row's settings, card and devices; ``kernels`` and ``bytes`` of one update on one device, in all,
-        ``by_operation`` and ``by_part``; its ``flops``; ``milliseconds`` that its matrix products and its memory
-        traffic take at least, by the card's data sheet (what a cache holds may be faster); ``program_bytes`` on one
-        device, data and states included; and the ``messages`` between devices, each with the elements of every array
-        that it carries.
+        ``by_operation`` and ``by_part``; its ``flops``; by the card's data sheet, the ``milliseconds`` of its matrix
+        products, and of the traffic if the cache kept nothing; ``program_bytes`` on one device, data and states
+        included; and the ``messages`` between devices, each with the elements of every array that it carries.
     """
-    compiled = compile_update(case, devices)
+    compiled = compile_update(case, devices, products)
     kernels, memory = read_kernels(compiled.as_text()), compiled.memory_analysis()
     found = summarise_kernels(kernels)
     flops = executed_flops(sizes_of(case.config)) * case.seeds // len(devices)
-    least = {"products": flops / card.peaks[case.config.model.dtype], "traffic": found["bytes"] / card.bandwidth}
+    seconds = {"products": flops / card.peaks[case.config.model.dtype], "traffic": found["bytes"] / card.bandwidth}
     sizes = ("argument_size_in_bytes", "output_size_in_bytes", "temp_size_in_bytes")
     used = sum(getattr(memory, name) for name in sizes) - memory.alias_size_in_bytes
     about = case.describe()
@@ -92,16 +96,18 @@ def describe_program(case: Case, card: Card, devices: list[jax.Device]) -> dict:
     return about | {
         "card": card.name,
         "devices": len(devices),
+        "products_by": products,
         **found,
         "flops": flops,
-        "milliseconds": {name: round(1000 * seconds, 3) for name, seconds in least.items()},
+        "milliseconds": {name: round(1000 * value, 3) for name, value in seconds.items()},
         "program_bytes": used,
         "messages": [[kernel.opcode.removesuffix("-start"), *kernel.results] for kernel in messages(kernels)],
     }
 
 
-def compile_update(case: Case, devices: list[jax.Device]) -> jax.stages.Compiled:
+def compile_update(case: Case, devices: list[jax.Device], products: str) -> jax.stages.Compiled:
     """Compiles ``train_chunk`` for a row of the benchmark, laid over the devices; nothing is allocated."""
+    options = {"xla_gpu_enable_triton_gemm": PRODUCTS[products]}
     algorithm, seeds = get_algorithm(case.config.variant), case.seeds
     mesh = None
     if len(devices) > 1:
@@ -119,11 +125,11 @@ def compile_update(case: Case, devices: list[jax.Device]) -> jax.stages.Compiled
     coefficients = jax.eval_shape(lambda: algorithm.make_coefficients(case.config))
     static = {"algorithm": algorithm, "spec": spec, "updates": case.updates, "map_seeds": case.map_seeds}
     placed = place(states, "seed"), place(_store(STEPS)), place(coefficients)
-    return train_chunk.lower(*placed, **static).compile(compiler_options=_OPTIONS)
+    return train_chunk.lower(*placed, **static).compile(compiler_options=options)
 
 
 def _store(steps: int) -> Store:
-    """The shapes of a data set of so many steps, the tenth of them of experts."""
+    """The shapes of a data set of so many steps, a tenth of them experts'."""
 
     def column(dtype, *sizes: int) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(sizes or (steps,), dtype)
@@ -149,7 +155,7 @@ def read_kernels(text: str) -> list[Kernel]:
         text: ``compiled.as_text()``.
 
     Raises:
-        ValueError: there is no loop in the program.
+        ValueError: there is no loop in the program, or its body calls other computations.
     """
     computations = _computations(text)
     bodies = [name for name in re.findall(r"while\(.*body=%?([\w.\-]+)", text) if name in computations]
@@ -157,14 +163,18 @@ def read_kernels(text: str) -> list[Kernel]:
         raise ValueError("the compiled program has no loop over updates")
     body = computations[max(bodies, key=lambda name: len(computations[name]))]
     inside, types = describe_operations(text), {each.name: each.type for each in body}
+    ends = {each.operands[0]: each.type for each in body if each.opcode.endswith("-done")}
     kernels = []
     for each in body:
+        if each.opcode in _NESTED:
+            raise ValueError(f"the update calls another computation ({each.name}), whose kernels would not be counted")
         if each.opcode in _NO_KERNEL or each.opcode.endswith("-done"):
             continue
         called = re.search(r"calls=%?([\w.\-]+)", each.line)
         read = _read(each, types, computations[called[1]] if called else [])
         what = inside.get(each.name, each.opcode)
-        written = [array for array in _arrays(each.type) if each.opcode != "custom-call" or array[0] != _WORKSPACE]
+        made = ends.get(each.name, each.type)  # what begins may name its operands beside its results
+        written = [array for array in _arrays(made) if each.opcode != "custom-call" or array[0] != _WORKSPACE]
         amount = read + sum(_bytes(*array) for array in written)
         results = tuple(count for _, count in written)
         origin = re.search(r'op_name="([^"]*)"', each.line)
@@ -209,7 +219,8 @@ def _computations(text: str) -> dict[str, list[Instruction]]:
 
 def _read(kernel: Instruction, types: dict[str, str], inside: list[Instruction]) -> int:
     """Bytes of its operands; of one that is only sliced or gathered from, of what is taken."""
-    numbers = {each.name: int(re.search(r"parameter\((\d+)\)", each.line)[1]) for each in inside if _is_input(each)}
+    inputs = [each for each in inside if each.opcode == "parameter"]
+    numbers = {each.name: int(re.search(r"parameter\((\d+)\)", each.line)[1]) for each in inputs}
     taken = {}
     for name, number in numbers.items():
         users = [each for each in inside if name in each.operands]
@@ -217,10 +228,6 @@ def _read(kernel: Instruction, types: dict[str, str], inside: list[Instruction])
             taken[number] = sum(_bytes(*array) for each in users for array in _arrays(each.type))
     whole = [sum(_bytes(*array) for array in _arrays(types.get(name, ""))) for name in kernel.operands]
     return sum(min(amount, taken.get(number, amount)) for number, amount in enumerate(whole))
-
-
-def _is_input(instruction: Instruction) -> bool:
-    return instruction.opcode == "parameter"
 
 
 def _arrays(kind: str) -> list[tuple[str, int]]:

@@ -99,8 +99,7 @@ def _cases(size: str, make: MakeConfig, log_every: int, preset: str) -> list[Cas
     def case(variant: str = "RVDT", dtype: str = "bfloat16", seeds: int = 1, peers: tuple[str, ...] = ()) -> Case:
         repeats = 5 if gpu and seeds == 1 else 3
         updates = log_every if gpu else max(1, log_every // 5)
-        way = "vmap" if gpu and seeds > 1 else "loop"
-        return Case(size, make(variant, dtype), seeds, way, updates, repeats, peers, 10)
+        return Case(size, make(variant, dtype), seeds, "vmap" if gpu else "loop", updates, repeats, peers, 10)
 
     return [
         case(peers=_STYLES),

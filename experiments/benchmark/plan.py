@@ -58,8 +58,8 @@ def accelerator_cases(reference: MakeConfig, demo: MakeConfig, log_every: dict[s
         for dtype in ("bfloat16", "float32"):
             for variant in VARIANTS:
                 for seeds in (1, *SEVERAL_SEEDS):
-                    peers, way = (("public", "strong"), "loop") if seeds == 1 else ((), "vmap")
-                    rows.append(Case(size, make(variant, dtype), seeds, way, log_every[size], 5, peers, 20))
+                    peers = ("public", "strong") if seeds == 1 else ()
+                    rows.append(Case(size, make(variant, dtype), seeds, "vmap", log_every[size], 5, peers, 20))
     return rows
 
 

@@ -26,8 +26,8 @@ def measure_transitions(config: Config, data: Data, map_seeds: str, peak_flops: 
         map_seeds: how several seeds share the program, ``vmap`` or ``loop``.
         peak_flops: the measured matmul peak in float32, FLOP/s; None where it was not measured.
     """
-    one = Case("mlp", config, 1, "loop", _UPDATES["ours"], TURNS)
-    several = dataclasses.replace(one, seeds=SEVERAL, map_seeds=map_seeds, updates=_UPDATES["five"])
+    one = Case("mlp", config, 1, map_seeds, _UPDATES["ours"], TURNS)
+    several = dataclasses.replace(one, seeds=SEVERAL, updates=_UPDATES["five"])
     (_, call, facts), (_, five, _) = compile_ours(one, data), compile_ours(several, data)
     contestants, notes = {"ours": call, "five": five}, {}
     with contextlib.ExitStack() as processes:

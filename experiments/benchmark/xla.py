@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import functools
 import json
 import os
@@ -9,6 +11,8 @@ import pathlib
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from unittest import mock
 
 import flax.linen as nn
 import jax
@@ -39,6 +43,7 @@ SETTINGS = {
     "one product for query, key and value": ["one product", "xla"],
     "the optimiser on one vector": ["one vector", ""],
     "ReLU's gradient from its output": ["relu", ""],
+    "one seed not mapped": ["loop", ""],
 }
 
 
@@ -87,16 +92,17 @@ def _even(heads: list[jax.Array], mask: jax.Array | None) -> tuple[list[jax.Arra
     return heads, jnp.pad(mask, ((0, 0), (0, 0), (0, odd[0]), (0, 0)), constant_values=True)
 
 
-def on_one_vector() -> None:
+def on_one_vector() -> list[tuple]:
     """Has Adam, clipping and the norm of the gradient work on one vector of all parameters, and not array by array."""
     plain = base.make_optimizer
 
     def make_optimizer(*arguments, **options) -> optax.GradientTransformation:
         return optax.flatten(plain(*arguments, **options))
 
-    for module in (base, sequence):
-        module.make_optimizer = make_optimizer
-    optax.tree.norm = lambda tree: jnp.linalg.norm(jax.flatten_util.ravel_pytree(tree)[0])
+    def norm(tree) -> jax.Array:
+        return jnp.linalg.norm(jax.flatten_util.ravel_pytree(tree)[0])
+
+    return [(module, "make_optimizer", make_optimizer) for module in (base, sequence)] + [(optax.tree, "norm", norm)]
 
 
 @jax.custom_vjp
@@ -112,15 +118,33 @@ def _relu_forward(x: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 relu.defvjp(_relu_forward, lambda y, upstream: (jnp.where(y > 0, upstream, 0),))
 
-CHANGES = {
+# Name -> what is put where, as (module, attribute, value).
+CHANGES: dict[str, Callable[[], list[tuple]]] = {
     "one vector": on_one_vector,
-    "relu": lambda: setattr(transformer.nn, "relu", relu),
-    "unroll": lambda: setattr(jax.lax, "scan", functools.partial(jax.lax.scan, unroll=4)),
+    "relu": lambda: [(transformer.nn, "relu", relu)],
+    "unroll": lambda: [(jax.lax, "scan", functools.partial(jax.lax.scan, unroll=4))],
+    "loop": list,  # one seed is not mapped: ``case_with`` makes it
     **{
-        how: lambda how=how: setattr(transformer, "CausalSelfAttention", attention(how))
+        how: lambda how=how: [(transformer, "CausalSelfAttention", attention(how))]
         for how in ("cudnn", "xla", "one product")
     },
 }
+
+
+@contextlib.contextmanager
+def changed(name: str) -> Iterator[None]:
+    """Makes a change of the update ("" for none); programs traced before or with it are forgotten."""
+    with contextlib.ExitStack() as stack:
+        for place in CHANGES.get(name, list)():
+            stack.enter_context(mock.patch.object(*place))
+        jax.clear_caches()
+        yield
+    jax.clear_caches()
+
+
+def case_with(name: str, case: Case) -> Case:
+    """The row as it is compiled with a change."""
+    return dataclasses.replace(case, map_seeds="loop") if name == "loop" else case
 
 
 def measure_settings(folder: pathlib.Path, out: str | None) -> int:
@@ -166,8 +190,8 @@ def main(change: str) -> None:
 
 def measure_change(change: str, config: Config, data: Data, repeats: int = 5) -> dict:
     """Times chunks of one seed with a change of the update (a key of ``CHANGES``, or "")."""
-    CHANGES.get(change, lambda: None)()
-    case = Case("reference", config, 1, "loop", config.train.log_every, repeats)
-    _, call, facts = compile_ours(case, data)
+    case = case_with(change, Case("reference", config, 1, "vmap", config.train.log_every, repeats))
+    with changed(change):
+        _, call, facts = compile_ours(case, data)
     seconds = np.array(take_turns({"ours": call}, repeats)["ours"]) / case.updates
     return facts | {"milliseconds_per_update": summarise((1000 * seconds).tolist())}

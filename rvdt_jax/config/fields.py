@@ -225,7 +225,7 @@ class ParallelConfig:
     devices: int = setting(0, "Devices for seeds and batch, over all processes; 0: all.", low=0, resume="free",
         unset="0")
     seeds: str = setting("auto",
-        "vmap: all seeds in one step; loop: one after the other; auto: loop on one CPU or for one seed, else vmap.",
+        "vmap: all seeds in one step; loop: one after the other; auto: loop on one CPU, vmap elsewhere.",
         choices=("auto", "vmap", "loop"), resume="free")
 
 

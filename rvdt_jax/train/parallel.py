@@ -79,16 +79,13 @@ def batch_sharding(mesh: Mesh | None, batch_size: int) -> NamedSharding | None:
 def seed_mapping(config, mesh: Mesh | None = None) -> str:
     """``parallel.seeds``; ``auto`` is a loop on a CPU, where one seed uses all cores, and a vmap elsewhere.
 
-    One seed is looped everywhere: XLA lays out a product with a leading axis of one otherwise than a plain product,
-    and for a GPU such a program moves a tenth more bytes.
-
     Seeds that are spread over devices are always a vmap: in a loop all but one group of devices would wait.
     """
     if mesh is not None and mesh.shape["seed"] > 1:
         return "vmap"
     if config.parallel.seeds != "auto":
         return config.parallel.seeds
-    return "loop" if jax.default_backend() == "cpu" or len(config.seeds) == 1 else "vmap"
+    return "loop" if jax.default_backend() == "cpu" else "vmap"
 
 
 def replicate(tree: Tree, mesh: Mesh | None) -> Tree:

@@ -123,12 +123,6 @@ def test_seeds_that_are_spread_are_never_looped(small_config):
     assert seed_mapping(config, make_mesh(2, 1)) == seed_mapping(config) == "loop"
 
 
-def test_on_a_gpu_several_seeds_are_mapped_and_one_is_not(small_config, monkeypatch):
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert [seed_mapping(small_config(seeds=seeds)) for seeds in ((0,), (0, 1))] == ["loop", "vmap"]
-    assert seed_mapping(small_config(seeds=(0,), parallel__seeds="vmap")) == "vmap"
-
-
 @needs_devices
 def test_collecting_brings_every_seed_to_one_device():
     values = {"a": jnp.arange(24.0).reshape(8, 3)}

@@ -5,7 +5,6 @@ import json
 import flax.linen as nn
 import jax
 import numpy as np
-import optax
 import pytest
 from benchmark import minutes, xla
 from benchmark.data import make_episodes
@@ -14,7 +13,7 @@ from benchmark.results import Results
 from benchmark.suite import other_rows
 from benchmark.updates import Data
 
-from rvdt_jax.algorithms import base, sequence
+from rvdt_jax.algorithms import base
 from rvdt_jax.algorithms.sequence import SEQUENCE
 from rvdt_jax.models.transformer import CausalSelfAttention
 
@@ -105,7 +104,7 @@ def test_what_cudnn_is_given_has_even_lengths_and_computes_the_same(monkeypatch)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("change", ["one vector", "relu"])
-def test_the_changes_of_the_update_compute_the_same(change, small_config, store, monkeypatch):
+def test_the_changes_of_the_update_compute_the_same(change, small_config, store):
     config = small_config(variant="RVDT", model__dropout=0.1)
     spec, coefficients = SEQUENCE.make_spec(config, 4, 2, 30), SEQUENCE.make_coefficients(config)
 
@@ -118,20 +117,25 @@ def test_the_changes_of_the_update_compute_the_same(change, small_config, store,
 
         return jax.jit(two_updates)(jax.random.key(0))
 
-    expected = updated()
-    for module, name in ((base, "make_optimizer"), (sequence, "make_optimizer"), (optax.tree, "norm"), (nn, "relu")):
-        monkeypatch.setattr(module, name, getattr(module, name))  # put back afterwards
-    changed_before = base.make_optimizer, nn.relu
-    xla.CHANGES[change]()
-    assert changed_before != (base.make_optimizer, nn.relu)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), expected, updated())
+    expected, before = updated(), (base.make_optimizer, nn.relu)
+    with xla.changed(change):
+        assert before != (base.make_optimizer, nn.relu)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), expected, updated())
+    assert before == (base.make_optimizer, nn.relu)
 
 
 def test_a_change_is_timed_and_without_a_gpu_nothing_is(small_config, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(jax.lax, "scan", jax.lax.scan)  # put back afterwards
+    plain, compile_ours, unrolled = jax.lax.scan, xla.compile_ours, []
+
+    def compiling(*arguments):
+        unrolled.append(jax.lax.scan.keywords)
+        return compile_ours(*arguments)
+
+    monkeypatch.setattr(xla, "compile_ours", compiling)
     row = xla.measure_change("unroll", small_config(variant="DT"), Data.of(make_episodes(2000)), repeats=1)
     assert row["milliseconds_per_update"]["median"] > 0
-    assert jax.lax.scan.keywords == {"unroll": 4}
+    assert unrolled == [{"unroll": 4}]
+    assert jax.lax.scan is plain
     assert xla.measure_settings(tmp_path, None) == 0
     assert "no GPU here" in capsys.readouterr().out
     assert not list(tmp_path.iterdir())
