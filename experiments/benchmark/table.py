@@ -9,6 +9,7 @@ from rvdt_jax.report.render import markdown_table
 
 MARKERS = ("<!-- speed table: make bench -->", "<!-- end of speed table -->")
 MISSING = "not measured"
+_REASON = 70  # characters of why a program was not compiled
 UNSTEADY = 1.2  # turns that differ by more than this factor are told to the reader
 BUSY_CORES = 0.2  # other work that kept more cores busy than this is told to the reader
 _STYLES = ("public", "strong")
@@ -216,7 +217,8 @@ def _compiled_rows(content: dict) -> list[list[str]]:
     rows = []
     for name, row in content.get("compiled", {}).items():
         if "failed" in row:
-            rows.append([MISSING, name.replace("/", " "), row["failed"].replace("|", "/"), *[""] * 4])
+            reason = row["failed"].replace("|", "/")
+            rows.append([MISSING, name.replace("/", " "), f"failed: {reason[:_REASON]}", *[""] * 4])
             continue
         card = row["card"] if row["devices"] == 1 else f"{row['devices']} x {row['card']}"
         least, messages = row["milliseconds"], len(row["messages"]) or ""

@@ -88,6 +88,8 @@ def _even(heads: list[jax.Array], mask: jax.Array | None) -> tuple[list[jax.Arra
     heads = [jnp.pad(each, ((0, 0), (0, extra), (0, 0), (0, 0))) for each, extra in zip(heads, odd, strict=True)]
     if mask is None:  # causal: the token more comes last
         return heads, None
+    # Of every window and head, else JAX cannot map it over seeds.
+    mask = jnp.broadcast_to(mask, (heads[0].shape[0], heads[0].shape[2], *mask.shape[2:]))
     mask = jnp.pad(mask, ((0, 0), (0, 0), (0, 0), (0, odd[1])))
     return heads, jnp.pad(mask, ((0, 0), (0, 0), (0, odd[0]), (0, 0)), constant_values=True)
 

@@ -153,4 +153,4 @@ def test_the_rows_of_the_table():
     one, eight, failed = _compiled_rows({"compiled": rows})
     assert one == ["NVIDIA H200", "a b", "700", "6.50 GB: 1.25 ms", "0.350 TFLOP: 0.35 ms", "512 MiB", ""]
     assert [eight[0], eight[-1]] == ["8 x NVIDIA H200", "1"]
-    assert failed == ["not measured", "c", "x / y", "", "", "", ""]
+    assert failed == ["not measured", "c", "failed: x / y", "", "", "", ""]
