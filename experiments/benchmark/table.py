@@ -29,7 +29,7 @@ _ACTING = ("one call of act(), one episode", "size", "a run's policy", "exported
 _PROFILE = ("where an update's time goes", "row", "by operation", "by part")
 _LAYERS = ("an update with flax's layers", "row", "ms, ours", "ms, flax's")
 _COMPILED = (
-    *("an update compiled, not run, for", "row", "kernels", "memory traffic", "matrix products", "memory"),
+    *("an update compiled, not run, for", "row", "kernels", "traffic without a cache", "matrix products", "memory"),
     "messages between devices",
 )
 _LOOPS = ("loop", "peer_loop", "loop_mean")
