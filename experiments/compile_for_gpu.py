@@ -19,7 +19,6 @@ from launcher import parse_flags, report_errors
 from rvdt_jax.errors import UserError
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-CHANGES = ("none", "loop", "one vector", "relu", "xla", "one product", "cudnn")
 _CARD = flags.DEFINE_enum("card", "h200", ["h100", "h200"], "The GPU to compile for.")
 _DEVICES = flags.DEFINE_list("devices", ["1"], "How many of them, of one machine; a row for each number.")
 _CASES = flags.DEFINE_list(
@@ -27,7 +26,7 @@ _CASES = flags.DEFINE_list(
     ["RVDT/bfloat16/1 seed", "RVDT/bfloat16/5 seeds", "DT/bfloat16/1 seed"],
     "Rows to compile: those whose names contain one of these.",
 )
-_CHANGES = flags.DEFINE_list("changes", ["none"], f"With which changes of benchmark.py --xla: {', '.join(CHANGES)}.")
+_CHANGES = flags.DEFINE_list("changes", ["none"], "With which changes of benchmark.py --xla; none: as users run it.")
 _OUT = flags.DEFINE_string("out", None, "File of the records; unset: runs/compiled-<card>.json.")
 UPDATES = 2  # of a program, whose loop has one body however many there are
 
@@ -41,13 +40,13 @@ def main(argv: list[str]) -> int:
     from benchmark.machine import describe_machine, identity
     from benchmark.plan import accelerator_cases, choose, make_config
     from benchmark.results import Results
-    from benchmark.xla import case_with, changed
+    from benchmark.xla import CHANGES, case_with, changed
 
     make, lengths = make_config(maze2d), {"reference": UPDATES, "demo": UPDATES}
     cases = [case for case in accelerator_cases(make, make, lengths) if case.size == "reference"]
     cases, card = choose(cases, _CASES.value, peers=False), CARDS[_CARD.value]
     devices = {count: devices_of(card, count) for count in _counts(cases[0].config.train.batch_size)}
-    changes = ["" if change == "none" else change for change in _checked_changes()]
+    changes = _changes([name for name in CHANGES if name != "unroll"])  # which makes a loop's body of four updates
     path = pathlib.Path(_OUT.value or ROOT / "runs" / f"compiled-{_CARD.value}.json")
     machine = describe_machine()
     machine["device"] = f"programs for {card.name}, compiled on {machine['device']}"
@@ -74,11 +73,12 @@ def _counts(batch: int) -> list[int]:
     return [int(word) for word in _DEVICES.value]
 
 
-def _checked_changes() -> list[str]:
+def _changes(known: list[str]) -> list[str]:
+    """The names of the changes asked for, "" for none."""
     for word in _CHANGES.value or [""]:
-        if word not in CHANGES:
-            raise UserError(f"--changes={word}: there is no such change. Choose of {', '.join(CHANGES)}.")
-    return _CHANGES.value
+        if word not in ("none", *known):
+            raise UserError(f"--changes={word}: there is no such change. Choose of none, {', '.join(known)}.")
+    return ["" if word == "none" else word for word in _CHANGES.value]
 
 
 def describe(row: dict) -> str:

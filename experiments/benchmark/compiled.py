@@ -14,39 +14,26 @@ import re
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
+from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from benchmark.cards import Card
 from benchmark.data import LONGEST, STEPS
 from benchmark.flops import executed_flops, sizes_of
+from benchmark.hlo import Instruction, read_computations
 from benchmark.profile import describe_operations, kind_of, part_of
-from benchmark.updates import Case
+from benchmark.updates import Case, program_bytes
 from rvdt_jax.algorithms.base import get_algorithm
 from rvdt_jax.train.driver import init_states, train_chunk
-from rvdt_jax.train.parallel import batch_sharding
+from rvdt_jax.train.parallel import batch_sharding, mesh_of
 from rvdt_jax.types import Store
 
 OBSERVATION, ACTION = 4, 2  # S and A of maze2d
 COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
 PRODUCTS = {"cuBLAS": False, "Triton": True}  # who multiplies, and whether XLA writes kernels for it
-_COMPUTATION = re.compile(r"^(?:ENTRY )?%?([\w.\-]+) \(.*\{$")
-_INSTRUCTION = re.compile(r"^\s*(ROOT )?%?([\w.\-]+) = (\(.*?\)|\S+) ([a-z][\w\-]*)\((.*)$")
 _NO_KERNEL = {"parameter", "tuple", "get-tuple-element", "constant", "bitcast", "after-all", "partition-id"}
 _NESTED = {"while", "call", "conditional"}
 _WORKSPACE = "s8"  # what a custom call may use besides its results, and seldom does
 _PARTIAL = {"slice", "dynamic-slice", "gather"}  # read a part of their first operand
-
-
-@dataclasses.dataclass(frozen=True)
-class Instruction:
-    """A line of a compiled program: its name, the type of its result, opcode, operands, and the whole line."""
-
-    name: str
-    type: str
-    opcode: str
-    operands: tuple[str, ...]
-    line: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,12 +72,10 @@ def describe_program(case: Case, card: Card, devices: list[jax.Device], products
         included; and the ``messages`` between devices, each with the elements of every array that it carries.
     """
     compiled = compile_update(case, devices, products)
-    kernels, memory = read_kernels(compiled.as_text()), compiled.memory_analysis()
+    kernels = read_kernels(compiled.as_text())
     found = summarise_kernels(kernels)
     flops = executed_flops(sizes_of(case.config)) * case.seeds // len(devices)
     seconds = {"products": flops / card.peaks[case.config.model.dtype], "traffic": found["bytes"] / card.bandwidth}
-    sizes = ("argument_size_in_bytes", "output_size_in_bytes", "temp_size_in_bytes")
-    used = sum(getattr(memory, name) for name in sizes) - memory.alias_size_in_bytes
     about = case.describe()
     del about["updates_per_call"]  # the loop has one body however many there are
     return about | {
@@ -100,7 +85,7 @@ def describe_program(case: Case, card: Card, devices: list[jax.Device], products
         **found,
         "flops": flops,
         "milliseconds": {name: round(1000 * value, 3) for name, value in seconds.items()},
-        "program_bytes": used,
+        "program_bytes": program_bytes(compiled),
         "messages": [[kernel.opcode.removesuffix("-start"), *kernel.results] for kernel in messages(kernels)],
     }
 
@@ -108,15 +93,10 @@ def describe_program(case: Case, card: Card, devices: list[jax.Device], products
 def compile_update(case: Case, devices: list[jax.Device], products: str) -> jax.stages.Compiled:
     """Compiles ``train_chunk`` for a row of the benchmark, laid over the devices; nothing is allocated."""
     options = {"xla_gpu_enable_triton_gemm": PRODUCTS[products]}
-    algorithm, seeds = get_algorithm(case.config.variant), case.seeds
-    mesh = None
-    if len(devices) > 1:
-        groups = math.gcd(seeds, len(devices))
-        axes = {"axis_names": ("seed", "data"), "axis_types": (AxisType.Auto,) * 2}
-        mesh = Mesh(np.asarray(devices).reshape(groups, -1), **axes)
+    algorithm, mesh = get_algorithm(case.config.variant), mesh_of(devices, case.seeds)
     sharding = batch_sharding(mesh, case.config.train.batch_size)
     spec = algorithm.make_spec(case.config, OBSERVATION, ACTION, LONGEST, sharding)
-    states = jax.eval_shape(lambda numbers: init_states(numbers, algorithm, spec), jnp.arange(seeds))
+    states = jax.eval_shape(lambda numbers: init_states(numbers, algorithm, spec), jnp.arange(case.seeds))
 
     def place(tree, *axes: str):
         where = SingleDeviceSharding(devices[0]) if mesh is None else NamedSharding(mesh, PartitionSpec(*axes))
@@ -157,7 +137,7 @@ def read_kernels(text: str) -> list[Kernel]:
     Raises:
         ValueError: there is no loop in the program, or its body calls other computations.
     """
-    computations = _computations(text)
+    computations = read_computations(text)
     bodies = [name for name in re.findall(r"while\(.*body=%?([\w.\-]+)", text) if name in computations]
     if not bodies:
         raise ValueError("the compiled program has no loop over updates")
@@ -200,21 +180,6 @@ def summarise_kernels(kernels: list[Kernel]) -> dict:
 
     total = {"kernels": len(kernels), "bytes": sum(kernel.read_and_written for kernel in kernels)}
     return total | {"by_operation": group("kind"), "by_part": group("part")}
-
-
-def _computations(text: str) -> dict[str, list[Instruction]]:
-    """The program's computations by name."""
-    found, name = {}, None
-    for line in text.splitlines():
-        if begun := _COMPUTATION.match(line):
-            name = begun[1]
-            found[name] = []
-        elif line.startswith("}"):
-            name = None
-        elif name is not None and (parts := _INSTRUCTION.match(line)):
-            operands = tuple(re.findall(r"%([\w.\-]+)", parts[5].split("), ")[0]))
-            found[name].append(Instruction(parts[2], parts[3], parts[4], operands, line))
-    return found
 
 
 def _read(kernel: Instruction, types: dict[str, str], inside: list[Instruction]) -> int:

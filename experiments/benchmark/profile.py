@@ -16,10 +16,9 @@ from collections.abc import Iterable
 
 import jax
 
+from benchmark.hlo import Instruction, read_computations
 from benchmark.updates import Case, Data, compile_ours
 
-_INSTRUCTION = re.compile(r"^\s*(?:ROOT )?%?([\w.\-]+) = .*?[\])}] ([a-z][\w\-]*)\(")
-_COMPUTATION = re.compile(r"^(?:ENTRY )?%?([\w.\-]+) \(.*\{$")
 _CALLED = re.compile(r"(?:calls|to_apply)=%?([\w.\-]+)")
 _CONTAINERS = {"while", "call", "conditional", "parameter", "tuple", "get-tuple-element", "constant"}
 # The first that matches names the kind; an operation is known by the opcodes inside it and where it comes from.
@@ -82,16 +81,13 @@ def read_events(path: pathlib.Path) -> list[tuple[str, float]]:
     processes = {event["pid"]: event["args"]["name"] for event in named if event["name"] == "process_name"}
     threads = {(event["pid"], event["tid"]): event["args"]["name"] for event in named if event["name"] == "thread_name"}
     timed = [event for event in events if event.get("ph") == "X" and "dur" in event]
-    for line in ("Stream", "XLA Ops"):
-        on_device = [
-            event
-            for event in timed
-            if processes.get(event["pid"], "").startswith("/device:")
-            and threads.get((event["pid"], event["tid"]), "").startswith(line)
-        ]
-        if on_device:
-            timed = on_device
-            break
+
+    def device_line(event: dict) -> str:
+        on_device = processes.get(event["pid"], "").startswith("/device:")
+        return threads.get((event["pid"], event["tid"]), "") if on_device else ""
+
+    lines = ([event for event in timed if device_line(event).startswith(line)] for line in ("Stream", "XLA Ops"))
+    timed = next(filter(None, lines), timed)
     return [(event.get("args", {}).get("hlo_op", event["name"]), float(event["dur"])) for event in timed]
 
 
@@ -104,24 +100,16 @@ def describe_operations(text: str) -> dict[str, str]:
     Returns:
         By the operation's name; containers, whose time is that of others, are left out.
     """
-    bodies: dict[str, list[str]] = collections.defaultdict(list)
-    lines: dict[str, tuple[str, str]] = {}
-    computation = ""
-    for line in text.splitlines():
-        if found := _COMPUTATION.match(line):
-            computation = found[1]
-        elif found := _INSTRUCTION.match(line):
-            lines[found[1]] = found[2], line
-            bodies[computation].append(found[1])
+    computations = read_computations(text)
 
-    def inside(name: str) -> Iterable[str]:
-        opcode, line = lines[name]
-        yield from (opcode, *re.findall(r'(?:op_name|custom_call_target)="([^"]*)"', line))
-        for called in _CALLED.findall(line):
-            for other in bodies.get(called, ()):
+    def inside(each: Instruction) -> Iterable[str]:
+        yield from (each.opcode, *re.findall(r'(?:op_name|custom_call_target)="([^"]*)"', each.line))
+        for called in _CALLED.findall(each.line):
+            for other in computations.get(called, ()):
                 yield from inside(other)
 
-    return {name: " ".join(inside(name)) for name, (opcode, _) in lines.items() if opcode not in _CONTAINERS}
+    lines = [each for instructions in computations.values() for each in instructions]
+    return {each.name: " ".join(inside(each)) for each in lines if each.opcode not in _CONTAINERS}
 
 
 def attribute(events: list[tuple[str, float]], operations: dict[str, str], updates: int) -> dict:

@@ -172,11 +172,15 @@ def compile_ours(
         states, metrics = compiled(states, store, coefficients)
         jax.block_until_ready(metrics)
 
-    memory = compiled.memory_analysis()
     facts = {"trace_seconds": round(traced - begun, 2), "compile_seconds": round(done - traced, 2)}
+    return compiled, call, facts | {"program_bytes": program_bytes(compiled)}
+
+
+def program_bytes(compiled: jax.stages.Compiled) -> int:
+    """Bytes on a device while the program runs, what it is given and returns included."""
+    memory = compiled.memory_analysis()
     sizes = ("argument_size_in_bytes", "output_size_in_bytes", "temp_size_in_bytes")
-    used = sum(getattr(memory, name) for name in sizes) - memory.alias_size_in_bytes
-    return compiled, call, facts | {"program_bytes": used}
+    return sum(getattr(memory, name) for name in sizes) - memory.alias_size_in_bytes
 
 
 def _speed(case: Case, seconds: list[float], peak_flops: float | None) -> dict:

@@ -39,11 +39,15 @@ def make_mesh(devices: int, seeds: int = 1) -> Mesh | None:
             f"config.parallel.devices={devices}, but this process sees {len(available)} {available[0].platform} "
             "device(s). Lower it, or leave it unset to use them all."
         )
-    chosen = available[: devices or len(available)]
-    if len(chosen) == 1:
+    return mesh_of(available[: devices or len(available)], seeds)
+
+
+def mesh_of(devices: list[jax.Device], seeds: int) -> Mesh | None:
+    """Those devices as a mesh with the axes ``seed`` and ``data``; None for a single one."""
+    if len(devices) == 1:
         return None
-    groups = math.gcd(seeds, len(chosen))
-    return Mesh(np.asarray(chosen).reshape(groups, -1), ("seed", "data"), axis_types=(AxisType.Auto,) * 2)
+    groups = math.gcd(seeds, len(devices))
+    return Mesh(np.asarray(devices).reshape(groups, -1), ("seed", "data"), axis_types=(AxisType.Auto,) * 2)
 
 
 def _check_processes(devices: int, available: list) -> None:
